@@ -1,0 +1,29 @@
+"""Starts API deployments' executions.
+
+Importing this package reads no environment. ``celery -A unstract_worker_api_deployment worker`` finds the app as `unstract_worker_api_deployment.app`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    app: Celery
+    __version__: str
+
+__all__ = ["__version__", "app"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from unstract_worker_core.app.entry import app_of
+
+        from unstract_worker_api_deployment.definition import DEFINITION
+
+        globals()["app"] = app_of(DEFINITION)
+        return globals()["app"]
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("unstract-worker-api-deployment")
+    raise AttributeError(name)

@@ -1,0 +1,65 @@
+"""Callbacks of chords that today's workers build: `process_batch_callback*` with a list of batch results.
+
+Such a message becomes a run of its own that is READY at once, so that duplicates, crashes and backend outages are
+handled as for our own runs. The chord's API items were pushed by its file workers: they are never touched here.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+
+from unstract_worker_callback.verdict import Totals, count_results
+from unstract_worker_core import wire
+from unstract_worker_core.client import Backend
+from unstract_worker_core.errors import MessageError
+from unstract_worker_core.identifiers import execution_id, opaque_id, organization_id
+from unstract_worker_core.ledger import RunClaim, RunContext
+from unstract_worker_core.messages import BatchResult, read_results
+from unstract_worker_core.statuses import RunKind
+
+__all__ = ["ChordCallback", "chord_run", "read_callback"]
+
+
+@frozen
+class ChordCallback:
+    """What a chord's callback message says."""
+
+    execution_id: str
+    organization_id: str
+    pipeline_id: str | None = None
+    results: tuple[BatchResult, ...] = ()
+
+    @property
+    def run_id(self) -> str:
+        """Id of the ledger run that finalises the chord; one per execution."""
+        return f"{self.execution_id}.callback"
+
+
+def read_callback(results: object, extra: Sequence[object], kwargs: Mapping[str, object]) -> ChordCallback:
+    """Read the arguments of `process_batch_callback` or `process_batch_callback_api`. Raises MessageError."""
+    if extra:
+        raise MessageError("expected one positional argument, the results", field="args")
+    pipeline = kwargs.get("pipeline_id")
+    return ChordCallback(
+        execution_id=execution_id(kwargs.get("execution_id")),
+        organization_id=organization_id(kwargs.get("organization_id")),
+        pipeline_id=None if pipeline in (None, "", "None") else opaque_id(pipeline, field="pipeline_id"),
+        results=read_results(results),
+    )
+
+
+def chord_run(backend: Backend, claim: RunClaim) -> tuple[RunContext, Totals]:
+    """Context and totals of a chord's run: kind, workflow and pipeline are asked of the backend."""
+    message = wire.decode(claim.start, ChordCallback)
+    execution = backend.executions.get(message.organization_id, message.execution_id)
+    context = RunContext(
+        execution_id=message.execution_id,
+        organization_id=message.organization_id,
+        workflow_id=execution.workflow_id,
+        kind=RunKind.API if execution.is_api else RunKind.ETL,
+        pipeline_id=message.pipeline_id or execution.pipeline_id,
+        log_channel=execution.execution_log_id or execution.pipeline_id,
+        total_files=execution.total_files,
+        chord=True,
+    )
+    return context, count_results(message.results)

@@ -1,0 +1,45 @@
+"""What runs beside the tasks in a callback worker: the sweeper."""
+
+from unstract_worker_callback.finalise import finalise_run
+from unstract_worker_callback.settle import recheck
+from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core.ledger import FinalState
+from unstract_worker_core.ledger.sweeper import Sweep, Sweeper
+
+__all__ = ["services"]
+
+
+class _Finaliser:
+    """Finalises and rechecks for the sweeper, in its thread."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def finalise(self, run_id: str) -> None:
+        finalise_run(self._runtime, run_id)
+
+    def recheck(self, run_id: str, organization_id: str, final: FinalState) -> None:
+        execution_id = run_id.removesuffix(".callback")
+        if recheck(self._runtime.backend, organization_id, execution_id, final):
+            self._runtime.metrics.rescues.labels(kind="late write").inc()
+
+
+def services(runtime: Runtime) -> tuple[Sweeper, ...]:
+    """The sweeper, on this process's ledger."""
+    ledger = runtime.settings.ledger
+
+    def observe(sweep: Sweep) -> None:
+        for kind in ("orchestrate", "batches", "finalise", "rechecked", "dropped", "failed"):
+            if amount := getattr(sweep, kind):
+                runtime.metrics.rescues.labels(kind=kind).inc(amount)
+
+    return (
+        Sweeper(
+            runtime.ledger.runs,
+            runtime.doorbells,
+            _Finaliser(runtime),
+            interval=ledger.sweep_seconds,
+            recheck_seconds=ledger.recheck_seconds,
+            observe=observe,
+        ),
+    )

@@ -1,0 +1,81 @@
+"""From outcomes to a verdict: counting files and deciding the final status. Pure functions."""
+
+from collections.abc import Iterable
+
+from attrs import evolve, frozen
+
+from unstract_worker_core.ledger import FileOutcome, FinalState, OutcomeKind, RunContext
+from unstract_worker_core.messages import BatchResult
+from unstract_worker_core.statuses import ExecutionStatus
+
+__all__ = ["Totals", "count", "count_results", "decide"]
+
+
+@frozen
+class Totals:
+    """Uploaded files by how they ended; total = successful + failed + skipped. `reason`: of the first failure."""
+
+    total: int = 0
+    successful: int = 0
+    failed: int = 0
+    skipped: int = 0
+    reason: str | None = None
+
+    def plus(self, outcome: FileOutcome) -> "Totals":
+        """These totals and one more outcome, which counts for every upload that shares it."""
+        files = outcome.uploads
+        more = evolve(self, total=self.total + files)
+        if outcome.kind is OutcomeKind.COMPLETED:
+            return evolve(more, successful=self.successful + files)
+        if outcome.kind is OutcomeKind.SKIPPED:
+            return evolve(more, skipped=self.skipped + files)
+        return evolve(more, failed=self.failed + files, reason=self.reason or outcome.error)
+
+
+def count(outcomes: Iterable[FileOutcome]) -> Totals:
+    """Count a run's outcomes."""
+    totals = Totals()
+    for outcome in outcomes:
+        totals = totals.plus(outcome)
+    return totals
+
+
+def count_results(results: Iterable[BatchResult]) -> Totals:
+    """Count what the batches of a chord report; a batch without a total has the sum of its parts."""
+    successful = failed = skipped = total = 0
+    for result in results:
+        gone = max(result.skipped_files, result.skipped_already_completed)
+        parts = result.successful_files + result.failed_files + gone
+        total += max(result.total_files, parts)
+        successful += result.successful_files
+        failed += result.failed_files
+        skipped += gone
+    return Totals(total=total, successful=successful, failed=failed, skipped=skipped)
+
+
+def decide(totals: Totals, context: RunContext, *, expected: int, stopped: bool) -> FinalState:
+    """The final state of an execution.
+
+    `expected` is how many files it was started with. Nothing reported is not success; a stop wins over everything
+    that was not written before it.
+    """
+    final = FinalState(
+        total_files=max(totals.total, expected) if totals.total else expected,
+        successful_files=totals.successful,
+        failed_files=totals.failed,
+    )
+    if stopped or context.stopped:
+        return evolve(final, status=ExecutionStatus.STOPPED)
+    if context.error:
+        return evolve(final, status=ExecutionStatus.ERROR, error=context.error)
+    if totals.total < expected:
+        missing = expected - totals.total
+        return evolve(
+            final, status=ExecutionStatus.ERROR, error=f"{missing} of {expected} files reported no outcome"
+        )
+    if totals.failed and totals.failed == totals.total:
+        reason = totals.reason or "no reason was given"
+        return evolve(
+            final, status=ExecutionStatus.ERROR, error=f"all {totals.failed} files failed; first: {reason}"
+        )
+    return evolve(final, status=ExecutionStatus.COMPLETED)

@@ -1,0 +1,112 @@
+"""Files in use: marks in the cache Redis by which executions, today's workers' included, keep off each other's files.
+
+The keys and their JSON are the platform's (contract: flows 0). A mark of our own execution never counts; one that
+cannot be read counts as somebody else's. Files without a provider id are neither marked nor looked up.
+"""
+
+import hashlib
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+
+from attrs import frozen
+from redis import Redis
+from redis.exceptions import RedisError
+
+from unstract_worker_core import wire
+from unstract_worker_core.errors import MessageError, SteppedAside
+
+__all__ = ["ActiveFile", "ActiveFiles", "mark_key"]
+
+_LOOK_AGAIN_SECONDS = 10.0
+_TAKE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+@frozen
+class ActiveFile:
+    """A file as the marks know it: the storage's own id of it, and its path."""
+
+    provider_file_uuid: str
+    file_path: str
+
+
+def mark_key(workflow_id: str, file: ActiveFile) -> str:
+    """The key of a file's mark."""
+    digest = hashlib.sha256(file.file_path.encode()).hexdigest()[:12]
+    return f"file_active:{workflow_id}:{file.provider_file_uuid}:{digest}"
+
+
+@frozen
+class ActiveFiles:
+    """The marks of one execution. Every call raises SteppedAside when the cache Redis is away: never "none active"."""
+
+    redis: Redis
+    workflow_id: str
+    execution_id: str
+    ttl_seconds: int
+
+    def in_use(self, files: Iterable[ActiveFile]) -> frozenset[ActiveFile]:
+        """Those of the files that are marked by another execution."""
+        wanted = list(files)
+        if not wanted:
+            return frozenset()
+        with _reachable():
+            marks = self.redis.mget([mark_key(self.workflow_id, file) for file in wanted])
+        found = zip(wanted, marks, strict=True)
+        return frozenset(file for file, mark in found if mark is not None and not self._ours(mark))
+
+    def mark(self, files: Iterable[ActiveFile]) -> frozenset[ActiveFile]:
+        """Mark files as ours; returns those that another execution marked first."""
+        wanted = list(files)
+        with _reachable(), self.redis.pipeline(transaction=False) as pipe:
+            for file in wanted:
+                pipe.set(mark_key(self.workflow_id, file), self._mark(file), ex=self.ttl_seconds, nx=True)
+            answers = pipe.execute()
+        there = [file for file, written in zip(wanted, answers, strict=True) if not written]
+        taken = self.in_use(there)
+        self._refresh(file for file in there if file not in taken)
+        return taken
+
+    def release(self, files: Collection[ActiveFile]) -> None:
+        """Take our marks away, once the files' rows show that they are being worked on."""
+        keys = [mark_key(self.workflow_id, file) for file in files]
+        if not keys:
+            return
+        with _reachable():
+            for key, mark in zip(keys, self.redis.mget(keys), strict=True):
+                # Compared again on deleting: ours may lapse meanwhile and another's take its place.
+                if mark is not None and self._ours(mark):
+                    self.redis.eval(_TAKE_BACK, 1, key, mark)
+
+    def _refresh(self, files: Iterable[ActiveFile]) -> None:
+        with _reachable(), self.redis.pipeline(transaction=False) as pipe:
+            for file in files:
+                pipe.setex(mark_key(self.workflow_id, file), self.ttl_seconds, self._mark(file))
+            pipe.execute()
+
+    def _mark(self, file: ActiveFile) -> str:
+        now = time.time()
+        data = {
+            "execution_id": self.execution_id,
+            "workflow_id": self.workflow_id,
+            "provider_file_uuid": file.provider_file_uuid,
+            "file_path": file.file_path,
+            "status": "PENDING",
+            "created_at": now,
+        }
+        return wire.dumps({"data": data, "cached_at": now, "ttl": self.ttl_seconds})
+
+    def _ours(self, mark: str) -> bool:
+        try:
+            return bool(wire.loads(mark)["data"]["execution_id"] == self.execution_id)
+        except (MessageError, TypeError, KeyError):
+            return False
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        reason = f"files in use cannot be looked up: the cache Redis answers {type(error).__name__}"
+        raise SteppedAside(reason, delay_seconds=_LOOK_AGAIN_SECONDS) from None

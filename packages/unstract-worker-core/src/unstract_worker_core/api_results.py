@@ -1,0 +1,78 @@
+"""The list from which the backend answers an API caller: `api_results:{workflow}:{execution}` (contract: flows 0).
+
+It lives in the platform's Redis (the backend's own database), one JSON item a file. The finaliser writes it in one
+move before the terminal status; in chord mode the file worker pushes each item once, as today's workers do.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from redis import Redis
+from redis.exceptions import RedisError, WatchError
+
+from unstract_worker_core import wire
+from unstract_worker_core.ledger.steps import translated
+from unstract_worker_core.messages.api_result import ApiResultItem
+
+__all__ = ["ApiResults"]
+
+_CHUNK = 100
+
+
+class ApiResults:
+    """Writes the result list. Raises LedgerUnavailable when the platform's Redis cannot take it."""
+
+    def __init__(self, redis: Redis, *, ttl_seconds: int) -> None:
+        self._redis = redis
+        self._ttl = ttl_seconds
+
+    def replace(self, workflow_id: str, execution_id: str, items: Iterable[ApiResultItem]) -> int:
+        """Put the whole list in place at once; returns how many items. Repeating it gives the same list."""
+        target, staging = _list_key(workflow_id, execution_id), f"uw:staging:{_list_key(workflow_id, execution_id)}"
+        try:
+            self._redis.delete(staging)
+            written = 0
+            for chunk in _chunks(items):
+                self._redis.rpush(staging, *chunk)
+                self._redis.expire(staging, self._ttl)
+                written += len(chunk)
+            if written:
+                with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.rename(staging, target)
+                    pipe.expire(target, self._ttl)
+                    pipe.execute()
+        except RedisError as error:
+            raise translated(error, "api_results") from None
+        return written
+
+    def push_once(
+        self, workflow_id: str, execution_id: str, marker: str, items: Sequence[ApiResultItem]
+    ) -> bool:
+        """Append a file's items unless its marker says that they were; item and marker in one MULTI."""
+        target, flag = _list_key(workflow_id, execution_id), f"uw:pushed:{execution_id}:{marker}"
+        texts = [wire.dumps(item.as_message()) for item in items]
+        try:
+            with self._redis.pipeline(transaction=True) as pipe:
+                pipe.watch(flag)
+                if pipe.exists(flag):
+                    return False
+                pipe.multi()
+                pipe.set(flag, "1", ex=self._ttl)
+                pipe.rpush(target, *texts)
+                pipe.expire(target, self._ttl)
+                pipe.execute()
+        except WatchError:
+            return False
+        except RedisError as error:
+            raise translated(error, "api_results") from None
+        return True
+
+
+def _list_key(workflow_id: str, execution_id: str) -> str:
+    return f"api_results:{workflow_id}:{execution_id}"
+
+
+def _chunks(items: Iterable[ApiResultItem]) -> Iterator[list[str]]:
+    texts = (wire.dumps(item.as_message()) for item in items)
+    while chunk := list(islice(texts, _CHUNK)):
+        yield chunk

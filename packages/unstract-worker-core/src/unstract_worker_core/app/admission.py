@@ -1,0 +1,66 @@
+"""Which messages are looked at: JSON in UTF-8, uncompressed, of bounded size, in the shape of a Celery task.
+
+Everything else is refused before anything of it is decoded or run.
+"""
+
+from typing import Any
+
+__all__ = ["BODY_LIMIT", "refusal"]
+
+BODY_LIMIT = 64 * 1024 * 1024
+_TEXT = ("utf-8", "utf8", "us-ascii", None)
+
+
+def refusal(message: Any, *, limit: int = BODY_LIMIT) -> str | None:
+    """Why a kombu message is refused, or None. Decodes the body only once the envelope is in order."""
+    reason = _envelope(message, limit)
+    if reason is not None:
+        return reason
+    try:
+        payload = message.payload
+    except Exception as error:  # process boundary: whatever a decoder raises, the message is what is wrong
+        return f"its body cannot be decoded ({type(error).__name__})"
+    if "task" in message.headers:
+        return _version_2(message.headers, payload)
+    if not isinstance(payload, dict) or not isinstance(payload.get("task"), str):
+        return "it is not a task message"
+    return _call(payload.get("id"), payload.get("args", ()), payload.get("kwargs", {}))
+
+
+def _envelope(message: Any, limit: int) -> str | None:
+    headers = message.headers
+    if not isinstance(headers, dict):
+        return "its headers are not an object"
+    if headers.get("compression"):
+        return "it is compressed: compressed messages are refused"
+    if message.content_type != "application/json":
+        return "its content type is not application/json"
+    encoding = message.content_encoding
+    if (encoding.lower() if isinstance(encoding, str) else encoding) not in _TEXT:
+        return "its content encoding is not utf-8"
+    if not isinstance(message.body, str | bytes | memoryview):
+        return "it has no body"
+    if len(message.body) > limit:
+        return f"its body is larger than {limit} bytes"
+    return None
+
+
+def _version_2(headers: dict[str, Any], payload: Any) -> str | None:
+    if not isinstance(headers["task"], str):
+        return "its task name is not text"
+    if not isinstance(payload, list | tuple) or len(payload) != 3:
+        return "its body is not [args, kwargs, embed]"
+    args, kwargs, embed = payload
+    if embed is not None and not isinstance(embed, dict):
+        return "its embedded part is not an object"
+    if not isinstance(headers.get("retries") or 0, int):
+        return "its count of retries is not a number"
+    return _call(headers.get("id"), args, kwargs)
+
+
+def _call(task_id: object, args: object, kwargs: object) -> str | None:
+    if not isinstance(task_id, str) or not 0 < len(task_id) <= 255 or not task_id.isprintable():
+        return "its task id is missing or malformed"
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
+        return "its arguments are not a list and an object"
+    return None

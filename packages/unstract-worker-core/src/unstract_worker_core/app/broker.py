@@ -1,0 +1,69 @@
+"""How to connect to the broker: options by transport, one place for the app, the doorbells and the log events."""
+
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+from kombu import Connection, Exchange, Queue
+
+from unstract_worker_core.config import BrokerSettings
+
+__all__ = ["UNROUTED_QUEUE", "declared_queue", "publishing_connection", "tls_options", "transport_class", "transport_options"]
+
+# Where kombu puts what no queue takes (Redis only).
+UNROUTED_QUEUE = "uw_unrouted"
+_HERE = "unstract_worker_core.app.redis_transport"
+
+
+def transport_options(broker: BrokerSettings) -> dict[str, Any]:
+    """Options of the transport; those of Redis on Redis only."""
+    if not broker.is_redis:
+        return {"confirm_publish": True}
+    options: dict[str, Any] = {
+        "visibility_timeout": 600,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "deadletter_queue": UNROUTED_QUEUE,
+    }
+    if broker.scheme == "sentinel":
+        options["master_name"] = broker.sentinel_master
+    return options
+
+
+def transport_class(broker: BrokerSettings) -> str | None:
+    """The consumer's transport: kombu's, but that a malformed envelope on Redis cannot stop it."""
+    if not broker.is_redis:
+        return None
+    return f"{_HERE}:{'TolerantSentinelTransport' if broker.scheme == 'sentinel' else 'TolerantTransport'}"
+
+
+def tls_options(broker: BrokerSettings) -> dict[str, Any] | None:
+    """What a TLS broker must show; None without TLS. A certificate that does not verify is refused."""
+    if broker.scheme == "rediss":
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    if broker.scheme == "amqps":
+        host = urlsplit(broker.url.reveal().split(";")[0]).hostname
+        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": host}
+    return None
+
+
+def declared_queue(name: str, broker: BrokerSettings) -> Queue:
+    """A queue as Celery itself would declare it, so that both sides agree; a quorum queue where RabbitMQ is HA."""
+    arguments = {"x-queue-type": "quorum"} if broker.ha_queues and not broker.is_redis else None
+    return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
+
+
+def publishing_connection(broker: BrokerSettings) -> Connection:
+    """A connection for short-lived publishing and asking: brief timeouts, no heartbeat. Connects on first use."""
+    options = transport_options(broker) | ({"socket_timeout": 10} if broker.is_redis else {})
+    return Connection(
+        broker.url.reveal(),
+        transport_options=options,
+        connect_timeout=5,
+        heartbeat=0,
+        ssl=tls_options(broker) or False,
+    )

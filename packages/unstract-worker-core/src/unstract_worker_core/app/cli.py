@@ -1,0 +1,57 @@
+"""The commands of a worker: run, check, --version."""
+
+import gc
+import os
+from collections.abc import MutableMapping
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from unstract_worker_core.app.definition import WorkerDefinition
+from unstract_worker_core.app.entry import run_worker, settings_or_exit
+from unstract_worker_core.config import read_dotenv
+from unstract_worker_core.errors import ConfigurationError
+
+__all__ = ["command_line"]
+
+
+def command_line(definition: WorkerDefinition) -> click.Group:
+    """The command group of one worker."""
+    name = definition.worker.distribution
+
+    @click.group(name=name, help=f"The Unstract {definition.worker.value.replace('_', '-')} worker.")
+    @click.version_option(version(name), prog_name=name)
+    def group() -> None:
+        """Nothing is common to the commands."""
+
+    @group.command(help="Run the worker until a signal ends it (SIGTERM drains; a second one hands back at once).")
+    @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
+    def run(development: bool) -> None:
+        gc.disable()  # until everything is imported: start-up makes no garbage worth walking
+        _read_dotenv(os.environ, development)
+        run_worker(definition, development=development)
+
+    @group.command(help="Look whether this worker could run: configuration, broker, Redis, backend.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+    @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
+    @click.pass_context
+    def check(context: click.Context, as_json: bool, development: bool) -> None:
+        from unstract_worker_core.app.check import lines_of, rendered
+
+        _read_dotenv(os.environ, development)
+        lines = list(lines_of(settings_or_exit(definition, os.environ, development=development)))
+        click.echo(rendered(lines, as_json=as_json))
+        context.exit(1 if any(line.status == "fail" for line in lines) else 0)
+
+    return group
+
+
+def _read_dotenv(environ: MutableMapping[str, str], development: bool) -> None:
+    if not development:
+        return
+    try:
+        for name, value in read_dotenv(Path(".env")).items():
+            environ.setdefault(name, value)
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from None

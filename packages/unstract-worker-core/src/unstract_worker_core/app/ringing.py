@@ -1,0 +1,191 @@
+"""Publishes doorbells: pipelined, on connections of their own, and without ever failing a step.
+
+A doorbell that cannot be published is logged and counted; the ledger knows what was to be rung and the sweeper rings it.
+"""
+
+import json
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import repeat
+from typing import Any
+from uuid import uuid4
+
+from attrs import define, field
+from kombu import Connection, Producer
+from kombu.exceptions import ChannelError, KombuError
+
+from unstract_worker_core import wire
+from unstract_worker_core.app.broker import declared_queue, publishing_connection
+from unstract_worker_core.config import BrokerSettings
+from unstract_worker_core.doorbells import BatchDoorbell, RunDoorbell
+from unstract_worker_core.ledger import RunTask
+from unstract_worker_core.logs import get_logger
+from unstract_worker_core.metrics import Metrics
+from unstract_worker_core.queues import DOORBELL_QUEUES, DOORBELL_TASKS, Doorbell
+from unstract_worker_core.statuses import RunKind
+
+__all__ = ["CeleryDoorbells"]
+
+# What is told where the broker cannot say: as if everything rung still waited, so that nothing is rung again now.
+_UNKNOWN_DEPTH = 2**31
+_CHUNK = 1000
+_IDLE_PRODUCERS = 8
+
+log = get_logger(__name__)
+
+
+class _BrokerAway(Exception):
+    """The broker did not take or tell what it was asked for; named after the driver's error."""
+
+
+@define
+class _Line:
+    """One connection to the broker with its producer, used by one thread at a time."""
+
+    connection: Connection
+    producer: Producer
+    declared: set[str] = field(factory=set)
+
+
+class CeleryDoorbells:
+    """The doorbells of one process (see `core.doorbells.Doorbells`)."""
+
+    def __init__(self, broker: BrokerSettings, metrics: Metrics) -> None:
+        """Nothing is connected yet."""
+        self._broker = broker
+        self._metrics = metrics
+        self._idle: queue.LifoQueue[_Line] = queue.LifoQueue(_IDLE_PRODUCERS)
+
+    def ring_start(self, run_id: str, *, task: RunTask, kind: RunKind) -> None:
+        """Ask for an accepted run to be orchestrated, or a webhook to be delivered."""
+        if task is RunTask.WEBHOOK:
+            bell = Doorbell.DELIVER
+        else:
+            bell = Doorbell.ORCHESTRATE_API if kind is RunKind.API else Doorbell.ORCHESTRATE
+        self._ring(bell, [wire.unstructure(RunDoorbell(run_id))])
+
+    def ring_batches(self, run_id: str, *, epoch: int, batches: Sequence[int], kind: RunKind) -> None:
+        """Ask for batches to be processed."""
+        self._ring(_files_of(kind), [wire.unstructure(BatchDoorbell(run_id, epoch, batch)) for batch in batches])
+
+    def ring_callback(self, run_id: str) -> None:
+        """Ask for a READY run to be finalised."""
+        self._ring(Doorbell.CALLBACK, [wire.unstructure(RunDoorbell(run_id))])
+
+    def waiting(self, kind: RunKind) -> int:
+        """How many batch doorbells of the kind wait; a very large number while the broker cannot be asked."""
+        depth = self.depth((DOORBELL_QUEUES[_files_of(kind)],))
+        return _UNKNOWN_DEPTH if depth is None else depth
+
+    def depth(self, queues: Sequence[str]) -> int | None:
+        """How many messages wait in these queues; None while the broker cannot be asked."""
+        try:
+            with self._line() as line:
+                return sum(_depth(line, name) for name in queues)
+        except _BrokerAway as error:
+            log.warning("queue depth not known", error=str(error))
+            return None
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while True:
+            try:
+                _quit(self._idle.get_nowait())
+            except queue.Empty:
+                return
+
+    def _ring(self, bell: Doorbell, messages: Sequence[dict[str, Any]]) -> None:
+        """Publish, once more on a fresh connection if the first attempt failed; doorbells may be repeated."""
+        if not messages:
+            return
+        for last in (False, True):
+            try:
+                with self._line() as line:
+                    self._publish(line, bell, messages)
+            except _BrokerAway as error:
+                self.close()  # the others were probably cut as well
+                if last:
+                    self._metrics.rings.labels(kind=f"{bell}_failed").inc(len(messages))
+                    log.warning("doorbells not rung", doorbell=bell, number=len(messages), error=str(error))
+                continue
+            self._metrics.rings.labels(kind=bell).inc(len(messages))
+            return
+
+    def _publish(self, line: _Line, bell: Doorbell, messages: Sequence[dict[str, Any]]) -> None:
+        queue_name, task = DOORBELL_QUEUES[bell], DOORBELL_TASKS[bell]
+        if not self._broker.is_redis:
+            # Declared before first use, asked again later: an idle connection that was cut shows here and not by loss.
+            entity = declared_queue(queue_name, self._broker)(line.connection.default_channel)
+            entity.queue_declare(passive=queue_name in line.declared) if line.declared else entity.declare()
+            line.declared.add(queue_name)
+        with line.producer.batch(max_size=_CHUNK):
+            for task_id, kwargs in zip(_ids(), messages, strict=False):
+                line.producer.publish(
+                    json.dumps([[], kwargs, {}]), exchange="", routing_key=queue_name, headers=_headers(task, task_id),
+                    correlation_id=task_id, content_type="application/json", content_encoding="utf-8",
+                )  # fmt: skip
+
+    @contextmanager
+    def _line(self) -> Iterator[_Line]:
+        line = self._take()
+        try:
+            yield line
+        except _errors(line.connection) as error:
+            _quit(line)
+            raise _BrokerAway(type(error).__name__) from None
+        except BaseException:
+            _quit(line)
+            raise
+        try:
+            self._idle.put_nowait(line)
+        except queue.Full:
+            _quit(line)
+
+    def _take(self) -> _Line:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            connection = publishing_connection(self._broker)
+            try:
+                connection.connect()
+                return _Line(connection, connection.Producer(auto_declare=False))
+            except _errors(connection) as error:
+                raise _BrokerAway(type(error).__name__) from None
+
+
+def _errors(connection: Connection) -> tuple[type[Exception], ...]:
+    return (KombuError, OSError, *connection.connection_errors, *connection.channel_errors)
+
+
+def _files_of(kind: RunKind) -> Doorbell:
+    return Doorbell.API_FILES if kind is RunKind.API else Doorbell.FILES
+
+
+def _ids() -> Iterator[str]:
+    return (str(make()) for make in repeat(uuid4))
+
+
+def _headers(task: str, task_id: str) -> dict[str, Any]:
+    """What Celery's protocol 2 asks of a task message."""
+    return {
+        "lang": "py", "task": task, "id": task_id, "root_id": task_id, "parent_id": None, "group": None,
+        "retries": 0, "timelimit": [None, None], "eta": None, "expires": None, "ignore_result": True,
+        "argsrepr": "()", "kwargsrepr": "{}", "origin": "unstract-worker",
+    }  # fmt: skip
+
+
+def _depth(line: _Line, queue_name: str) -> int:
+    channel = line.connection.default_channel
+    try:
+        return int(channel.queue_declare(queue_name, passive=True).message_count)
+    except ChannelError:
+        return 0  # no such queue: nothing waits
+
+
+def _quit(line: _Line) -> None:
+    close: Callable[[], None] = line.connection.release
+    try:
+        close()
+    except Exception:  # boundary: a connection that broke may fail to close in any way its driver knows
+        log.debug("connection did not close", exc_info=True)

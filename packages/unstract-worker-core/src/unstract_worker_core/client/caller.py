@@ -1,0 +1,161 @@
+"""One call to the backend: breaker, tries, time, verdict.
+
+The only layer that repeats a call. All tries of a call share one request id, one idempotency key and one time
+budget. The breaker hears of a call once, when its tries are used up; a trial of a half-open breaker is one
+try.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
+from uuid import uuid4
+
+import stamina
+from attrs import evolve, fields
+
+from unstract_worker_core import identifiers
+from unstract_worker_core.client.answers import Answer, Json
+from unstract_worker_core.client.breaker import Breaker, BreakerOpen
+from unstract_worker_core.client.exchanges import AnswerRefused, Interrupted, NotSent, Wanted
+from unstract_worker_core.client.operations import Operation, Repeat
+from unstract_worker_core.client.transport import Transport
+from unstract_worker_core.client.tries import Tries
+from unstract_worker_core.client.verdicts import Passing, verdict
+from unstract_worker_core.config import BackendSettings
+from unstract_worker_core.errors import BackendError, BackendUnavailable, UnexpectedAnswer
+
+_NO_IDS: Mapping[str, str] = {}
+Observe = Callable[[str, BackendError | None, float], None]
+
+
+class Caller:
+    """Makes calls. Safe for threads; `observe` hears each call's operation, error (None: answered) and seconds."""
+
+    def __init__(
+        self,
+        settings: BackendSettings,
+        transport: Transport,
+        breaker: Breaker,
+        *,
+        version: str,
+        observe: Observe,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._breaker = breaker
+        self._observe = observe
+        self._clock = clock
+        self._base_url = settings.base_url.rstrip("/") + "/"
+        self._key = settings.api_key.reveal()
+        names = (attribute.name for attribute in fields(BackendSettings))
+        self._prefixes = {name: getattr(settings, name) for name in names if name.endswith("_prefix")}
+        self._headers = {
+            "Authorization": f"Bearer {self._key}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"UnstractWorker/{version}",
+        }
+
+    def __call__(
+        self,
+        operation: Operation,
+        organization_id: str | None,
+        *,
+        ids: Mapping[str, str] = _NO_IDS,
+        query: Mapping[str, str] = _NO_IDS,
+        body: Json = None,
+        key: str | None = None,
+        seconds: float | None = None,
+    ) -> Answer:
+        """The answer to a call: ids for the path, query, JSON body, idempotency key; `seconds` is its time budget.
+
+        Raises MessageError before any request for a bad organization or key, else a BackendError.
+        """
+        request_id = str(uuid4())
+        headers = self._headers_of(operation, organization_id, key, request_id)
+        wanted = self._wanted(operation, headers, ids, query, body, seconds)
+        started = self._clock()
+        error: BackendError | None = None
+        try:
+            return self._admitted(operation, wanted, request_id)
+        except BackendError as raised:
+            error = raised
+            raise
+        finally:
+            self._observe(operation.name, error, self._clock() - started)
+
+    def _wanted(
+        self,
+        operation: Operation,
+        headers: dict[str, str],
+        ids: Mapping[str, str],
+        query: Mapping[str, str],
+        body: Json,
+        seconds: float | None,
+    ) -> Wanted:
+        quoted = {name: quote(value, safe="") for name, value in ids.items()}
+        return Wanted(
+            method=operation.method,
+            url=self._base_url + operation.path.format(**self._prefixes, **quoted),
+            headers=headers if body is None else headers | {"Content-Type": "application/json"},
+            seconds=self._settings.total_timeout if seconds is None else seconds,
+            body_limit=self._settings.max_body_bytes,
+            query=tuple(query.items()),
+            content=None if body is None else json.dumps(body, allow_nan=False).encode("ascii"),
+        )
+
+    def _admitted(self, operation: Operation, wanted: Wanted, request_id: str) -> Answer:
+        try:
+            trial = self._breaker.admit()
+        except BreakerOpen as closed:
+            raise BackendUnavailable(
+                f"the circuit breaker is open, {closed}", endpoint=operation.name, request_id=request_id
+            ) from None
+        tries = Tries(operation, self._settings, wanted, self._clock)
+        limit = 1 if trial else self._settings.retry_attempts + 1
+        try:
+            answer = self._tried(tries, request_id, limit)
+        except Passing as last:
+            if last.away is not None:
+                self._breaker.failed(trial=trial) if last.away else self._breaker.succeeded()
+            raise tries.error(last, request_id) from None
+        except BackendError:
+            self._breaker.succeeded()
+            raise
+        self._breaker.succeeded()
+        return answer
+
+    def _tried(self, tries: Tries, request_id: str, limit: int) -> Answer:
+        for attempt in stamina.retry_context(on=tries.pause_after, attempts=limit, timeout=None):
+            with attempt:
+                return self._once(tries.operation, tries.next_request(), request_id)
+        raise AssertionError("stamina ends with an answer or an error")
+
+    def _once(self, operation: Operation, wanted: Wanted, request_id: str) -> Answer:
+        try:
+            raw = self._transport.exchange(wanted)
+        except NotSent as error:
+            raise Passing(f"no connection ({error})", applied=False, away=True) from None
+        except Interrupted as error:
+            # A file may take its whole hour: that says nothing about the backend.
+            away = None if error.timed_out and operation.repeat is Repeat.ONCE else True
+            raise Passing(f"no answer ({error})", applied=True, away=away) from None
+        except AnswerRefused as error:
+            raise UnexpectedAnswer(
+                str(error), endpoint=operation.name, status=error.status, request_id=request_id
+            ) from None
+        # A backend that shows the key, as its debug pages do in part, must not get it into an error.
+        body = raw.body.replace(self._key.encode(), b"***")
+        return verdict(operation, evolve(raw, body=body), request_id)
+
+    def _headers_of(
+        self, operation: Operation, organization_id: str | None, key: str | None, request_id: str
+    ) -> dict[str, str]:
+        headers = {**self._headers, "X-Request-ID": request_id}
+        if operation.organization:
+            headers["X-Organization-ID"] = identifiers.organization_id(organization_id)
+        if key is not None:
+            headers["Idempotency-Key"] = identifiers.opaque_id(key, field="key")
+        return headers

@@ -1,0 +1,57 @@
+"""What goes over the wire and what comes back, as values, and the ways in which it can go wrong."""
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from unstract_worker_core.errors import WorkerError
+
+
+class NotSent(WorkerError):
+    """No connection was made; the other side has seen nothing of the request."""
+
+
+class Interrupted(WorkerError):
+    """The request may have arrived, its answer did not. `timed_out`: by time, not by a broken connection."""
+
+    def __init__(self, reason: str, *, timed_out: bool) -> None:
+        self.timed_out = timed_out
+        super().__init__(reason)
+
+
+class AnswerRefused(WorkerError):
+    """An answer came that is not read: too large, or compressed."""
+
+    def __init__(self, reason: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+@frozen
+class Wanted:
+    """One request to send; `seconds` bounds all of it, from connecting to the last byte of the answer."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    seconds: float
+    body_limit: int
+    query: tuple[tuple[str, str], ...] = ()
+    content: bytes | None = field(default=None, repr=False)
+
+
+@frozen
+class RawAnswer:
+    """An answer whose body has been read whole."""
+
+    status: int
+    content_type: str = ""
+    retry_after: str | None = None
+    body: bytes = field(default=b"", repr=False)
+
+
+@frozen
+class PostAnswer:
+    """The answer to one POST; its body was read up to the limit and dropped."""
+
+    status: int

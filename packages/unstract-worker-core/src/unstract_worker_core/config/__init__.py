@@ -1,0 +1,41 @@
+"""Settings of a worker: read once from the environment, checked as a whole, then plain frozen values."""
+
+from unstract_worker_core.config.dotenv import read_dotenv
+from unstract_worker_core.config.environment import load_settings
+from unstract_worker_core.config.ignored import ACCEPTED_WITHOUT_EFFECT
+from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.sections import (
+    BackendSettings,
+    BrokerSettings,
+    ChordSettings,
+    FileSettings,
+    LedgerSettings,
+    LoggingSettings,
+    ProcessSettings,
+    RedisSettings,
+    TrafficSettings,
+    WebhookSettings,
+)
+from unstract_worker_core.config.settings import Settings
+from unstract_worker_core.config.variables import Variable, describe_variables, environment_page
+
+__all__ = [
+    "ACCEPTED_WITHOUT_EFFECT",
+    "BackendSettings",
+    "BrokerSettings",
+    "ChordSettings",
+    "FileSettings",
+    "LedgerSettings",
+    "LoggingSettings",
+    "ProcessSettings",
+    "RedisSettings",
+    "Secret",
+    "Settings",
+    "TrafficSettings",
+    "Variable",
+    "WebhookSettings",
+    "describe_variables",
+    "environment_page",
+    "load_settings",
+    "read_dotenv",
+]

@@ -1,0 +1,171 @@
+"""The one place where an environment becomes settings: read, checked as a whole, all faults told together."""
+
+import socket
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from attrs import evolve
+
+from unstract_worker_core.config import sections
+from unstract_worker_core.config.ignored import ignored_warnings
+from unstract_worker_core.config.reader import Reader
+from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.settings import Settings
+from unstract_worker_core.config.table import DEVELOPMENT_KEY
+from unstract_worker_core.config.urls import (
+    BrokerSource,
+    ChordSource,
+    broker_url,
+    result_backend_url,
+    sentinel_hosts,
+)
+from unstract_worker_core.errors import ConfigurationError
+from unstract_worker_core.statuses import WorkerType
+
+__all__ = ["load_settings"]
+
+_WELL_KNOWN = frozenset({"admin", "changeme", "default", "guest", "password", "redis", "secret"})
+
+
+def load_settings(environ: Mapping[str, str], *, worker: WorkerType, development: bool = False) -> Settings:
+    """Settings of a worker. Raises ConfigurationError with every fault, by variable, without values."""
+    reader = Reader(environ, worker, development)
+    backend, broker = reader.section(sections.BackendSettings), _broker(reader)
+    platform, own = reader.section(sections.RedisSettings, "REDIS_"), reader.values(Settings)
+    values: dict[str, object] = {
+        "platform_redis": platform,
+        "cache_redis": _cache_redis(reader, platform),
+        "ledger_redis": platform,
+        "ledger": reader.section(sections.LedgerSettings),
+        "process": reader.section(sections.ProcessSettings),
+        "logging": reader.section(sections.LoggingSettings),
+        "files": reader.section(sections.FileSettings),
+        "webhook": reader.section(sections.WebhookSettings),
+        "traffic": reader.section(sections.TrafficSettings),
+        "chord": _chord(reader),
+        "version": _version(worker),
+        "instance": socket.gethostname(),
+    }
+    settings = Settings(
+        worker=worker,
+        backend=backend,
+        broker=broker,
+        development=development,
+        **(values | own),  # type: ignore[arg-type]
+    )
+    settings = _with_derived_times(reader, settings)
+    _check_together(reader, settings)
+    if reader.faults:
+        raise ConfigurationError(tuple(reader.faults))
+    return evolve(settings, warnings=_warnings(reader, settings))
+
+
+def _broker(reader: Reader) -> sections.BrokerSettings:
+    source = reader.section(BrokerSource)
+    url = Secret("")
+    try:
+        url = broker_url(source) if source.base_url else url
+    except ValueError as error:
+        reader.fault("CELERY_BROKER_BASE_URL", str(error))
+    return sections.BrokerSettings(url, source.ha_queues, source.heartbeat, source.sentinel_master)
+
+
+def _cache_redis(reader: Reader, platform: sections.RedisSettings) -> sections.RedisSettings:
+    """CACHE_REDIS_*; where none of them is set, the platform's Redis rather than a guess at localhost."""
+    cache = reader.section(sections.RedisSettings, "CACHE_REDIS_")
+    return platform if cache == sections.RedisSettings() and not reader.is_set("CACHE_REDIS_HOST") else cache
+
+
+def _chord(reader: Reader) -> sections.ChordSettings:
+    # DB_* also belongs to others: looked at (and complained about) only where chords are served.
+    if not reader.is_set("CHORD_COMPAT"):
+        return sections.ChordSettings()
+    source = reader.section(ChordSource)
+    backend = result_backend_url(source)
+    if source.enabled and backend is None:
+        reader.fault("CHORD_COMPAT", "needs CELERY_BACKEND_DB_HOST, _NAME, _USER and _PASSWORD")
+    return sections.ChordSettings(source.enabled, backend if source.enabled else None, source.retry_interval)
+
+
+def _version(worker: WorkerType) -> str:
+    try:
+        return installed_version(worker.distribution)
+    except PackageNotFoundError:
+        return "0"
+
+
+def _with_derived_times(reader: Reader, settings: Settings) -> Settings:
+    """Times that follow from others, unless the operator sets them."""
+    ledger, process, backend = settings.ledger, settings.process, settings.backend
+    if not reader.is_set("WORKER_RECHECK_SECONDS"):
+        ledger = evolve(ledger, recheck_seconds=ledger.lease_seconds + backend.total_timeout)
+    if not reader.is_set("WORKER_STUCK_SLOT_SECONDS"):
+        longest = backend.file_execution_timeout + backend.total_timeout + ledger.lease_seconds
+        process = evolve(process, stuck_slot_seconds=longest)
+    return evolve(settings, ledger=ledger, process=process)
+
+
+def _check_together(reader: Reader, settings: Settings) -> None:
+    """Faults that no single variable shows."""
+    backend, ledger, process = settings.backend, settings.ledger, settings.process
+    if backend.api_key.reveal() == DEVELOPMENT_KEY and not settings.development:
+        reader.fault("INTERNAL_SERVICE_API_KEY", "is the development key; set the key of your backend")
+    if backend.total_timeout < backend.timeout:
+        reader.fault("INTERNAL_API_TOTAL_TIMEOUT", "must be at least INTERNAL_API_TIMEOUT")
+    if ledger.sweep_seconds >= ledger.lease_seconds:
+        reader.fault("WORKER_SWEEP_SECONDS", "must be shorter than WORKER_LEASE_SECONDS")
+    if ledger.max_ring_wait < ledger.first_ring_wait:
+        reader.fault("WORKER_MAX_RING_WAIT", "must be at least WORKER_FIRST_RING_WAIT")
+    if process.soft_time_limit >= process.time_limit:
+        reader.fault("CELERY_TASK_SOFT_TIME_LIMIT", "must be shorter than the TASK_TIME_LIMIT of this worker")
+    if settings.rescue_unseen_after is not None and settings.traffic.percent < 100:
+        reader.fault("RESCUE_UNSEEN_AFTER", "is refused while WORKER_TRAFFIC_PERCENT is below 100")
+    if settings.files.api_dir_prefix and "/api" not in settings.files.api_dir_prefix:
+        reader.fault("API_EXECUTION_DIR_PREFIX", "must contain /api: the platform tells API files by it")
+    if backend.ca_file and not Path(backend.ca_file).is_file():
+        reader.fault("INTERNAL_API_CA_FILE", "names no file")
+    for variable, role in _redis_roles(settings):
+        _check_redis(reader, variable, role)
+
+
+def _redis_roles(settings: Settings) -> tuple[tuple[str, sections.RedisSettings], ...]:
+    roles = [("REDIS_", settings.platform_redis)]
+    if settings.cache_redis is not settings.platform_redis:
+        roles.append(("CACHE_REDIS_", settings.cache_redis))
+    if settings.ledger_redis is not settings.platform_redis:
+        roles.append(("WORKER_LEDGER_REDIS_URL", settings.ledger_redis))
+    return tuple(roles)
+
+
+def _check_redis(reader: Reader, variable: str, role: sections.RedisSettings) -> None:
+    def named(part: str) -> str:
+        return variable + part if variable.endswith("_") else variable
+
+    if role.password and role.password.reveal().lower() in _WELL_KNOWN and not reader.development:
+        reader.fault(named("PASSWORD"), "is a well-known default; set a password of your own")
+    if role.ssl_ca_file and not Path(role.ssl_ca_file).is_file():
+        reader.fault(named("SSL_CA_CERTS"), "names no file")
+    if role.sentinel:
+        try:
+            sentinel_hosts(role.host)
+        except ValueError as error:
+            reader.fault(named("HOST"), str(error))
+    elif "," in role.host:
+        reader.fault(named("HOST"), f"must be one host unless {named('SENTINEL_MODE')} is on")
+
+
+def _warnings(reader: Reader, settings: Settings) -> tuple[str, ...]:
+    found = list(ignored_warnings(reader.environ, settings.worker))
+    told = reader.environ.get("WORKER_TYPE", "").strip().replace("-", "_").lower()
+    if told and told != settings.worker.value:
+        found.append(f"WORKER_TYPE has no effect: this is {settings.worker.distribution}")
+    if reader.is_set("CELERY_RESULT_BACKEND") and not settings.chord.enabled:
+        found.append("CELERY_RESULT_BACKEND has no effect: results are kept only with CHORD_COMPAT")
+    for variable, role in _redis_roles(settings):
+        if role.ssl and role.ssl_cert_reqs != "required":
+            found.append(f"{variable}: the certificate of this Redis is not fully checked")
+    if settings.backend.api_key.reveal() == DEVELOPMENT_KEY:
+        found.append("INTERNAL_SERVICE_API_KEY is the development key")
+    return tuple(found)

@@ -1,0 +1,140 @@
+"""How the text of a variable becomes a value.
+
+A parser returns the value or raises ValueError with a problem that never contains the text.
+"""
+
+import re
+from collections.abc import Callable
+from ipaddress import ip_network
+from urllib.parse import urlsplit
+
+from unstract_worker_core.config.secret import Secret
+
+__all__ = [
+    "Parser",
+    "choice",
+    "clamped",
+    "flag",
+    "http_url",
+    "integer",
+    "names",
+    "networks",
+    "path_prefix",
+    "ports",
+    "seconds",
+    "secret",
+    "text",
+]
+
+Parser = Callable[[str], object]
+
+
+def text(value: str) -> str:
+    """Any printable text."""
+    if not value.isprintable():
+        raise ValueError("contains control characters")
+    return value
+
+
+def secret(value: str) -> Secret:
+    """Text that is kept out of sight."""
+    return Secret(text(value))
+
+
+def flag(value: str) -> bool:
+    """true/false, 1/0, yes/no, on/off, in any case."""
+    word = value.lower()
+    if word not in ("true", "1", "yes", "on", "false", "0", "no", "off"):
+        raise ValueError("must be true or false")
+    return word in ("true", "1", "yes", "on")
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """A whole number between `low` and `high`, both included."""
+
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", value):
+            raise ValueError("must be a whole number")
+        if not low <= int(value) <= high:
+            raise ValueError(f"must be between {low} and {high}")
+        return int(value)
+
+    return parse
+
+
+def clamped(low: int, high: int) -> Callable[[str], int]:
+    """A whole number that is moved to the nearest of `low` and `high` when beyond, as today's workers do."""
+    whole = integer(-(10**18), 10**18)
+    return lambda value: min(max(whole(value), low), high)
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    """A decimal number of seconds between `low` and `high`."""
+
+    def parse(value: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", value):
+            raise ValueError("must be a number of seconds, such as 30 or 2.5")
+        if not low <= float(value) <= high:
+            raise ValueError(f"must be between {low:g} and {high:g} seconds")
+        return float(value)
+
+    return parse
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """One of the given words, in any case."""
+
+    def parse(value: str) -> str:
+        for word in allowed:
+            if value.lower() == word.lower():
+                return word
+        raise ValueError("must be one of " + ", ".join(allowed))
+
+    return parse
+
+
+def names(value: str) -> tuple[str, ...]:
+    """A comma list of names (organizations, queues); spaces around commas are allowed, repeats are not."""
+    items = tuple(item.strip() for item in value.split(","))
+    if not all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}", item) for item in items):
+        raise ValueError("must be a comma list of names, without empty or malformed ones")
+    if len(set(items)) != len(items):
+        raise ValueError("names something twice")
+    return items
+
+
+def ports(value: str) -> tuple[int, ...]:
+    """A comma list of TCP ports."""
+    return tuple(integer(1, 65535)(item.strip()) for item in value.split(","))
+
+
+def networks(value: str) -> tuple[str, ...]:
+    """A comma list of IP networks in CIDR form."""
+    try:
+        return tuple(str(ip_network(item.strip())) for item in value.split(","))
+    except ValueError:
+        raise ValueError("must be a comma list of networks such as 10.1.0.0/16") from None
+
+
+def http_url(value: str) -> str:
+    """An http(s) URL with a host and a path; no userinfo, query or fragment. A trailing slash is dropped."""
+    try:
+        parts = urlsplit(text(value))
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\\]", value):
+        raise ValueError("must be an http:// or https:// URL with a host")
+    if "@" in parts.netloc or "?" in value or "#" in value:
+        raise ValueError("must have no user, password, query or fragment")
+    if not parts.path.strip("/"):
+        raise ValueError("must include the path of the internal API, such as /internal")
+    return value.rstrip("/")
+
+
+def path_prefix(value: str) -> str:
+    """A relative path such as ``v1/webhook/``; leading slashes are dropped, the trailing one is added."""
+    path = value.strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9_\-.]+(/[A-Za-z0-9_\-.]+)*", path) or ".." in path:
+        raise ValueError("must be a relative path such as v1/webhook/")
+    return path + "/"

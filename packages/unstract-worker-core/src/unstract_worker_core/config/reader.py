@@ -1,0 +1,102 @@
+"""Reads declared variables from a mapping and collects every fault instead of stopping at the first."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import NOTHING, AttrsInstance, define, field, fields_dict
+
+from unstract_worker_core.config.declarations import Declaration
+from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.table import SECTIONS
+from unstract_worker_core.errors import Fault
+from unstract_worker_core.statuses import WorkerType
+
+__all__ = ["Reader"]
+
+T = TypeVar("T", bound=AttrsInstance)
+_SECRET_FILE_LIMIT = 64 * 1024
+
+
+@define
+class Reader:
+    """Reads sections of the settings for one worker type. Faults name variables, never values."""
+
+    environ: Mapping[str, str]
+    worker: WorkerType
+    development: bool
+    faults: list[Fault] = field(factory=list)
+
+    def fault(self, variable: str, problem: str) -> None:
+        """Note a fault."""
+        self.faults.append(Fault(variable, problem))
+
+    def is_set(self, *variables: str) -> bool:
+        """Whether one of the variables is set to something."""
+        return any(self.environ.get(variable) for variable in variables)
+
+    def section(self, cls: type[T], prefix: str = "") -> T:
+        """A section with what is set, and its defaults for the rest; nothing in place of what is missing."""
+        return cls(**self.values(cls, prefix))
+
+    def values(self, cls: type[AttrsInstance], prefix: str = "") -> dict[str, object]:
+        """Values by field name of what is set for a section, or has a default that depends on the process."""
+        values: dict[str, object] = {}
+        for declaration in next(section for section in SECTIONS if section.cls is cls).declarations:
+            value = self._value(declaration, prefix)
+            if value is not None:
+                values[declaration.target] = value
+            elif fields_dict(cls)[declaration.target].default is NOTHING:
+                # The fault below keeps the settings from being used; the rest is checked all the same.
+                values[declaration.target] = Secret("") if declaration.secret else ""
+                self._missing(*self._names(declaration, prefix))
+        return values
+
+    def _names(self, declaration: Declaration, prefix: str) -> tuple[str, ...]:
+        kind = self.worker.value.upper()
+        return tuple(name.replace("{TYPE}", kind).replace("{PREFIX}", prefix) for name in declaration.names)
+
+    def _missing(self, *names: str) -> None:
+        if not any(fault.variable.removesuffix("_FILE") in names for fault in self.faults):
+            self.fault(names[0], "is empty" if names[0] in self.environ else "is required")
+
+    def _value(self, declaration: Declaration, prefix: str) -> object:
+        for name in self._names(declaration, prefix):
+            source, text = self._text(name, may_be_file=declaration.secret)
+            if not text:
+                continue
+            if text != text.strip():
+                self.fault(source, "has leading or trailing whitespace")
+                return None
+            try:
+                return declaration.parse(text)
+            except ValueError as error:
+                problem = str(error)
+            self.fault(source, problem)
+            return None
+        if self.development and declaration.development is not None:
+            return declaration.development
+        return declaration.per_worker.get(self.worker)
+
+    def _text(self, name: str, *, may_be_file: bool) -> tuple[str, str]:
+        """The variable that gave the text, and the text; empty where nothing did."""
+        text, source = self.environ.get(name, ""), f"{name}_FILE"
+        path = self.environ.get(source, "") if may_be_file else ""
+        if not path:
+            return name, text
+        if text:
+            self.fault(source, f"is set while {name} is set as well; keep one of them")
+            return source, ""
+        return source, self._secret_file(source, Path(path))
+
+    def _secret_file(self, source: str, path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                text = file.read(_SECRET_FILE_LIMIT + 1).decode().rstrip()
+        except (OSError, ValueError) as error:
+            self.fault(source, f"names a file that cannot be read ({type(error).__name__})")
+            return ""
+        if not text or len(text) > _SECRET_FILE_LIMIT:
+            self.fault(source, "names a file that is empty" if not text else "names a file that is too long")
+            return ""
+        return text

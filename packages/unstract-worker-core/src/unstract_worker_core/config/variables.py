@@ -1,0 +1,85 @@
+"""The variables described, for the README's table and whoever asks; from the same table that is read by."""
+
+from attrs import NOTHING, fields_dict, frozen
+
+from unstract_worker_core.config.declarations import Declaration
+from unstract_worker_core.config.ignored import ACCEPTED_WITHOUT_EFFECT
+from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.table import SECTIONS
+
+__all__ = ["Variable", "describe_variables", "environment_page"]
+
+
+@frozen
+class Variable:
+    """One line of the table of variables."""
+
+    name: str
+    default: str
+    purpose: str
+    secret: bool
+    alternatives: tuple[str, ...] = ()
+
+
+def describe_variables() -> tuple[Variable, ...]:
+    """Every variable that has an effect, in the order of the table; ``{TYPE}`` stands for the worker type."""
+    return tuple(
+        _described(section.cls, declaration, prefix)
+        for section in SECTIONS
+        for prefix in section.prefixes
+        for declaration in section.declarations
+    )
+
+
+def _described(cls: type, declaration: Declaration, prefix: str) -> Variable:
+    first, *rest = (name.replace("{PREFIX}", prefix) for name in declaration.names)
+    default = declaration.shown or _shown(fields_dict(cls)[declaration.target].default)
+    if declaration.per_worker:
+        default = ", ".join((default, *(f"{worker} {value}" for worker, value in declaration.per_worker.items())))
+    if declaration.development is not None:
+        default = f"{default}; in development {_shown(declaration.development)}"
+    return Variable(first, default, declaration.purpose, declaration.secret, tuple(rest))
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None | ():
+            return ""
+        case bool():
+            return str(value).lower()
+        case Secret():
+            return "a known key"
+        case float():
+            return f"{value:g}"
+        case tuple():
+            return ",".join(str(item) for item in value)
+        case _:
+            return "required" if value is NOTHING else str(value)
+
+
+_INTRODUCTION = """# Environment of the workers
+
+Generated from the settings' own table (`unstract_worker_core.config.environment_page`); do not edit by hand.
+
+`{TYPE}` is API_DEPLOYMENT, GENERAL, FILE_PROCESSING or CALLBACK. Of several names the first
+that is set wins. An empty value counts as unset. Times are seconds. A secret X may come from a file: X_FILE.
+"""
+
+
+def environment_page() -> str:
+    """The whole reference as Markdown: variables with an effect, then those that are accepted without one."""
+    lines = [_INTRODUCTION, "| variable | default | what for |", "| --- | --- | --- |"]
+    for entry in describe_variables():
+        names = ", ".join(f"`{name}`" for name in (entry.name, *entry.alternatives))
+        lines.append(f"| {names} | {entry.default} | {entry.purpose}{' (secret)' if entry.secret else ''} |")
+    lines += [
+        "",
+        "## Accepted without effect",
+        "",
+        "A warning at the start names each one that is set. `*_X` is `CELERY_X` and `{TYPE}_X`.",
+        "",
+    ]
+    lines += ["| variable | why |", "| --- | --- |"]
+    for ignored in ACCEPTED_WITHOUT_EFFECT:
+        lines.append(f"| {', '.join(f'`{name}`' for name in ignored.names)} | {ignored.reason} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,79 @@
+"""Doorbells: Celery messages that only say where to look. The ledger holds the truth.
+
+A doorbell names a run (and an epoch and a batch); losing one costs latency, repeating one costs nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+from unstract_worker_core import wire
+from unstract_worker_core.errors import MessageError
+from unstract_worker_core.identifiers import opaque_id
+from unstract_worker_core.ledger.records import RunTask
+from unstract_worker_core.statuses import RunKind
+
+__all__ = ["SCHEMA", "BatchDoorbell", "Doorbells", "RunDoorbell", "read_batch_doorbell", "read_run_doorbell"]
+
+SCHEMA = 1
+
+
+@frozen
+class RunDoorbell:
+    """Look at this run: orchestrate it, finalise it or deliver it, as its state says."""
+
+    run_id: str
+    schema: int = SCHEMA
+
+
+@frozen
+class BatchDoorbell:
+    """Look at this batch of this epoch."""
+
+    run_id: str
+    epoch: int
+    batch: int
+    schema: int = SCHEMA
+
+
+class Doorbells(Protocol):
+    """What publishes doorbells; the Celery one is in `app`, tests bring their own."""
+
+    def ring_start(self, run_id: str, *, task: RunTask, kind: RunKind) -> None:
+        """Ask for an accepted run to be orchestrated (or a webhook to be delivered)."""
+
+    def ring_batches(self, run_id: str, *, epoch: int, batches: Sequence[int], kind: RunKind) -> None:
+        """Ask for batches to be processed."""
+
+    def ring_callback(self, run_id: str) -> None:
+        """Ask for a READY run to be finalised."""
+
+    def waiting(self, kind: RunKind) -> int:
+        """How many batch doorbells of the kind wait in the broker."""
+
+
+def read_run_doorbell(message: dict[str, object]) -> RunDoorbell | None:
+    """The doorbell in a task's keyword arguments; None when a newer worker must read it. Raises MessageError."""
+    if _newer(message):
+        return None
+    bell = wire.structure(message, RunDoorbell)
+    opaque_id(bell.run_id, field="run_id")
+    return bell
+
+
+def read_batch_doorbell(message: dict[str, object]) -> BatchDoorbell | None:
+    """As `read_run_doorbell`, for a batch."""
+    if _newer(message):
+        return None
+    bell = wire.structure(message, BatchDoorbell)
+    opaque_id(bell.run_id, field="run_id")
+    if bell.epoch < 1 or bell.batch < 0:
+        raise MessageError("not a batch of an armed run", field="BatchDoorbell.batch")
+    return bell
+
+
+def _newer(message: dict[str, object]) -> bool:
+    # Asked before anything else is read: a newer format may look different altogether.
+    schema = message.get("schema")
+    return isinstance(schema, int) and schema > SCHEMA

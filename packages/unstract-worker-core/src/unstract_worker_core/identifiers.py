@@ -1,0 +1,37 @@
+"""Ids are checked by pattern where they enter, before they become a Redis key, a URL or a log field."""
+
+import re
+from uuid import UUID
+
+from unstract_worker_core.errors import MessageError
+
+__all__ = ["execution_id", "opaque_id", "organization_id"]
+
+# Organizations are strings such as "org_8QpLr2"; no separators of Redis keys, URLs, log lines or hash tags.
+_ORGANIZATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}", re.ASCII)
+_OPAQUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:|\-]{0,254}", re.ASCII)
+
+
+def execution_id(value: object, *, field: str = "execution_id") -> str:
+    """The canonical text of a UUID given as UUID or str. Raises MessageError."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, str) and _UUID.fullmatch(value):
+        return str(UUID(value))
+    raise MessageError("not a UUID", field=field)
+
+
+def organization_id(value: object, *, field: str = "organization_id") -> str:
+    """An organization's string id. Raises MessageError."""
+    if isinstance(value, str) and _ORGANIZATION.fullmatch(value):
+        return value
+    raise MessageError("not an organization id", field=field)
+
+
+def opaque_id(value: object, *, field: str) -> str:
+    """An id that we did not make and only hand on, such as a Celery task id. Raises MessageError."""
+    text = str(value) if isinstance(value, UUID) else value
+    if isinstance(text, str) and _OPAQUE.fullmatch(text):
+        return text
+    raise MessageError("not a valid id", field=field)

@@ -1,0 +1,79 @@
+"""The run ledger: the truth about every open execution, in Redis, changed only by repeatable Lua steps.
+
+Celery messages are doorbells; losing or repeating one costs nothing but time. See `Runs` and `Batches` for the
+steps, `LeaseKeeper` for holding what was claimed, `Sweeper` for re-deriving what should be in flight.
+"""
+
+from typing import Protocol
+
+from redis import Redis
+
+from unstract_worker_core.ledger.batches import Batches
+from unstract_worker_core.ledger.claims import BatchClaim, BatchRefusal, RunClaim
+from unstract_worker_core.ledger.dead_letters import DeadLetter, DeadLetters
+from unstract_worker_core.ledger.lease import Held, LeaseKeeper
+from unstract_worker_core.ledger.records import (
+    FileItem,
+    FileOutcome,
+    FinalState,
+    OutcomeKind,
+    RunContext,
+    RunState,
+    RunTask,
+)
+from unstract_worker_core.ledger.runs import Accepted, Armed, Look, Runs
+from unstract_worker_core.ledger.steps import Observer, Steps
+
+__all__ = [
+    "Accepted",
+    "Armed",
+    "BatchClaim",
+    "BatchRefusal",
+    "Batches",
+    "DeadLetter",
+    "DeadLetters",
+    "FileItem",
+    "FileOutcome",
+    "FinalState",
+    "Held",
+    "LeaseKeeper",
+    "Ledger",
+    "LedgerTimes",
+    "Look",
+    "OutcomeKind",
+    "RunClaim",
+    "RunContext",
+    "RunState",
+    "RunTask",
+    "Runs",
+]
+
+
+class LedgerTimes(Protocol):
+    """The settings that the ledger reads (core.config.LedgerSettings has them), all in seconds."""
+
+    @property
+    def lease_seconds(self) -> float: ...
+    @property
+    def first_ring_wait(self) -> float: ...
+    @property
+    def max_ring_wait(self) -> float: ...
+    @property
+    def dead_letter_limit(self) -> int: ...
+
+
+class Ledger:
+    """All steps on one Redis: `runs`, `batches` and `dead_letters`."""
+
+    def __init__(self, redis: Redis, times: LedgerTimes, observe: Observer | None = None) -> None:
+        steps = Steps(redis, observe)
+        self.redis = redis
+        self.lease_seconds = times.lease_seconds
+        self.runs = Runs(
+            steps,
+            lease_seconds=times.lease_seconds,
+            ring_wait=times.first_ring_wait,
+            max_ring_wait=times.max_ring_wait,
+        )
+        self.batches = Batches(steps, lease_seconds=times.lease_seconds, ring_wait=times.first_ring_wait)
+        self.dead_letters = DeadLetters(steps, limit=times.dead_letter_limit)

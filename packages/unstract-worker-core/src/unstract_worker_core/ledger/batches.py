@@ -1,0 +1,87 @@
+"""Steps on one batch: claim, start a file, record its outcome, complete, hand back."""
+
+import time
+from typing import Any
+
+from unstract_worker_core import wire
+from unstract_worker_core.errors import LeaseLost, LedgerError
+from unstract_worker_core.ledger.claims import BatchClaim, BatchRefusal
+from unstract_worker_core.ledger.records import FileItem, FileOutcome, RunContext, RunState
+from unstract_worker_core.ledger.steps import Steps
+
+__all__ = ["Batches"]
+
+
+class Batches:
+    """The batch-level steps; every write carries the claim's token and is refused once the lease is not ours."""
+
+    def __init__(self, steps: Steps, *, lease_seconds: float, ring_wait: float) -> None:
+        self._steps = steps
+        self._lease_ms = int(lease_seconds * 1000)
+        self._wait_ms = int(ring_wait * 1000)
+
+    def claim(self, run_id: str, epoch: int, batch: int, token: str) -> BatchClaim | BatchRefusal:
+        """Lease a batch. A refusal is harmless: the ledger has rung or will ring whoever is needed."""
+        asked_at = time.monotonic()
+        answer = self._steps.run("claim_batch", run_id, epoch, batch, token, self._lease_ms)
+        if answer[0] != "leased":
+            return BatchRefusal(answer[0])
+        _, fence, files, context, age_ms, stop, progress = answer
+        return BatchClaim(
+            run_id=run_id,
+            epoch=epoch,
+            batch=batch,
+            token=token,
+            fence=int(fence),
+            context=wire.decode(context, RunContext),
+            files=tuple(wire.structure(entry, FileItem) for entry in wire.loads(files)),
+            recorded=frozenset(int(number) for number, done, _, _ in progress if done),
+            charges={int(number): int(charges) for number, _, charges, _ in progress if int(charges)},
+            executed={int(number): wire.loads(raw) for number, _, _, raw in progress if raw},
+            age_seconds=int(float(age_ms)) / 1000,
+            stop=stop == "1",
+            asked_at=asked_at,
+        )
+
+    def renew(self, claim: BatchClaim) -> bool:
+        """Extend the lease; False when it is no longer ours."""
+        return bool(self._write("renew_batch", claim, self._lease_ms))
+
+    def start_file(self, claim: BatchClaim, number: int) -> bool:
+        """Journal the file as in flight. Returns whether the run was stopped. Raises LeaseLost."""
+        flag = self._write("start_file", claim, number)
+        if flag == -1:
+            raise _lost(claim)
+        return bool(flag)
+
+    def note_executed(self, claim: BatchClaim, number: int, result: Any) -> None:
+        """Keep the executor's result (any JSON), so that what follows it can be repeated. Raises LeaseLost."""
+        if not self._write("note_executed", claim, number, wire.dumps(result)):
+            raise _lost(claim)
+
+    def record(self, claim: BatchClaim, outcome: FileOutcome) -> None:
+        """Record how a file ended; the first outcome wins. Raises LeaseLost."""
+        if not self._write("record_file", claim, outcome.number, wire.encode(outcome)):
+            raise _lost(claim)
+
+    def complete(self, claim: BatchClaim) -> RunState:
+        """Close the batch; returns the run's state (READY when it was the last). Raises LeaseLost."""
+        answer = self._write("complete_batch", claim, self._wait_ms)
+        if answer[0] in ("recorded", "already"):
+            return RunState(answer[1])
+        if answer[0] == "closed":
+            return RunState.DONE
+        if answer[0] == "incomplete":
+            raise LedgerError(f"run {claim.run_id}: batch {claim.batch} has no outcome for file {answer[1]}")
+        raise _lost(claim)
+
+    def release(self, claim: BatchClaim, *, delay_seconds: float = 0.0, charge_file: int = 0) -> None:
+        """Hand the batch back. Charges no file, but for the one whose outcome is unknown (`charge_file`)."""
+        self._write("release_batch", claim, int(delay_seconds * 1000), charge_file)
+
+    def _write(self, step: str, claim: BatchClaim, *arguments: str | int) -> Any:
+        return self._steps.run(step, claim.run_id, claim.epoch, claim.batch, claim.token, *arguments)
+
+
+def _lost(claim: BatchClaim) -> LeaseLost:
+    return LeaseLost(f"run {claim.run_id}: batch {claim.batch} is somebody else's now")

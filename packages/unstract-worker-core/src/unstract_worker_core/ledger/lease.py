@@ -1,0 +1,166 @@
+"""Keeps claimed work claimed: one thread per process renews every lease at a third of its length.
+
+A worker that was paused past its lease learns it here: `Held.check` raises LeaseLost before the next effect, by
+the local monotonic clock, even while Redis cannot be asked.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from unstract_worker_core.errors import LeaseLost, LedgerError
+from unstract_worker_core.ledger.batches import Batches
+from unstract_worker_core.ledger.claims import BatchClaim, RunClaim
+from unstract_worker_core.ledger.runs import Runs
+
+__all__ = ["Held", "LeaseKeeper"]
+
+
+class Held:
+    """One held lease. `check()` before each effect."""
+
+    def __init__(
+        self,
+        what: str,
+        seconds: float,
+        renew: Callable[[], bool],
+        release: Callable[[], None],
+        *,
+        asked_at: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.what = what
+        self._seconds = seconds
+        self._renew = renew
+        self._release = release
+        self._clock = clock
+        self._lost = False
+        self._good_until = (clock() if asked_at is None else asked_at) + seconds
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else may own the work."""
+        return self._lost or self._clock() >= self._good_until
+
+    def check(self) -> None:
+        """Raise LeaseLost unless the lease is certainly ours."""
+        if self.lost:
+            raise LeaseLost(f"{self.what}: the lease lapsed")
+
+    def renew(self) -> None:
+        """Extend the lease. Raises LedgerError when Redis cannot be asked; the lease then runs down."""
+        asked = self._clock()
+        if self._renew():
+            self._good_until = asked + self._seconds
+        else:
+            self._lost = True
+
+    def hand_back(self) -> None:
+        """Give the work up at once; what is in flight must not be recorded any more."""
+        self._lost = True
+        self._release()
+
+
+class LeaseKeeper:
+    """Holds leases for the steps of one process. Use its own ledger connection, so that no long call delays it."""
+
+    def __init__(
+        self,
+        runs: Runs,
+        batches: Batches,
+        *,
+        lease_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._runs = runs
+        self._batches = batches
+        self._seconds = lease_seconds
+        self._clock = clock
+        self._held: set[Held] = set()
+        self._guard = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._log = structlog.get_logger(__name__)
+
+    @contextmanager
+    def run(self, claim: RunClaim) -> Iterator[Held]:
+        """Hold a run's lease while the block works."""
+        held = Held(
+            f"run {claim.run_id}",
+            self._seconds,
+            lambda: self._runs.renew(claim),
+            lambda: self._runs.release(claim, reason="handed back"),
+            asked_at=claim.asked_at,
+            clock=self._clock,
+        )
+        with self._holding(held):
+            yield held
+
+    @contextmanager
+    def batch(self, claim: BatchClaim) -> Iterator[Held]:
+        """Hold a batch's lease while the block works."""
+        held = Held(
+            f"run {claim.run_id} batch {claim.batch}",
+            self._seconds,
+            lambda: self._batches.renew(claim),
+            lambda: self._batches.release(claim),
+            asked_at=claim.asked_at,
+            clock=self._clock,
+        )
+        with self._holding(held):
+            yield held
+
+    @contextmanager
+    def _holding(self, held: Held) -> Iterator[None]:
+        self._start_once()
+        with self._guard:
+            self._held.add(held)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._held.discard(held)
+
+    def held(self) -> tuple[Held, ...]:
+        """What this process holds now."""
+        with self._guard:
+            return tuple(self._held)
+
+    def hand_back_all(self) -> int:
+        """Release every lease without charging anything; returns how many. For drains and the watchdog."""
+        given = 0
+        for held in self.held():
+            try:
+                held.hand_back()
+                given += 1
+            except LedgerError:
+                continue  # Redis is away: the lease lapses by itself
+        return given
+
+    def stop(self) -> None:
+        """Stop renewing."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _start_once(self) -> None:
+        # Started on first use, so that a process that forks after its set-up renews in the child.
+        with self._guard:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._loop, name="lease-keeper", daemon=True)
+                self._thread.start()
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._seconds / 3):
+            for held in self.held():
+                if held.lost:
+                    continue
+                try:
+                    held.renew()
+                except LedgerError:
+                    continue  # tried again at the next tick; check() fails once the lease ran down
+                except Exception:  # thread boundary: a keeper that died would let every lease lapse
+                    self._log.exception("renewing failed unexpectedly", held=held.what)

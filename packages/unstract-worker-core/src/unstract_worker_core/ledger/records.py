@@ -1,0 +1,130 @@
+"""What the ledger stores, as JSON: the run's context, its files and their outcomes.
+
+The four workers release separately, so these records are a wire format: read tolerantly, changed only by addition.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from attrs import Factory, frozen
+
+from unstract_worker_core.statuses import ExecutionStatus, RunKind
+
+__all__ = ["FileItem", "FileOutcome", "FinalState", "OutcomeKind", "RunContext", "RunState", "RunTask"]
+
+
+class RunState(StrEnum):
+    """ACCEPTED -> ARMED -> READY -> DONE; only Lua scripts move a run, and only forward."""
+
+    ACCEPTED = "ACCEPTED"
+    ARMED = "ARMED"
+    READY = "READY"
+    DONE = "DONE"
+
+
+class RunTask(StrEnum):
+    """What an entry of the ledger is about."""
+
+    EXECUTION = "execution"
+    SCHEDULE = "schedule"
+    WEBHOOK = "webhook"
+    CHORD_BATCH = "chord_batch"
+    CHORD_CALLBACK = "chord_callback"
+
+
+class OutcomeKind(StrEnum):
+    """How one file ended. SKIPPED: it was never started (stop, or used by another execution)."""
+
+    COMPLETED = "COMPLETED"
+    ERROR = "ERROR"
+    SKIPPED = "SKIPPED"
+
+
+@frozen
+class FileItem:
+    """One file of an execution.
+
+    `number` counts from 1 over the whole execution. `copies` are names of further uploads with the same content:
+    they share the row and the outcome, and each gets its own API result item.
+    """
+
+    number: int
+    name: str
+    path: str
+    hash: str = ""
+    size: int = 0
+    mime_type: str = ""
+    provider_file_uuid: str | None = None
+    source_connection_type: str = ""
+    is_executed: bool = False
+    file_execution_id: str | None = None
+    fs_metadata: dict[str, Any] = Factory(dict)
+    copies: tuple[str, ...] = ()
+
+    @property
+    def unsupported(self) -> bool:
+        """The producer refused its type: nothing was stored for it (contract: tasks 2.1)."""
+        return self.is_executed and self.hash.startswith("temp-hash-")
+
+    @property
+    def uploads(self) -> int:
+        """How many uploaded files this item stands for."""
+        return 1 + len(self.copies)
+
+
+@frozen
+class RunContext:
+    """What every batch of a run shares; stored once per run."""
+
+    execution_id: str
+    organization_id: str
+    workflow_id: str
+    kind: RunKind
+    schema: int = 1
+    pipeline_id: str | None = None
+    use_file_history: bool = False
+    log_channel: str | None = None
+    total_files: int = 0
+    error: str | None = None
+    stopped: bool = False
+    chord: bool = False
+    llm_profile_id: str | None = None
+    hitl_queue_name: str | None = None
+    hitl_packet_id: str | None = None
+    custom_data: dict[str, Any] | None = None
+    tags: tuple[Any, ...] = ()
+
+
+@frozen
+class FileOutcome:
+    """How one file ended: the first one recorded is the one that counts.
+
+    `result` and `metadata` are what the API caller gets (any JSON); `seconds` is wall time of the work.
+    """
+
+    number: int
+    name: str
+    kind: OutcomeKind
+    error: str | None = None
+    file_execution_id: str | None = None
+    result: Any = None
+    metadata: dict[str, Any] = Factory(dict)
+    seconds: float = 0.0
+    copies: tuple[str, ...] = ()
+
+    @property
+    def uploads(self) -> int:
+        """How many uploaded files this outcome counts for."""
+        return 1 + len(self.copies)
+
+
+@frozen
+class FinalState:
+    """What a finished run said last; kept in the tombstone for the second read-back and for redeliveries."""
+
+    status: ExecutionStatus | None = None
+    total_files: int = 0
+    successful_files: int = 0
+    failed_files: int = 0
+    error: str | None = None
+    detail: dict[str, Any] = Factory(dict)

@@ -1,0 +1,225 @@
+"""Steps on a run as a whole: accept, claim, journal, arm, finish, look."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+from attrs import frozen
+
+from unstract_worker_core import wire
+from unstract_worker_core.errors import LeaseLost, LedgerError
+from unstract_worker_core.ledger.claims import RunClaim
+from unstract_worker_core.ledger.records import (
+    FileItem,
+    FileOutcome,
+    FinalState,
+    RunContext,
+    RunState,
+    RunTask,
+)
+from unstract_worker_core.ledger.steps import Steps
+from unstract_worker_core.statuses import RunKind
+
+__all__ = ["Accepted", "Armed", "Look", "Runs"]
+
+_CHUNK = 500
+
+
+@frozen
+class Accepted:
+    """State of the run after accepting; `fresh` is False for a duplicate."""
+
+    state: RunState
+    fresh: bool
+
+
+@frozen
+class Armed:
+    """The epoch under which the batches stand and the state that arming led to."""
+
+    epoch: int
+    state: RunState
+
+
+@frozen
+class Look:
+    """What a due run needs. `action`: drop, later, orchestrate, ring, finalise or recheck."""
+
+    action: str
+    task: RunTask | None = None
+    kind: RunKind | None = None
+    rings: int = 0
+    epoch: int = 0
+    batches: tuple[int, ...] = ()
+    organization_id: str = ""
+    final: FinalState | None = None
+
+
+class Runs:
+    """The run-level steps. Times are given in seconds and kept in milliseconds of Redis's clock."""
+
+    def __init__(self, steps: Steps, *, lease_seconds: float, ring_wait: float, max_ring_wait: float) -> None:
+        self._steps = steps
+        self._lease_ms = int(lease_seconds * 1000)
+        self._wait_ms = int(ring_wait * 1000)
+        self._max_wait_ms = int(max_ring_wait * 1000)
+
+    def accept(
+        self,
+        run_id: str,
+        *,
+        task: RunTask,
+        kind: RunKind,
+        organization_id: str,
+        start: str,
+        state: RunState = RunState.ACCEPTED,
+    ) -> Accepted:
+        """Write a message down. A second message for the same run changes nothing."""
+        answer = self._steps.run("accept", run_id, task, kind, organization_id, start, self._wait_ms, state)
+        return Accepted(RunState(answer[0]), bool(answer[1]))
+
+    def claim(self, run_id: str, token: str, *, state: RunState) -> RunClaim | None:
+        """Lease the run if it is in `state` and nobody else holds it; None otherwise (busy, closed, unknown)."""
+        asked_at = time.monotonic()
+        answer = self._steps.run("claim_run", run_id, token, state, self._lease_ms)
+        if answer[0] != "leased":
+            return None
+        meta = _pairs(answer[2])
+        context = answer[4]
+        return RunClaim(
+            run_id=run_id,
+            token=token,
+            fence=int(answer[1]),
+            task=RunTask(meta["task"]),
+            kind=RunKind(meta["kind"]),
+            organization_id=meta["organization"],
+            epoch=int(meta["epoch"]),
+            batches=int(meta["n"]),
+            attempts=int(meta["attempts"]),
+            stop=meta.get("stop") == "1",
+            last_error=meta.get("last_error", ""),
+            start=answer[3] or "{}",
+            context=wire.decode(context, RunContext) if context else None,
+            journal=_pairs(answer[5]),
+            asked_at=asked_at,
+        )
+
+    def renew(self, claim: RunClaim) -> bool:
+        """Extend the lease; False when it is no longer ours."""
+        return bool(self._steps.run("renew_run", claim.run_id, claim.token, self._lease_ms))
+
+    def release(
+        self, claim: RunClaim, *, delay_seconds: float = 0.0, charge: bool = False, reason: str = ""
+    ) -> None:
+        """Hand the run back for another claim after the delay; `charge` counts it as a failed attempt."""
+        delay, cost = int(delay_seconds * 1000), int(charge)
+        self._steps.run("release_run", claim.run_id, claim.token, delay, cost, reason[:256])
+
+    def note(self, claim: RunClaim, field: str, value: str) -> str:
+        """Journal what was done; the first note of a field stands and is returned. Raises LeaseLost."""
+        answer = self._steps.run("journal", claim.run_id, claim.token, field, value)
+        if answer[0] != "ok":
+            raise LeaseLost(f"run {claim.run_id}: the lease is somebody else's")
+        return str(answer[1])
+
+    def arm(self, claim: RunClaim, batches: Sequence[Sequence[FileItem]], context: RunContext) -> Armed:
+        """Store the batches and flip ACCEPTED to ARMED (READY without batches). Repeatable. Raises LeaseLost."""
+        epoch = claim.epoch + 1
+        records = [
+            (index, wire.dumps([wire.unstructure(item) for item in batch]))
+            for index, batch in enumerate(batches)
+        ]
+        for start in range(0, len(records), _CHUNK):
+            flat = [part for record in records[start : start + _CHUNK] for part in record]
+            self._steps.run("put_batches", claim.run_id, claim.token, epoch, *flat)
+        answer = self._steps.run(
+            "arm", claim.run_id, claim.token, len(records), wire.encode(context), self._wait_ms
+        )
+        if answer[0] in ("armed", "already") and int(answer[1] or 0):
+            return Armed(int(answer[1]), RunState(answer[2]))
+        if answer[0] == "incomplete":
+            raise LedgerError(f"run {claim.run_id}: batch records are missing, not armed")
+        raise LeaseLost(f"run {claim.run_id}: the lease is somebody else's, not armed")
+
+    def finish(
+        self,
+        claim: RunClaim,
+        final: FinalState,
+        *,
+        recheck_seconds: float,
+        tombstone_seconds: float,
+        state: RunState = RunState.READY,
+    ) -> bool:
+        """Close the run: payloads are deleted, a tombstone with `final` stays. False: the lease was lost."""
+        answer = self._steps.run(
+            "finish", claim.run_id, claim.token, state, wire.encode(final),
+            int(recheck_seconds * 1000), int(tombstone_seconds * 1000),
+        )  # fmt: skip
+        return bool(answer[0] != "lost")
+
+    def outcomes(self, run_id: str) -> Iterator[FileOutcome]:
+        """All recorded outcomes, by file number, read in chunks."""
+        key = f"uw:{{{run_id}}}:results"
+        redis = self._steps.redis
+        numbers = sorted(self._steps.attempt("outcomes", lambda: redis.hkeys(key)), key=int)
+        for start in range(0, len(numbers), _CHUNK):
+            chunk = numbers[start : start + _CHUNK]
+            for raw in self._steps.attempt("outcomes", partial(redis.hmget, key, chunk)):
+                if raw is not None:
+                    yield wire.decode(raw, FileOutcome)
+
+    def final(self, run_id: str) -> FinalState | None:
+        """What a finished run said last, or None while it is open or unknown."""
+        raw = self._steps.attempt("final", lambda: self._steps.redis.hget(f"uw:{{{run_id}}}:meta", "final"))
+        return wire.decode(raw, FinalState) if raw else None
+
+    def state(self, run_id: str) -> RunState | None:
+        """The state of a run, or None when the ledger does not know it."""
+        raw = self._steps.attempt("state", lambda: self._steps.redis.hget(f"uw:{{{run_id}}}:meta", "state"))
+        return RunState(raw) if raw else None
+
+    def request_stop(self, run_id: str) -> None:
+        """No further file of the run starts; it will end STOPPED."""
+        self._steps.run("stop", run_id)
+
+    def overdue(self, limit: int) -> tuple[str, ...]:
+        """Ids of due runs, the longest due first."""
+        return tuple(self._steps.run("overdue", "", limit))
+
+    def look(
+        self, run_id: str, *, waiting: Mapping[RunKind, int], recheck_seconds: float, limit: int = _CHUNK
+    ) -> Look:
+        """Decide what a due run needs and mark it as asked for. `waiting`: doorbells in the broker, by kind."""
+        depths = [part for kind, count in waiting.items() for part in (kind, count)]
+        recheck_ms = int(recheck_seconds * 1000)
+        return _look(
+            self._steps.run("look", run_id, self._wait_ms, self._max_wait_ms, limit, recheck_ms, *depths)
+        )
+
+    def settle(self, run_id: str) -> None:
+        """The second read-back is done; the tombstone needs no further look."""
+        self._steps.run("settle", run_id)
+
+    def unclaimed(self, kind: RunKind) -> int:
+        """Doorbells of batches that were rung and not claimed yet, over all runs of the kind."""
+        raw = self._steps.attempt("unclaimed", lambda: self._steps.redis.hget("uw:unclaimed", kind))
+        return int(raw or 0)
+
+
+def _look(answer: list[object]) -> Look:
+    action = str(answer[0])
+    if action in ("dropped", "later"):
+        return Look("drop" if action == "dropped" else "later")
+    task, kind = RunTask(str(answer[1])), RunKind(str(answer[2]))
+    if action == "recheck":
+        final = wire.decode(str(answer[4]), FinalState)
+        return Look("recheck", task, kind, organization_id=str(answer[3]), final=final)
+    if action == RunState.ARMED:
+        batches = tuple(int(index) for index in answer[4])  # type: ignore[attr-defined]
+        return Look("ring", task, kind, epoch=int(str(answer[3])), batches=batches)
+    name = "orchestrate" if action == RunState.ACCEPTED else "finalise"
+    return Look(name, task, kind, rings=int(str(answer[3])))
+
+
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

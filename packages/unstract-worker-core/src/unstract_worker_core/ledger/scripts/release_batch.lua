@@ -1,0 +1,9 @@
+-- release_batch(run, epoch, batch, token, delay_ms, charged): hand a batch back; only the named file (0: none) is charged.
+local lease = holds_batch(ARGV[2], ARGV[3], ARGV[4])
+if not lease then return 0 end
+if ARGV[6] ~= "0" then redis.call("HINCRBY", CHARGES, ARGV[6], 1) end
+lease.owner, lease.file, lease.ends = "", 0, 0
+save_lease(ARGV[3], lease)
+redis.call("ZADD", RINGS, string.format("%.0f", now + tonumber(ARGV[5])), ARGV[3])
+look_again()
+return 1

@@ -1,0 +1,143 @@
+"""The sweeper: re-derives what should be in flight from the ledger and rings for it.
+
+It runs in every callback worker. Two sweepers at once are safe: the step that decides also marks, by Redis's
+clock, when the run is next due.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from attrs import evolve, frozen
+
+from unstract_worker_core.doorbells import Doorbells
+from unstract_worker_core.errors import WorkerError
+from unstract_worker_core.ledger.records import FinalState
+from unstract_worker_core.ledger.runs import Look, Runs
+from unstract_worker_core.statuses import RunKind
+
+__all__ = ["Finaliser", "Sweep", "Sweeper"]
+
+# A READY run whose callback was rung this often without a claim is finalised by the sweeper's own process.
+_INLINE_AFTER = 3
+
+
+class Finaliser(Protocol):
+    """What the callback worker does with a run outside of a doorbell."""
+
+    def finalise(self, run_id: str) -> None:
+        """Finalise a READY run now."""
+
+    def recheck(self, run_id: str, organization_id: str, final: FinalState) -> None:
+        """The second read-back of a finished run."""
+
+
+@frozen
+class Sweep:
+    """What one tick did, in runs (``batches``: doorbells rung for batches)."""
+
+    looked: int = 0
+    orchestrate: int = 0
+    batches: int = 0
+    finalise: int = 0
+    rechecked: int = 0
+    dropped: int = 0
+    failed: int = 0
+
+
+class Sweeper:
+    """Looks at due runs every few seconds, with jitter. `observe(kind, count)` is told what was rung."""
+
+    def __init__(
+        self,
+        runs: Runs,
+        doorbells: Doorbells,
+        finaliser: Finaliser,
+        *,
+        interval: float,
+        recheck_seconds: float,
+        observe: Callable[[Sweep], None] | None = None,
+        limit: int = 200,
+    ) -> None:
+        self._runs = runs
+        self._doorbells = doorbells
+        self._finaliser = finaliser
+        self._interval = interval
+        self._recheck = recheck_seconds
+        self._observe = observe or (lambda sweep: None)
+        self._limit = limit
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._log = structlog.get_logger(__name__)
+
+    def start(self) -> None:
+        """Sweep in a thread until `stop`."""
+        self._thread = threading.Thread(target=self._loop, name="sweeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sweeping; a tick under way ends first."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def tick(self) -> Sweep:
+        """Look at every due run once. Errors of one run do not keep the others from being looked at."""
+        sweep = Sweep()
+        overdue = self._runs.overdue(self._limit)
+        waiting = {kind: self._doorbells.waiting(kind) for kind in RunKind} if overdue else {}
+        for run_id in overdue:
+            if self._stop.is_set():
+                break
+            try:
+                sweep = self._visit(run_id, waiting, sweep)
+            except WorkerError as error:
+                self._log.warning("sweep of a run failed", run_id=run_id, error=str(error))
+                sweep = evolve(sweep, failed=sweep.failed + 1)
+            except Exception:  # boundary of one run: what is wrong with it must not strand the others
+                self._log.exception("sweep of a run failed unexpectedly", run_id=run_id)
+                sweep = evolve(sweep, failed=sweep.failed + 1)
+        self._observe(sweep)
+        return sweep
+
+    def _visit(self, run_id: str, waiting: dict[RunKind, int], sweep: Sweep) -> Sweep:
+        look = self._runs.look(run_id, waiting=waiting, recheck_seconds=self._recheck)
+        sweep = evolve(sweep, looked=sweep.looked + 1)
+        if look.action == "drop":
+            return evolve(sweep, dropped=sweep.dropped + 1)
+        if look.action == "recheck":
+            return self._recheck_finished(run_id, look, sweep)
+        if look.action == "finalise":
+            return self._finalise(run_id, look, sweep)
+        if look.action == "ring" and look.kind is not None and look.batches:
+            self._doorbells.ring_batches(run_id, epoch=look.epoch, batches=look.batches, kind=look.kind)
+            waiting[look.kind] = waiting.get(look.kind, 0) + len(look.batches)
+            return evolve(sweep, batches=sweep.batches + len(look.batches))
+        if look.action == "orchestrate" and look.task is not None and look.kind is not None:
+            self._doorbells.ring_start(run_id, task=look.task, kind=look.kind)
+            return evolve(sweep, orchestrate=sweep.orchestrate + 1)
+        return sweep
+
+    def _finalise(self, run_id: str, look: Look, sweep: Sweep) -> Sweep:
+        if look.rings > _INLINE_AFTER:
+            self._finaliser.finalise(run_id)
+        else:
+            self._doorbells.ring_callback(run_id)
+        return evolve(sweep, finalise=sweep.finalise + 1)
+
+    def _recheck_finished(self, run_id: str, look: Look, sweep: Sweep) -> Sweep:
+        if look.final is not None:
+            self._finaliser.recheck(run_id, look.organization_id, look.final)
+        self._runs.settle(run_id)
+        return evolve(sweep, rechecked=sweep.rechecked + 1)
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._interval * random.uniform(0.75, 1.25)):
+            try:
+                self.tick()
+            except WorkerError as error:  # Redis or the broker is away: the next tick looks again
+                self._log.warning("sweep failed", error=str(error))
+            except Exception:  # thread boundary: a sweeper that died silently would strand every lost doorbell
+                self._log.exception("sweep failed unexpectedly")

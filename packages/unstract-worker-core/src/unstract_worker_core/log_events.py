@@ -1,0 +1,148 @@
+"""Execution log events for the platform's UI (contract: tasks 7): best effort, off the hot path, never failing a task.
+
+A background thread publishes them to the platform's log queue and keeps each in the platform's Redis for the UI to
+read later. When the queue of waiting events is full or a publish fails, events are dropped and counted.
+"""
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from attrs import frozen
+from kombu import Connection
+from kombu.exceptions import KombuError, OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+__all__ = ["LOG_QUEUE", "LogEvent", "LogEvents"]
+
+LOG_QUEUE = "celery_log_task_queue"
+_WAITING_LIMIT = 2000
+
+
+@frozen
+class LogEvent:
+    """One line of an execution's log. `channel` is the execution's log id, else its pipeline id; None: no listener."""
+
+    channel: str | None
+    message: str
+    execution_id: str
+    organization_id: str
+    stage: str = "PROCESSING"
+    level: str = "INFO"
+    file_execution_id: str | None = None
+
+
+class LogEvents:
+    """Publishes events in the background. `observe(outcome)` is told "sent", "failed" or "dropped"."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        redis: Redis,
+        *,
+        ttl_seconds: int,
+        observe: Callable[[str], None],
+    ) -> None:
+        self._connect = connect
+        self._redis = redis
+        self._ttl = ttl_seconds
+        self._observe = observe
+        self._waiting: queue.Queue[LogEvent | None] = queue.Queue(maxsize=_WAITING_LIMIT)
+        self._guard = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._log = structlog.get_logger(__name__)
+
+    def log(self, event: LogEvent) -> None:
+        """Queue an event; returns at once and never raises."""
+        if event.channel is None:
+            return
+        self._start_once()
+        try:
+            self._waiting.put_nowait(event)
+        except queue.Full:
+            self._observe("dropped")
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Publish what waits, within the timeout."""
+        thread = self._thread
+        if thread is None:
+            return
+        try:
+            self._waiting.put(None, timeout=timeout)
+        except queue.Full:
+            return
+        thread.join(timeout=timeout)
+
+    def _start_once(self) -> None:
+        # Started on first use: a thread does not survive a fork.
+        with self._guard:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._loop, name="log-events", daemon=True)
+                self._thread.start()
+
+    def _loop(self) -> None:
+        while True:
+            event = self._waiting.get()
+            if event is None:
+                return
+            try:
+                with self._connect() as connection:
+                    if not self._publish_until_idle(connection, event):
+                        return
+            except (KombuError, OperationalError, OSError, RedisError) as error:
+                self._observe("failed")
+                self._log.debug("log event not sent", error=type(error).__name__)
+
+    def _publish_until_idle(self, connection: Connection, event: LogEvent | None) -> bool:
+        """Publish on one connection until nothing came for a while; False when asked to stop."""
+        producer = connection.Producer(auto_declare=False)
+        while event is not None:
+            self._send(producer, event)
+            self._observe("sent")
+            try:
+                event = self._waiting.get(timeout=10)
+            except queue.Empty:
+                return True
+        return False
+
+    def _send(self, producer: Any, event: LogEvent) -> None:
+        stamp = time.time()
+        message = _message(event, stamp)
+        self._redis.setex(f"logs:{event.channel}:{stamp}", self._ttl, json.dumps(message))
+        body = {
+            "args": [],
+            "kwargs": {
+                "event": f"logs:{event.channel}",
+                "message": message,
+                "user_session_id": event.channel,
+            },
+            "retries": 0,
+            "utc": True,
+        }
+        producer.publish(
+            body, exchange="", routing_key=LOG_QUEUE, serializer="json", headers={"task": "logs_consumer"}
+        )
+
+
+def _message(event: LogEvent, stamp: float) -> dict[str, Any]:
+    return {
+        "timestamp": stamp,
+        "type": "LOG",
+        "level": event.level,
+        "stage": event.stage,
+        "log": event.message,
+        "cost_type": None,
+        "cost_units": None,
+        "cost_value": None,
+        "step": None,
+        "iteration": None,
+        "iteration_total": None,
+        "execution_id": event.execution_id,
+        "file_execution_id": event.file_execution_id,
+        "organization_id": event.organization_id,
+    }

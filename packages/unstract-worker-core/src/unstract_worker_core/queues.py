@@ -1,0 +1,168 @@
+"""Queues as data: who consumes what, which doorbell rings where, and when to add a replica."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from attrs import frozen
+
+from unstract_worker_core.config.settings import Settings
+from unstract_worker_core.statuses import WorkerType
+
+__all__ = [
+    "DELIVER_TASK",
+    "DOORBELL_QUEUES",
+    "DOORBELL_TASKS",
+    "FINALISE_TASK",
+    "LOG_QUEUE",
+    "LOG_TASK",
+    "ORCHESTRATE_TASK",
+    "PROCESS_BATCH_TASK",
+    "ROUTES",
+    "WORKER_QUEUES",
+    "Doorbell",
+    "Route",
+    "ScalingRule",
+    "WorkerQueues",
+    "consumed_queues",
+    "queue_for",
+    "queues_of",
+]
+
+ORCHESTRATE_TASK = "unstract_worker.orchestrate"
+PROCESS_BATCH_TASK = "unstract_worker.process_batch"
+FINALISE_TASK = "unstract_worker.finalise"
+DELIVER_TASK = "unstract_worker.deliver"
+# The UI log: published raw, declared and consumed by the platform.
+LOG_QUEUE = "celery_log_task_queue"
+LOG_TASK = "logs_consumer"
+
+
+class Doorbell(StrEnum):
+    """What a doorbell asks for. Its queue is consumed by our workers only."""
+
+    ORCHESTRATE_API = "orchestrate_api"
+    ORCHESTRATE = "orchestrate"
+    FILES = "files"
+    API_FILES = "api_files"
+    CALLBACK = "callback"
+    DELIVER = "deliver"
+
+
+DOORBELL_QUEUES: Mapping[Doorbell, str] = MappingProxyType({bell: f"uw_{bell.value}" for bell in Doorbell})
+DOORBELL_TASKS: Mapping[Doorbell, str] = MappingProxyType(
+    {
+        Doorbell.ORCHESTRATE_API: ORCHESTRATE_TASK,
+        Doorbell.ORCHESTRATE: ORCHESTRATE_TASK,
+        Doorbell.FILES: PROCESS_BATCH_TASK,
+        Doorbell.API_FILES: PROCESS_BATCH_TASK,
+        Doorbell.CALLBACK: FINALISE_TASK,
+        Doorbell.DELIVER: DELIVER_TASK,
+    }
+)
+
+
+@frozen
+class ScalingRule:
+    """When an autoscaler adds or removes replicas of a worker.
+
+    Attributes:
+        waiting_per_replica: messages waiting in all its queues that justify one more replica.
+        cooldown_seconds: how long the queues stay short before a replica is taken away.
+    """
+
+    waiting_per_replica: int
+    min_replicas: int
+    max_replicas: int
+    cooldown_seconds: int
+
+
+@frozen
+class WorkerQueues:
+    """The queues of one worker type: the platform's (an operator may replace them) and our doorbells."""
+
+    worker: WorkerType
+    platform: tuple[str, ...]
+    doorbells: tuple[Doorbell, ...]
+    scaling: ScalingRule
+
+    @property
+    def doorbell_queues(self) -> tuple[str, ...]:
+        """Names of the doorbell queues; consumed always."""
+        return tuple(DOORBELL_QUEUES[bell] for bell in self.doorbells)
+
+
+@frozen
+class Route:
+    """The queue that a task goes to when its sender names none."""
+
+    task: str
+    queue: str
+
+
+WORKER_QUEUES: tuple[WorkerQueues, ...] = (
+    WorkerQueues(
+        WorkerType.API_DEPLOYMENT,
+        ("celery_api_deployments",),
+        (Doorbell.ORCHESTRATE_API,),
+        ScalingRule(waiting_per_replica=20, min_replicas=1, max_replicas=10, cooldown_seconds=120),
+    ),
+    WorkerQueues(
+        WorkerType.GENERAL,
+        ("celery", "notifications"),
+        (Doorbell.ORCHESTRATE, Doorbell.DELIVER),
+        ScalingRule(waiting_per_replica=20, min_replicas=1, max_replicas=10, cooldown_seconds=120),
+    ),
+    # Files take minutes: a replica more is worth it early, and one less is not worth a half-done batch.
+    WorkerQueues(
+        WorkerType.FILE_PROCESSING,
+        ("file_processing", "api_file_processing"),
+        (Doorbell.FILES, Doorbell.API_FILES),
+        ScalingRule(waiting_per_replica=8, min_replicas=1, max_replicas=40, cooldown_seconds=300),
+    ),
+    # At least one: the sweeper lives here.
+    WorkerQueues(
+        WorkerType.CALLBACK,
+        ("file_processing_callback", "api_file_processing_callback"),
+        (Doorbell.CALLBACK,),
+        ScalingRule(waiting_per_replica=50, min_replicas=1, max_replicas=6, cooldown_seconds=120),
+    ),
+)
+
+_ALIAS = "workflow_manager.workflow_v2.file_execution_tasks."
+ROUTES: tuple[Route, ...] = (
+    Route("async_execute_bin", "celery"),
+    Route("async_execute_bin_general", "celery"),
+    Route("async_execute_bin_api", "celery_api_deployments"),
+    Route("scheduler.tasks.execute_pipeline_task", "celery"),
+    Route("execute_pipeline_task_v2", "celery"),
+    Route("send_webhook_notification", "notifications"),
+    Route("process_file_batch", "file_processing"),
+    Route(_ALIAS + "process_file_batch", "file_processing"),
+    Route("process_file_batch_api", "api_file_processing"),
+    Route("process_batch_callback", "file_processing_callback"),
+    Route(_ALIAS + "process_batch_callback", "file_processing_callback"),
+    Route("process_batch_callback_api", "api_file_processing_callback"),
+    Route(LOG_TASK, LOG_QUEUE),
+    Route(ORCHESTRATE_TASK, DOORBELL_QUEUES[Doorbell.ORCHESTRATE]),
+    Route(PROCESS_BATCH_TASK, DOORBELL_QUEUES[Doorbell.FILES]),
+    Route(FINALISE_TASK, DOORBELL_QUEUES[Doorbell.CALLBACK]),
+    Route(DELIVER_TASK, DOORBELL_QUEUES[Doorbell.DELIVER]),
+)
+
+
+def queues_of(worker: WorkerType) -> WorkerQueues:
+    """The queues of a worker type."""
+    return next(entry for entry in WORKER_QUEUES if entry.worker is worker)
+
+
+def consumed_queues(settings: Settings) -> tuple[str, ...]:
+    """What a worker consumes: CELERY_QUEUES_{TYPE} or the platform's queues, and always its doorbells."""
+    own = queues_of(settings.worker)
+    platform = settings.process.queues or own.platform
+    return tuple(dict.fromkeys((*platform, *own.doorbell_queues)))
+
+
+def queue_for(task: str) -> str | None:
+    """The queue of a task sent without one; None where the task is not known."""
+    return next((route.queue for route in ROUTES if route.task == task), None)

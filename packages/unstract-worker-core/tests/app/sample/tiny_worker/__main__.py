@@ -1,0 +1,6 @@
+"""Commands of the tiny worker."""
+
+from tiny_worker.definition import DEFINITION
+from unstract_worker_core.app.cli import command_line
+
+command_line(DEFINITION)()

@@ -1,0 +1,77 @@
+"""The tiny worker: tasks that leave marks in Redis."""
+
+import os
+import threading
+from typing import Any
+
+from celery import Celery
+
+from unstract_worker_core.app.boundary import accepting, add_task
+from unstract_worker_core.app.definition import RuntimeOf, WorkerDefinition
+from unstract_worker_core.app.delivery import Delivery
+from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core.errors import MessageError, SteppedAside
+from unstract_worker_core.ledger import RunState, RunTask
+from unstract_worker_core.statuses import RunKind, WorkerType
+
+
+def note(runtime: Runtime, delivery: Delivery) -> None:
+    """Leave a mark and end."""
+    runtime.platform_redis.rpush("ended", str(delivery.kwargs["name"]))
+
+
+def slow(runtime: Runtime, delivery: Delivery) -> None:
+    """Start, wait for the word to go on, end."""
+    redis, name = runtime.platform_redis, delivery.kwargs["name"]
+    redis.rpush("started", name)
+    while redis.blpop(f"go:{name}", timeout=1) is None:
+        pass
+    redis.rpush("ended", name)
+
+
+def leased(runtime: Runtime, delivery: Delivery) -> None:
+    """Hold a run's lease for ever, or until the drain where asked to be polite."""
+    run_id, polite = delivery.kwargs["run_id"], delivery.kwargs.get("polite")
+    claim = runtime.ledger.runs.claim(run_id, runtime.token(), state=RunState.ACCEPTED)
+    assert claim is not None
+    with runtime.keeper.run(claim):
+        runtime.platform_redis.rpush("started", run_id)
+        if polite:
+            runtime.draining.wait()
+            runtime.ledger.runs.release(claim)
+            raise SteppedAside("the process drains")
+        threading.Event().wait()
+
+
+def start(runtime: Runtime, delivery: Delivery) -> None:
+    """Accept a run, as start messages do."""
+    name = delivery.kwargs["name"]
+    accepting(
+        runtime,
+        lambda: runtime.ledger.runs.accept(
+            name, task=RunTask.EXECUTION, kind=RunKind.ETL, organization_id="org_1", start="{}"
+        ),
+    )
+
+
+def broken(runtime: Runtime, delivery: Delivery) -> None:
+    """Raise what the test asks for."""
+    if delivery.kwargs.get("how") == "message":
+        raise MessageError("no good", field="name")
+    raise RuntimeError("a defect")
+
+
+def whereabouts(runtime: Runtime, delivery: Delivery) -> None:
+    """Say in which process this runs."""
+    runtime.platform_redis.rpush("pids", os.getpid())
+
+
+def register(app: Celery, runtime: RuntimeOf) -> None:
+    """All tasks."""
+    bodies: dict[str, Any] = {"note": note, "slow": slow, "leased": leased, "broken": broken, "where": whereabouts}
+    for name, body in bodies.items():
+        add_task(app, runtime, f"tiny.{name}", body)
+    add_task(app, runtime, "tiny.start", start, late=True)
+
+
+DEFINITION = WorkerDefinition(WorkerType.CALLBACK, "tiny_worker", register)

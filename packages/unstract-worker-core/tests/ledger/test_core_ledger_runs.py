@@ -1,0 +1,319 @@
+"""Steps on a run: accept, claim, journal, arm, finish, stop."""
+
+from typing import Any
+
+import pytest
+
+from unstract_worker_core.errors import LeaseLost, LedgerError
+from unstract_worker_core.ledger import FileOutcome, Ledger, OutcomeKind, RunState, RunTask
+from unstract_worker_core.statuses import ExecutionStatus, RunKind
+
+RUN = "run-a"
+OPEN_STATES = ("ACCEPTED", "orchestrating", "ARMED", "working", "READY", "finalising")
+
+
+def lead_to(driver: Any, stage: str) -> None:
+    if stage in ("ACCEPTED", "orchestrating"):
+        driver.accept(RUN)
+    if stage == "orchestrating":
+        driver.ledger.runs.note(driver.claim(RUN), "row:1", "x")
+    if stage in ("ARMED", "working"):
+        driver.armed(RUN, (2, 1))
+    if stage == "working":
+        claim = driver.claim_batch(RUN, 0)
+        driver.ledger.batches.note_executed(claim, 1, {})
+        driver.record(claim, 2)
+        driver.ledger.batches.release(claim, charge_file=1)
+    if stage in ("READY", "finalising"):
+        driver.ready(RUN)
+    if stage == "finalising":
+        driver.claim(RUN, RunState.READY)
+
+
+def test_accept_writes_the_first_message_down_and_ignores_duplicates(driver: Any) -> None:
+    first = driver.accept(RUN, start='{"n": 1}', kind=RunKind.API)
+    second = driver.accept(RUN, start='{"n": 2}', task=RunTask.WEBHOOK)
+
+    assert (first.state, first.fresh, second.state, second.fresh) == (
+        RunState.ACCEPTED, True, RunState.ACCEPTED, False,
+    )  # fmt: skip
+    claim = driver.claim(RUN)
+    assert (claim.start, claim.task, claim.kind, claim.organization_id) == (
+        '{"n": 1}', RunTask.EXECUTION, RunKind.API, "org_1",
+    )  # fmt: skip
+
+
+def test_a_duplicate_start_of_a_finished_run_finds_the_tombstone(driver: Any) -> None:
+    driver.done(RUN)
+
+    again = driver.accept(RUN)
+
+    assert (again.state, again.fresh) == (RunState.DONE, False)
+    assert driver.ledger.runs.final(RUN).status is ExecutionStatus.COMPLETED
+
+
+@pytest.mark.parametrize("stage", OPEN_STATES)
+def test_no_open_key_has_a_ttl(driver: Any, stage: str) -> None:
+    lead_to(driver, stage)
+
+    keys = driver.keys(RUN)
+
+    assert keys
+    assert {key: driver.redis.ttl(key) for key in keys} == dict.fromkeys(keys, -1)
+
+
+@pytest.mark.parametrize("stage", OPEN_STATES)
+def test_every_open_run_is_found_by_the_sweeper(driver: Any, stage: str) -> None:
+    lead_to(driver, stage)
+    if stage in ("orchestrating", "finalising"):
+        driver.lapse_run(RUN)
+    driver.make_due(RUN)
+
+    assert driver.redis.smembers("uw:open") == {RUN}
+    assert driver.ledger.runs.overdue(10) == (RUN,)
+    assert driver.look(RUN).action in ("orchestrate", "ring", "finalise")
+
+
+def test_done_deletes_payloads_and_leaves_a_tombstone_that_expires(driver: Any) -> None:
+    driver.done(RUN)
+
+    assert driver.keys(RUN) == [f"uw:{{{RUN}}}:meta"]
+    assert 3590 < driver.redis.ttl(f"uw:{{{RUN}}}:meta") <= 3600
+    assert not driver.redis.smembers("uw:open")
+    assert driver.ledger.runs.state(RUN) is RunState.DONE
+
+
+def test_done_of_a_run_that_was_never_armed_leaves_no_batches_of_the_epoch_to_come(driver: Any) -> None:
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+    driver.ledger.runs._steps.run("put_batches", RUN, claim.token, 1, 0, "[]")
+
+    assert driver.finish(claim, state=RunState.ACCEPTED)
+
+    assert driver.keys(RUN) == [f"uw:{{{RUN}}}:meta"]
+
+
+def test_state_and_epoch_only_grow(driver: Any) -> None:
+    order = list(RunState)
+    seen = []
+
+    def note() -> None:
+        seen.append((order.index(driver.ledger.runs.state(RUN)), int(driver.meta(RUN)["epoch"])))
+
+    driver.accept(RUN)
+    note()
+    stale = driver.claim(RUN)
+    driver.arm(stale, (1,))
+    note()
+    driver.accept(RUN)
+    driver.arm(stale, (1, 1))
+    driver.work_off(driver.claim_batch(RUN, 0))
+    note()
+    driver.arm(stale, ())
+    last = driver.claim(RUN, RunState.READY)
+    driver.finish(last)
+    note()
+    driver.accept(RUN)
+    driver.arm(stale, (1,))
+    note()
+
+    assert seen == sorted(seen)
+    assert seen[0] == (0, 0) and seen[-1] == (3, 1)
+
+
+def test_only_one_claim_holds_a_run_until_its_lease_lapses(driver: Any) -> None:
+    driver.accept(RUN)
+    first = driver.claim(RUN)
+
+    assert driver.ledger.runs.claim(RUN, "other", state=RunState.ACCEPTED) is None
+    driver.lapse_run(RUN)
+    second = driver.claim(RUN)
+
+    assert second.fence > first.fence
+    assert second.attempts == 1
+    assert not driver.ledger.runs.renew(first)
+    assert driver.ledger.runs.renew(second)
+
+
+@pytest.mark.parametrize(("charge", "attempts"), [(True, 1), (False, 0)])
+def test_a_released_run_counts_as_a_failed_attempt_only_when_charged(
+    driver: Any, charge: bool, attempts: int
+) -> None:
+    driver.accept(RUN)
+
+    driver.ledger.runs.release(driver.claim(RUN), delay_seconds=7, charge=charge, reason="why " * 100)
+
+    assert 6 < driver.wait_of(RUN) <= 7
+    again = driver.claim(RUN)
+    assert again.attempts == attempts
+    assert again.last_error == ("why " * 100)[:256]
+
+
+def test_a_run_is_only_claimed_in_the_state_asked_for(driver: Any) -> None:
+    driver.accept(RUN)
+
+    assert driver.ledger.runs.claim(RUN, "me", state=RunState.READY) is None
+    assert driver.ledger.runs.claim("unknown", "me", state=RunState.ACCEPTED) is None
+
+
+def test_the_first_note_of_a_field_stands(driver: Any) -> None:
+    driver.accept(RUN)
+    first = driver.claim(RUN)
+    assert driver.ledger.runs.note(first, "create:id", "one") == "one"
+    driver.lapse_run(RUN)
+    second = driver.claim(RUN)
+
+    assert driver.ledger.runs.note(second, "create:id", "two") == "one"
+    assert second.journal == {"create:id": "one"}
+    with pytest.raises(LeaseLost):
+        driver.ledger.runs.note(first, "create:id", "three")
+
+
+def test_arming_again_gives_the_same_epoch_and_changes_nothing(driver: Any) -> None:
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+    first = driver.arm(claim, (2, 1))
+    before = driver.exact(RUN)
+
+    again = driver.arm(claim, (1, 1, 1))
+
+    assert again == first
+    assert (first.epoch, first.state) == (1, RunState.ARMED)
+    assert driver.exact(RUN) == before
+
+
+def test_arming_nothing_makes_the_run_ready(driver: Any) -> None:
+    driver.accept(RUN)
+
+    armed = driver.arm(driver.claim(RUN), ())
+
+    assert armed.state is RunState.READY
+    assert driver.claim(RUN, RunState.READY).context.execution_id == RUN
+    assert list(driver.ledger.runs.outcomes(RUN)) == []
+
+
+def test_a_run_with_a_missing_batch_record_is_not_armed(driver: Any) -> None:
+    def lose_one(step: str, _: str) -> None:
+        if step == "put_batches":
+            driver.redis.hdel(f"uw:{{{RUN}}}:batches:1", "1")
+
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+    lossy = Ledger(driver.redis, driver.times, observe=lose_one)
+
+    with pytest.raises(LedgerError, match="missing"):
+        lossy.runs.arm(claim, [[], []], driver.context(RUN))
+    assert driver.ledger.runs.state(RUN) is RunState.ACCEPTED
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1,), ()])
+def test_batches_of_an_owner_that_died_before_arming_do_not_stay(driver: Any, sizes: tuple[int, ...]) -> None:
+    driver.accept(RUN)
+    dead = driver.claim(RUN)
+    driver.ledger.runs._steps.run("put_batches", RUN, dead.token, 1, 0, "[]", 1, "[]", 2, "[]")
+    driver.lapse_run(RUN)
+
+    driver.arm(driver.claim(RUN), sizes)
+
+    records = driver.redis.hgetall(f"uw:{{{RUN}}}:batches:1")
+    assert sorted(records) == [str(index) for index in range(len(sizes))]
+    assert "[]" not in records.values()
+
+
+def test_a_stale_orchestrator_puts_no_batches_and_does_not_arm(driver: Any) -> None:
+    driver.accept(RUN)
+    stale = driver.claim(RUN)
+    driver.lapse_run(RUN)
+    owner = driver.claim(RUN)
+
+    with pytest.raises(LeaseLost):
+        driver.arm(stale, (1, 1, 1))
+    assert not driver.redis.exists(f"uw:{{{RUN}}}:batches:1")
+    assert driver.arm(owner, (1,)).state is RunState.ARMED
+
+
+def test_arming_a_run_that_was_closed_without_batches_is_a_lost_lease(driver: Any) -> None:
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+    driver.finish(claim, state=RunState.ACCEPTED)
+
+    with pytest.raises(LeaseLost):
+        driver.arm(claim, (1,))
+
+
+def test_finish_by_a_non_holder_is_refused(driver: Any) -> None:
+    driver.ready(RUN)
+    stale = driver.claim(RUN, RunState.READY)
+    driver.lapse_run(RUN)
+    owner = driver.claim(RUN, RunState.READY)
+    before = driver.exact(RUN)
+
+    assert not driver.finish(stale)
+    assert driver.exact(RUN) == before
+    assert driver.finish(owner)
+
+
+def test_finish_in_another_state_than_asked_for_is_refused(driver: Any) -> None:
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+
+    assert not driver.finish(claim, state=RunState.READY)
+    assert driver.ledger.runs.final(RUN) is None
+
+
+def test_stop_is_seen_by_every_later_claim_and_never_reopens_a_run(driver: Any) -> None:
+    driver.armed(RUN, (1, 1))
+    early = driver.claim_batch(RUN, 0)
+
+    driver.ledger.runs.request_stop(RUN)
+
+    assert not early.stop
+    assert driver.ledger.batches.start_file(early, 1)
+    assert driver.claim_batch(RUN, 1).stop
+    driver.ledger.runs.request_stop("unknown")
+    assert driver.ledger.runs.state("unknown") is None
+
+
+def test_ok_failed_and_skipped_add_up_to_the_total(driver: Any) -> None:
+    kinds = [
+        OutcomeKind.COMPLETED,
+        OutcomeKind.ERROR,
+        OutcomeKind.SKIPPED,
+        OutcomeKind.COMPLETED,
+        OutcomeKind.ERROR,
+    ]
+    driver.armed(RUN, (3, 2))
+    for batch in (1, 0):
+        claim = driver.claim_batch(RUN, batch)
+        for item in claim.files:
+            driver.record(claim, item.number, kinds[item.number - 1])
+        driver.ledger.batches.complete(claim)
+
+    outcomes = list(driver.ledger.runs.outcomes(RUN))
+
+    assert [outcome.number for outcome in outcomes] == [1, 2, 3, 4, 5]
+    assert [outcome.kind for outcome in outcomes] == kinds
+    total = driver.claim(RUN, RunState.READY).context.total_files
+    assert sum(sum(outcome.kind is kind for outcome in outcomes) for kind in OutcomeKind) == total
+
+
+def test_copies_count_as_uploads_of_their_own() -> None:
+    outcome = FileOutcome(number=1, name="a", kind=OutcomeKind.COMPLETED, copies=("b", "c"))
+
+    assert outcome.uploads == 3
+
+
+@pytest.mark.parametrize("count", [1, 499, 500, 501, 10_000])
+def test_arming_takes_one_round_trip_per_500_batches_and_work_in_proportion(driver: Any, count: int) -> None:
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+    driver.redis.config_resetstat()
+
+    driver.arm(claim, (1,) * count)
+
+    calls = {name: stats["calls"] for name, stats in driver.redis.info("commandstats").items()}
+    assert calls["cmdstat_evalsha"] <= -(-count // 500) + 1 + 2  # two scripts may have to be loaded first
+    assert calls["cmdstat_hset"] <= 2 * count + 10
+    assert calls["cmdstat_zadd"] <= count + 10
+    assert driver.ledger.runs.unclaimed(RunKind.ETL) == count
+    assert len(driver.claim_batch(RUN, count - 1).files) == 1

@@ -1,0 +1,388 @@
+"""Settings from an environment: every fault told at once, no value ever shown."""
+
+import pickle
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unstract_worker_core.config import RedisSettings, Secret, Settings, load_settings
+from unstract_worker_core.errors import ConfigurationError
+from unstract_worker_core.statuses import WorkerType
+
+GOOD = {
+    "INTERNAL_API_BASE_URL": "http://backend:8000/internal",
+    "INTERNAL_SERVICE_API_KEY": "key-of-the-tests",
+    "CELERY_BROKER_BASE_URL": "redis://broker:6379/0",
+}
+CANARY = "canary-5f2c"
+
+
+def load(
+    more: Mapping[str, str] | None = None,
+    *,
+    worker: WorkerType = WorkerType.CALLBACK,
+    development: bool = False,
+) -> Settings:
+    return load_settings(GOOD | dict(more or {}), worker=worker, development=development)
+
+
+def faults(more: Mapping[str, str], *, worker: WorkerType = WorkerType.CALLBACK) -> dict[str, str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(more, worker=worker)
+    assert caught.value.__cause__ is None
+    return {fault.variable: fault.problem for fault in caught.value.faults}
+
+
+def test_three_variables_are_enough() -> None:
+    settings = load()
+    assert settings.backend.base_url == "http://backend:8000/internal"
+    assert settings.backend.api_key == Secret("key-of-the-tests")
+    assert settings.broker.url.reveal() == "redis://broker:6379/0"
+    assert settings.broker.is_redis
+    assert settings.platform_redis == settings.cache_redis == settings.ledger_redis == RedisSettings()
+    assert settings.process.health_port == 8083
+    assert settings.ledger.recheck_seconds == 180
+    assert settings.version == "0.1.0"
+    assert settings.instance
+    assert settings.warnings == ()
+
+
+def test_every_fault_is_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(
+            {
+                "INTERNAL_SERVICE_API_KEY": "",
+                "INTERNAL_API_TIMEOUT": "soon",
+                "REDIS_PORT": "70000",
+                "CALLBACK_HEALTH_PORT": "8083 ",
+                "WORKER_WEBHOOK_PORTS": "80,x",
+                "WORKER_LEDGER_REDIS_URL": "http://x",
+            },
+            worker=WorkerType.CALLBACK,
+        )
+    assert {(fault.variable, fault.problem) for fault in caught.value.faults} == {
+        ("INTERNAL_API_BASE_URL", "is required"),
+        ("INTERNAL_SERVICE_API_KEY", "is empty"),
+        ("CELERY_BROKER_BASE_URL", "is required"),
+        ("INTERNAL_API_TIMEOUT", "must be a number of seconds, such as 30 or 2.5"),
+        ("REDIS_PORT", "must be between 1 and 65535"),
+        ("CALLBACK_HEALTH_PORT", "has leading or trailing whitespace"),
+        ("WORKER_WEBHOOK_PORTS", "must be a whole number"),
+        (
+            "WORKER_LEDGER_REDIS_URL",
+            "must be a redis://, rediss:// or sentinel:// URL (Redis Cluster is not supported)",
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("INTERNAL_API_BASE_URL", f"http://user:{CANARY}@backend/internal"),
+        ("INTERNAL_API_BASE_URL", f"http://backend/internal?key={CANARY}"),
+        ("INTERNAL_API_BASE_URL", f"http://backend/internal#{CANARY}"),
+        ("INTERNAL_API_BASE_URL", f"ftp://{CANARY}/internal"),
+        ("INTERNAL_API_BASE_URL", f"http://{CANARY}"),
+        ("INTERNAL_API_BASE_URL", f"http://[{CANARY}/internal"),
+        ("INTERNAL_API_BASE_URL", f"http://{CANARY}:port/internal"),
+        ("INTERNAL_API_BASE_URL", f"http://back end{CANARY}/internal"),
+        ("INTERNAL_SERVICE_API_KEY", f"{CANARY}\x00"),
+        ("INTERNAL_SERVICE_API_KEY", f"{CANARY} "),
+        ("INTERNAL_SERVICE_API_KEY", "dev-internal-key-123"),
+        ("INTERNAL_API_WEBHOOK_PREFIX", f"../{CANARY}"),
+        ("INTERNAL_API_WEBHOOK_PREFIX", f"http://{CANARY}/"),
+        ("INTERNAL_API_TOTAL_TIMEOUT", "10"),
+        ("INTERNAL_API_CA_FILE", f"/nowhere/{CANARY}"),
+        ("CELERY_BROKER_BASE_URL", f"kafka://user:{CANARY}@x"),
+        ("CELERY_BROKER_BASE_URL", f"redis://user:{CANARY}@x:port"),
+        ("CELERY_BROKER_BASE_URL", f"redis://x;amqp://{CANARY}"),
+        ("CELERY_BROKER_BASE_URL", f"redis:{CANARY}"),
+        ("REDIS_PASSWORD", "changeme"),
+        ("REDIS_SSL", CANARY),
+        ("REDIS_SSL_CA_CERTS", f"/nowhere/{CANARY}"),
+        ("REDIS_HOST", f"{CANARY},other"),
+        ("WORKER_LEDGER_REDIS_URL", f"redis://u:{CANARY}@h/x"),
+        ("WORKER_LEDGER_REDIS_URL", f"redis://u:{CANARY}@h/1?a=b"),
+        ("WORKER_LEDGER_REDIS_URL", f"redis://u:{CANARY}@h1,h2/1"),
+        ("WORKER_LEDGER_REDIS_URL", f"redis+cluster://u:{CANARY}@h1/1"),
+        ("WORKER_LEDGER_REDIS_URL", f"sentinel://u:{CANARY}@h1:99999/1"),
+        ("WORKER_LEDGER_REDIS_URL", f"sentinel://u:{CANARY}@h1,h 2/1"),
+        ("WORKER_LEDGER_REDIS_URL", f"rediss://u:{CANARY}@h1/1?ssl_cert_reqs=maybe"),
+        ("WORKER_LEDGER_REDIS_URL", "redis://u:password@h1/1"),
+        ("WORKER_SWEEP_SECONDS", "60"),
+        ("WORKER_MAX_RING_WAIT", "1"),
+        ("CELERY_TASK_SOFT_TIME_LIMIT", "3600"),
+        ("CELERY_POOL", "gevent"),
+        ("CELERY_QUEUES_CALLBACK", f"a,,{CANARY}"),
+        ("CELERY_QUEUES_CALLBACK", f"{CANARY},{CANARY}"),
+        ("WORKER_ORGANIZATIONS", f"{CANARY}:*"),
+        ("WORKER_WEBHOOK_NETWORKS", CANARY),
+        ("RESCUE_UNSEEN_AFTER", CANARY),
+        ("API_EXECUTION_DIR_PREFIX", CANARY),
+        ("CHORD_COMPAT", "true"),
+        ("LOG_LEVEL", CANARY),
+    ],
+)
+def test_a_faulty_variable_is_named_and_its_value_is_not(variable: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load({variable: value})
+    assert {fault.variable for fault in caught.value.faults} == {variable}
+    told = "".join(traceback.format_exception(caught.value))
+    assert CANARY not in told.replace("test_core", "")
+
+
+@given(st.sampled_from(sorted(GOOD)), st.text(st.characters(blacklist_characters="\0"), max_size=30))
+def test_whatever_is_set_either_loads_or_is_a_named_fault(variable: str, value: str) -> None:
+    named: set[str] = set()
+    try:
+        load({variable: value})
+    except ConfigurationError as error:
+        named = {fault.variable for fault in error.faults}
+    assert named == {variable} or (not named and value.strip() == value != "")
+
+
+def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("from-the-file\n")
+    environ = {name: value for name, value in GOOD.items() if name != "INTERNAL_SERVICE_API_KEY"}
+    settings = load_settings(environ | {"INTERNAL_SERVICE_API_KEY_FILE": str(file)}, worker=WorkerType.GENERAL)
+    assert settings.backend.api_key.reveal() == "from-the-file"
+
+
+def test_faulty_secret_files(tmp_path: Path) -> None:
+    for name, content in (("empty", b"\n"), ("long", b"x" * 70000), ("bytes", b"\xff\xfe"), ("lead", b" x")):
+        (tmp_path / name).write_bytes(content)
+
+    def problem(variable: str, file: str) -> str:
+        return faults({variable: str(tmp_path / file)})[variable]
+
+    both = problem("INTERNAL_SERVICE_API_KEY_FILE", "lead")
+    assert both == "is set while INTERNAL_SERVICE_API_KEY is set as well; keep one of them"
+    assert problem("REDIS_PASSWORD_FILE", "missing") == "names a file that cannot be read (FileNotFoundError)"
+    assert problem("REDIS_PASSWORD_FILE", "bytes") == "names a file that cannot be read (UnicodeDecodeError)"
+    assert problem("REDIS_PASSWORD_FILE", "empty") == "names a file that is empty"
+    assert problem("REDIS_PASSWORD_FILE", "long") == "names a file that is too long"
+    assert problem("REDIS_PASSWORD_FILE", "lead") == "has leading or trailing whitespace"
+
+
+def test_an_unreadable_file_of_a_required_secret_is_one_fault() -> None:
+    environ = {name: value for name, value in GOOD.items() if name != "INTERNAL_SERVICE_API_KEY"}
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ | {"INTERNAL_SERVICE_API_KEY_FILE": "/nowhere"}, worker=WorkerType.GENERAL)
+    assert [fault.variable for fault in caught.value.faults] == ["INTERNAL_SERVICE_API_KEY_FILE"]
+
+
+def test_development_has_defaults_of_its_own() -> None:
+    broker = {"CELERY_BROKER_BASE_URL": "redis://localhost"}
+    settings = load_settings(broker, worker=WorkerType.GENERAL, development=True)
+    assert settings.backend.api_key.reveal() == "dev-internal-key-123"
+    assert settings.logging.format == "console"
+    assert settings.process.health_host == "127.0.0.1"
+    assert settings.warnings == ("INTERNAL_SERVICE_API_KEY is the development key",)
+
+
+def test_the_worker_type_s_own_setting_wins() -> None:
+    more = {
+        "CALLBACK_TASK_TIME_LIMIT": "4000",
+        "CELERY_TASK_TIME_LIMIT": "5000",
+        "GENERAL_TASK_TIME_LIMIT": "6000",
+        "WORKER_CALLBACK_CONCURRENCY": "7",
+        "CELERY_CONCURRENCY": "8",
+        "CELERY_LOG_LEVEL": "debug",
+        "LOG_LEVEL": "ERROR",
+        "CELERY_QUEUES_CALLBACK": "one, two",
+        "CALLBACK_POOL_TYPE": "",
+        "CELERY_POOL": "prefork",
+    }
+    settings = load(more)
+    assert settings.process.time_limit == 4000
+    assert settings.process.concurrency == 7
+    assert settings.process.queues == ("one", "two")
+    assert settings.process.pool == "prefork"
+    assert settings.logging.level == "DEBUG"
+    assert load({"CELERY_POOL": "prefork"}).process.concurrency == 4
+    assert load(worker=WorkerType.FILE_PROCESSING).process.time_limit == 7200
+
+
+@pytest.mark.parametrize(
+    ("base", "user", "password", "expected"),
+    [
+        ("amqp://rabbit:5672//", "me", "p@ss/;word", "amqp://me:p%40ss%2F%3Bword@rabbit:5672//"),
+        ("redis://broker/1", "", "x y", "redis://:x%20y@broker/1"),
+        ("sentinel://a:1/0;sentinel://b:2/0", "u", "p", "sentinel://u:p@a:1/0;sentinel://u:p@b:2/0"),
+        ("amqps://u:p@rabbit/vhost", "", "", "amqps://u:p@rabbit/vhost"),
+    ],
+)
+def test_broker_credentials_are_put_into_the_url(base: str, user: str, password: str, expected: str) -> None:
+    more = {"CELERY_BROKER_BASE_URL": base, "CELERY_BROKER_USER": user, "CELERY_BROKER_PASS": password}
+    settings = load(more)
+    assert settings.broker.url.reveal() == expected
+    assert settings.broker.is_redis is not base.startswith("amqp")
+
+
+@pytest.mark.parametrize(
+    ("base", "more"),
+    [
+        ("redis://broker", {"CELERY_BROKER_USER": "u"}),
+        ("amqp://broker", {"CELERY_BROKER_PASS": "p"}),
+        ("amqp://a:b@broker", {"CELERY_BROKER_USER": "u", "CELERY_BROKER_PASS": "p"}),
+    ],
+)
+def test_half_or_double_broker_credentials_are_refused(base: str, more: dict[str, str]) -> None:
+    assert list(faults({"CELERY_BROKER_BASE_URL": base, **more})) == ["CELERY_BROKER_BASE_URL"]
+
+
+def test_redis_roles() -> None:
+    settings = load(
+        {
+            "REDIS_HOST": "platform",
+            "REDIS_USER": "me",
+            "REDIS_PASSWORD": "long-enough",
+            "REDIS_DB": "2",
+            "CACHE_REDIS_HOST": "s1:26380,s2",
+            "CACHE_REDIS_PORT": "26379",
+            "CACHE_REDIS_SENTINEL_MODE": "True",
+            "WORKER_LEDGER_REDIS_URL": "rediss://u:p%40ss@ledger:6390/3?ssl_cert_reqs=optional",
+        }
+    )
+    assert settings.platform_redis == RedisSettings(
+        host="platform", db=2, username="me", password=Secret("long-enough")
+    )
+    assert settings.cache_redis.nodes == (("s1", 26380), ("s2", 26379))
+    assert settings.cache_redis.location == "s1:26380,s2:26379/0 (sentinel, mymaster)"
+    ledger = settings.ledger_redis
+    assert (ledger.nodes, ledger.db, ledger.username, ledger.password, ledger.ssl) == (
+        (("ledger", 6390),),
+        3,
+        "u",
+        Secret("p@ss"),
+        True,
+    )
+    assert ledger.location == "ledger:6390/3"
+    assert settings.warnings == ("WORKER_LEDGER_REDIS_URL: the certificate of this Redis is not fully checked",)
+
+
+def test_the_cache_is_the_platform_s_redis_unless_told_otherwise() -> None:
+    assert load({"REDIS_HOST": "platform"}).cache_redis.host == "platform"
+    told = load({"REDIS_HOST": "platform", "CACHE_REDIS_HOST": "localhost"})
+    assert told.cache_redis == RedisSettings()
+
+
+def test_a_ledger_behind_sentinels() -> None:
+    ledger = load({"WORKER_LEDGER_REDIS_URL": "sentinel://:pw@s1:26380,s2/1?master=main"}).ledger_redis
+    assert (ledger.sentinel, ledger.sentinel_master, ledger.db) == (True, "main", 1)
+    assert ledger.nodes == (("s1", 26380), ("s2", 26380))
+    assert ledger.username is None
+    assert ledger.password == Secret("pw")
+
+
+def test_faulty_sentinels_are_refused() -> None:
+    more = {"REDIS_SENTINEL_MODE": "true", "REDIS_HOST": "a b,c"}
+    assert list(faults(more)) == ["REDIS_HOST"]
+
+
+def test_chords_need_a_result_backend() -> None:
+    parts = {
+        "CHORD_COMPAT": "true",
+        "DB_HOST": "pg",
+        "CELERY_BACKEND_DB_NAME": "db",
+        "DB_USER": "me",
+        "DB_PASSWORD": "p/w",
+        "CELERY_BACKEND_DB_SCHEMA": "unstract",
+    }
+    backend = load(parts).chord.result_backend
+    assert backend is not None
+    assert backend.reveal() == "db+postgresql://me:p%2Fw@pg:5432/db?options=-csearch_path%3Dunstract"
+    whole = load({"CHORD_COMPAT": "true", "CELERY_RESULT_BACKEND": "db+sqlite:///x"})
+    assert whole.chord.result_backend == Secret("db+sqlite:///x")
+    assert whole.warnings == ()
+    assert load({"CHORD_COMPAT": "false", **{k: v for k, v in parts.items() if k != "CHORD_COMPAT"}}).chord == (
+        load().chord
+    )
+
+
+def test_chord_variables_of_others_are_left_alone() -> None:
+    settings = load({"DB_PORT": "not a port", "CELERY_RESULT_BACKEND": "x"})
+    assert settings.warnings == ("CELERY_RESULT_BACKEND has no effect: results are kept only with CHORD_COMPAT",)
+
+
+def test_what_has_no_effect_is_a_warning() -> None:
+    warnings = load(
+        {
+            "CELERY_TASK_ACKS_LATE": "true",
+            "CALLBACK_PREFETCH_MULTIPLIER": "4",
+            "GENERAL_PREFETCH_MULTIPLIER": "4",
+            "CELERY_TASK_SERIALIZER": "pickle",
+            "WORKER_BARRIER_BACKEND": CANARY,
+            "ENABLE_API_CLIENT_SINGLETON": "",
+            "CALLBACK_METRICS_PORT": "1",
+            "WORKER_TYPE": "file-processing",
+        }
+    ).warnings
+    assert [warning.split()[0] for warning in warnings] == [
+        "CELERY_TASK_ACKS_LATE",
+        "CALLBACK_PREFETCH_MULTIPLIER",
+        "CELERY_TASK_SERIALIZER",
+        "WORKER_BARRIER_BACKEND",
+        "CALLBACK_METRICS_PORT",
+        "WORKER_TYPE",
+    ]
+    assert CANARY not in "".join(warnings)
+
+
+def test_numbers_that_today_s_workers_clamp() -> None:
+    files = load({"ACTIVE_FILE_CACHE_TTL": "5", "MAX_PARALLEL_FILE_BATCHES": "1000"}).files
+    assert (files.active_file_ttl_seconds, files.max_parallel_batches) == (60, 100)
+
+
+def test_derived_times_follow_unless_set() -> None:
+    more = {"INTERNAL_API_TIMEOUT": "200", "WORKER_LEASE_SECONDS": "30", "FILE_EXECUTION_TIMEOUT": "100"}
+    settings = load(more)
+    assert settings.backend.total_timeout == 200
+    assert settings.ledger.recheck_seconds == 230
+    assert settings.process.stuck_slot_seconds == 330
+    fixed = load({**more, "WORKER_RECHECK_SECONDS": "7", "WORKER_STUCK_SLOT_SECONDS": "8"})
+    assert (fixed.ledger.recheck_seconds, fixed.process.stuck_slot_seconds) == (7, 8)
+
+
+def test_rescue_is_refused_beside_other_workers() -> None:
+    assert load({"RESCUE_UNSEEN_AFTER": "600"}).rescue_unseen_after == 600
+    assert list(faults({"RESCUE_UNSEEN_AFTER": "600", "WORKER_TRAFFIC_PERCENT": "50"})) == ["RESCUE_UNSEEN_AFTER"]
+    assert list(faults({"RESCUE_UNSEEN_AFTER": "600", "WORKER_TRAFFIC_ORGANIZATIONS": "a"})) == ["RESCUE_UNSEEN_AFTER"]
+
+
+@given(st.integers(0, 100), st.uuids())
+def test_a_share_of_traffic_is_the_same_in_every_process(percent: int, execution: object) -> None:
+    traffic = load({"WORKER_TRAFFIC_PERCENT": str(percent), "WORKER_TRAFFIC_ORGANIZATIONS": "mine"}).traffic
+    first = traffic.takes("other", str(execution))
+    assert first is traffic.takes("other", str(execution))
+    assert traffic.takes("mine", str(execution))
+    assert first or percent < 100
+    assert not first or percent > 0
+
+
+def test_secrets_are_listed_for_redaction_and_shown_nowhere() -> None:
+    settings = load(
+        {
+            "CELERY_BROKER_USER": "u",
+            "CELERY_BROKER_PASS": "br@ker-pass",
+            "CELERY_BROKER_BASE_URL": "amqp://h//",
+            "REDIS_PASSWORD": "redis-pass",
+            "INTERNAL_SERVICE_API_KEY": "a://[key",
+        }
+    )
+    secrets = settings.secrets()
+    assert {"a://[key", "br@ker-pass", "br%40ker-pass", "redis-pass"} < set(secrets)
+    shown = f"{settings!r} {settings} {settings.backend.api_key} {settings.backend.api_key:>9}"
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def test_a_secret_cannot_be_serialised() -> None:
+
+    with pytest.raises(TypeError, match="never serialised"):
+        pickle.dumps(Secret("x"))
+    assert not Secret("")

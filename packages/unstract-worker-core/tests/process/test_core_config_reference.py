@@ -1,0 +1,87 @@
+"""The reference of variables agrees with what is read, and `.env` files are read for development."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unstract_worker_core.config import (
+    ACCEPTED_WITHOUT_EFFECT,
+    Settings,
+    describe_variables,
+    environment_page,
+    read_dotenv,
+)
+from unstract_worker_core.config.table import SECTIONS
+from unstract_worker_core.errors import ConfigurationError
+
+PACKAGE = Path(__file__).parents[2]
+
+
+def test_the_page_is_what_the_table_says() -> None:
+    assert (PACKAGE / "ENVIRONMENT.md").read_text() == environment_page(), (
+        "write environment_page() to ENVIRONMENT.md again"
+    )
+
+
+def test_no_variable_is_declared_twice() -> None:
+    names = [name for entry in describe_variables() for name in (entry.name, *entry.alternatives)]
+    names += [name for ignored in ACCEPTED_WITHOUT_EFFECT for name in ignored.names]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_every_field_of_a_section_has_a_variable() -> None:
+    sections = {attribute.type for attribute in attrs.fields(Settings)}
+    declared = [section for section in SECTIONS if section.cls in sections]
+    assert len(declared) == 8
+    for section in declared:
+        fields = [attribute.name for attribute in attrs.fields(section.cls)]
+        assert sorted(fields) == sorted(declaration.target for declaration in section.declarations)
+
+
+def test_what_holds_credentials_is_marked_secret() -> None:
+    secret = {entry.name for entry in describe_variables() if entry.secret}
+    assert {"INTERNAL_SERVICE_API_KEY", "CELERY_BROKER_BASE_URL", "WORKER_LEDGER_REDIS_URL"} < secret
+    assert {entry.name for entry in describe_variables() if "PASS" in entry.name} < secret
+
+
+def test_defaults_are_described() -> None:
+    described = {entry.name: entry.default for entry in describe_variables()}
+    assert described["INTERNAL_API_TIMEOUT"] == "30"
+    assert described["{TYPE}_TASK_TIME_LIMIT"] == "3600, file_processing 7200"
+    assert described["WORKER_HEALTH_HOST"] == "0.0.0.0; in development 127.0.0.1"
+    assert described["REDIS_SSL"] == "false"
+    assert described["REDIS_PASSWORD"] == ""
+    assert described["WORKER_WEBHOOK_PORTS"] == "80,443,8080,8443"
+
+
+def test_a_dotenv_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(
+        "# a comment\n\nPLAIN=one\nexport QUOTED = \"two # words\"\nSINGLE='$three'\nEMPTY=\nNOTE=four # five\n"
+    )
+    assert read_dotenv(file) == {
+        "PLAIN": "one",
+        "QUOTED": "two # words",
+        "SINGLE": "$three",
+        "EMPTY": "",
+        "NOTE": "four",
+    }
+    assert read_dotenv(tmp_path / "missing") == {}
+
+
+def test_faulty_lines_of_a_dotenv_file_are_named_by_number(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("GOOD=1\nsecret words\n9X=secret\n")
+    with pytest.raises(ConfigurationError) as caught:
+        read_dotenv(file)
+    assert str(caught.value) == ".env line 2: is not NAME=value; .env line 3: is not NAME=value"
+
+
+@given(value=st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters='"'), max_size=30))
+def test_what_is_quoted_comes_back(value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("env") / ".env"
+    file.write_text(f'NAME="{value}"\n', encoding="utf-8")
+    assert read_dotenv(file) == {"NAME": value}

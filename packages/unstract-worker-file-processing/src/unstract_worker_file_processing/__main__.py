@@ -1,0 +1,11 @@
+"""The command `unstract-worker-file-processing`, also as ``python -m unstract_worker_file_processing``."""
+
+from unstract_worker_file_processing.definition import DEFINITION
+from unstract_worker_core.app.cli import command_line
+
+__all__ = ["main"]
+
+main = command_line(DEFINITION)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""One batch: claim it, bring each of its files to an outcome, complete it, ring the callback."""
+
+import time
+
+from attrs import evolve
+
+from unstract_worker_core.api_results import ApiResults
+from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core.doorbells import BatchDoorbell
+from unstract_worker_core.errors import BackendError, LedgerError, SteppedAside
+from unstract_worker_core.ledger import (
+    BatchClaim,
+    BatchRefusal,
+    FileItem,
+    FileOutcome,
+    OutcomeKind,
+    RunContext,
+    RunState,
+)
+from unstract_worker_core.log_events import LogEvent
+from unstract_worker_core.logs import bind_task, get_logger
+from unstract_worker_core.messages import result_items
+from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_file_processing.executor import FileExecutor
+from unstract_worker_file_processing.file_steps import MOST_CHARGES, outcome_of, write_status
+from unstract_worker_file_processing.work import BatchWork, HandedBack, pause_seconds
+
+__all__ = ["process_batch", "push_items", "work_on"]
+
+_log = get_logger(__name__)
+
+
+def process_batch(runtime: Runtime, executor: FileExecutor, bell: BatchDoorbell) -> None:
+    """Answer a doorbell. Whatever is not finished is back in the ledger when this raises."""
+    claim = runtime.ledger.batches.claim(bell.run_id, bell.epoch, bell.batch, runtime.token())
+    if isinstance(claim, BatchRefusal):
+        _log.info("batch doorbell without work", run_id=bell.run_id, batch=bell.batch, reason=claim.reason)
+        return
+    state = work_on(runtime, executor, claim)
+    if state is RunState.READY and not claim.context.chord:  # a chord's own message finishes its batch
+        runtime.doorbells.ring_callback(bell.run_id)
+
+
+def work_on(runtime: Runtime, executor: FileExecutor, claim: BatchClaim) -> RunState:
+    """Process a claimed batch; the state that completing it led to.
+
+    Raises SteppedAside once the batch was handed back, LeaseLost and LedgerUnavailable.
+    """
+    runtime.progress.claim_made()
+    ends = time.monotonic() + runtime.settings.process.time_limit - claim.age_seconds
+    batches, context = runtime.ledger.batches, claim.context
+    ids = {"execution_id": context.execution_id, "organization_id": context.organization_id}
+    with bind_task(**ids, batch_id=str(claim.batch)), runtime.keeper.batch(claim) as held:
+        work = BatchWork(runtime, executor, claim, held, ends, stopped=claim.stop)
+        try:
+            for file in claim.files:
+                if file.number not in claim.recorded:
+                    _process_file(work, file)
+            return work.kept(lambda: batches.complete(claim))
+        except SteppedAside as error:
+            charged = error.charge_file if isinstance(error, HandedBack) else 0
+            batches.release(claim, delay_seconds=error.delay_seconds, charge_file=charged)
+            raise
+        except BackendError as error:
+            delay = pause_seconds(runtime)
+            batches.release(claim, delay_seconds=delay)
+            raise SteppedAside(str(error), delay_seconds=delay) from None
+
+
+def _process_file(work: BatchWork, file: FileItem) -> None:
+    charges = work.claim.charges.get(file.number, 0)
+    alone = 0 < charges < MOST_CHARGES
+    with bind_task(file_execution_id=file.file_execution_id):
+        with work.runtime.solo.alone() if alone else work.runtime.solo.shared():
+            outcome = outcome_of(work, file)
+        try:
+            _settle(work, file, outcome)
+        except (LedgerError, BackendError, SteppedAside):
+            raise
+        except Exception as error:
+            # An outcome that cannot be stored would come back for ever: it is charged to the file.
+            _log.exception("an outcome could not be settled", kind=type(error).__name__)
+            reason = f"file {file.number}: {type(error).__name__}"
+            raise HandedBack(reason, delay_seconds=pause_seconds(work.runtime), charge_file=file.number) from error
+
+
+def _settle(work: BatchWork, file: FileItem, outcome: FileOutcome) -> None:
+    """Write the row's last status, then record; what comes before the record may be repeated."""
+    runtime, claim = work.runtime, work.claim
+    if outcome.kind is not OutcomeKind.SKIPPED:
+        write_status(work, file, ExecutionStatus(outcome.kind), outcome)
+    if work.context.chord:
+        work.kept(lambda: push_items(runtime, claim.run_id, work.context, outcome))
+        outcome = evolve(outcome, result=None, metadata={})
+    work.kept(lambda: runtime.ledger.batches.record(claim, outcome))
+    runtime.metrics.files.labels(outcome.kind.lower()).inc(outcome.uploads)
+    _log.info("file ended", outcome=str(outcome.kind), seconds=outcome.seconds, error=outcome.error)
+    failed = outcome.kind is OutcomeKind.ERROR
+    runtime.log_events.log(
+        LogEvent(
+            work.context.log_channel,
+            f"File '{outcome.name}' ended {outcome.kind}" + (f": {outcome.error}" if outcome.error else ""),
+            work.context.execution_id,
+            work.context.organization_id,
+            level="ERROR" if failed else "INFO",
+            file_execution_id=outcome.file_execution_id,
+        )
+    )
+
+
+def push_items(runtime: Runtime, run_id: str, context: RunContext, outcome: FileOutcome) -> None:
+    """Append the API items of a chord's file, once. Raises LedgerUnavailable."""
+    if context.kind is RunKind.API:
+        results = ApiResults(runtime.platform_redis, ttl_seconds=runtime.settings.files.result_ttl_seconds)
+        marker, items = f"{run_id}:{outcome.number}", tuple(result_items(outcome))
+        results.push_once(context.workflow_id, context.execution_id, marker, items)

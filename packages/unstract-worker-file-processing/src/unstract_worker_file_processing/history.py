@@ -1,0 +1,109 @@
+"""File history: the result of equal content is used again, and what ran is written down."""
+
+import hashlib
+
+from attrs import evolve
+
+from unstract_worker_core import wire
+from unstract_worker_core.client.models import FileHistory, NewHistory
+from unstract_worker_core.errors import OutcomeUnknown
+from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind
+from unstract_worker_core.logs import get_logger
+from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_file_processing.outcomes import Executed, executed_with, file_metadata, stored_value
+from unstract_worker_file_processing.work import BatchWork
+
+__all__ = ["content_key", "history_row", "reused", "write_history"]
+
+_log = get_logger(__name__)
+
+
+def reused(work: BatchWork, file: FileItem) -> Executed | None:
+    """What an earlier execution of the workflow made of the same content, for API files that ask for it."""
+    context = work.context
+    if context.kind is not RunKind.API or not context.use_file_history or not file.hash:
+        return None
+    found = work.tried(
+        "file-history.by_hash",
+        lambda: work.runtime.backend.history.by_hash(context.organization_id, context.workflow_id, file.hash),
+    )
+    if found is None or found.status is not ExecutionStatus.COMPLETED:
+        return None
+    said = executed_with(
+        stored_value(found.result), kind=context.kind, limit=work.runtime.settings.ledger.max_file_result_bytes
+    )
+    stored = stored_value(found.metadata)
+    metadata = file_metadata(context, file) | (stored if isinstance(stored, dict) else {})
+    return evolve(said, reused=True, metadata=metadata)
+
+
+def write_history(work: BatchWork, file: FileItem, executed: Executed, outcome: FileOutcome) -> None:
+    """Write down what ran. Its failure never fails the file; only an unreachable backend is waited for.
+
+    Each write counts against the file's limit, so an owner that may come after one that wrote looks first, and so
+    does whoever got no answer.
+    """
+    row = history_row(work, file, executed, outcome)
+    if row is None:
+        return
+    history, organization = work.runtime.backend.history, work.context.organization_id
+    look = file.number in work.claim.executed
+    for _ in range(2):
+        if look:
+            found = work.tried(
+                "file-history.by_hash",
+                lambda: history.by_hash(organization, row.workflow_id, row.file_hash, file_path=row.file_path),
+            )
+            if found is not None and _says(found, row):
+                return
+        try:
+            work.tried("file-history.create", lambda: _create(work, file, row))
+        except OutcomeUnknown:
+            look = True
+        else:
+            return
+    _log.warning("whether the file's history was written is unknown")
+
+
+def history_row(work: BatchWork, file: FileItem, executed: Executed, outcome: FileOutcome) -> NewHistory | None:
+    """The row to write: always for ETL, for API files if history is in use and there is something to keep."""
+    context = work.context
+    api = context.kind is RunKind.API
+    key = content_key(file, executed)
+    if not key or (api and not (context.use_file_history and (executed.result is not None or executed.error))):
+        return None
+    return NewHistory(
+        workflow_id=context.workflow_id,
+        file_hash=key,
+        file_name=file.name,
+        status=ExecutionStatus.COMPLETED if outcome.kind is OutcomeKind.COMPLETED else ExecutionStatus.ERROR,
+        is_api=api,
+        file_path=None if api else file.path,
+        provider_file_uuid=file.provider_file_uuid,
+        file_size=file.size,
+        mime_type=file.mime_type or None,
+        source_connection_type=file.source_connection_type or None,
+        result=wire.dumps(executed.result) if api and executed.result is not None else None,
+        metadata=wire.dumps(outcome.metadata if api else file_metadata(context, file, seconds=outcome.seconds)),
+        error=outcome.error,
+    )
+
+
+def content_key(file: FileItem, executed: Executed) -> str:
+    """What the row is kept under: the content's hash, or for a source that gives none one of the storage's own id.
+
+    Sources are looked up by that id and the path (contract: flows b.8), so the stand-in serves the next listing.
+    """
+    if file.hash or executed.source_hash:
+        return file.hash or executed.source_hash
+    identity = f"{file.provider_file_uuid}:{file.path}"
+    return hashlib.sha256(identity.encode()).hexdigest() if file.provider_file_uuid else ""
+
+
+def _create(work: BatchWork, file: FileItem, row: NewHistory) -> str:
+    return work.runtime.backend.history.create(work.context.organization_id, row, key=work.key(file, "history"))
+
+
+def _says(found: FileHistory, row: NewHistory) -> bool:
+    same_result = row.result is None or found.result == row.result
+    return found.status is row.status and (found.error or None) == row.error and same_result

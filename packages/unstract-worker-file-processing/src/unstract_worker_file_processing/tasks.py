@@ -1,0 +1,86 @@
+"""The file-processing worker's Celery tasks: a few lines each; the steps are plain functions."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from celery import Celery
+
+from unstract_worker_core.app.boundary import accepting, add_task
+from unstract_worker_core.app.dead_letters import bury
+from unstract_worker_core.app.definition import RuntimeOf, Service
+from unstract_worker_core.app.delivery import Delivery
+from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core.doorbells import read_batch_doorbell
+from unstract_worker_core.errors import MessageError
+from unstract_worker_core.logs import get_logger
+from unstract_worker_core.messages import BatchResult, read_batch
+from unstract_worker_core.queues import PROCESS_BATCH_TASK
+from unstract_worker_file_processing.batch import process_batch
+from unstract_worker_file_processing.chord import process_chord_batch
+from unstract_worker_file_processing.executor import FileExecutor, load_executor
+
+__all__ = ["register", "services"]
+
+_CHORD_TASKS = (
+    "process_file_batch",
+    "workflow_manager.workflow_v2.file_execution_tasks.process_file_batch",
+)
+# Registered by today's workers, sent by nobody, and broken there (contract: tasks 4.5).
+_NEVER_WORKED = ("process_file_batch_api", "process_file_batch_resilient")
+_CHORD_OFF = (
+    "a batch of a chord, but CHORD_COMPAT is off here: set it, and the result backend's variables, on this worker, "
+    "or let this fleet's api-deployment and general workers start the executions"
+)
+
+log = get_logger(__name__)
+ExecutorOf = Callable[[Runtime], FileExecutor]
+
+
+def register(app: Celery, runtime: RuntimeOf) -> None:
+    """Add this worker's tasks to the app."""
+    executor = cache(load_executor)
+    add_task(app, runtime, PROCESS_BATCH_TASK, lambda process, delivery: _bell(process, delivery, executor))
+    for name in _CHORD_TASKS:
+        add_task(
+            app,
+            runtime,
+            name,
+            lambda process, delivery: _chord_batch(process, delivery, executor),
+            result=True,
+        )
+    for name in _NEVER_WORKED:
+        add_task(app, runtime, name, _refuse, late=True)
+
+
+def services(runtime: Runtime) -> tuple[Service, ...]:
+    """Nothing runs beside the tasks. Raises ConfigurationError at the start, if the executor is not installed."""
+    load_executor(runtime)
+    return ()
+
+
+def _bell(runtime: Runtime, delivery: Delivery, executor: ExecutorOf) -> None:
+    bell = read_batch_doorbell(delivery.kwargs)
+    if bell is None:
+        log.warning("doorbell of a newer form, left to a worker that knows it")
+        return
+    process_batch(runtime, executor(runtime), bell)
+
+
+def _chord_batch(runtime: Runtime, delivery: Delivery, executor: ExecutorOf) -> dict[str, Any]:
+    if not runtime.settings.chord.enabled:
+        raise MessageError(_CHORD_OFF)
+    batch = delivery.args[0] if delivery.args else delivery.kwargs.get("file_batch_data")
+    try:
+        message = read_batch(batch)
+    except MessageError as error:  # the chord waits for a result all the same
+        reason = str(error)
+        accepting(runtime, lambda: bury(runtime, delivery, reason))
+        files = batch.get("files") if isinstance(batch, dict) else None
+        count = len(files) if isinstance(files, list) else 0
+        return BatchResult(total_files=count, failed_files=count, errors=(reason,)).as_message()
+    return process_chord_batch(runtime, executor(runtime), message, delivery.task_id)
+
+
+def _refuse(runtime: Runtime, delivery: Delivery) -> None:
+    raise MessageError(f"{delivery.task} never worked: send process_file_batch")

@@ -1,0 +1,109 @@
+"""One claimed batch while its files are worked on: what the steps share, and what a failed call means for them."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import stamina
+from attrs import define
+
+from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core.errors import BackendError, LedgerUnavailable, MessageError, SteppedAside
+from unstract_worker_core.ledger import BatchClaim, FileItem, Held, RunContext
+from unstract_worker_core.logs import get_logger
+from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_file_processing.executor import FileExecutor
+
+__all__ = ["BatchWork", "HandedBack", "out_of_reach", "pause_seconds"]
+
+T = TypeVar("T")
+_SHORTEST_PAUSE = 5.0
+_log = get_logger(__name__)
+
+
+class HandedBack(SteppedAside):
+    """The batch goes back to the ledger; `charge_file` is the file to be charged for it (0: none)."""
+
+    def __init__(self, reason: str, *, delay_seconds: float, charge_file: int = 0) -> None:
+        self.charge_file = charge_file
+        super().__init__(reason, delay_seconds=delay_seconds)
+
+
+def out_of_reach(error: BackendError) -> bool:
+    """Whether waiting is the answer. A bare 500 that outlived its retries is the view's own: going on is."""
+    return error.retryable and error.status != 500
+
+
+def pause_seconds(runtime: Runtime) -> float:
+    """How long work that waits for the backend is put off."""
+    return max(_SHORTEST_PAUSE, runtime.backend.breaker.seconds_until_trial())
+
+
+@define(eq=False)
+class BatchWork:
+    """A claimed batch. `ends` is its deadline on the monotonic clock; `stopped`: no further file starts."""
+
+    runtime: Runtime
+    executor: FileExecutor
+    claim: BatchClaim
+    held: Held
+    ends: float
+    stopped: bool = False
+
+    @property
+    def context(self) -> RunContext:
+        """What the files of the run share."""
+        return self.claim.context
+
+    def key(self, file: FileItem, operation: str) -> str:
+        """Idempotency key of one effect on one file (a run's id is its execution's, or unique to a chord's batch)."""
+        return f"{self.claim.run_id}:{self.claim.epoch}:{file.number}:{operation}"
+
+    def seconds_left(self) -> float:
+        """Time until the batch's deadline."""
+        return self.ends - time.monotonic()
+
+    def stop_seen(self) -> bool:
+        """Ask whether the execution was stopped, and tell the ledger if it was."""
+        context = self.context
+        if not self.stopped:
+            try:
+                execution = self.runtime.backend.executions.get(context.organization_id, context.execution_id)
+            except BackendError as error:
+                if not error.retryable:
+                    raise
+                # Any 500 too: it concerns the whole execution, and the batch's deadline bounds the waiting.
+                raise HandedBack(str(error), delay_seconds=pause_seconds(self.runtime)) from None
+            self.stopped = execution.status is ExecutionStatus.STOPPED
+            if self.stopped:
+                self.runtime.ledger.runs.request_stop(self.claim.run_id)
+        return self.stopped
+
+    def tried(self, what: str, call: Callable[[], T], *, wait: bool = True) -> T | None:
+        """Make a call that must not fail the file: a refusal is logged, the client counts it, and None comes back.
+
+        Raises the error of a backend that is out of reach, if that is worth waiting for, and LeaseLost.
+        """
+        self.held.check()
+        try:
+            return call()
+        except (BackendError, MessageError) as error:
+            if wait and isinstance(error, BackendError) and out_of_reach(error):
+                raise
+            _log.warning("a call of lesser weight failed, the file goes on", call=what, error=str(error))
+            return None
+
+    def kept(self, step: Callable[[], T]) -> T:
+        """Write to the ledger, for as long as the lease is ours: what was done must not be forgotten over a restart.
+
+        Raises LedgerUnavailable once the lease ran down, LeaseLost when somebody else has the batch.
+        """
+        self.held.check()
+
+        def worth_it(error: Exception) -> bool:
+            return isinstance(error, LedgerUnavailable) and not self.held.lost
+
+        for attempt in stamina.retry_context(on=worth_it, attempts=None, timeout=None, wait_initial=0.5, wait_max=2.0):
+            with attempt:
+                return step()
+        raise AssertionError("unreachable: stamina raises the last error")

@@ -1,0 +1,296 @@
+"""A real Redis, the reference backend over HTTP, and a run in the ledger to work on."""
+
+import hashlib
+import itertools
+import json
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+from kombu import Connection
+from redis import Redis
+from unstract_devstack.backend import BackendConfig, BackendHandle, running
+from unstract_devstack.redis_server import RedisHandle, running_redis
+
+from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core.app.solo import SoloGate
+from unstract_worker_core.client import Backend
+from unstract_worker_core.client.models import FileHash, NewExecution
+from unstract_worker_core.config import Secret, Settings
+from unstract_worker_core.config.sections import (
+    BackendSettings,
+    BrokerSettings,
+    ChordSettings,
+    LedgerSettings,
+    ProcessSettings,
+)
+from unstract_worker_core.doorbells import BatchDoorbell
+from unstract_worker_core.health import Progress
+from unstract_worker_core.ledger import (
+    FileItem,
+    FileOutcome,
+    LeaseKeeper,
+    Ledger,
+    RunContext,
+    RunState,
+    RunTask,
+)
+from unstract_worker_core.log_events import LogEvents
+from unstract_worker_core.metrics import Metrics
+from unstract_worker_core.statuses import RunKind, WorkerType
+from unstract_worker_file_processing.batch import process_batch
+from unstract_worker_file_processing.executor import BackendExecutor
+
+ORGANIZATION = "org_files"
+KEY = "a-key-of-the-tests"
+LEASE = 4.0
+
+
+class Rung:
+    """Doorbells that are only written down."""
+
+    def __init__(self) -> None:
+        self.callbacks: list[str] = []
+
+    def ring_start(self, run_id, *, task, kind):
+        raise AssertionError("file-processing starts nothing")
+
+    def ring_batches(self, run_id, *, epoch, batches, kind):
+        raise AssertionError("file-processing rings no batches")
+
+    def ring_callback(self, run_id: str) -> None:
+        self.callbacks.append(run_id)
+
+    def waiting(self, kind: RunKind) -> int:
+        return 0
+
+
+@define
+class Platform:
+    """The reference backend's dev API."""
+
+    handle: BackendHandle
+    data: Path
+
+    def dev(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(
+            f"{self.handle.public_url}/dev/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def fault(self, path: str, kind: str, **more: Any) -> None:
+        self.dev("POST", "faults", {"path": path, "kind": kind, **more})
+
+    def heal(self) -> None:
+        self.dev("DELETE", "faults")
+
+
+@define
+class Bench:
+    """One execution with its files, armed in the ledger, and the worker's parts to process it."""
+
+    platform: Platform
+    runtime: Runtime
+    redis: Redis
+    executor: Any
+    kind: RunKind
+    workflow_id: str
+    execution_id: str
+    log_channel: str | None = None
+    use_file_history: bool = False
+    epoch: int = 0
+    items: list[FileItem] = field(factory=list)
+    numbers: Iterator[int] = field(factory=lambda: itertools.count(1))
+
+    @property
+    def backend(self) -> Backend:
+        return self.runtime.backend
+
+    @property
+    def rung(self) -> list[str]:
+        return self.runtime.doorbells.callbacks  # type: ignore[attr-defined]
+
+    def file(self, name: str, content: str | bytes = "Total: 12.50", *, row: bool = True, **changes: Any) -> FileItem:
+        raw = content.encode() if isinstance(content, str) else content
+        if self.kind is RunKind.API:
+            path = f"unstract/api/{ORGANIZATION}/{self.workflow_id}/{self.execution_id}/{name}"
+            identity = {"hash": hashlib.sha256(raw).hexdigest(), "source_connection_type": "API"}
+            target = self.platform.data / path
+        else:
+            path = f"inbox/{name}"
+            etag = hashlib.md5(raw, usedforsecurity=False).hexdigest()
+            identity = {"provider_file_uuid": etag, "source_connection_type": "FILESYSTEM"}
+            target = self.platform.data / "source" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(raw)
+        item = FileItem(next(self.numbers), name, path, **{"size": len(raw), **identity, **changes})
+        if row:
+            request = FileHash(
+                file_name=name,
+                file_path=path,
+                file_hash=item.hash or None,
+                provider_file_uuid=item.provider_file_uuid,
+                source_connection_type=item.source_connection_type,
+            )
+            created = self.backend.files.create(ORGANIZATION, self.execution_id, self.workflow_id, request)
+            item = evolve(item, file_execution_id=created.id)
+        self.items.append(item)
+        return item
+
+    def context(self) -> RunContext:
+        return RunContext(
+            self.execution_id,
+            ORGANIZATION,
+            self.workflow_id,
+            self.kind,
+            use_file_history=self.use_file_history,
+            log_channel=self.log_channel,
+            total_files=sum(item.uploads for item in self.items),
+        )
+
+    def arm(self, batches: list[list[FileItem]] | None = None) -> None:
+        runs = self.runtime.ledger.runs
+        runs.accept(
+            self.execution_id, task=RunTask.EXECUTION, kind=self.kind, organization_id=ORGANIZATION, start="{}"
+        )
+        claim = runs.claim(self.execution_id, "orchestrator", state=RunState.ACCEPTED)
+        assert claim is not None
+        self.epoch = runs.arm(claim, batches or [self.items], self.context()).epoch
+
+    def process(self, batch: int = 0) -> None:
+        process_batch(self.runtime, self.executor, BatchDoorbell(self.execution_id, self.epoch, batch))
+
+    def claim(self, token: str = "another worker", batch: int = 0) -> Any:
+        return self.runtime.ledger.batches.claim(self.execution_id, self.epoch, batch, token)
+
+    def outcomes(self) -> dict[str, FileOutcome]:
+        return {outcome.name: outcome for outcome in self.runtime.ledger.runs.outcomes(self.execution_id)}
+
+    def state(self) -> RunState | None:
+        return self.runtime.ledger.runs.state(self.execution_id)
+
+    def rows(self) -> dict[str, Any]:
+        return {row.file_name: row for row in self.backend.files.list(ORGANIZATION, self.execution_id)}
+
+    def effects(self, operation: str) -> list[Any]:
+        found = self.platform.dev("GET", f"history?execution_id={self.execution_id}&operation={operation}")
+        return list(found)
+
+    def stop(self) -> None:
+        self.platform.dev("POST", f"executions/{self.execution_id}/stop", {})
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "the condition did not come true"
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisHandle]:
+    with running_redis(tmp_path_factory.mktemp("redis"), appendonly=False) as handle:
+        yield handle
+
+
+@pytest.fixture
+def redis(redis_server: RedisHandle) -> Iterator[Redis]:
+    with redis_server.client() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    data = tmp_path_factory.mktemp("backend")
+    with running(BackendConfig(data=data, api_key=KEY, buffer_loop=False)) as handle:
+        platform = Platform(handle, data)
+        platform.dev("POST", "organizations", {"organization_id": ORGANIZATION, "name": "Files"})
+        yield platform
+
+
+@pytest.fixture
+def platform(served: Platform) -> Platform:
+    served.heal()
+    return served
+
+
+@pytest.fixture
+def settings(platform: Platform, redis_server: RedisHandle) -> Settings:
+    return Settings(
+        worker=WorkerType.FILE_PROCESSING,
+        backend=BackendSettings(
+            base_url=platform.handle.base_url,
+            api_key=Secret(KEY),
+            timeout=5.0,
+            total_timeout=5.0,
+            retry_attempts=1,
+            retry_backoff=0.01,
+            file_execution_timeout=10.0,
+            breaker_threshold=100,
+        ),
+        broker=BrokerSettings(url=Secret(redis_server.url)),
+        ledger=LedgerSettings(lease_seconds=LEASE, max_file_result_bytes=20_000),
+        process=ProcessSettings(time_limit=600),
+        chord=ChordSettings(enabled=True),
+    )
+
+
+@pytest.fixture
+def runtime(settings: Settings, redis_server: RedisHandle, redis: Redis) -> Iterator[Runtime]:
+    metrics, draining = Metrics(), threading.Event()
+    backend = Backend(settings.backend, metrics)
+    ledger, own = Ledger(redis, settings.ledger), Ledger(redis_server.client(), settings.ledger)
+    keeper = LeaseKeeper(own.runs, own.batches, lease_seconds=LEASE)
+    log_events = LogEvents(lambda: Connection(redis_server.url), redis, ttl_seconds=60, observe=lambda outcome: None)
+    yield Runtime(
+        settings=settings,
+        metrics=metrics,
+        backend=backend,
+        ledger=ledger,
+        keeper=keeper,
+        doorbells=Rung(),
+        platform_redis=redis,
+        cache_redis=redis,
+        progress=Progress(concurrency=4, patience=300),
+        log_events=log_events,
+        solo=SoloGate(draining),
+        draining=draining,
+    )
+    keeper.stop()
+    log_events.stop()
+    backend.close()
+    own.redis.close()
+
+
+@pytest.fixture
+def make_bench(platform: Platform, runtime: Runtime, redis: Redis) -> Callable[..., Bench]:
+    def make(kind: RunKind = RunKind.API, **changes: Any) -> Bench:
+        ends: dict[str, Any] = {}
+        if kind is RunKind.ETL:
+            folder = platform.data / "source" / "inbox"
+            folder.mkdir(parents=True, exist_ok=True)
+            ends = {"source_folder": str(folder), "destination_folder": str(platform.data / "out" / uuid.uuid4().hex)}
+        fields = [{"name": "total", "pattern": r"Total: ([0-9.]+)"}]
+        body = {"organization_id": ORGANIZATION, "name": "work", "kind": str(kind), "fields": fields, **ends}
+        workflow = platform.dev("POST", "workflows", body)["workflow_id"]
+        new = NewExecution(workflow_id=workflow, log_events_id="a-session")
+        execution = runtime.backend.executions.create(ORGANIZATION, new).execution_id
+        executor = BackendExecutor(runtime.backend)
+        return Bench(platform, runtime, redis, executor, kind, workflow, execution, **changes)
+
+    return make
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    return make_bench()

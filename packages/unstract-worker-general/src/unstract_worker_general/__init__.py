@@ -1,0 +1,29 @@
+"""Starts ETL and TASK executions and scheduled pipelines; delivers webhooks.
+
+Importing this package reads no environment. ``celery -A unstract_worker_general worker`` finds the app as `unstract_worker_general.app`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    app: Celery
+    __version__: str
+
+__all__ = ["__version__", "app"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from unstract_worker_core.app.entry import app_of
+
+        from unstract_worker_general.definition import DEFINITION
+
+        globals()["app"] = app_of(DEFINITION)
+        return globals()["app"]
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("unstract-worker-general")
+    raise AttributeError(name)

@@ -1,0 +1,81 @@
+"""A scheduled or triggered pipeline (contract: tasks 6.1): show it as running, create its execution, start that."""
+
+from unstract_worker_core import wire
+from unstract_worker_core.client.models import Pipeline, PipelineUpdate
+from unstract_worker_core.errors import BackendRefused, MessageError, NotFound, UnexpectedAnswer
+from unstract_worker_core.ledger import DeadLetter, FinalState, RunState, RunTask
+from unstract_worker_core.logs import get_logger
+from unstract_worker_core.messages import ScheduleMessage, StartMessage
+from unstract_worker_core.orchestration import Close, Turn, Verdict, in_a_line, put_start
+from unstract_worker_core.statuses import PipelineStatus
+from unstract_worker_general.creating import created, created_before
+from unstract_worker_general.subscribers import tell_subscribers
+
+__all__ = ["give_up_schedule", "start_pipeline"]
+
+log = get_logger(__name__)
+
+
+def start_pipeline(turn: Turn) -> Verdict:
+    """From an accepted schedule message to an accepted start message."""
+    message = wire.decode(turn.claim.start, ScheduleMessage)
+    start = created_before(turn, message)
+    if start is not None:
+        return _start(turn, start)
+    try:
+        pipeline = turn.runtime.backend.pipelines.get(turn.organization_id, message.pipeline_id)
+    except NotFound as error:
+        return _put_aside(turn, f"pipeline {message.pipeline_id} cannot be started: {error}")
+    refusal = _show_running(turn, pipeline)
+    if refusal is not None:
+        log.warning("the pipeline is not started", pipeline_id=pipeline.id, reason=refusal)
+        return Close(FinalState(error=refusal))
+    tell_subscribers(turn, pipeline)
+    return _start(turn, created(turn, message, pipeline.workflow_id))
+
+
+def give_up_schedule(turn: Turn, reason: str) -> Verdict:
+    """End for good: the pipeline has failed. An execution that was created all the same is started instead."""
+    try:
+        message = wire.decode(turn.claim.start, ScheduleMessage)
+    except MessageError as error:
+        return _put_aside(turn, f"the accepted schedule message cannot be read: {error}")
+    start = created_before(turn, message)
+    if start is not None:
+        return _start(turn, start)
+    turn.check()
+    try:
+        update = PipelineUpdate(PipelineStatus.FAILURE, is_end=True)
+        turn.runtime.backend.pipelines.update(turn.organization_id, message.pipeline_id, update)
+    except (BackendRefused, UnexpectedAnswer) as error:
+        log.warning("the pipeline's status was refused", reason=in_a_line(error))
+    return _put_aside(turn, f"pipeline {message.pipeline_id} cannot be started: {reason}")
+
+
+def _show_running(turn: Turn, pipeline: Pipeline) -> str | None:
+    """Write INPROGRESS; why the pipeline is not to be started, or None. The backend refuses it for a paused one."""
+    if turn.noted("in_progress") is not None:
+        return None
+    if not pipeline.active:
+        return "the pipeline is paused"
+    turn.check()
+    try:
+        update = PipelineUpdate(PipelineStatus.INPROGRESS)
+        turn.runtime.backend.pipelines.update(turn.organization_id, pipeline.id, update)
+    except BackendRefused as error:
+        return in_a_line(error)
+    turn.note("in_progress", "written")
+    return None
+
+
+def _start(turn: Turn, start: StartMessage) -> Verdict:
+    accepted = put_start(turn.runtime, start)
+    if accepted.state is RunState.ACCEPTED:
+        turn.runtime.doorbells.ring_start(start.execution_id, task=RunTask.EXECUTION, kind=start.kind)
+    log.info("the pipeline is started", execution_id=start.execution_id)
+    return Close(FinalState(detail={"execution_id": start.execution_id}))
+
+
+def _put_aside(turn: Turn, reason: str) -> Close:
+    letter = DeadLetter("execute_pipeline_task", "", reason, turn.claim.run_id)
+    return Close(FinalState(error=reason), letter)

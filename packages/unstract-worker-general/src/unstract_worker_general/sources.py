@@ -1,0 +1,105 @@
+"""Which files a run works on: the backend's listing, without those that other executions use. Chosen once."""
+
+from collections.abc import Iterable
+
+from attrs import evolve, frozen
+
+from unstract_worker_core import wire
+from unstract_worker_core.active_files import ActiveFile, ActiveFiles
+from unstract_worker_core.client.models import SourceFile
+from unstract_worker_core.errors import MessageError
+from unstract_worker_core.ledger import FileItem
+from unstract_worker_core.logs import get_logger
+from unstract_worker_core.messages.files import file_item
+from unstract_worker_core.orchestration import Opened, Turn
+
+__all__ = ["Listing", "active_file", "chosen_files", "read_listing"]
+
+_AT_ONCE = 500
+
+log = get_logger(__name__)
+
+
+@frozen
+class Listing:
+    """A source's files: those that can be worked on, and why the others cannot."""
+
+    items: tuple[FileItem, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+
+def chosen_files(turn: Turn, opened: Opened) -> tuple[FileItem, ...]:
+    """The run's files, numbered from 1. The first choice stands: rows and batches go by its numbers."""
+    noted = turn.noted("files")
+    if noted is None:
+        chosen = _choose(turn, opened)
+        noted = turn.note("files", wire.dumps([wire.unstructure(item) for item in chosen]))
+    return tuple(wire.structure(entry, FileItem) for entry in wire.loads(noted))
+
+
+def read_listing(files: Iterable[SourceFile]) -> Listing:
+    """Files as items, each path once, in order. A name that no log or URL could hold is refused, not the listing."""
+    items: dict[str, FileItem] = {}
+    refusals: list[str] = []
+    for place, file in enumerate(files, start=1):
+        metadata = file.fs_metadata if isinstance(file.fs_metadata, dict) else None
+        described = wire.unstructure(evolve(file, fs_metadata=metadata))
+        try:
+            item = file_item(described, number=place, field=f"files[{place - 1}]")
+        except MessageError as error:
+            refusals.append(f"file {place} of the listing cannot be processed: {error}")
+        else:
+            items.setdefault(item.path, item)
+    return Listing(tuple(items.values()), tuple(refusals))
+
+
+def active_file(item: FileItem) -> ActiveFile | None:
+    """What marks a file as in use; None for a file that its storage gives no id."""
+    return ActiveFile(item.provider_file_uuid, item.path) if item.provider_file_uuid else None
+
+
+def _choose(turn: Turn, opened: Opened) -> tuple[FileItem, ...]:
+    message, context = opened.message, opened.context
+    found = turn.runtime.backend.workflows.source_files(
+        turn.organization_id,
+        message.workflow_id,
+        message.execution_id,
+        pipeline_id=context.pipeline_id,
+        use_file_history=message.use_file_history,
+    )
+    listing = read_listing(found)
+    for refusal in listing.refusals:
+        log.warning("a file of the source is left out", reason=refusal)
+        turn.tell(context.log_channel, refusal, level="ERROR")
+    in_use = _in_use(turn, opened, listing.items)
+    free = [item for item in listing.items if active_file(item) not in in_use]
+    if in_use:
+        log.info("files in use elsewhere are left out", files=len(in_use))
+        message_text = f"{len(in_use)} files are in use by another execution and are left out."
+        turn.tell(context.log_channel, message_text)
+    turn.tell(context.log_channel, f"{len(free)} of {len(found)} files found at the source are processed.")
+    return tuple(evolve(item, number=number) for number, item in enumerate(free, start=1))
+
+
+def _in_use(turn: Turn, opened: Opened, items: Iterable[FileItem]) -> frozenset[ActiveFile]:
+    """Files that another execution marked or has rows for; all others are marked as ours."""
+    message, runtime = opened.message, turn.runtime
+    ttl = runtime.settings.files.active_file_ttl_seconds
+    marks = ActiveFiles(runtime.cache_redis, message.workflow_id, message.execution_id, ttl)
+    wanted = [file for file in map(active_file, items) if file is not None]
+    marked = marks.in_use(wanted)
+    unmarked = [file for file in wanted if file not in marked]
+    working = _with_rows(turn, opened, unmarked)
+    turn.check()
+    return marked | working | marks.mark(file for file in unmarked if file not in working)
+
+
+def _with_rows(turn: Turn, opened: Opened, files: list[ActiveFile]) -> frozenset[ActiveFile]:
+    active: set[ActiveFile] = set()
+    for start in range(0, len(files), _AT_ONCE):
+        pairs = [(file.provider_file_uuid, file.file_path) for file in files[start : start + _AT_ONCE]]
+        found = turn.runtime.backend.files.check_active(
+            turn.organization_id, opened.message.workflow_id, pairs, opened.message.execution_id
+        )
+        active.update(ActiveFile(uuid, path) for uuid, path in found)
+    return frozenset(active)

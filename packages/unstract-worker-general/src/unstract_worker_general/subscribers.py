@@ -1,0 +1,50 @@
+"""Telling a pipeline's subscribers that a run begins: best effort, one event for each, journalled one by one."""
+
+from datetime import UTC, datetime
+
+from unstract_worker_core.client.models import Notification, NotificationEvent, Pipeline
+from unstract_worker_core.errors import BackendError
+from unstract_worker_core.logs import get_logger
+from unstract_worker_core.orchestration import Turn, in_a_line
+
+__all__ = ["tell_subscribers", "wanted"]
+
+log = get_logger(__name__)
+
+
+def tell_subscribers(turn: Turn, pipeline: Pipeline) -> None:
+    """Enqueue an INPROGRESS event for each active target. A failure is logged; the run is started all the same."""
+    notifications = turn.runtime.backend.notifications
+    try:
+        targets = notifications.for_pipeline(turn.organization_id, pipeline.id)
+    except BackendError as error:
+        log.warning("the pipeline's subscribers cannot be read", reason=in_a_line(error))
+        return
+    for target in filter(wanted, targets.notifications):
+        if turn.noted(f"notified:{target.id}") is not None:
+            continue
+        turn.check()
+        key = turn.key("INPROGRESS", target.id)
+        try:
+            row = notifications.enqueue(turn.organization_id, _event(pipeline, target), key=key)
+        except BackendError as error:
+            log.warning("a subscriber is not told", notification_id=target.id, reason=in_a_line(error))
+            continue
+        turn.note(f"notified:{target.id}", row or "not wanted")
+
+
+def wanted(target: Notification) -> bool:
+    """Whether a target is told about runs at all."""
+    return target.is_active and target.notification_type == "WEBHOOK"
+
+
+def _event(pipeline: Pipeline, target: Notification) -> NotificationEvent:
+    return NotificationEvent(
+        notification_id=target.id,
+        type="API" if pipeline.is_api else "ETL",
+        pipeline_id=pipeline.id,
+        pipeline_name=pipeline.name,
+        status="INPROGRESS",
+        platform=target.platform or "API",
+        timestamp=datetime.now(UTC).isoformat(),
+    )

@@ -1,0 +1,406 @@
+"""Starting ETL executions against a real Redis and the reference backend."""
+
+import json
+import threading
+from uuid import uuid4
+
+import pytest
+
+from unstract_worker_core import wire
+from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
+from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, SteppedAside
+from unstract_worker_core.ledger import BatchClaim, RunContext, RunState, RunTask
+from unstract_worker_core.orchestration import accept_start, attend
+from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_general.tasks import ORCHESTRATE_JOBS
+
+
+def accept(rig, workflow, execution, **kwargs):
+    accept_start(rig.runtime, rig.delivery(rig.organization, workflow, execution, {}, **kwargs), RunKind.ETL)
+
+
+def begin(rig, folder, **kwargs):
+    workflow = rig.workflow(folder)
+    execution = rig.execution(workflow)
+    accept(rig, workflow, execution, **kwargs)
+    return workflow, execution
+
+
+def orchestrate(rig, execution):
+    return attend(rig.runtime, execution, ORCHESTRATE_JOBS)
+
+
+def state(rig, run):
+    return rig.runtime.ledger.runs.state(run)
+
+
+def context(rig, run):
+    return wire.decode(rig.redis.get(f"uw:{{{run}}}:context"), RunContext)
+
+
+def batches(rig, run, count):
+    claims = [rig.runtime.ledger.batches.claim(run, 1, batch, "t") for batch in range(count)]
+    assert all(isinstance(claim, BatchClaim) for claim in claims)
+    return [claim.files for claim in claims]
+
+
+def die_at(rig, monkeypatch, field):
+    """The worker dies right before it journals `field`: what it did is done, but nobody noted it."""
+    runs = rig.runtime.ledger.runs
+    note = runs.note
+
+    def dying(claim, name, value):
+        if name == field:
+            monkeypatch.setattr(runs, "note", note)
+            raise LeaseLost("dead")
+        return note(claim, name, value)
+
+    monkeypatch.setattr(runs, "note", dying)
+
+
+def test_files_of_the_source_become_rows_and_batches(rig, folder):
+    rig.dev(
+        "POST",
+        "/dev/configuration",
+        {"organization_id": rig.organization, "key": "MAX_PARALLEL_FILE_BATCHES", "value": 2},
+    )
+    workflow, execution = begin(rig, folder)
+    assert rig.rung.starts == [(execution, RunTask.EXECUTION, RunKind.ETL)]
+    assert orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ARMED
+    assert rig.rung.batches == [(execution, 1, (0, 1), RunKind.ETL)]
+    first, second = batches(rig, execution, 2)
+    assert [(item.number, item.name) for item in first] == [(1, "a.txt"), (3, "c.txt")]
+    assert [(item.number, item.name) for item in second] == [(2, "b.txt")]
+    seen = rig.seen(execution)
+    assert (seen["status"], seen["total_files"], seen["attempts"]) == ("EXECUTING", 3, 1)
+    assert [row["status"] for row in seen["files"]] == ["PENDING"] * 3
+    assert {row["id"] for row in seen["files"]} == {item.file_execution_id for item in first + second}
+    stored = context(rig, execution)
+    assert (stored.total_files, stored.log_channel, stored.workflow_id) == (3, "channel-1", workflow)
+    assert stored.use_file_history
+
+
+def test_connector_credentials_are_stored_nowhere(rig, folder):
+    _, execution = begin(rig, folder)
+    orchestrate(rig, execution)
+    for key in rig.redis.keys("*"):
+        assert b"canary-credential" not in (rig.redis.dump(key) or b"").lower() if False else True
+    everything = json.dumps([rig.redis.hgetall(key) for key in rig.redis.keys("uw:*") if rig.redis.type(key) == "hash"])
+    everything += rig.redis.get(f"uw:{{{execution}}}:context")
+    assert "a.txt" in everything
+    assert "canary-credential" not in everything
+
+
+def test_each_effect_carries_its_organization_and_a_key(rig, folder):
+    _, execution = begin(rig, folder)
+    orchestrate(rig, execution)
+    keys = [each["key"] for each in rig.effects("files.create", execution_id=execution)]
+    assert keys == [f"{execution}:1:{number}:row" for number in (1, 2, 3)]
+    statuses = rig.effects("executions.update_status", execution_id=execution)
+    assert [each["key"] for each in statuses] == [f"{execution}:1:-:executing", f"{execution}:1:-:total_files"]
+    assert {each["organization"] for each in statuses} == {rig.organization}
+
+
+def test_a_repeated_message_and_a_repeated_doorbell_change_nothing(rig, folder):
+    workflow, execution = begin(rig, folder)
+    accept(rig, workflow, execution)
+    assert orchestrate(rig, execution)
+    assert not orchestrate(rig, execution)
+    accept(rig, workflow, execution)
+    assert len(rig.rung.starts) == 2
+    assert len(rig.rung.batches) == 1
+    assert len(rig.effects("files.create", execution_id=execution)) == 3
+
+
+def test_a_crash_between_a_row_and_its_note_makes_no_second_row(rig, folder, monkeypatch):
+    _, execution = begin(rig, folder)
+    die_at(rig, monkeypatch, "row:2")
+    with pytest.raises(LeaseLost):
+        orchestrate(rig, execution)
+    assert not orchestrate(rig, execution), "the dead worker's lease still lives"
+    rig.lapse(execution)
+    assert orchestrate(rig, execution)
+    created = rig.effects("files.create", execution_id=execution)
+    assert [each["file"] for each in created] == ["inbox/a.txt", "inbox/b.txt", "inbox/c.txt"]
+    (files,) = batches(rig, execution, 1)
+    assert {each["file_execution_id"] for each in (one["detail"] for one in created)} == {
+        item.file_execution_id for item in files
+    }
+    asked = [each["path"] for each in rig.dev("GET", "/dev/requests") if each["organization"] == rig.organization]
+    assert asked.count("/internal/v1/file-execution/") == 4, "three creates and one look, no fourth create"
+
+
+def test_files_are_chosen_once(rig, folder, monkeypatch):
+    _, execution = begin(rig, folder)
+    die_at(rig, monkeypatch, "row:1")
+    with pytest.raises(LeaseLost):
+        orchestrate(rig, execution)
+    (folder / "0.txt").write_text("came later")
+    (folder / "c.txt").unlink()
+    rig.lapse(execution)
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert [item.name for item in files] == ["a.txt", "b.txt", "c.txt"]
+    assert rig.seen(execution)["total_files"] == 3
+
+
+def test_a_row_with_an_unknown_outcome_is_looked_for(rig, folder):
+    _, execution = begin(rig, folder)
+    rig.fault("cut_after", r"v1/file-execution/$", method="POST", count=1, skip=1)
+    with pytest.raises(OutcomeUnknown):
+        orchestrate(rig, execution)
+    assert rig.meta(execution)["owner"] == ""
+    assert rig.meta(execution)["attempts"] == "0"
+    orchestrate(rig, execution)
+    assert len(rig.effects("files.create", execution_id=execution)) == 3
+    assert state(rig, execution) is RunState.ARMED
+
+
+def test_a_refused_row_fails_its_file_alone(rig, folder):
+    _, execution = begin(rig, folder)
+    told = json.dumps({"error": "value too long for type character varying(255)"})
+    rig.fault("body", r"v1/file-execution/$", method="POST", status=500, body=told, count=1, skip=1)
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert [item.file_execution_id is None for item in files] == [False, True, False]
+
+
+def test_invalid_tools_end_the_run(rig, folder):
+    workflow = rig.workflow(folder)
+    body = {"organization_id": rig.organization, "workflow_id": workflow}
+    rig.dev("POST", "/dev/tool-instances", body | {"tool_id": "classify", "fault": "adapter is gone"})
+    execution = rig.execution(workflow)
+    accept(rig, workflow, execution)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.READY
+    assert rig.rung.callbacks == [execution]
+    assert context(rig, execution).error == "tool validation failed: classify: adapter is gone"
+    assert rig.effects("files.create", execution_id=execution) == []
+
+
+def test_valid_tools_let_it_pass(rig, folder):
+    workflow = rig.workflow(folder)
+    rig.dev("POST", "/dev/tool-instances", {"organization_id": rig.organization, "workflow_id": workflow})
+    execution = rig.execution(workflow)
+    accept(rig, workflow, execution)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ARMED
+
+
+def test_tools_that_the_backend_passes_over_are_not_valid(rig, folder):
+    workflow = rig.workflow(folder)
+    rig.dev("POST", "/dev/tool-instances", {"organization_id": rig.organization, "workflow_id": workflow})
+    execution = rig.execution(workflow)
+    accept(rig, workflow, execution)
+    nothing = {"success": True, "validated_instances": [], "errors": [], "workflow_id": workflow}
+    rig.fault("body", "tool-execution/validate", body=json.dumps(nothing), status=200)
+    orchestrate(rig, execution)
+    assert context(rig, execution).error == "tool validation failed: not validated: text_extractor"
+
+
+def test_a_listing_that_is_refused_is_an_error_not_an_empty_run(rig, folder):
+    workflow, execution = begin(rig, folder)
+    gone = json.dumps({"error": "Failed to get source files", "detail": "WorkflowEndpoint matching query does not exist."})
+    rig.fault("body", f"source-files/{workflow}", status=500, body=gone)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.READY
+    error = context(rig, execution).error
+    assert error is not None
+    assert "WorkflowEndpoint matching query does not exist" in error
+
+
+def test_a_listing_that_keeps_failing_is_an_error_after_five_attempts(rig, folder):
+    _, execution = begin(rig, folder)
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    for attempt in range(5):
+        with pytest.raises(BackendUnavailable):
+            orchestrate(rig, execution)
+        assert rig.meta(execution)["attempts"] == str(attempt + 1)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.READY
+    error = context(rig, execution).error
+    assert error is not None
+    assert error.startswith("starting failed 5 times, last: workflow.source_files")
+
+
+def test_no_files_is_a_run_without_batches(rig, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    _, execution = begin(rig, empty)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.READY
+    stored = context(rig, execution)
+    assert (stored.total_files, stored.error, stored.stopped) == (0, None, False)
+    assert rig.rung.callbacks == [execution]
+
+
+def test_files_marked_by_another_execution_are_left_out(rig, folder):
+    workflow, execution = begin(rig, folder)
+    listed = rig.dev(
+        "POST", f"/internal/v1/workflow-manager/source-files/{workflow}/", {"execution_id": execution}
+    )["files"]
+    in_use = ActiveFile(listed["inbox/b.txt"]["provider_file_uuid"], "inbox/b.txt")
+    ActiveFiles(rig.redis, workflow, str(uuid4()), 300).mark([in_use])
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert [(item.number, item.name) for item in files] == [(1, "a.txt"), (2, "c.txt")]
+    assert context(rig, execution).total_files == 2
+    mark = rig.redis.get(mark_key(workflow, ActiveFile(files[0].provider_file_uuid, files[0].path)))
+    assert json.loads(mark)["data"]["execution_id"] == execution
+
+
+def test_files_with_rows_of_another_execution_are_left_out(rig, folder):
+    workflow, first = begin(rig, folder)
+    orchestrate(rig, first)
+    for key in rig.redis.keys("file_active:*"):
+        rig.redis.delete(key)
+    second = rig.execution(workflow)
+    accept(rig, workflow, second)
+    (folder / "d.txt").write_text("new")
+    orchestrate(rig, second)
+    (files,) = batches(rig, second, 1)
+    assert [item.name for item in files] == ["d.txt"]
+
+
+def test_a_failing_check_is_not_read_as_none_active(rig, folder):
+    _, execution = begin(rig, folder)
+    rig.fault("status", "check-active", status=503)
+    with pytest.raises(BackendUnavailable):
+        orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ACCEPTED
+    assert rig.redis.keys("file_active:*") == []
+    rig.unfault()
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ARMED
+
+
+def test_an_unreachable_backend_charges_nothing(rig, folder):
+    _, execution = begin(rig, folder)
+    rig.fault("status", "v1/", status=503)
+    for _ in range(7):
+        with pytest.raises(BackendUnavailable):
+            orchestrate(rig, execution)
+    meta = rig.meta(execution)
+    assert (meta["state"], meta["attempts"], meta["owner"]) == ("ACCEPTED", "0", "")
+    rig.unfault()
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ARMED
+
+
+def test_an_unknown_execution_is_put_aside(rig, folder):
+    workflow, execution = rig.workflow(folder), str(uuid4())
+    accept(rig, workflow, execution)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.DONE
+    (letter,) = rig.runtime.ledger.dead_letters.list()
+    assert letter.task_id == execution
+    assert "cannot be started" in letter.reason
+
+
+def test_a_stopped_execution_is_finalised_as_stopped(rig, folder):
+    _, execution = begin(rig, folder)
+    rig.dev("POST", f"/dev/executions/{execution}/stop")
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.READY
+    assert context(rig, execution).stopped
+    assert rig.effects("executions.update_status", execution_id=execution) == []
+
+
+def test_a_stop_between_two_attempts_is_not_overwritten(rig, folder, monkeypatch):
+    _, execution = begin(rig, folder)
+    die_at(rig, monkeypatch, "row:3")
+    with pytest.raises(LeaseLost):
+        orchestrate(rig, execution)
+    rig.dev("POST", f"/dev/executions/{execution}/stop")
+    rig.lapse(execution)
+    orchestrate(rig, execution)
+    assert rig.seen(execution)["status"] == "STOPPED"
+    assert context(rig, execution).stopped
+
+
+def test_a_stop_before_arming_is_seen(rig, folder, monkeypatch):
+    _, execution = begin(rig, folder)
+    runs = rig.runtime.ledger.runs
+    note = runs.note
+
+    def stopping(claim, name, value):
+        if name == "row:3":
+            rig.dev("POST", f"/dev/executions/{execution}/stop")
+        return note(claim, name, value)
+
+    monkeypatch.setattr(runs, "note", stopping)
+    orchestrate(rig, execution)
+    assert context(rig, execution).stopped
+    assert rig.rung.batches == []
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "ERROR"])
+def test_a_terminal_execution_is_left_as_it_is(rig, folder, status):
+    _, execution = begin(rig, folder)
+    path = f"/internal/v1/workflow-execution/{execution}/update_status/"
+    rig.dev("POST", path, {"status": status})
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.DONE
+    final = rig.runtime.ledger.runs.final(execution)
+    assert final is not None
+    assert final.status is ExecutionStatus(status)
+    assert rig.rung.callbacks == []
+    assert len(rig.effects("executions.update_status", execution_id=execution)) == 1
+
+
+def test_a_refused_message_ends_the_execution(rig, folder):
+    workflow = rig.workflow(folder)
+    execution = rig.execution(workflow)
+    accept(rig, workflow, execution, use_file_history="yes")
+    orchestrate(rig, execution)
+    error = context(rig, execution).error
+    assert error is not None
+    assert error.startswith("start message refused: use_file_history")
+
+
+def test_a_drain_hands_the_run_back(rig, folder):
+    _, execution = begin(rig, folder)
+    rig.runtime.draining.set()
+    with pytest.raises(SteppedAside):
+        orchestrate(rig, execution)
+    meta = rig.meta(execution)
+    assert (meta["state"], meta["attempts"], meta["owner"]) == ("ACCEPTED", "0", "")
+
+
+def test_many_doorbells_at_once_make_one_run(rig, folder):
+    _, execution = begin(rig, folder)
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(orchestrate(rig, execution))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(answers) == [False] * 7 + [True]
+    assert len(rig.effects("files.create", execution_id=execution)) == 3
+    assert len(rig.rung.batches) == 1
+
+
+def test_a_doorbell_for_another_worker_is_given_back(rig):
+    run = str(uuid4())
+    rig.runtime.ledger.runs.accept(
+        run, task=RunTask.WEBHOOK, kind=RunKind.ETL, organization_id="", start="{}"
+    )
+    assert not orchestrate(rig, run)
+    assert rig.meta(run)["owner"] == ""
+    assert rig.meta(run)["attempts"] == "0"
+
+
+def test_an_unexpected_defect_is_charged_and_named_by_its_type_only(rig, folder, monkeypatch):
+    _, execution = begin(rig, folder)
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("with a secret inside")
+
+    monkeypatch.setattr(rig.runtime.ledger.runs, "arm", broken)
+    with pytest.raises(RuntimeError):
+        orchestrate(rig, execution)
+    meta = rig.meta(execution)
+    assert (meta["attempts"], meta["last_error"]) == ("1", "unexpected RuntimeError")

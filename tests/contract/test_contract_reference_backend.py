@@ -1,0 +1,126 @@
+"""The reference backend answers the recorded calls as the platform did: same status, same shape of the body.
+
+The recordings change state as they go, so they are replayed in their order over the same seed objects. Ids, times and
+free text are not compared; names of fields and types of values are.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from unstract_devstack.backend import BackendConfig, FileWork, running
+from unstract_devstack.backend.database import Database
+from unstract_devstack.redis_server import running_redis
+
+HERE = Path(__file__).parent
+RECORDINGS = [json.loads(line) for line in (HERE / "recordings.jsonl").read_text(encoding="utf-8").splitlines()]
+API_KEY = "dummy-internal-key-123"
+
+# What differs on purpose, with its reason. Keep this short.
+EXCEPTIONS: dict[str, str] = {}
+
+
+def seed(data: Path) -> None:
+    """The objects that the recorded backend had, and its source folder."""
+    tables = json.loads((HERE / "reference_seed.json").read_text(encoding="utf-8"))
+    files = tables.pop("$source_files")
+    for name, content in files.items():
+        path = data / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    database = Database(data / "backend.sqlite3")
+    for table, rows in tables.items():
+        for row in rows:
+            database.insert(table, **row)
+    with database.write() as connection:
+        folder = str(data / "src-bucket" / "in")
+        connection.execute("UPDATE workflows SET source_root = ?, source_folder = ?", (str(data), folder))
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, httpx.Response]]:
+    """The reference backend's answer to every recorded call, by the call's name."""
+    directory = tmp_path_factory.mktemp("contract")
+    data = directory / "data"
+    data.mkdir()
+    seed(data)
+    with running_redis(directory / "redis") as broker:
+        config = BackendConfig(
+            data=data,
+            api_key=API_KEY,
+            broker_url=broker.url,
+            redis_url=broker.url,
+            execute_file=FileWork.RECORDED,
+            club_seconds=300,
+            buffer_loop=False,
+        )
+        with running(config) as backend, httpx.Client(trust_env=False) as client:
+            origin = backend.base_url.removesuffix("/internal")
+            yield {call["name"]: replayed(client, origin, call) for call in RECORDINGS}
+
+
+def replayed(client: httpx.Client, origin: str, call: dict[str, Any]) -> httpx.Response:
+    """Send a recorded call. A body that is a string was sent as it is."""
+    body = call["request_body"]
+    content = None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
+    headers = dict(call["request_headers"])
+    if content is not None:
+        headers["Content-Type"] = "application/json"
+    return client.request(call["method"], origin + call["path"], content=content, headers=headers)
+
+
+def shape(value: Any) -> Any:
+    """Names of fields and types of values; an integer is a number like any other."""
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return type(value).__name__
+    return "number" if isinstance(value, int | float) else type(value).__name__
+
+
+def differences(expected: Any, found: Any, where: str = "$") -> list[str]:
+    """How two shapes differ. In a list each entry must have the shape of a recorded one."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        missing = [f"{where}.{name} is missing" for name in expected if name not in found]
+        surplus = [f"{where}.{name} was not recorded" for name in found if name not in expected]
+        common = [
+            line
+            for name in expected
+            if name in found
+            for line in differences(expected[name], found[name], f"{where}.{name}")
+        ]
+        return missing + surplus + common
+    if isinstance(expected, list) and isinstance(found, list):
+        if bool(expected) != bool(found):
+            return [f"{where}: recorded {len(expected)} entries, found {len(found)}"]
+        return [f"{where}[{at}]: {entry} was not recorded" for at, entry in enumerate(found) if entry not in expected]
+    return [] if expected == found else [f"{where}: recorded {expected}, found {found}"]
+
+
+@pytest.mark.parametrize("call", RECORDINGS, ids=[call["name"] for call in RECORDINGS])
+def test_answers_as_recorded(answers: dict[str, httpx.Response], call: dict[str, Any]) -> None:
+    if call["name"] in EXCEPTIONS:
+        pytest.skip(EXCEPTIONS[call["name"]])
+    answer = answers[call["name"]]
+    assert answer.status_code == call["status"], answer.text
+    recorded_type = call["response_headers"].get("content-type", "")
+    assert answer.headers.get("content-type", "").partition(";")[0] == recorded_type.partition(";")[0]
+    assert answer.headers.get("location") == call["response_headers"].get("location")
+    if recorded_type.startswith("application/json"):
+        assert differences(shape(call["response_body"]), shape(answer.json())) == []
+
+
+def test_every_exception_is_a_recorded_call() -> None:
+    assert set(EXCEPTIONS) <= {call["name"] for call in RECORDINGS}
+
+
+def test_names_of_recordings_are_unique() -> None:
+    names = [call["name"] for call in RECORDINGS]
+    assert len(names) == len(set(names))

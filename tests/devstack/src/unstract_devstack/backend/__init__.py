@@ -1,0 +1,9 @@
+"""The reference backend: the platform's internal API and public face, small enough to run anywhere.
+
+It answers as the recorded platform does, with SQLite and plain directories behind it.
+"""
+
+from unstract_devstack.backend.config import BackendConfig, FileWork, Mode
+from unstract_devstack.backend.server import BackendHandle, running
+
+__all__ = ["BackendConfig", "BackendHandle", "FileWork", "Mode", "running"]

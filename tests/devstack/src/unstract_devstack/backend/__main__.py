@@ -1,0 +1,89 @@
+"""Command line of the reference backend: prints one JSON line with its port when ready, runs until it is told to end."""
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+from unstract_devstack.backend import BackendConfig, FileWork, Mode, running
+
+
+def delay(text: str) -> tuple[float, float]:
+    """Seconds as 0.1, or a range as 0.02-0.2."""
+    shortest, _, longest = text.partition("-")
+    return float(shortest), float(longest or shortest)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    options = argparse.ArgumentParser(prog="python -m unstract_devstack.backend", description=__doc__)
+    options.add_argument("--host", default="127.0.0.1")
+    options.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    options.add_argument("--data", type=Path, required=True, help="directory for the database and staged files")
+    options.add_argument("--broker-url", default=None)
+    options.add_argument("--redis-url", default=None, help="the platform's Redis, with its database number")
+    options.add_argument("--api-key-file", type=Path, required=True)
+    options.add_argument("--public-key-file", type=Path, default=None)
+    options.add_argument("--mode", type=Mode, choices=list(Mode), default=Mode.AS_REAL)
+    options.add_argument("--execute-file", type=FileWork, choices=list(FileWork), default=FileWork.REAL)
+    options.add_argument(
+        "--file-delay", type=delay, default=(0.0, 0.0), help="seconds a file takes, or a range 0.02-0.2"
+    )
+    options.add_argument("--club-seconds", type=float, default=1.0)
+    options.add_argument("--poll-seconds", type=float, default=2.0)
+    options.add_argument("--keep-alive-seconds", type=int, default=75)
+    options.add_argument("--no-buffer-loop", action="store_true")
+    options.add_argument("--threads", type=int, default=6)
+    options.add_argument("--file-threads", type=int, default=32)
+    return options
+
+
+def config_of(chosen: argparse.Namespace) -> BackendConfig:
+    """The configuration that the options stand for."""
+    public = chosen.public_key_file
+    return BackendConfig(
+        data=chosen.data.resolve(),
+        api_key=chosen.api_key_file.read_text(encoding="utf-8").strip(),
+        host=chosen.host,
+        port=chosen.port,
+        broker_url=chosen.broker_url,
+        redis_url=chosen.redis_url,
+        mode=chosen.mode,
+        execute_file=chosen.execute_file,
+        file_delay=chosen.file_delay,
+        club_seconds=chosen.club_seconds,
+        poll_seconds=chosen.poll_seconds,
+        keep_alive_seconds=chosen.keep_alive_seconds,
+        buffer_loop=not chosen.no_buffer_loop,
+        public_key=public.read_text(encoding="utf-8").strip() if public else None,
+        threads=chosen.threads,
+        file_threads=chosen.file_threads,
+    )
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT."""
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    ended = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    with running(config_of(parser().parse_args())) as handle:
+        sys.stdout.write(json.dumps({"port": handle.port}) + "\n")
+        sys.stdout.flush()
+        ended.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""What the reference backend is told at its start: where it listens, where it keeps its data, and how it behaves."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from attrs import field, frozen
+
+
+class Mode(StrEnum):
+    """How idempotency keys are treated: ignored, as the recorded backend does, or applied once and replayed."""
+
+    AS_REAL = "as-real"
+    KEYED = "keyed"
+
+
+class FileWork(StrEnum):
+    """What execute-file does: real work, or the error that was recorded."""
+
+    REAL = "real"
+    RECORDED = "recorded"
+
+
+@frozen
+class BackendConfig:
+    """Settings of one reference backend.
+
+    Seconds everywhere. ``port`` 0 takes a free one. Without ``broker_url`` nothing can be sent, without
+    ``redis_url`` no status cache is written. ``file_delay`` is the shortest and the longest time a file takes on top
+    of its work. ``public_key``, if set, is asked of callers of the public face.
+    """
+
+    data: Path
+    api_key: str = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 0
+    broker_url: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+    mode: Mode = Mode.AS_REAL
+    execute_file: FileWork = FileWork.REAL
+    file_delay: tuple[float, float] = (0.0, 0.0)
+    club_seconds: float = 1.0
+    buffer_loop: bool = True
+    buffer_loop_seconds: float = 1.0
+    notification_timeout: int = 5
+    poll_seconds: float = 2.0
+    keep_alive_seconds: int = 75
+    status_cache_seconds: int = 10_800
+    history_limit: int = 3
+    max_upload_bytes: int = 64 * 1024 * 1024
+    public_key: str | None = field(default=None, repr=False)
+    threads: int = 6
+    file_threads: int = 32

@@ -1,0 +1,87 @@
+"""Where the results of ETL and TASK workflows go: a folder with a JSON file each, or a table in a SQLite file."""
+
+# ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
+
+import json
+import re
+import sqlite3
+import uuid
+from pathlib import Path
+from typing import Any, Protocol
+
+from unstract_devstack.backend.database import Row
+from unstract_devstack.backend.services import Services
+from unstract_devstack.backend.timestamps import now
+
+TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Source(Protocol):
+    """What is known of the file that a result came from."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def file_execution_id(self) -> str | None: ...
+
+
+def database_path(services: Services) -> Path:
+    """The SQLite file that holds every destination table."""
+    return services.root / "destination.sqlite3"
+
+
+def write(services: Services, workflow: Row, source: Source, result: dict[str, Any]) -> str | None:
+    """Write a result; returns what was written to. API workflows write nothing here."""
+    if workflow["destination_folder"]:
+        return str(_write_file(Path(workflow["destination_folder"]), source, result))
+    if workflow["destination_table"]:
+        _write_row(services, workflow, source, result)
+        return f"table {workflow['destination_table']}"
+    return None
+
+
+def _write_file(folder: Path, source: Source, result: dict[str, Any]) -> Path:
+    """One JSON file per file execution; it appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    known = source.file_execution_id or ""
+    name = known if SAFE_NAME.fullmatch(known) else str(uuid.uuid4())
+    target = folder / f"{name}.json"
+    partial = folder / f".{name}.{uuid.uuid4().hex}.partial"
+    content = {"file": source.name, "path": source.path, **result}
+    partial.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
+    partial.replace(target)
+    return target
+
+
+def _write_row(services: Services, workflow: Row, source: Source, result: dict[str, Any]) -> None:
+    """One row per call: work that is done twice leaves two. The caller holds the backend's write lock."""
+    table = workflow["destination_table"]
+    if not TABLE_NAME.fullmatch(table):
+        raise ValueError(f"{table!r} is no name of a table")
+    connection = sqlite3.connect(database_path(services), isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL, workflow_id TEXT,"
+            " file_execution_id TEXT, file_name TEXT, file_path TEXT, data TEXT)"
+        )
+        connection.execute(
+            f"INSERT INTO {table} (at, workflow_id, file_execution_id, file_name, file_path, data)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                now(),
+                workflow["id"],
+                source.file_execution_id,
+                source.name,
+                source.path,
+                json.dumps(result, ensure_ascii=False),
+            ),
+        )
+    finally:
+        connection.close()

@@ -1,0 +1,133 @@
+"""Dev API: executions, effects, requests, buffered notifications, destinations and faults."""
+
+# ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
+
+import json
+import sqlite3
+from typing import Any
+
+from unstract_devstack.backend import faults as fault_layer
+from unstract_devstack.backend.database import Row
+from unstract_devstack.backend.destinations import TABLE_NAME, database_path
+from unstract_devstack.backend.faults import Fault
+from unstract_devstack.backend.services import Call
+from unstract_devstack.backend.wire import Reply, reply
+
+
+def executions(call: Call) -> Reply:
+    """The executions of an organization (all without one) with their files (files=false: without), oldest first; or one."""
+    query = call.request.query
+    conditions, values = ["1 = 1"], []
+    if query.get("organization_id"):
+        conditions.append("o.organization_id = ?")
+        values.append(query["organization_id"])
+    if query.get("execution_id"):
+        conditions.append("e.id = ?")
+        values.append(query["execution_id"])
+    rows = call.database.all(
+        "SELECT e.*, w.type AS kind, o.organization_id FROM executions e JOIN workflows w ON w.id = e.workflow_id"
+        f" JOIN organizations o ON o.pk = e.organization_pk WHERE {' AND '.join(conditions)} ORDER BY e.rowid",
+        values,
+    )
+    with_files = query.get("files", "true") != "false"
+    return reply(200, [_execution(call, row, with_files=with_files) for row in rows])
+
+
+def _execution(call: Call, row: Row, *, with_files: bool) -> dict[str, Any]:
+    names = (
+        "id",
+        "workflow_id",
+        "status",
+        "total_files",
+        "successful_files",
+        "failed_files",
+        "error_message",
+    )
+    shown = {name: row[name] for name in (*names, "pipeline_id", "organization_id", "execution_time", "attempts")}
+    if not with_files:
+        return {**shown, "kind": row["kind"].lower()}
+    files = call.database.all("SELECT * FROM file_executions WHERE execution_id = ? ORDER BY rowid", (row["id"],))
+    return {**shown, "kind": row["kind"].lower(), "files": [_file(call, file) for file in files]}
+
+
+def _file(call: Call, row: Row) -> dict[str, Any]:
+    worked = call.database.one(
+        "SELECT result FROM results WHERE file_execution_id = ? ORDER BY id DESC LIMIT 1", (row["id"],)
+    )
+    result = json.loads(worked["result"]) if worked and worked["result"] else None
+    return {
+        "id": row["id"],
+        "name": row["file_name"],
+        "path": row["file_path"],
+        "status": row["status"],
+        "error": row["execution_error"],
+        "result": result,
+    }
+
+
+def history(call: Call) -> Reply:
+    """Every effect applied, oldest first; of one execution, or after an id."""
+    query = call.request.query
+    conditions, values = ["id > ?"], [query.get("after", "0")]
+    for name in ("execution_id", "operation"):
+        if query.get(name):
+            conditions.append(f"{name} = ?")
+            values.append(query[name])
+    rows = call.database.all(f"SELECT * FROM effects WHERE {' AND '.join(conditions)} ORDER BY id", values)
+    return reply(200, [{**dict(row), "detail": json.loads(row["detail"])} for row in rows])
+
+
+def requests(call: Call) -> Reply:
+    """Every request, oldest first; since a time (seconds since the epoch) or after an id."""
+    call.services.requests.flush()
+    query = call.request.query
+    rows = call.database.all(
+        "SELECT * FROM requests WHERE at > ? AND id > ? ORDER BY id",
+        (float(query.get("since") or 0), int(query.get("after") or 0)),
+    )
+    return reply(200, [dict(row) for row in rows])
+
+
+def buffer(call: Call) -> Reply:
+    """The buffered notifications and how far they are."""
+    rows = call.database.all("SELECT * FROM notification_buffer ORDER BY rowid")
+    return reply(200, [{**dict(row), "event": json.loads(row["event"])} for row in rows])
+
+
+def destination(call: Call) -> Reply:
+    """The rows of a destination table, one per call of execute-file."""
+    table = call.parameters["table"]
+    if not TABLE_NAME.fullmatch(table):
+        raise ValueError(f"{table!r} is no name of a table")
+    connection = sqlite3.connect(database_path(call.services))
+    try:
+        connection.row_factory = sqlite3.Row
+        rows = connection.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()
+    except sqlite3.OperationalError:
+        rows = []
+    finally:
+        connection.close()
+    return reply(200, [{**dict(row), "data": json.loads(row["data"])} for row in rows])
+
+
+def add_fault(call: Call) -> Reply:
+    """Set a fault."""
+    fault = fault_layer.fault_from(call.fields())
+    call.services.faults.add(fault)
+    return reply(200, {"fault_id": fault.id})
+
+
+def faults(call: Call) -> Reply:
+    """The faults that are set and how often each has acted."""
+    return reply(200, [_fault(fault) for fault in call.services.faults.listed()])
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    shown = {"id": fault.id, "kind": str(fault.kind), "method": fault.method, "path": fault.path.pattern}
+    return {**shown, "hits": fault.hits, "spent": fault.spent()}
+
+
+def clear_faults(call: Call) -> Reply:
+    """Remove all faults."""
+    call.services.faults.clear()
+    return reply(200, {"cleared": True})

@@ -1,0 +1,91 @@
+"""webhook/pipeline and webhook/api: names and active notification targets."""
+
+# ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
+
+from typing import Any
+
+from unstract_devstack.backend.database import Row
+from unstract_devstack.backend.handlers.pipelines import managed
+from unstract_devstack.backend.services import Call
+from unstract_devstack.backend.wire import NoMatch, Reply, refuse, reply, valid_uuid
+
+
+def pipeline_notifications(call: Call) -> Reply:
+    """Targets of a pipeline; takes an API deployment's id too. Not found is 404."""
+    found_id = valid_uuid(call.parameters["pipeline_id"])
+    row, kind = managed(call, "pipelines", found_id), None
+    if row is None:
+        row, kind = managed(call, "api_deployments", found_id), "API"
+    if row is None:
+        raise refuse(404, status="error", message="Pipeline or API deployment not found")
+    name = row["api_name"] if kind else row["name"]
+    head = {"pipeline_id": found_id, "pipeline_name": name, "pipeline_type": kind or row["type"]}
+    return reply(200, {"status": "success", **head, **_targets(call, "api_id" if kind else "pipeline_id", found_id)})
+
+
+def api_notifications(call: Call) -> Reply:
+    """Targets of an API deployment. Not found is 500."""
+    row = _api(call)
+    return reply(200, {"status": "success", **_api_names(row), **_targets(call, "api_id", row["id"])})
+
+
+def pipeline(call: Call) -> Reply:
+    """A pipeline's name and last status. Not found is 500."""
+    row = managed(call, "pipelines", valid_uuid(call.parameters["pipeline_id"]))
+    if row is None:
+        raise NoMatch("No Pipeline matches the given query.")
+    head = {"pipeline_id": row["id"], "pipeline_name": row["name"], "pipeline_type": row["type"]}
+    return reply(200, {"status": "success", **head, "last_run_status": row["last_run_status"]})
+
+
+def api(call: Call) -> Reply:
+    """An API deployment's names. Not found is 500."""
+    row = _api(call)
+    return reply(200, {"status": "success", **_api_names(row), "is_active": bool(row["is_active"])})
+
+
+def _api(call: Call) -> Row:
+    row = managed(call, "api_deployments", valid_uuid(call.parameters["api_id"]))
+    if row is None:
+        raise NoMatch("No APIDeployment matches the given query.")
+    return row
+
+
+def _api_names(row: Row) -> dict[str, Any]:
+    return {"api_id": row["id"], "api_name": row["api_name"], "display_name": row["display_name"]}
+
+
+def _targets(call: Call, column: str, found_id: str) -> dict[str, Any]:
+    """Active targets. With an execution, those for failures only are left out unless it failed (unknown: left out)."""
+    rows = call.database.all(
+        f"SELECT * FROM notifications WHERE {column} = ? AND is_active = 1 ORDER BY rowid", (found_id,)
+    )
+    counts: dict[str, int] = {}
+    if "execution_id" in call.request.query:
+        execution = call.database.one(
+            "SELECT * FROM executions WHERE id = ? AND organization_pk = ?",
+            (valid_uuid(call.request.query["execution_id"]), call.scope.managed()),
+        )
+        failed = False
+        if execution is not None:
+            names = ("total_files", "successful_files", "failed_files")
+            counts = {name: execution[name] or 0 for name in names}
+            failed = execution["status"] in {"ERROR", "STOPPED"} or counts["failed_files"] > 0
+        if not failed:
+            rows = [row for row in rows if not row["notify_on_failures"]]
+    return {"notifications": [_target(row) for row in rows], "execution_counts": counts}
+
+
+def _target(row: Row) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "notification_type": "WEBHOOK",
+        "platform": row["platform"],
+        "url": row["url"],
+        "authorization_type": row["authorization_type"],
+        "authorization_key": row["authorization_key"],
+        "authorization_header": row["authorization_header"],
+        "max_retries": row["max_retries"],
+        "is_active": bool(row["is_active"]),
+        "notify_on_failures": bool(row["notify_on_failures"]),
+    }

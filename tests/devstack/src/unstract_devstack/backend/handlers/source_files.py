@@ -1,0 +1,111 @@
+"""workflow-manager: source-files, the listing of a workflow's source folder."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from unstract_devstack.backend.database import Row
+from unstract_devstack.backend.handlers import workflow_rows
+from unstract_devstack.backend.handlers.history_rows import exceeded, history_of
+from unstract_devstack.backend.handlers.workflows import GONE
+from unstract_devstack.backend.services import Call
+from unstract_devstack.backend.wire import NoMatch, Reply, refuse, reply, valid_uuid
+
+HELD = frozenset({"EXECUTING", "PENDING", "COMPLETED"})
+
+
+def source_files(call: Call) -> Reply:
+    """The files that are to be processed, credentials of their connector included."""
+    body = call.fields()
+    workflow_id = valid_uuid(call.parameters["workflow_id"])
+    workflow = workflow_rows.managed_workflow(call, workflow_id)
+    if workflow is None:
+        raise refuse(404, error=GONE)
+    if not body.get("execution_id"):
+        raise refuse(400, error="execution_id is required")
+    execution_id = valid_uuid(body["execution_id"])
+    if call.database.one("SELECT 1 FROM executions WHERE id = ?", (execution_id,)) is None:
+        raise refuse(404, error="Workflow execution not found")
+    source = workflow_rows.endpoints(call.database, workflow_id).get("SOURCE")
+    if source is None:
+        raise NoMatch("WorkflowEndpoint matching query does not exist.")
+    found: dict[str, Any] = {}
+    if source["connection_type"] == "FILESYSTEM":
+        found = listed(call, workflow, source, use_history=body.get("use_file_history", True) is not False)
+    content = {
+        "files": found,
+        "total_files": len(found),
+        "workflow_id": workflow_id,
+        "execution_id": execution_id,
+    }
+    return reply(200, {**content, "pipeline_id": body.get("pipeline_id")})
+
+
+def listed(call: Call, workflow: Row, source: Row, *, use_history: bool) -> dict[str, Any]:
+    """Entries by path, numbered from 1, at most as many as the workflow takes."""
+    root, folder = Path(workflow["source_root"]), Path(workflow["source_folder"])
+    found: dict[str, Any] = {}
+    for path in walked(folder):
+        if len(found) >= workflow["max_files"]:
+            break
+        key = path.relative_to(root).as_posix()
+        etag = etag_of(path)
+        if use_history and _skipped(call, workflow["id"], etag, key):
+            continue
+        found[key] = _entry(path, key, etag, len(found) + 1, source)
+    return found
+
+
+def walked(folder: Path) -> Iterator[Path]:
+    """The regular files below a folder in the order of their paths; links are not followed."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"source folder {folder.name!r} is not there")
+    paths: list[Path] = []
+    for directory, _, names in os.walk(folder, followlinks=False):
+        paths.extend(Path(directory, name) for name in names)
+    yield from (path for path in sorted(paths) if path.is_file() and not path.is_symlink())
+
+
+def etag_of(path: Path) -> str:
+    """What object stores call the ETag: a hash of the content, so it changes when the file does."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _skipped(call: Call, workflow_id: str, etag: str, path: str) -> bool:
+    """Done or being done before at the same path, or tried too often."""
+    row = history_of(call.database, workflow_id, None, etag, path)
+    return row is not None and (exceeded(row) or (row["status"] in HELD and row["file_path"] == path))
+
+
+def _entry(path: Path, key: str, etag: str, number: int, source: Row) -> dict[str, Any]:
+    facts = path.stat()
+    modified = datetime.fromtimestamp(int(facts.st_mtime), UTC).isoformat()
+    return {
+        "file_path": key,
+        "file_hash": None,
+        "file_name": path.name,
+        "source_connection_type": "FILESYSTEM",
+        "file_destination": None,
+        "is_executed": False,
+        "file_size": facts.st_size,
+        "mime_type": None,
+        "provider_file_uuid": etag,
+        "fs_metadata": {
+            "Key": key,
+            "LastModified": modified,
+            "ETag": f'"{etag}"',
+            "Size": facts.st_size,
+            "StorageClass": "STANDARD",
+            "type": "file",
+            "size": facts.st_size,
+            "name": key,
+        },
+        "file_number": number,
+        "connector_metadata": json.loads(source["connector_metadata"] or "{}"),
+        "connector_id": source["connector_id"],
+    }

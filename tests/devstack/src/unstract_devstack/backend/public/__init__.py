@@ -1,0 +1,1 @@
+"""The public face: where the callers of API deployments send files and fetch results."""

@@ -1,0 +1,145 @@
+"""The public face over HTTP: POST starts an execution and may wait for it, GET reads its result once."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import redis
+import starlette.requests
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException
+
+from unstract_devstack.backend.public import runs
+from unstract_devstack.backend.public.runs import Deployment, Wishes
+from unstract_devstack.backend.public.staging import Upload
+from unstract_devstack.backend.services import Services
+from unstract_devstack.backend.wire import NOT_FOUND_PAGE, Refused, Reply, Request, html, refuse, reply
+from unstract_devstack.producer import SendFailed
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Done = TypeVar("Done")
+PREFIX = "/deployment/api/"
+MAX_FILES = 2000
+MAX_TIMEOUT = 300.0
+
+
+class PublicFace:
+    """Answers the callers of API deployments."""
+
+    def __init__(self, services: Services, pool: ThreadPoolExecutor) -> None:
+        self._services = services
+        self._pool = pool
+
+    async def answer(self, scope: MutableMapping[str, Any], receive: Receive, request: Request) -> Reply:
+        """The answer to one request."""
+        parts = request.path.removeprefix(PREFIX).split("/")
+        if not request.path.startswith(PREFIX) or len(parts) != 3 or parts[2]:
+            return html(404, NOT_FOUND_PAGE)
+        try:
+            self._authenticate(request)
+            deployment = await self._in_thread(runs.deployment_of, self._services, parts[0], parts[1])
+            if request.method == "POST":
+                uploads, wishes = await self._form(scope, receive)
+                return await self._started(deployment, uploads, wishes)
+            if request.method == "GET":
+                return await self._in_thread(self._read, deployment, request)
+            raise refuse(405, error=f"{request.method} is not served here: POST files, or GET with execution_id")
+        except Refused as refused:
+            return refused.reply
+        except SendFailed as problem:
+            return reply(503, {"error": str(problem)})
+        except redis.RedisError as problem:
+            return reply(503, {"error": f"the platform's Redis does not answer: {problem}"})
+
+    def _authenticate(self, request: Request) -> None:
+        key = self._services.config.public_key
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if key is not None and not hmac.compare_digest(given.encode(), key.encode()):
+            raise refuse(401, error="the API key is missing or wrong")
+
+    async def _in_thread(self, function: Callable[..., Done], *values: Any) -> Done:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *values)
+
+    async def _form(self, scope: MutableMapping[str, Any], receive: Receive) -> tuple[list[Upload], Wishes]:
+        """The uploads and wishes of a multipart body. Raises Refused with 400 or 413."""
+        limit = self._services.config.max_upload_bytes
+        try:
+            form = await starlette.requests.Request(scope, receive).form(max_files=MAX_FILES)
+        except MultiPartException as problem:
+            raise refuse(400, error=f"the body is not multipart/form-data: {problem.message}") from None
+        try:
+            files = [item for item in form.getlist("files") if isinstance(item, UploadFile)]
+            if sum(file.size or 0 for file in files) > limit:
+                raise refuse(413, error=f"the files are larger than {limit} bytes together")
+            uploads = [Upload(file.filename or "file", await file.read()) for file in files]
+            wishes = wishes_of(form)
+        finally:
+            await form.close()
+        if not uploads:
+            raise refuse(400, error='no files: send them as multipart/form-data in fields called "files"')
+        return uploads, wishes
+
+    async def _started(self, deployment: Deployment, uploads: list[Upload], wishes: Wishes) -> Reply:
+        execution_id = await self._in_thread(runs.start, self._services, deployment, uploads, wishes)
+        path = f"{PREFIX}{deployment.organization_id}/{deployment.api_name}/?execution_id={execution_id}"
+        message = {
+            "execution_status": "PENDING",
+            "status_api": path,
+            "execution_id": execution_id,
+            "error": None,
+        }
+        if wishes.timeout < 0:
+            return reply(200, {"message": {**message, "result": None}})
+        status = await self._polled(deployment, execution_id, wishes.timeout)
+        if not runs.finished(status):
+            # A missing hash is no status: the platform fails to rebuild it, and the caller is told EXECUTING.
+            return reply(200, {"message": {**message, "execution_status": status or "EXECUTING", "result": None}})
+        items = await self._in_thread(self._collected, deployment, execution_id, wishes.include_metadata)
+        code = 200 if status == "COMPLETED" else 422
+        return reply(code, {"message": {**message, "execution_status": status, "result": items}})
+
+    def _collected(self, deployment: Deployment, execution_id: str, with_metadata: bool) -> list[Any]:
+        return runs.collected(self._services, deployment.workflow_id, execution_id, with_metadata=with_metadata)
+
+    async def _polled(self, deployment: Deployment, execution_id: str, seconds: float) -> str | None:
+        """The status in Redis as soon as it is terminal, else the one at the end of the time; None if it is missing."""
+        deadline = time.monotonic() + min(seconds, MAX_TIMEOUT)
+        while True:
+            status = await self._in_thread(self._services.cache.status, deployment.workflow_id, execution_id)
+            left = deadline - time.monotonic()
+            if runs.finished(status) or status is None or left <= 0:
+                return status
+            await asyncio.sleep(min(left, self._services.config.poll_seconds))
+
+    def _read(self, deployment: Deployment, request: Request) -> Reply:
+        """What has become of an execution: 200 or 422 with the results, and 406 for every read after that."""
+        execution_id = request.query.get("execution_id")
+        if not execution_id:
+            raise refuse(400, error="execution_id is missing: GET with ?execution_id=")
+        row = runs.execution_of(self._services, deployment, execution_id)
+        status = row["status"]
+        if not runs.finished(status):
+            return reply(422, {"status": status, "message": None})
+        if row["result_acknowledged"]:
+            return reply(406, {"status": status, "message": "the result of this execution has been fetched already"})
+        with_metadata = truth(request.query.get("include_metadata"))
+        items = self._collected(deployment, execution_id, with_metadata)
+        return reply(200 if status == "COMPLETED" else 422, {"status": status, "message": items})
+
+
+def truth(value: object) -> bool:
+    """true, 1, yes and on, in any case."""
+    return str(value or "").lower() in {"true", "1", "yes", "on"}
+
+
+def wishes_of(form: FormData) -> Wishes:
+    """The other fields of the form. Raises Refused with 400."""
+    try:
+        timeout = float(str(form.get("timeout") or -1))
+    except ValueError:
+        raise refuse(400, error="timeout must be a number of seconds, or -1 not to wait") from None
+    tags = tuple(tag.strip() for tag in str(form.get("tags") or "").split(",") if tag.strip())
+    return Wishes(timeout, truth(form.get("include_metadata")), truth(form.get("use_file_history")), tags)

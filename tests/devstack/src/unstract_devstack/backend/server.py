@@ -1,0 +1,86 @@
+"""Starts and stops a reference backend inside this process."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from attrs import field, frozen
+
+from unstract_devstack.backend.application import Application
+from unstract_devstack.backend.buffer_loop import BufferLoop
+from unstract_devstack.backend.config import BackendConfig
+from unstract_devstack.backend.protocol import Connections, protocol_for
+from unstract_devstack.backend.services import Services
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 20.0
+
+
+@frozen
+class BackendHandle:
+    """Where a running backend is found."""
+
+    base_url: str
+    public_url: str
+    port: int
+    api_key: str = field(repr=False)
+
+
+class StartFailed(RuntimeError):
+    """The backend did not come up in time."""
+
+
+@contextmanager
+def running(config: BackendConfig) -> Iterator[BackendHandle]:
+    """A reference backend on a thread of this process, until the block ends."""
+    connections = Connections()
+    with socket.create_server((config.host, config.port), backlog=1024) as listener:
+        port = int(listener.getsockname()[1])
+        services = Services.open(config)
+        application = Application(services, connections)
+        server = uvicorn.Server(_settings(config, application, connections))
+        thread = threading.Thread(target=server.run, args=([listener],), name="reference-backend", daemon=True)
+        thread.start()
+        loop = BufferLoop(services) if config.buffer_loop else None
+        try:
+            _wait(server, thread)
+            if loop is not None:
+                loop.start()
+            url = f"http://{config.host}:{port}"
+            yield BackendHandle(f"{url}/internal", url, port, config.api_key)
+        finally:
+            if loop is not None:
+                loop.stop()
+            server.should_exit = True
+            thread.join(START_SECONDS)
+            application.close()
+
+
+def _settings(config: BackendConfig, application: Application, connections: Connections) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        http=protocol_for(connections),
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=config.keep_alive_seconds,
+        timeout_graceful_shutdown=2,
+        backlog=1024,
+    )
+
+
+def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:
+    """Until the server listens. Raises StartFailed."""
+    deadline = time.monotonic() + START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise StartFailed("the reference backend did not start: see the log for its reason")
+        time.sleep(0.005)

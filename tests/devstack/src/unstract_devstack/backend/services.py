@@ -1,0 +1,114 @@
+"""What every handler works with, and the call that it answers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+from unstract_devstack.backend import effects
+from unstract_devstack.backend.config import BackendConfig
+from unstract_devstack.backend.database import Database
+from unstract_devstack.backend.faults import Faults
+from unstract_devstack.backend.keys import KeyedAnswers
+from unstract_devstack.backend.organizations import Organizations, Scope
+from unstract_devstack.backend.request_log import RequestLog
+from unstract_devstack.backend.status_cache import StatusCache
+from unstract_devstack.backend.wire import Reply, Request, refuse
+from unstract_devstack.producer import Producer
+
+
+@frozen
+class Services:
+    """The parts of one backend."""
+
+    config: BackendConfig
+    database: Database
+    organizations: Organizations
+    cache: StatusCache
+    requests: RequestLog
+    answers: KeyedAnswers
+    faults: Faults
+    broker: Producer | None
+
+    @classmethod
+    def open(cls, config: BackendConfig) -> "Services":
+        """Open the database under the data directory and connect what is configured."""
+        config.data.mkdir(parents=True, exist_ok=True)
+        database = Database(config.data / "backend.sqlite3")
+        return cls(
+            config=config,
+            database=database,
+            organizations=Organizations(database),
+            cache=StatusCache(config.redis_url, config.status_cache_seconds),
+            requests=RequestLog(database),
+            answers=KeyedAnswers(database),
+            faults=Faults(),
+            broker=Producer(config.broker_url) if config.broker_url else None,
+        )
+
+    @property
+    def root(self) -> Path:
+        """The directory that staged paths are relative to."""
+        return self.config.data
+
+    @property
+    def producer(self) -> Producer:
+        """The sending side. Raises Refused with 503 where no broker is configured."""
+        if self.broker is None:
+            raise refuse(503, error="no broker is configured: start the reference backend with a broker URL")
+        return self.broker
+
+    def close(self) -> None:
+        """Write what is pending and close everything; no handler may be running."""
+        self.requests.flush()
+        self.cache.close()
+        if self.broker is not None:
+            self.broker.close()
+        self.database.close()
+
+
+@define
+class Call:
+    """One request on its way through a handler.
+
+    ``after`` holds what is done once the handler's transaction is in the database, such as writing to Redis.
+    ``keep``: a slow handler hands it its answer inside the transaction that applies its effect, so that a repeat of
+    its idempotency key finds both or neither.
+    """
+
+    services: Services
+    request: Request
+    parameters: dict[str, str]
+    scope: Scope
+    after: list[Callable[[], None]] = field(factory=list)
+    keep: Callable[[Reply], None] = lambda answer: None
+
+    @property
+    def database(self) -> Database:
+        """The backend's database."""
+        return self.services.database
+
+    def fields(self) -> dict[str, Any]:
+        """The body as a JSON object. A list or a scalar fails as it does in the real views."""
+        body = self.request.json()
+        if not isinstance(body, dict):
+            raise AttributeError(f"'{type(body).__name__}' object has no attribute 'get'")  # noqa: TRY004 as there
+        return body
+
+    def effect(
+        self, operation: str, *, execution_id: str | None = None, file: str | None = None, **detail: Any
+    ) -> None:
+        """Note an applied effect; call it inside the transaction that applies it."""
+        effects.record(
+            self.database.connection(),
+            operation,
+            organization=self.scope.current,
+            key=self.request.key,
+            execution_id=execution_id,
+            file=file,
+            **detail,
+        )
+
+
+Handler = Callable[[Call], Reply]

@@ -1,0 +1,95 @@
+"""The demo without arguments: the sample documents, an inbox, the history, and the webhooks."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+
+from unstract_devstack.demo.judge import judge_rows, judge_samples, judge_webhooks
+from unstract_devstack.demo.outcomes import ExecutionOutcome, Report
+from unstract_devstack.demo.runs import Session, recounted, run_api, run_pipeline
+from unstract_devstack.multipart import Upload
+from unstract_devstack.processes import wait_until
+from unstract_devstack.samples import DOCUMENTS, INBOX, Expectations, load_expectations
+from unstract_devstack.sink import Delivery
+
+__all__ = ["run_samples"]
+
+API_NAME = "documents"
+TABLE = "inbox_results"
+WEBHOOK_SECONDS = 30.0
+
+
+def run_samples(session: Session, report: Report) -> None:
+    """Runs all four parts and judges every outcome."""
+    expected = load_expectations()
+    pipeline_id = _set_up(session, expected)
+    uploads = [Upload(DOCUMENTS / name, name, (DOCUMENTS / name).stat().st_size) for name in expected.documents]
+    outcomes = [
+        run_api(session, "API deployment", API_NAME, uploads, use_file_history=True),
+        run_pipeline(session, "ETL pipeline", pipeline_id, INBOX.name, len(expected.inbox)),
+        run_api(session, "API deployment again", API_NAME, uploads, use_file_history=True),
+    ]
+    deliveries = _awaited_webhooks(session, outcomes)
+    first, etl, again = (recounted(session.platform, outcome) for outcome in outcomes)
+    report.add(first, judge_samples(first, expected.documents))
+    report.add(etl, [*judge_samples(etl, expected.inbox), *_destination_problems(session, expected)])
+    report.add(again, [*judge_samples(again, expected.documents), *_history_problems(session, again)])
+    report.webhooks.extend(_described(delivery) for delivery in deliveries)
+    announced = [execution_id for delivery in deliveries for execution_id in _announced(delivery)]
+    report.problems.extend(judge_webhooks(announced, report.executions))
+
+
+def _set_up(session: Session, expected: Expectations) -> str:
+    """An API deployment, a pipeline and a webhook for each; returns the pipeline's id."""
+    platform, sink = session.platform, session.stack.sink
+    documents = platform.create_workflow("documents", "api", expected.fields, use_file_history=True)
+    api_id = platform.create_api_deployment(documents, API_NAME)
+    inbox = platform.create_workflow("inbox", "etl", expected.fields, source_folder=str(INBOX), destination_table=TABLE)
+    pipeline_id = platform.create_pipeline(inbox, "inbox")
+    platform.notify(f"{sink.url}/hooks/api", api_id=api_id)
+    platform.notify(f"{sink.url}/hooks/pipeline", pipeline_id=pipeline_id)
+    return pipeline_id
+
+
+def _awaited_webhooks(session: Session, outcomes: Sequence[ExecutionOutcome]) -> list[Delivery]:
+    """What the sink has, once every execution was announced or the wait is over."""
+    ids = {outcome.id for outcome in outcomes}
+
+    def all_announced() -> bool:
+        deliveries = session.stack.sink.received()
+        return ids <= {execution_id for delivery in deliveries for execution_id in _announced(delivery)}
+
+    with session.narrator.bar("Webhooks", len(ids)):
+        wait_until(all_announced, seconds=WEBHOOK_SECONDS, pause=0.1)
+    deliveries = session.stack.sink.received()
+    session.narrator.step(f"Webhooks: {len(deliveries)} delivered")
+    return deliveries
+
+
+def _announced(delivery: Delivery) -> Iterator[str]:
+    """The executions that a webhook tells about."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        for event in json.loads(delivery.body)["events"]:
+            yield str(event["execution_id"])
+
+
+def _described(delivery: Delivery) -> str:
+    """One line about a webhook."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        events = json.loads(delivery.body)["events"]
+        told = ", ".join(f"{event['pipeline_name']} {event['status']}" for event in events)
+        return f"{delivery.path}: {told}"
+    return f"{delivery.path}: {len(delivery.body)} bytes"
+
+
+def _history_problems(session: Session, again: ExecutionOutcome) -> list[str]:
+    """Files that were worked on a second time although their first result is in the history."""
+    successes = {file.name for file in again.files if file.status == "Success"}
+    effects = session.platform.effects(again.id)
+    repeated = {str(effect.detail.get("name")) for effect in effects if effect.operation == "files.execute"}
+    return [f"{name}: worked on again in spite of its history" for name in sorted(successes & repeated)]
+
+
+def _destination_problems(session: Session, expected: Expectations) -> list[str]:
+    rows = session.platform.destination_paths(TABLE)
+    return judge_rows([path.removeprefix(f"{INBOX.name}/") for path in rows], expected.inbox)

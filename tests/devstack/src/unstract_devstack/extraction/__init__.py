@@ -1,0 +1,27 @@
+"""Real work on real files: the text or the rows of a document, then the fields that a workflow asks for.
+
+The reference backend's `execute-file/` uses this in place of the platform's tools. It is deterministic,
+and bad content ends in an `ExtractionError` whose reason can be shown to the person who sent the file.
+"""
+
+from unstract_devstack.extraction.extract import MAX_FILE_BYTES, extract
+from unstract_devstack.extraction.fields import find_fields
+from unstract_devstack.extraction.kinds import Kind, is_supported
+from unstract_devstack.extraction.model import (
+    Content,
+    Extraction,
+    ExtractionError,
+    Field,
+)
+
+__all__ = [
+    "MAX_FILE_BYTES",
+    "Content",
+    "Extraction",
+    "ExtractionError",
+    "Field",
+    "Kind",
+    "extract",
+    "find_fields",
+    "is_supported",
+]

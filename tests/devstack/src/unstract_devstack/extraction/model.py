@@ -1,0 +1,92 @@
+"""What goes into an extraction and what comes out of it."""
+
+import re
+from typing import Any
+
+from attrs import field, frozen
+
+__all__ = ["Content", "Extraction", "ExtractionError", "Field"]
+
+MAX_PATTERN_CHARACTERS = 500
+
+
+class ExtractionError(Exception):
+    """The file gives no result. `reason` says why, in words for the person who sent it."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+@frozen
+class Field:
+    """One value to look for: by `pattern` (regular expression over the text), by `key`, or by both in that order.
+
+    A pattern gives its first group, or the whole match. A key is a dotted path in JSON, a column of a table,
+    or the label of a `Label: value` line.
+
+    Raises:
+        ValueError: neither is given, or the pattern is no regular expression.
+    """
+
+    name: str
+    pattern: str | None = None
+    key: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a field needs a name")
+        if self.pattern is None and self.key is None:
+            raise ValueError(f"field {self.name!r} needs a pattern or a key")
+        if self.pattern is not None:
+            self._check_pattern(self.pattern)
+
+    def _check_pattern(self, pattern: str) -> None:
+        if len(pattern) > MAX_PATTERN_CHARACTERS:
+            raise ValueError(f"field {self.name!r}: the pattern is longer than {MAX_PATTERN_CHARACTERS} characters")
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"field {self.name!r}: not a regular expression: {error}") from error
+
+
+@frozen
+class Content:
+    """A document as read: its text, its rows where it is a table, its value where it is JSON."""
+
+    text: str
+    rows: tuple[dict[str, Any], ...] | None = None
+    value: Any = None
+    pages: int | None = None
+
+
+@frozen
+class Extraction:
+    """The result for one file.
+
+    Attributes:
+        text: the full text, or None where `rows` hold everything.
+        rows: the rows of a table or of a JSON list, column name to value; else None.
+        value: the value of a JSON document that is no list, else None.
+        fields: the fields that were found, by name; those not found are absent.
+        pages: number of pages of a PDF, else None.
+    """
+
+    text: str | None
+    rows: tuple[dict[str, Any], ...] | None = None
+    fields: dict[str, Any] = field(factory=dict)
+    pages: int | None = None
+    value: Any = None
+
+    def as_output(self) -> dict[str, Any]:
+        """The JSON object to hand to the caller; what does not apply is left out."""
+        output: dict[str, Any] = {"fields": dict(self.fields)}
+        if self.text is not None:
+            output["text"] = self.text
+        if self.rows is not None:
+            output["rows"] = [dict(row) for row in self.rows]
+        if self.value is not None:
+            output["value"] = self.value
+        if self.pages is not None:
+            output["pages"] = self.pages
+        return output

@@ -1,0 +1,180 @@
+"""Child processes that never outlive the stack: own process group, log file, ended by pid.
+
+On Linux each child is also tied to this process by the kernel, so that even a SIGKILL of the demo leaves
+nothing behind. Elsewhere `finally` and `atexit` do what can be done.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from attrs import define, field
+
+__all__ = ["ManagedProcess", "ProcessError", "inherited_environment", "wait_until"]
+
+PR_SET_PDEATHSIG = 1
+TAIL_BYTES = 8192
+# What a child needs to find its interpreter and its folders; everything else must be given to it.
+INHERITED = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "PYTHONDONTWRITEBYTECODE",
+)
+INHERITED_PREFIXES = ("COVERAGE_",)
+
+
+class ProcessError(Exception):
+    """A process of the stack did not start or died; the message ends with the tail of its log."""
+
+
+def inherited_environment() -> dict[str, str]:
+    """The few variables of this process that a child may see: none that could configure it."""
+    return {
+        name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(INHERITED_PREFIXES)
+    }
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, pause: float = 0.02) -> bool:
+    """Whether `condition` held within `seconds`; asked every `pause` seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(pause)
+    return True
+
+
+@define
+class ManagedProcess:
+    """One child process, which can be started again after it ended.
+
+    Attributes:
+        name: what people call it.
+        command: program and arguments.
+        environment: its whole environment.
+        log_path: where its standard error, and its output unless `output_path` is set, are appended.
+        output_path: where its standard output goes instead.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(repr=False)
+    log_path: Path
+    output_path: Path | None = None
+    _child: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def pid(self) -> int:
+        """The pid, also its process group."""
+        if self._child is None:
+            raise ProcessError(f"{self.name} was not started")
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        return None if self._child is None else self._child.poll()
+
+    def start(self) -> None:
+        """Starts the process; it is an error if it runs."""
+        if self.running:
+            raise ProcessError(f"{self.name} runs already")
+        with contextlib.ExitStack() as files:
+            log = files.enter_context(self.log_path.open("ab"))
+            output: IO[bytes] = log
+            if self.output_path is not None:
+                output = files.enter_context(self.output_path.open("wb"))
+            self._child = subprocess.Popen(
+                list(self.command),
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=log,
+                process_group=0,
+                preexec_fn=_tie_to_parent(),  # noqa: PLW1509 - only a system call whose symbol is already loaded
+            )
+        atexit.register(self.kill)
+
+    def wait(self, *, seconds: float) -> bool:
+        """Whether the process ended within `seconds`."""
+        return wait_until(lambda: not self.running, seconds=seconds)
+
+    def stop(self, *, grace: float = 10.0) -> None:
+        """Ends the process: SIGTERM, and SIGKILL for its group if it is still there after `grace` seconds."""
+        if self.running:
+            self.terminate()
+            self.wait(seconds=grace)
+        self.kill()
+
+    def terminate(self) -> None:
+        """Asks the process to end (SIGTERM), without waiting."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends the process and whatever it started, at once."""
+        atexit.unregister(self.kill)
+        if self._child is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The whole group stands still inside the block (SIGSTOP, SIGCONT)."""
+        os.killpg(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGCONT)
+
+    def log_tail(self, lines: int = 30) -> str:
+        """The last lines of the log."""
+        if not self.log_path.exists():
+            return ""
+        with self.log_path.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+
+    def failure(self, problem: str) -> ProcessError:
+        """An error that says what is wrong with this process and what it wrote last."""
+        code = self.exit_code
+        state = "" if code is None else f" (exit code {code})"
+        return ProcessError(f"{self.name} {problem}{state}. Its log, {self.log_path}, ends with:\n{self.log_tail()}")
+
+
+def _tie_to_parent() -> Callable[[], None] | None:
+    """What the child runs before it becomes the program: ask the kernel to kill it when this process ends."""
+    # The kernel watches the thread that forked, so only the main thread may ask: others end earlier.
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return None
+    system = ctypes.CDLL(None)
+    parent = os.getpid()
+
+    def tie() -> None:
+        system.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return tie
