@@ -1,8 +1,10 @@
 """The real worker processes over a real broker, a real Redis and the reference backend's real HTTP.
 
-`ACCEPTANCE_BROKER_URL` points the workers' broker elsewhere (RabbitMQ in CI); the rest stays.
+`ACCEPTANCE_BROKER` is "redis" (the default), "rabbitmq" or "rabbitmq-quorum": the broker between the workers; all
+else stays.
 """
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from unstract_devstack.extraction import Field
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import ExecutionRow, Platform
 from unstract_devstack.processes import wait_until
+from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_devstack.stack import Stack, running_stack
 
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
@@ -31,12 +34,15 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory) -> Iterator[Stack]:
-    settings = dict(SETTINGS)
-    if quorum := os.environ.get("ACCEPTANCE_QUORUM"):
-        settings["RABBITMQ_HA_ENABLED"] = quorum
-    broker = os.environ.get("ACCEPTANCE_BROKER_URL")
-    with running_stack(tmp_path_factory.mktemp("stack"), settings=settings, broker_url=broker) as stack:
-        yield stack
+    settings, broker = dict(SETTINGS), os.environ.get("ACCEPTANCE_BROKER", "redis")
+    with contextlib.ExitStack() as parts:
+        url = None
+        if broker != "redis":
+            url = parts.enter_context(running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"))).url
+            settings["RABBITMQ_HA_ENABLED"] = str(broker == "rabbitmq-quorum").lower()
+        yield parts.enter_context(
+            running_stack(tmp_path_factory.mktemp("stack"), settings=settings, broker_url=url)
+        )
 
 
 @define
@@ -89,10 +95,18 @@ _NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
-def tenant(stack: Stack, tmp_path: Path) -> Tenant:
-    platform = Platform(stack.backend.url, stack.backend.api_key, f"org_test_{next(_NUMBERS)}")
-    platform.set_up_organization()
-    return Tenant(platform, stack, tmp_path)
+def tenant_of(tmp_path: Path) -> Callable[[Stack], Tenant]:
+    def make(stack: Stack) -> Tenant:
+        platform = Platform(stack.backend.public_url, stack.backend.api_key, f"org_test_{next(_NUMBERS)}")
+        platform.set_up_organization()
+        return Tenant(platform, stack, tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def tenant(stack: Stack, tenant_of: Callable[[Stack], Tenant]) -> Tenant:
+    return tenant_of(stack)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_one_file(tenant):
 
 
 def test_files_that_do_not_divide_by_batches(tenant):
-    tenant.platform.configure("MAX_PARALLEL_FILE_BATCHES", "3")
+    tenant.platform.configure("MAX_PARALLEL_FILE_BATCHES", 3)
     tenant.api()
 
     row = tenant.run([tenant.upload(f"{number}.txt", f"Total: {number}") for number in range(7)])
@@ -102,7 +102,7 @@ def test_the_result_list_is_handed_out_once(tenant):
 
 
 def test_hundred_files_in_many_batches(tenant):
-    tenant.platform.configure("MAX_PARALLEL_FILE_BATCHES", "16")
+    tenant.platform.configure("MAX_PARALLEL_FILE_BATCHES", 16)
     tenant.api()
 
     row = tenant.run([tenant.upload(f"{number}.txt", f"Total: {number}") for number in range(100)])

@@ -1,9 +1,10 @@
 """A real Redis, the reference backend over HTTP, and a run in the ledger to work on."""
 
+# ruff: noqa: S310 (the only URL that is opened is the reference backend's)
+
 import hashlib
 import itertools
 import json
-import threading
 import time
 import urllib.request
 import uuid
@@ -13,62 +14,30 @@ from typing import Any
 
 import pytest
 from attrs import define, evolve, field
-from kombu import Connection
 from redis import Redis
+
 from unstract_devstack.backend import BackendConfig, BackendHandle, running
 from unstract_devstack.redis_server import RedisHandle, running_redis
-
 from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.app.solo import SoloGate
 from unstract_worker_core.client import Backend
 from unstract_worker_core.client.models import FileHash, NewExecution
-from unstract_worker_core.config import Secret, Settings
-from unstract_worker_core.config.sections import (
-    BackendSettings,
-    BrokerSettings,
-    ChordSettings,
-    LedgerSettings,
-    ProcessSettings,
-)
+from unstract_worker_core.config import Settings
+from unstract_worker_core.config.sections import ChordSettings
 from unstract_worker_core.doorbells import BatchDoorbell
-from unstract_worker_core.health import Progress
 from unstract_worker_core.ledger import (
     FileItem,
     FileOutcome,
-    LeaseKeeper,
-    Ledger,
     RunContext,
     RunState,
     RunTask,
 )
-from unstract_worker_core.log_events import LogEvents
-from unstract_worker_core.metrics import Metrics
 from unstract_worker_core.statuses import RunKind, WorkerType
+from unstract_worker_core.testing import running_runtime, settings_for
 from unstract_worker_file_processing.batch import process_batch
 from unstract_worker_file_processing.executor import BackendExecutor
 
 ORGANIZATION = "org_files"
 KEY = "a-key-of-the-tests"
-LEASE = 4.0
-
-
-class Rung:
-    """Doorbells that are only written down."""
-
-    def __init__(self) -> None:
-        self.callbacks: list[str] = []
-
-    def ring_start(self, run_id, *, task, kind):
-        raise AssertionError("file-processing starts nothing")
-
-    def ring_batches(self, run_id, *, epoch, batches, kind):
-        raise AssertionError("file-processing rings no batches")
-
-    def ring_callback(self, run_id: str) -> None:
-        self.callbacks.append(run_id)
-
-    def waiting(self, kind: RunKind) -> int:
-        return 0
 
 
 @define
@@ -118,7 +87,7 @@ class Bench:
 
     @property
     def rung(self) -> list[str]:
-        return self.runtime.doorbells.callbacks  # type: ignore[attr-defined]
+        return [ring.run_id for ring in self.runtime.doorbells.of("callback")]
 
     def file(self, name: str, content: str | bytes = "Total: 12.50", *, row: bool = True, **changes: Any) -> FileItem:
         raw = content.encode() if isinstance(content, str) else content
@@ -160,9 +129,7 @@ class Bench:
 
     def arm(self, batches: list[list[FileItem]] | None = None) -> None:
         runs = self.runtime.ledger.runs
-        runs.accept(
-            self.execution_id, task=RunTask.EXECUTION, kind=self.kind, organization_id=ORGANIZATION, start="{}"
-        )
+        runs.accept(self.execution_id, task=RunTask.EXECUTION, kind=self.kind, organization_id=ORGANIZATION, start="{}")
         claim = runs.claim(self.execution_id, "orchestrator", state=RunState.ACCEPTED)
         assert claim is not None
         self.epoch = runs.arm(claim, batches or [self.items], self.context()).epoch
@@ -170,8 +137,8 @@ class Bench:
     def process(self, batch: int = 0) -> None:
         process_batch(self.runtime, self.executor, BatchDoorbell(self.execution_id, self.epoch, batch))
 
-    def claim(self, token: str = "another worker", batch: int = 0) -> Any:
-        return self.runtime.ledger.batches.claim(self.execution_id, self.epoch, batch, token)
+    def claim(self) -> Any:
+        return self.runtime.ledger.batches.claim(self.execution_id, self.epoch, 0, "another worker")
 
     def outcomes(self) -> dict[str, FileOutcome]:
         return {outcome.name: outcome for outcome in self.runtime.ledger.runs.outcomes(self.execution_id)}
@@ -226,50 +193,28 @@ def platform(served: Platform) -> Platform:
 
 @pytest.fixture
 def settings(platform: Platform, redis_server: RedisHandle) -> Settings:
-    return Settings(
-        worker=WorkerType.FILE_PROCESSING,
-        backend=BackendSettings(
-            base_url=platform.handle.base_url,
-            api_key=Secret(KEY),
-            timeout=5.0,
-            total_timeout=5.0,
-            retry_attempts=1,
-            retry_backoff=0.01,
-            file_execution_timeout=10.0,
-            breaker_threshold=100,
-        ),
-        broker=BrokerSettings(url=Secret(redis_server.url)),
-        ledger=LedgerSettings(lease_seconds=LEASE, max_file_result_bytes=20_000),
-        process=ProcessSettings(time_limit=600),
-        chord=ChordSettings(enabled=True),
+    read = settings_for(
+        WorkerType.FILE_PROCESSING,
+        redis_url=redis_server.url,
+        backend_url=platform.handle.base_url,
+        INTERNAL_SERVICE_API_KEY=KEY,
+        INTERNAL_API_TIMEOUT="5",
+        INTERNAL_API_TOTAL_TIMEOUT="5",
+        INTERNAL_API_RETRY_ATTEMPTS="1",
+        INTERNAL_API_RETRY_BACKOFF_FACTOR="0.01",
+        FILE_EXECUTION_TIMEOUT="10",
+        CIRCUIT_BREAKER_FAILURE_THRESHOLD="100",
+        WORKER_LEASE_SECONDS="4",
+        WORKER_SWEEP_SECONDS="1",
+        MAX_FILE_RESULT_BYTES="20000",
     )
+    return evolve(read, chord=ChordSettings(enabled=True))
 
 
 @pytest.fixture
-def runtime(settings: Settings, redis_server: RedisHandle, redis: Redis) -> Iterator[Runtime]:
-    metrics, draining = Metrics(), threading.Event()
-    backend = Backend(settings.backend, metrics)
-    ledger, own = Ledger(redis, settings.ledger), Ledger(redis_server.client(), settings.ledger)
-    keeper = LeaseKeeper(own.runs, own.batches, lease_seconds=LEASE)
-    log_events = LogEvents(lambda: Connection(redis_server.url), redis, ttl_seconds=60, observe=lambda outcome: None)
-    yield Runtime(
-        settings=settings,
-        metrics=metrics,
-        backend=backend,
-        ledger=ledger,
-        keeper=keeper,
-        doorbells=Rung(),
-        platform_redis=redis,
-        cache_redis=redis,
-        progress=Progress(concurrency=4, patience=300),
-        log_events=log_events,
-        solo=SoloGate(draining),
-        draining=draining,
-    )
-    keeper.stop()
-    log_events.stop()
-    backend.close()
-    own.redis.close()
+def runtime(settings: Settings, redis: Redis) -> Iterator[Runtime]:
+    with running_runtime(settings) as runtime:
+        yield runtime
 
 
 @pytest.fixture

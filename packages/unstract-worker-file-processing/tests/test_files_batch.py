@@ -183,9 +183,19 @@ def test_an_etl_row_that_the_backend_completed_settles_an_unknown_outcome(make_b
     item = bench.file("a.txt")
     bench.arm()
     bench.platform.fault(EXECUTE, "cut_after", count=1)
-    bench.platform.fault(f"{item.file_execution_id}/$", "body", method="GET", body=json.dumps(
-        {"id": item.file_execution_id, "workflow_execution_id": bench.execution_id, "file_name": "a.txt", "status": "COMPLETED"}
-    ))
+    bench.platform.fault(
+        f"{item.file_execution_id}/$",
+        "body",
+        method="GET",
+        body=json.dumps(
+            {
+                "id": item.file_execution_id,
+                "workflow_execution_id": bench.execution_id,
+                "file_name": "a.txt",
+                "status": "COMPLETED",
+            }
+        ),
+    )
 
     bench.process()
 
@@ -341,9 +351,11 @@ def test_the_deadline_runs_from_the_first_claim(bench):
 
 def test_a_lost_lease_stops_without_writing(bench):
     def losing(request):
-        bench.redis.hset(f"uw:{{{bench.execution_id}}}:leases", "0", json.dumps(
-            {"owner": "thief", "fence": 9, "ends": 2**52, "file": 1, "first": 1}
-        ))
+        bench.redis.hset(
+            f"uw:{{{bench.execution_id}}}:leases",
+            "0",
+            json.dumps({"owner": "thief", "fence": 9, "ends": 2**52, "file": 1, "first": 1}),
+        )
         return {"output": 1}
 
     bench.executor = Scripted(a_txt=losing)
@@ -542,3 +554,129 @@ def test_the_executor_gets_no_more_time_than_the_batch_has_left(bench):
 
     assert len(given) == 1
     assert 0 < given[0] <= 7
+
+
+def test_a_ledger_that_is_away_for_a_moment_makes_nothing_run_twice(bench):
+    healed = []
+
+    def refusing(request):
+        bench.redis.config_set("min-replicas-to-write", 1)
+        timer = threading.Timer(1.5, lambda: healed.append(bench.redis.config_set("min-replicas-to-write", 0)))
+        timer.start()
+        return {"output": 1}
+
+    bench.executor = Scripted(a_txt=refusing)
+    bench.file("a.txt")
+    bench.arm()
+    try:
+        bench.process()
+    finally:
+        bench.redis.config_set("min-replicas-to-write", 0)
+
+    assert healed == [True]
+    assert bench.executor.names() == ["a.txt"]
+    assert bench.outcomes()["a.txt"].kind is OutcomeKind.COMPLETED
+
+
+def test_a_stop_that_comes_between_the_question_and_the_start_is_seen(bench):
+    def stopping(request):
+        bench.runtime.ledger.runs.request_stop(bench.execution_id)
+        return {"output": 1}
+
+    bench.executor = Scripted(a_txt=stopping)
+    bench.file("a.txt", "a")
+    bench.file("b.txt", "b")
+    bench.arm()
+
+    bench.process()
+
+    kinds = {name: outcome.kind for name, outcome in bench.outcomes().items()}
+    assert kinds == {"a.txt": OutcomeKind.COMPLETED, "b.txt": OutcomeKind.SKIPPED}
+    assert bench.executor.names() == ["a.txt"]
+
+
+def test_what_ran_before_a_stop_is_finished_after_it(bench):
+    bench.executor = Scripted()
+    bench.file("a.txt")
+    bench.arm()
+    bench.platform.fault("/status/$", "status", status=503, skip=1)
+    with pytest.raises(SteppedAside):
+        bench.process()
+    bench.platform.heal()
+    bench.stop()
+
+    bench.process()
+
+    assert bench.outcomes()["a.txt"].kind is OutcomeKind.COMPLETED
+
+
+def test_an_execution_that_the_backend_does_not_know_fails_its_files(bench):
+    bench.executor = Scripted()
+    bench.file("a.txt")
+    bench.arm()
+    bench.platform.fault("/workflow-execution/", "status", status=404, body='{"error": "Workflow execution not found"}')
+
+    bench.process()
+
+    assert bench.outcomes()["a.txt"].error.startswith("Processing error: workflow-execution")
+    assert bench.executor.calls == []
+
+
+def test_a_row_that_the_backend_failed_settles_an_unknown_outcome(bench):
+    item = bench.file("a.txt")
+    bench.arm()
+    row = {"id": item.file_execution_id, "workflow_execution_id": bench.execution_id, "file_name": "a.txt"}
+    row |= {"status": "ERROR", "execution_error": "no such page"}
+    bench.platform.fault(EXECUTE, "cut_after", count=1)
+    bench.platform.fault(f"{item.file_execution_id}/$", "body", method="GET", body=json.dumps(row))
+
+    bench.process()
+
+    assert bench.outcomes()["a.txt"].error == "Workflow error: no such page"
+
+
+def test_a_history_whose_fate_stays_unknown_is_given_up_and_the_file_completes(make_bench):
+    bench = make_bench(RunKind.ETL)
+    bench.file("a.txt", "history of unknown fate")
+    bench.arm()
+    bench.platform.fault("file-history/create", "cut_before", count=2)
+
+    bench.process()
+
+    assert bench.outcomes()["a.txt"].kind is OutcomeKind.COMPLETED
+
+
+def test_a_history_of_the_owner_before_is_not_counted_twice(make_bench):
+    bench = make_bench(use_file_history=True)
+    item = bench.file("a.txt", "history before the crash")
+    bench.arm()
+    bench.platform.fault("/status/$", "status", status=503, skip=1)
+    with pytest.raises(SteppedAside):
+        bench.process()
+    bench.platform.heal()
+
+    bench.process()
+
+    assert bench.backend.history.by_hash(ORGANIZATION, bench.workflow_id, item.hash).execution_count == 1
+
+
+def test_a_defect_after_the_outcome_is_charged_and_the_outcome_stands(bench):
+    class Broken:
+        def log(self, event):
+            raise RuntimeError("defect")
+
+        def stop(self, timeout=0.0):
+            """Nothing to stop."""
+
+    bench.executor = Scripted()
+    bench.file("a.txt")
+    bench.arm()
+    sound, bench.runtime.log_events = bench.runtime.log_events, Broken()
+    with pytest.raises(SteppedAside, match="RuntimeError"):
+        bench.process()
+    bench.runtime.log_events = sound
+
+    bench.process()
+
+    assert bench.executor.names() == ["a.txt"]
+    assert bench.state() is RunState.READY

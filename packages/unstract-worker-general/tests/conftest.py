@@ -1,52 +1,25 @@
 """A general worker's runtime on real parts: a Redis, and the reference backend over HTTP on loopback."""
 
 import json
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from attrs import define, field
-from kombu import Connection
+from attrs import define
 from redis import Redis
 from unstract_devstack.backend import BackendConfig, BackendHandle, running
 from unstract_devstack.http_calls import call
 from unstract_devstack.redis_server import RedisHandle, running_redis
 
 from unstract_worker_core.app.delivery import Delivery
-from unstract_worker_core.app.runtime import Runtime, SoloGate
-from unstract_worker_core.client import Backend
-from unstract_worker_core.config import BackendSettings, BrokerSettings, Secret, Settings
-from unstract_worker_core.health import Progress
-from unstract_worker_core.ledger import Ledger, LeaseKeeper, RunTask
-from unstract_worker_core.log_events import LogEvents
-from unstract_worker_core.metrics import Metrics
+from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.statuses import RunKind, WorkerType
+from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
 
 API_KEY = "a-key-of-the-tests"
-
-
-@define
-class Rung:
-    """Doorbells that are kept instead of sent."""
-
-    starts: list[tuple[str, RunTask, RunKind]] = field(factory=list)
-    batches: list[tuple[str, int, tuple[int, ...], RunKind]] = field(factory=list)
-    callbacks: list[str] = field(factory=list)
-
-    def ring_start(self, run_id: str, *, task: RunTask, kind: RunKind) -> None:
-        self.starts.append((run_id, task, kind))
-
-    def ring_batches(self, run_id: str, *, epoch: int, batches: Sequence[int], kind: RunKind) -> None:
-        self.batches.append((run_id, epoch, tuple(batches), kind))
-
-    def ring_callback(self, run_id: str) -> None:
-        self.callbacks.append(run_id)
-
-    def waiting(self, kind: RunKind) -> int:
-        return len(self.batches)
 
 
 @define
@@ -54,10 +27,23 @@ class Rig:
     """A runtime, what it rang, its Redis, and the backend that it talks to."""
 
     runtime: Runtime
-    rung: Rung
+    rung: RecordingDoorbells
     redis: Redis
     backend: BackendHandle
     organization: str
+    began: int = 0
+
+    @property
+    def starts(self) -> list[tuple[str, RunTask | None, RunKind | None]]:
+        return [(ring.run_id, ring.task, ring.kind) for ring in self.rung.of("start")]
+
+    @property
+    def batches(self) -> list[tuple[str, int, int, RunKind | None]]:
+        return [(ring.run_id, ring.epoch, ring.batch, ring.kind) for ring in self.rung.of("batch")]
+
+    @property
+    def callbacks(self) -> list[str]:
+        return [ring.run_id for ring in self.rung.of("callback")]
 
     def dev(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         headers = {"Authorization": f"Bearer {self.backend.api_key}", "X-Organization-ID": self.organization}
@@ -90,6 +76,10 @@ class Rig:
         found = self.dev("GET", f"/dev/history?operation={operation}")
         return [each for each in found if match.items() <= (each | each["detail"]).items()]
 
+    def requests(self) -> list[dict[str, Any]]:
+        """What the backend was asked since this test began."""
+        return list(self.dev("GET", f"/dev/requests?after={self.began}"))
+
     def fault(self, kind: str, path: str, **more: Any) -> None:
         self.dev("POST", "/dev/faults", {"kind": kind, "path": path} | more)
 
@@ -121,46 +111,24 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackendHandle]
 
 @pytest.fixture
 def rig(redis_server: RedisHandle, backend: BackendHandle) -> Iterator[Rig]:
-    with redis_server.client() as redis:
+    settings = settings_for(
+        WorkerType.GENERAL,
+        redis_url=redis_server.url,
+        backend_url=backend.base_url,
+        INTERNAL_SERVICE_API_KEY=backend.api_key,
+        INTERNAL_API_TIMEOUT="5",
+        INTERNAL_API_RETRY_ATTEMPTS="0",
+        CIRCUIT_BREAKER_FAILURE_THRESHOLD="50",
+    )
+    rung = RecordingDoorbells()
+    with redis_server.client() as redis, running_runtime(settings, doorbells=rung) as runtime:
         redis.flushall()
-        runtime, rung = _runtime(redis_server, redis, backend)
         rig = Rig(runtime, rung, redis, backend, f"org_{uuid4().hex[:8]}")
         rig.unfault()
         rig.dev("POST", "/dev/organizations", {"organization_id": rig.organization, "name": "o"})
+        rig.began = max((each["id"] for each in rig.requests()), default=0)
         yield rig
         rig.unfault()
-        runtime.keeper.stop()
-        runtime.log_events.stop()
-        runtime.backend.close()
-
-
-def _runtime(redis_server: RedisHandle, redis: Redis, backend: BackendHandle) -> tuple[Runtime, Rung]:
-    settings = Settings(
-        worker=WorkerType.GENERAL,
-        backend=BackendSettings(
-            backend.base_url, Secret(backend.api_key), timeout=5.0, retry_attempts=0, retry_backoff=0.01,
-            breaker_threshold=50,
-        ),
-        broker=BrokerSettings(Secret(redis_server.url)),
-    )  # fmt: skip
-    ledger, draining, rung = Ledger(redis, settings.ledger), threading.Event(), Rung()
-    runtime = Runtime(
-        settings=settings,
-        metrics=Metrics(),
-        backend=Backend(settings.backend),
-        ledger=ledger,
-        keeper=LeaseKeeper(ledger.runs, ledger.batches, lease_seconds=ledger.lease_seconds),
-        doorbells=rung,
-        platform_redis=redis,
-        cache_redis=redis,
-        progress=Progress(concurrency=4, patience=300),
-        log_events=LogEvents(
-            lambda: Connection(redis_server.url), redis, ttl_seconds=60, observe=lambda outcome: None
-        ),
-        solo=SoloGate(draining),
-        draining=draining,
-    )
-    return runtime, rung
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Finalises executions; runs the sweeper.
 
-Importing this package reads no environment. ``celery -A unstract_worker_callback worker`` finds the app as `unstract_worker_callback.app`.
+Importing it reads no environment; ``celery -A unstract_worker_callback worker`` finds its app.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,8 @@ __all__ = ["__version__", "app"]
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        from unstract_worker_core.app.entry import app_of
-
         from unstract_worker_callback.definition import DEFINITION
+        from unstract_worker_core.app.entry import app_of
 
         globals()["app"] = app_of(DEFINITION)
         return globals()["app"]

@@ -1,11 +1,14 @@
 """The command `unstract-worker-callback`, also as ``python -m unstract_worker_callback``."""
 
-from unstract_worker_callback.definition import DEFINITION
-from unstract_worker_core.app.cli import command_line
+from unstract_worker_core.app.main import run_commands
 
 __all__ = ["main"]
 
-main = command_line(DEFINITION)
+
+def main() -> None:
+    """Run what the command line asks for."""
+    run_commands("unstract_worker_callback.definition")
+
 
 if __name__ == "__main__":
     main()

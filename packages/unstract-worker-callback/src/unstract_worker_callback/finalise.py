@@ -72,13 +72,13 @@ def finalise_run(runtime: Runtime, run_id: str) -> bool:
         try:
             _finalise(runtime, claim, held)
         except (BackendUnavailable, OutcomeUnknown) as error:
-            _hand_back(runtime, claim, error, charge=False)
+            # A backend that answers 500 again and again is not unreachable.
+            _hand_back(runtime, claim, error, charge=error.status == 500)
         except (LeaseLost, LedgerUnavailable):
             raise
         except (BackendRefused, UnexpectedAnswer) as error:
             _hand_back(runtime, claim, error, charge=True)
-        except Exception as error:
-            # Boundary of one attempt: whatever went wrong is charged, so that the run ends visibly after a few.
+        except Exception as error:  # noqa: BLE001 - boundary of one attempt: charged, so that the run ends visibly
             _log.exception("finalising failed", run_id=run_id)
             _hand_back(runtime, claim, error, charge=True)
     return True

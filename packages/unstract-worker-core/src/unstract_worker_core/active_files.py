@@ -81,7 +81,7 @@ class ActiveFiles:
     def _refresh(self, files: Iterable[ActiveFile]) -> None:
         with _reachable(), self.redis.pipeline(transaction=False) as pipe:
             for file in files:
-                pipe.setex(mark_key(self.workflow_id, file), self.ttl_seconds, self._mark(file))
+                pipe.set(mark_key(self.workflow_id, file), self._mark(file), ex=self.ttl_seconds)
             pipe.execute()
 
     def _mark(self, file: ActiveFile) -> str:

@@ -23,8 +23,12 @@ def execution_id(value: object, *, field: str = "execution_id") -> str:
 
 
 def organization_id(value: object, *, field: str = "organization_id") -> str:
-    """An organization's string id. Raises MessageError."""
-    if isinstance(value, str) and _ORGANIZATION.fullmatch(value):
+    """An organization's string id. Raises MessageError.
+
+    All digits are refused: the backend reads them as a primary key, which may be another organization's
+    (contract: behaviours, X-Organization-ID).
+    """
+    if isinstance(value, str) and _ORGANIZATION.fullmatch(value) and not value.isdigit():
         return value
     raise MessageError("not an organization id", field=field)
 

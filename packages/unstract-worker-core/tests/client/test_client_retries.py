@@ -238,3 +238,13 @@ def test_every_effect_says_how_it_may_be_repeated():
     assert {name for name, operation in table.items() if not operation.path.endswith(("/", "_prefix}"))} == {
         "file-execution.check_active"
     }
+
+
+def test_a_try_gets_its_limit_or_what_is_left(settings, clock):
+    tries = tries_of(settings, clock, seconds=10.0)
+    assert tries.next_request().seconds == settings.timeout
+    clock.now += 8
+    assert tries.next_request().seconds == 2.0
+    clock.now += 8
+    assert tries.next_request().seconds == 0.0
+    assert tries_of(settings, clock, Repeat.ONCE, seconds=3600.0).next_request().seconds == 3600.0

@@ -14,6 +14,7 @@ from unstract_worker_core.errors import (
     BackendError,
     BackendRefused,
     LedgerError,
+    MessageError,
     OutcomeUnknown,
     SteppedAside,
     UnexpectedAnswer,
@@ -50,8 +51,8 @@ def outcome_of(work: BatchWork, file: FileItem) -> FileOutcome:
         return _refused(work, file) or _run(work, file)
     except (LedgerError, SteppedAside):
         raise
-    except BackendError as error:
-        if out_of_reach(error):
+    except (BackendError, MessageError) as error:
+        if isinstance(error, BackendError) and out_of_reach(error):
             raise
         _log.warning("a file failed", error=str(error))
         return ended(work.context, file, error=error_text(processing=str(error)))

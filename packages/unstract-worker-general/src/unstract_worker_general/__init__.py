@@ -1,6 +1,6 @@
 """Starts ETL and TASK executions and scheduled pipelines; delivers webhooks.
 
-Importing this package reads no environment. ``celery -A unstract_worker_general worker`` finds the app as `unstract_worker_general.app`.
+Importing it reads no environment; ``celery -A unstract_worker_general worker`` finds its app.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ __all__ = ["__version__", "app"]
 def __getattr__(name: str) -> Any:
     if name == "app":
         from unstract_worker_core.app.entry import app_of
-
         from unstract_worker_general.definition import DEFINITION
 
         globals()["app"] = app_of(DEFINITION)

@@ -4,7 +4,6 @@ import json
 
 from unstract_worker_core.client import Interrupted, NotSent, post_once
 from unstract_worker_core.config import WebhookSettings
-from unstract_worker_core.errors import MessageError
 from unstract_worker_core.messages import WebhookMessage
 from unstract_worker_general.webhook_body import render
 
@@ -16,10 +15,7 @@ _OURS = ("connection", "content-length", "host", "transfer-encoding", "webhook-i
 
 def post(message: WebhookMessage, delivery_id: str, settings: WebhookSettings) -> str | None:
     """Send it once; None when it was taken (2xx), else why not, in words that are safe to show."""
-    try:
-        content = json.dumps(render(message.payload, message.platform), allow_nan=False).encode()
-    except ValueError:
-        raise MessageError("holds a number that is not JSON", field="payload") from None
+    content = json.dumps(render(message.payload, message.platform), allow_nan=False).encode()
     try:
         answer = post_once(
             message.url,

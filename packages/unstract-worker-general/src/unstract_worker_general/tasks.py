@@ -2,7 +2,6 @@
 
 from celery import Celery
 
-from unstract_worker_core import wire
 from unstract_worker_core.app.boundary import add_task
 from unstract_worker_core.app.definition import RuntimeOf
 from unstract_worker_core.app.delivery import Delivery
@@ -47,16 +46,14 @@ def accept_schedule(runtime: Runtime, delivery: Delivery) -> None:
     message = read_schedule(delivery.args, delivery.kwargs)
     run_id = opaque_id(delivery.task_id, field="task_id")
     organization = message.organization_id
-    start = wire.encode(message)
-    accept_run(runtime, run_id, task=RunTask.SCHEDULE, organization_id=organization, start=start)
+    accept_run(runtime, run_id, task=RunTask.SCHEDULE, organization_id=organization, message=message)
 
 
 def accept_webhook(runtime: Runtime, delivery: Delivery) -> None:
     """Accept a webhook under its message's id. Its organization, if any, is a primary key. Raises MessageError."""
     message = read_webhook(delivery.args, delivery.kwargs)
     run_id = RUN_PREFIX + opaque_id(delivery.task_id, field="task_id")
-    start = wire.encode(message)
-    accept_run(runtime, run_id, task=RunTask.WEBHOOK, organization_id="", start=start)
+    accept_run(runtime, run_id, task=RunTask.WEBHOOK, organization_id="", message=message)
 
 
 def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:

@@ -113,6 +113,14 @@ def test_json_object_and_list(tmp_path: Path) -> None:
     assert listed.fields == {"ab": [1, 3]}
 
 
+def test_what_no_store_takes_is_replaced(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.json", r'["\ud800", {"\u0000": "\ud83d\ude00"}]').rows == (
+        {"value": "\ufffd"},
+        {"\ufffd": "\U0001f600"},
+    )
+    assert read(tmp_path, "a.html", "<p>a&#0;b&#xd800;</p>").text == "a\ufffdb\ufffd"
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

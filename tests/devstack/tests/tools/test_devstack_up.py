@@ -1,5 +1,7 @@
 """The stack that is kept up: what it prints works, and it ends without a trace."""
 
+import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -70,13 +72,7 @@ def test_it_ends_without_a_trace(started: subprocess.Popen[str], how: str) -> No
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_curl_lines_work(started: subprocess.Popen[str]) -> None:
-    assert started.stderr is not None
-    lines = []
-    for line in started.stderr:
-        if line.strip().startswith("curl "):
-            lines.append(line.strip())
-        if line.startswith("Ctrl-C"):
-            break
+    lines = printed(started, "curl ")
     # There are no workers here, so waiting for a result would take all of the time.
     answers = [shell(line.replace("timeout=60", "timeout=0.1")) for line in lines]
     health, waited, sent, triggered, executions, destination, effects = answers
@@ -87,8 +83,39 @@ def test_the_curl_lines_work(started: subprocess.Popen[str]) -> None:
     assert (destination, effects) == ([], [])
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_workers_started_by_hand_serve_the_curl_lines(started: subprocess.Popen[str], tmp_path: Path) -> None:
+    said(started)
+    guide = printed(started, "")
+    workers = [line for line in guide if line.endswith(" run")]
+    assert len(workers) == 4
+    with contextlib.ExitStack() as running:
+        log = running.enter_context((tmp_path / "workers.log").open("wb"))
+        for line in workers:
+            # exec: the shell becomes the worker, so that it can be ended by its pid.
+            hand = ["sh", "-c", line.replace("; ", "; exec env ")]
+            worker = subprocess.Popen(hand, stdout=log, stderr=log, env=PLAIN_ENVIRONMENT)
+            running.callback(worker.wait, 30)
+            running.callback(worker.terminate)
+        waiting = next(line for line in guide if line.startswith("curl ") and "timeout=60" in line)
+        message = shell(waiting)["message"]
+        assert message["execution_status"] == "COMPLETED", (tmp_path / "workers.log").read_text()
+    (item,) = message["result"]
+    assert item["status"] == "Success"
+    assert item["result"]["output"]["fields"]["invoice_number"] == "LD/88/1207"
+
+
+PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"]}
+
+
+def printed(process: subprocess.Popen[str], start: str) -> list[str]:
+    """The lines of the guide that begin with `start`."""
+    assert process.stderr is not None
+    guide = itertools.takewhile(lambda line: not line.startswith("Ctrl-C"), process.stderr)
+    return [line.strip() for line in guide if line.strip().startswith(start)]
+
+
 def shell(line: str) -> Any:
     """The JSON that a command line prints."""
-    environment = {"PATH": os.environ["PATH"]}
-    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(["sh", "-c", line], env=PLAIN_ENVIRONMENT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

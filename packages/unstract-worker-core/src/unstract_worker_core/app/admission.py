@@ -18,7 +18,7 @@ def refusal(message: Any, *, limit: int = BODY_LIMIT) -> str | None:
         return reason
     try:
         payload = message.payload
-    except Exception as error:  # process boundary: whatever a decoder raises, the message is what is wrong
+    except Exception as error:  # noqa: BLE001 - process boundary: whatever a decoder raises, the message is what is wrong
         return f"its body cannot be decoded ({type(error).__name__})"
     if "task" in message.headers:
         return _version_2(message.headers, payload)
@@ -28,16 +28,14 @@ def refusal(message: Any, *, limit: int = BODY_LIMIT) -> str | None:
 
 
 def _envelope(message: Any, limit: int) -> str | None:
-    headers = message.headers
-    if not isinstance(headers, dict):
+    if not isinstance(message.headers, dict):
         return "its headers are not an object"
-    if headers.get("compression"):
+    if message.headers.get("compression"):
         return "it is compressed: compressed messages are refused"
-    if message.content_type != "application/json":
-        return "its content type is not application/json"
     encoding = message.content_encoding
-    if (encoding.lower() if isinstance(encoding, str) else encoding) not in _TEXT:
-        return "its content encoding is not utf-8"
+    encoding = encoding.lower() if isinstance(encoding, str) else encoding
+    if message.content_type != "application/json" or encoding not in _TEXT:
+        return "it is not JSON in UTF-8 by its content type and encoding"
     if not isinstance(message.body, str | bytes | memoryview):
         return "it has no body"
     if len(message.body) > limit:

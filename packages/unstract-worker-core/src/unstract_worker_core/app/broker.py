@@ -4,11 +4,19 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
-from kombu import Connection, Exchange, Queue
+from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
 
 from unstract_worker_core.config import BrokerSettings
 
-__all__ = ["UNROUTED_QUEUE", "declared_queue", "publishing_connection", "tls_options", "transport_class", "transport_options"]
+__all__ = [
+    "UNROUTED_QUEUE",
+    "declared_queue",
+    "publishing_connection",
+    "tls_options",
+    "transport_class",
+    "transport_options",
+]
 
 # Where kombu puts what no queue takes (Redis only).
 UNROUTED_QUEUE = "uw_unrouted"

@@ -11,7 +11,7 @@ from unstract_worker_core.client import Backend
 from unstract_worker_core.config import Settings
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.health import Progress
-from unstract_worker_core.ledger import Ledger, LeaseKeeper
+from unstract_worker_core.ledger import LeaseKeeper, Ledger
 from unstract_worker_core.log_events import LogEvents
 from unstract_worker_core.metrics import Metrics
 from unstract_worker_core.redis_connections import connect

@@ -1,6 +1,5 @@
 """The commands of a worker: run, check, --version."""
 
-import gc
 import os
 from collections.abc import MutableMapping
 from importlib.metadata import version
@@ -27,19 +26,18 @@ def command_line(definition: WorkerDefinition) -> click.Group:
 
     @group.command(help="Run the worker until a signal ends it (SIGTERM drains; a second one hands back at once).")
     @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
-    def run(development: bool) -> None:
-        gc.disable()  # until everything is imported: start-up makes no garbage worth walking
-        _read_dotenv(os.environ, development)
+    def run(*, development: bool) -> None:
+        _read_dotenv(os.environ, development=development)
         run_worker(definition, development=development)
 
     @group.command(help="Look whether this worker could run: configuration, broker, Redis, backend.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
     @click.pass_context
-    def check(context: click.Context, as_json: bool, development: bool) -> None:
+    def check(context: click.Context, *, as_json: bool, development: bool) -> None:
         from unstract_worker_core.app.check import lines_of, rendered
 
-        _read_dotenv(os.environ, development)
+        _read_dotenv(os.environ, development=development)
         lines = list(lines_of(settings_or_exit(definition, os.environ, development=development)))
         click.echo(rendered(lines, as_json=as_json))
         context.exit(1 if any(line.status == "fail" for line in lines) else 0)
@@ -47,7 +45,7 @@ def command_line(definition: WorkerDefinition) -> click.Group:
     return group
 
 
-def _read_dotenv(environ: MutableMapping[str, str], development: bool) -> None:
+def _read_dotenv(environ: MutableMapping[str, str], *, development: bool) -> None:
     if not development:
         return
     try:

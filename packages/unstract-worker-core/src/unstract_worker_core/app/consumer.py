@@ -1,4 +1,4 @@
-"""Celery's consumer, but that what cannot be processed is dead-lettered once and acknowledged, and never logged whole."""
+"""Celery's consumer; what cannot be processed is dead-lettered once, acknowledged, and never logged whole."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -88,9 +88,9 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
     def on_ready(self) -> None:
         """Consuming, again or for the first time."""
         super().on_ready()
-        self.process.consuming(True)
+        self.process.consuming(now=True)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """The broker is gone; Celery connects again by itself."""
-        self.process.consuming(False)
+        self.process.consuming(now=False)
         super().on_connection_error_after_connected(exc)

@@ -19,7 +19,7 @@ __all__ = ["app_of", "run_worker", "settings_or_exit"]
 
 
 def run_worker(definition: WorkerDefinition, *, development: bool = False) -> NoReturn:
-    """Run the worker that the environment describes until a signal ends it. Never returns; exit code 2: cannot start."""
+    """Run the worker that the environment describes until a signal ends it. Exit code 2: it cannot start."""
     from unstract_worker_core.queues import consumed_queues
 
     process = _process(definition, os.environ, development=development)
@@ -47,9 +47,8 @@ def settings_or_exit(
         settings = load_settings(environ, worker=definition.worker, development=development)
         configure_logging(settings.logging, secrets=settings.secrets())
     except ConfigurationError as error:
-        print(f"{definition.worker.distribution} cannot start:", file=sys.stderr)
-        for fault in error.faults:
-            print(f"  {fault.variable}: {fault.problem}", file=sys.stderr)
+        faults = (f"\n  {fault.variable}: {fault.problem}" for fault in error.faults)
+        sys.stderr.write(f"{definition.worker.distribution} cannot start:{''.join(faults)}\n")
         raise SystemExit(2) from None
     return settings
 

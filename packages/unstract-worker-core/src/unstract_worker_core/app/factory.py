@@ -1,5 +1,7 @@
 """Makes a worker's Celery app: the guarded settings, its queues, its tasks."""
 
+from typing import NoReturn
+
 from celery import Celery
 
 from unstract_worker_core.app.definition import RuntimeOf, WorkerDefinition
@@ -25,5 +27,5 @@ def make_app(definition: WorkerDefinition, settings: Settings, runtime: RuntimeO
     return app
 
 
-def _no_runtime() -> None:
+def _no_runtime() -> NoReturn:
     raise RuntimeError("this app was made for looking at it, not for running tasks")

@@ -5,6 +5,7 @@ A signal handler may only write a byte: anything with a lock could wait for the 
 
 import os
 import select
+from contextlib import suppress
 
 from attrs import define, field
 
@@ -24,10 +25,8 @@ class Wake:
 
     def notify(self) -> None:
         """Wake whoever waits; safe in a signal handler."""
-        try:
+        with suppress(BlockingIOError):  # full: it was woken often enough
             os.write(self._write, b".")
-        except BlockingIOError:
-            pass  # full: it was woken often enough
 
     def wait(self, seconds: float | None, *others: int) -> bool:
         """Wait for a notice, or for one of the other descriptors to close; False after the time."""

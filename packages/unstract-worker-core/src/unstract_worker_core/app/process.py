@@ -192,7 +192,11 @@ class WorkerProcess:
             worker=self.definition.worker.value,
             version=self.settings.version,
             alive=runtime.progress.alive,
-            checks=(("consumer", self._consumer_check), ("ledger", self._ledger_check), ("backend", self._backend_check)),
+            checks=(
+                ("consumer", self._consumer_check),
+                ("ledger", self._ledger_check),
+                ("backend", self._backend_check),
+            ),
             metrics=runtime.metrics,
             variable=f"{self.definition.worker.value.upper()}_HEALTH_PORT",
         )

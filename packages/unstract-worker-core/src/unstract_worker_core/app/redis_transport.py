@@ -32,21 +32,21 @@ class _Tolerant:
             return True
 
 
-class TolerantChannel(_Tolerant, Channel):  # type: ignore[misc]
+class TolerantChannel(_Tolerant, Channel):
     """A channel on a single server."""
 
 
-class TolerantSentinelChannel(_Tolerant, SentinelChannel):  # type: ignore[misc]
+class TolerantSentinelChannel(_Tolerant, SentinelChannel):
     """A channel behind Sentinel."""
 
 
-class TolerantTransport(Transport):  # type: ignore[misc]
+class TolerantTransport(Transport):
     """Redis or rediss."""
 
     Channel = TolerantChannel
 
 
-class TolerantSentinelTransport(SentinelTransport):  # type: ignore[misc]
+class TolerantSentinelTransport(SentinelTransport):
     """Sentinel."""
 
     Channel = TolerantSentinelChannel

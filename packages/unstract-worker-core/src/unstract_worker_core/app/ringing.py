@@ -1,6 +1,6 @@
 """Publishes doorbells: pipelined, on connections of their own, and without ever failing a step.
 
-A doorbell that cannot be published is logged and counted; the ledger knows what was to be rung and the sweeper rings it.
+A doorbell that cannot be published is logged and counted: the ledger knows what was to be rung, the sweeper rings it.
 """
 
 import json
@@ -12,8 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 from attrs import define, field
-from kombu import Connection, Producer
+from kombu.connection import Connection
 from kombu.exceptions import ChannelError, KombuError
+from kombu.messaging import Producer
 
 from unstract_worker_core import wire
 from unstract_worker_core.app.broker import declared_queue, publishing_connection

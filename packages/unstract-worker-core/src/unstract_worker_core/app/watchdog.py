@@ -37,7 +37,7 @@ def _end(code: int) -> NoReturn:
 
 @define(eq=False)
 class Watchdog:
-    """Looks every few seconds. A stuck slot ends the process, for a restart by its supervisor; too much memory drains it.
+    """Looks every few seconds. A stuck slot ends the process, for its supervisor to restart; too much memory drains it.
 
     Attributes:
         drain: begins a drain.

@@ -1,8 +1,8 @@
 """A circuit breaker for the backend: when it is away, calls fail at once instead of holding slots.
 
-Own and small, because the kept libraries do not serve threads: pybreaker's `call()` holds one lock over the
-whole call, which makes a pool of threads take turns, and both it and purgatory let every waiting thread
-through once the time is over, not one, and measure that time on the wall clock, which jumps.
+Own and small, because the kept libraries do not serve threads: pybreaker's `call()` holds one lock over the whole
+call, so a pool of threads takes turns; its `calling()` does not, but then it lets every waiting thread through once
+the time is over, as purgatory does, which has no lock at all. Both measure that time on the wall clock, which jumps.
 """
 
 import threading

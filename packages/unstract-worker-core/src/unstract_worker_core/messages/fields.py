@@ -68,8 +68,8 @@ def read(value: object, cls: type[T], *, field: str) -> T:
     """An attrs object of the fields that `cls` knows; the others are dropped unread. Raises MessageError."""
     if not isinstance(value, Mapping):
         raise MessageError(f"expected object, got {type(value).__name__}", field=field)
-    known = {part.name: value[part.name] for part in fields(cls) if part.name in value}
-    return wire.structure(plain(known, field=field), cls)
+    names = (part.name for part in fields(cls) if part.name in value)
+    return wire.structure({name: plain(value[name], field=f"{field}.{name}") for name in names}, cls)
 
 
 def plain(value: object, *, field: str) -> Any:

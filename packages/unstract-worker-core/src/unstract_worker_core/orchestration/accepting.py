@@ -33,12 +33,14 @@ def put_start(runtime: Runtime, message: StartMessage) -> Accepted:
     )
 
 
-def accept_run(runtime: Runtime, run_id: str, *, task: RunTask, organization_id: str, start: str) -> None:
+def accept_run(
+    runtime: Runtime, run_id: str, *, task: RunTask, organization_id: str, message: object
+) -> None:
     """Accept what has no execution yet, under an id made from its message."""
 
     def put() -> Accepted:
         return runtime.ledger.runs.accept(
-            run_id, task=task, kind=RunKind.ETL, organization_id=organization_id, start=start
+            run_id, task=task, kind=RunKind.ETL, organization_id=organization_id, start=wire.encode(message)
         )
 
     _ring(runtime, accepting(runtime, put), run_id, task, RunKind.ETL)

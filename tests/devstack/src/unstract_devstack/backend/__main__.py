@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--poll-seconds", type=float, default=2.0)
     options.add_argument("--keep-alive-seconds", type=int, default=75)
     options.add_argument("--no-buffer-loop", action="store_true")
+    options.add_argument("--no-log-drain", action="store_true", help="leave the workers' log events on their queue")
     options.add_argument("--threads", type=int, default=6)
     options.add_argument("--file-threads", type=int, default=32)
     return options
@@ -59,6 +60,7 @@ def config_of(chosen: argparse.Namespace) -> BackendConfig:
         poll_seconds=chosen.poll_seconds,
         keep_alive_seconds=chosen.keep_alive_seconds,
         buffer_loop=not chosen.no_buffer_loop,
+        log_drain=not chosen.no_log_drain,
         public_key=public.read_text(encoding="utf-8").strip() if public else None,
         threads=chosen.threads,
         file_threads=chosen.file_threads,

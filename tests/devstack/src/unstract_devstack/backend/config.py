@@ -26,7 +26,8 @@ class BackendConfig:
 
     Seconds everywhere. ``port`` 0 takes a free one. Without ``broker_url`` nothing can be sent, without
     ``redis_url`` no status cache is written. ``file_delay`` is the shortest and the longest time a file takes on top
-    of its work. ``public_key``, if set, is asked of callers of the public face.
+    of its work. ``log_drain`` takes the workers' log events
+    off their queue; it is off here and on in the command, for tests that look at that queue. ``public_key``, if set, is asked of callers of the public face.
     """
 
     data: Path
@@ -41,6 +42,7 @@ class BackendConfig:
     club_seconds: float = 1.0
     buffer_loop: bool = True
     buffer_loop_seconds: float = 1.0
+    log_drain: bool = False
     notification_timeout: int = 5
     poll_seconds: float = 2.0
     keep_alive_seconds: int = 75

@@ -183,6 +183,7 @@ DEV_ROUTES = (
     Route("GET", "/dev/executions", observation.executions, objects.wrong),
     Route("GET", "/dev/history", observation.history, objects.wrong),
     Route("GET", "/dev/requests", observation.requests, objects.wrong),
+    Route("GET", "/dev/logs", observation.logs, objects.wrong),
     Route("GET", "/dev/notification-buffer", observation.buffer, objects.wrong),
     Route("GET", "/dev/destinations/{table}", observation.destination, objects.wrong),
     Route("POST", "/dev/faults", observation.add_fault, objects.wrong),

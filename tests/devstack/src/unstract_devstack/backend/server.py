@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import uvicorn
 from attrs import field, frozen
@@ -13,6 +13,7 @@ from attrs import field, frozen
 from unstract_devstack.backend.application import Application
 from unstract_devstack.backend.buffer_loop import BufferLoop
 from unstract_devstack.backend.config import BackendConfig
+from unstract_devstack.backend.log_drain import draining
 from unstract_devstack.backend.protocol import Connections, protocol_for
 from unstract_devstack.backend.services import Services
 
@@ -46,19 +47,29 @@ def running(config: BackendConfig) -> Iterator[BackendHandle]:
         server = uvicorn.Server(_settings(config, application, connections))
         thread = threading.Thread(target=server.run, args=([listener],), name="reference-backend", daemon=True)
         thread.start()
-        loop = BufferLoop(services) if config.buffer_loop else None
         try:
             _wait(server, thread)
-            if loop is not None:
-                loop.start()
-            url = f"http://{config.host}:{port}"
-            yield BackendHandle(f"{url}/internal", url, port, config.api_key)
+            with _background(services):
+                url = f"http://{config.host}:{port}"
+                yield BackendHandle(f"{url}/internal", url, port, config.api_key)
         finally:
-            if loop is not None:
-                loop.stop()
             server.should_exit = True
             thread.join(START_SECONDS)
             application.close()
+
+
+@contextmanager
+def _background(services: Services) -> Iterator[None]:
+    """The threads that work without being asked."""
+    config = services.config
+    with ExitStack() as stack:
+        if config.buffer_loop:
+            loop = BufferLoop(services)
+            loop.start()
+            stack.callback(loop.stop)
+        if config.log_drain and config.broker_url:
+            stack.enter_context(draining(config.broker_url, services.logs))
+        yield
 
 
 def _settings(config: BackendConfig, application: Application, connections: Connections) -> uvicorn.Config:

@@ -11,6 +11,7 @@ from unstract_devstack.backend.config import BackendConfig
 from unstract_devstack.backend.database import Database
 from unstract_devstack.backend.faults import Faults
 from unstract_devstack.backend.keys import KeyedAnswers
+from unstract_devstack.backend.log_drain import LogEvents
 from unstract_devstack.backend.organizations import Organizations, Scope
 from unstract_devstack.backend.request_log import RequestLog
 from unstract_devstack.backend.status_cache import StatusCache
@@ -30,6 +31,7 @@ class Services:
     answers: KeyedAnswers
     faults: Faults
     broker: Producer | None
+    logs: LogEvents = field(factory=LogEvents)
 
     @classmethod
     def open(cls, config: BackendConfig) -> "Services":

@@ -103,9 +103,7 @@ def _walk(folder: Path, left_out: list[Path]) -> Iterator[Path]:
         raise InputFault(f"{folder}: {_reason(error)}") from error
     for entry in entries:
         path = folder / entry.name
-        if entry.is_symlink():
-            left_out.append(path)
-        elif entry.is_dir(follow_symlinks=False):
+        if entry.is_dir(follow_symlinks=False):
             yield from _walk(path, left_out)
         elif entry.is_file(follow_symlinks=False):
             yield path

@@ -34,7 +34,7 @@ class Narrator:
 
     def step(self, text: str) -> None:
         """One line about what happens now. `text` is shown as it is, save for what no terminal can show."""
-        shown = text.encode(errors="backslashreplace").decode()
+        shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
         self.console.print(shown, markup=False, soft_wrap=True)
 
     @contextlib.contextmanager

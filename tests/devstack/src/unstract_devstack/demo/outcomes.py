@@ -59,8 +59,9 @@ class ExecutionOutcome:
 
 @define
 class Report:
-    """The whole run. `problems` says in words what is not as it should be; none means that all is well."""
+    """The whole run. `problems` says in words what is not as it should be; with none, `claim` holds."""
 
+    claim: str = "Every outcome is the expected one"
     executions: list[ExecutionOutcome] = field(factory=list)
     files: list[FileOutcome] = field(factory=list)
     webhooks: list[str] = field(factory=list)

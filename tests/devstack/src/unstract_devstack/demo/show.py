@@ -24,7 +24,7 @@ def show(console: Console, report: Report) -> None:
             console.print(Text(f"  {webhook}"))
     for problem in report.problems:
         console.print(Text(f"Not as expected: {problem}", style="red"))
-    verdict = "Every outcome is the expected one" if report.ok else f"{len(report.problems)} problem(s)"
+    verdict = report.claim if report.ok else f"{len(report.problems)} problem(s)"
     console.print(Text(f"{verdict}, {report.seconds:.1f} s.", style="green" if report.ok else "red"))
 
 

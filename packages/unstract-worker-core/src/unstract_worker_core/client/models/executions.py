@@ -7,7 +7,7 @@ from unstract_worker_core.statuses import ExecutionStatus
 
 @frozen
 class ExecutionSummary:
-    """One row of the list of a workflow's executions. `created_at` is ISO 8601."""
+    """One row of the list of a workflow's executions. `execution_method`: DIRECT or SCHEDULED. Times: ISO 8601."""
 
     id: str
     workflow_id: str
@@ -17,6 +17,7 @@ class ExecutionSummary:
     total_files: int = 0
     error_message: str = ""
     created_at: str = ""
+    execution_method: str = ""
 
 
 @frozen
@@ -39,7 +40,9 @@ class Execution:
     total_files: int = 0
     error_message: str = ""
     attempts: int = 0
+    execution_time: float = 0.0
     created_at: str = ""
+    modified_at: str = ""
     tags: tuple[str, ...] = ()
     is_api: bool = False
     source_type: str | None = None

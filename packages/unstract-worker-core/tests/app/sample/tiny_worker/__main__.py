@@ -1,6 +1,5 @@
 """Commands of the tiny worker."""
 
-from tiny_worker.definition import DEFINITION
-from unstract_worker_core.app.cli import command_line
+from unstract_worker_core.app.main import run_commands
 
-command_line(DEFINITION)()
+run_commands("tiny_worker.definition")

@@ -88,6 +88,12 @@ def requests(call: Call) -> Reply:
     return reply(200, [dict(row) for row in rows])
 
 
+def logs(call: Call) -> Reply:
+    """The last log events of a channel; without one the names of the channels."""
+    channel = call.request.query.get("channel")
+    return reply(200, call.services.logs.of(channel) if channel else call.services.logs.names())
+
+
 def buffer(call: Call) -> Reply:
     """The buffered notifications and how far they are."""
     rows = call.database.all("SELECT * FROM notification_buffer ORDER BY rowid")

@@ -1,0 +1,301 @@
+"""The contract's examples are read into the models that the steps work with, and survive the ledger."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from unstract_worker_core import wire
+from unstract_worker_core.errors import MessageError
+from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
+from unstract_worker_core.messages import (
+    BatchResult,
+    ScheduleMessage,
+    StartMessage,
+    WebhookMessage,
+    read_batch,
+    read_results,
+    read_schedule,
+    read_start,
+    read_webhook,
+    result_items,
+)
+from unstract_worker_core.statuses import RunKind
+
+Example = Callable[[str], tuple[list[Any], dict[str, Any]]]
+
+WORKFLOW = "0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11"
+API_EXECUTION = "7d3f5a0c-2f0b-4a6f-b1b7-c8b9a0e1d2c3"
+ETL_EXECUTION = "2a1f0e9d-8c7b-4a69-9584-736251403f2e"
+PIPELINE = "c0ffee00-1111-4222-8333-444455556666"
+
+
+def test_an_api_start_with_uuid_objects(message: Example) -> None:
+    start = read_start(*message("api_start"), kind=RunKind.API)
+
+    assert start == StartMessage(
+        organization_id="org_8QpLr2",
+        workflow_id=WORKFLOW,
+        execution_id=API_EXECUTION,
+        kind=RunKind.API,
+        files=(
+            FileItem(
+                number=1,
+                name="invoice-17.pdf",
+                path="unstract/api/org_8QpLr2/wf/ex/invoice-17.pdf",
+                hash="9f2c6d3b0a4e4f1c8d7b6a5948372615f0e1d2c3b4a5968778695a4b3c2d1e0f",
+                size=48211,
+                mime_type="application/pdf",
+                source_connection_type="API",
+            ),
+        ),
+        pipeline_id="51c2a8f7-e2d9-4b3c-9d1a-6e5f4a3b2c1d",
+    )
+    assert wire.decode(wire.encode(start), StartMessage) == start
+
+
+def test_an_etl_start(message: Example) -> None:
+    start = read_start(*message("etl_start"), kind=RunKind.ETL)
+
+    assert (start.execution_id, start.pipeline_id, start.log_events_id) == (
+        ETL_EXECUTION,
+        PIPELINE,
+        "sess-91ab",
+    )
+    assert (start.files, start.use_file_history, start.refused) == ((), True, None)
+
+
+def test_a_start_of_the_scheduled_task_has_its_fifth_argument() -> None:
+    args = ["org_8QpLr2", WORKFLOW, ETL_EXECUTION, {}, True]
+    start = read_start(
+        args, {"use_file_history": True, "pipeline_id": PIPELINE, "transport": "celery"}, kind=RunKind.ETL
+    )
+
+    assert start.scheduled and start.use_file_history
+
+
+@pytest.mark.parametrize(("kind", "history"), [(RunKind.API, False), (RunKind.ETL, True)])
+def test_file_history_defaults_as_the_consumer_signatures_do(kind: RunKind, history: bool) -> None:
+    start = read_start(["org_1", WORKFLOW, ETL_EXECUTION, {}], {}, kind=kind)
+
+    assert start.use_file_history is history
+
+
+def test_positions_differ_between_the_two_orchestrators() -> None:
+    head = ["org_1", WORKFLOW, ETL_EXECUTION, {}, False, None, UUID(PIPELINE)]
+
+    assert read_start([*head, "sess", True], {}, kind=RunKind.API).log_events_id == "sess"
+    assert read_start([*head, False], {}, kind=RunKind.ETL).use_file_history is False
+
+
+def test_optional_fields_of_a_start() -> None:
+    given = {
+        "llm_profile_id": UUID(PIPELINE), "hitl_queue_name": "queue", "hitl_packet_id": "",
+        "custom_data": {"id": UUID(PIPELINE), "rows": (1, 2.5, None, True)}, "pipeline_id": "None",
+    }  # fmt: skip
+    start = read_start(["org_1", WORKFLOW, ETL_EXECUTION, None], given, kind=RunKind.API)
+
+    assert (start.llm_profile_id, start.hitl_queue_name, start.hitl_packet_id) == (PIPELINE, "queue", None)
+    assert start.custom_data == {"id": PIPELINE, "rows": [1, 2.5, None, True]}
+    assert start.pipeline_id is None
+
+
+def test_a_chords_batch(message: Example) -> None:
+    (value,), _ = message("batch")
+    batch = read_batch(value)
+
+    assert batch.files == (
+        FileItem(
+            number=1, name="a.pdf", path="inbox/a.pdf", size=1204, provider_file_uuid="etag-77ab",
+            source_connection_type="FILESYSTEM", fs_metadata={"size": 1204},
+        ),
+    )  # fmt: skip
+    assert batch.context == RunContext(
+        execution_id=ETL_EXECUTION, organization_id="org_8QpLr2", workflow_id=WORKFLOW, kind=RunKind.ETL,
+        pipeline_id=PIPELINE, total_files=1, chord=True,
+    )  # fmt: skip
+
+
+def test_a_chords_batch_of_an_api_run_with_plain_files_and_the_text_none(message: Example) -> None:
+    (value,), _ = message("batch")
+    value["files"] = [
+        {"file_name": "b.pdf", "file_path": "unstract/api/b.pdf", "source_connection_type": "API"}
+    ]
+    value["file_data"] |= {"pipeline_id": "None", "tags": [{"name": "t"}, "u"], "custom_data": {"a": 1}}
+
+    batch = read_batch(value)
+
+    assert (batch.context.kind, batch.context.pipeline_id) == (RunKind.API, None)
+    assert (batch.context.tags, batch.context.custom_data) == (({"name": "t"}, "u"), {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"files": None}, "files"),
+        ({"files": ["a.pdf"]}, r"files\[0\]"),
+        ({"files": [["a.pdf", 5]]}, r"files\[0\]"),
+        ({"files": [[]] * 100_001}, "files"),
+        ({"file_data": None}, "file_data"),
+        ({"file_data": {"workflow_id": WORKFLOW}}, "execution_id"),
+    ],
+)
+def test_a_batch_that_cannot_be_read_names_the_field(
+    message: Example, change: dict[str, Any], field: str
+) -> None:
+    (value,), _ = message("batch")
+
+    with pytest.raises(MessageError, match=field):
+        read_batch(value | change)
+
+
+@pytest.mark.parametrize("name", ["single_step", "scheduled", "use_file_history", "q_file_no_list"])
+def test_strict_fields_of_a_batch_are_strict(message: Example, name: str) -> None:
+    (value,), _ = message("batch")
+    value["file_data"][name] = "true"
+
+    with pytest.raises(MessageError, match=name):
+        read_batch(value)
+
+
+def test_a_batch_that_is_no_object_is_refused() -> None:
+    with pytest.raises(MessageError, match="file_batch_data"):
+        read_batch([])
+
+
+def test_results_of_a_chord(message: Example) -> None:
+    (value,), _ = message("callback")
+
+    (result,) = read_results([*value, "not an object", None])
+
+    assert result == BatchResult(
+        total_files=2, successful_files=1, failed_files=1, execution_time=20.4, organization_id="org_8QpLr2"
+    )
+    assert result.as_message() == value[0]
+    assert wire.decode(wire.encode(result), BatchResult) == result
+
+
+def test_nulls_in_a_result_mean_the_default() -> None:
+    assert read_results([{"total_files": None, "batch_id": "x"}]) == (BatchResult(),)
+
+
+@pytest.mark.parametrize("value", [None, "text", b"bytes", {}, 5])
+def test_results_that_are_no_list_are_refused(value: object) -> None:
+    with pytest.raises(MessageError, match="results"):
+        read_results(value)
+
+
+def test_a_schedule(message: Example) -> None:
+    assert read_schedule(*message("schedule")) == ScheduleMessage(
+        organization_id="org_8QpLr2", pipeline_id=PIPELINE, name="Pipeline job-c0ffee00", workflow_id=WORKFLOW
+    )
+
+
+def test_a_trigger_names_no_workflow_and_the_second_form_uses_other_names() -> None:
+    triggered = read_schedule(["", "org_1", "", "", PIPELINE, True, "name"], {})
+    second = read_schedule([], {"organization_id": "org_1", "pipeline_id": PIPELINE, "pipeline_name": "name"})
+
+    assert triggered == second == ScheduleMessage("org_1", PIPELINE, "name")
+
+
+@pytest.mark.parametrize("name", ["two\nlines", 5, None, "\ud800"])
+def test_a_pipeline_name_that_is_not_one_line_is_left_out(name: object) -> None:
+    assert read_schedule(["", "org_1", "", "", PIPELINE, True, name], {}).name == ""
+
+
+def test_a_webhook_of_the_buffer(message: Example) -> None:
+    webhook = read_webhook(*message("buffer_webhook"))
+
+    assert webhook == WebhookMessage(
+        url="https://hooks.example.test/x",
+        payload={"text": "*1 execution* (:white_check_mark: 1 succeeded)"},
+        headers={"Content-Type": "application/json", "Authorization": "Bearer s3cr3t"},
+        timeout=5.0,
+        max_retries=2,
+        platform="SLACK",
+        buffer_row_ids=("4c7a3c1e-6b6a-4e0a-9f43-6a5d8a2b1c0d",),
+        organization_id="7",
+    )
+    assert "s3cr3t" not in repr(webhook)
+    assert wire.decode(wire.encode(webhook), WebhookMessage) == webhook
+
+
+def test_a_webhook_sent_at_once(message: Example) -> None:
+    webhook = read_webhook(*message("sent_webhook"))
+
+    assert (webhook.max_retries, webhook.retry_delay, webhook.platform) == (3, 60.0, None)
+    assert (webhook.organization_id, webhook.buffer_row_ids) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"url": ""}, "url"),
+        ({"url": "https://x/\r\nHost: y"}, "url"),
+        ({"url": "https://" + "x" * 2048}, "url"),
+        ({"payload": {}}, "payload"),
+        ({"payload": {"a": float("nan")}}, "payload"),
+        ({"headers": [["a", "b"]]}, "headers"),
+        ({"headers": {"a": 5}}, "headers"),
+        ({"headers": {"a": "b\r\nc: d"}}, "headers"),
+        ({"headers": {"a\x00": "b"}}, "headers"),
+        ({"headers": {"a": "\udc80"}}, "headers"),
+        ({"timeout": -1}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"timeout": 10**400}, "timeout"),
+        ({"timeout": True}, "timeout"),
+        ({"max_retries": "3"}, "max_retries"),
+        ({"retry_delay": 86_401}, "retry_delay"),
+        ({"platform": ["SLACK"]}, "platform"),
+        ({"buffer_row_ids": "abc"}, "buffer_row_ids"),
+        ({"buffer_row_ids": ["a b"]}, "buffer_row_ids"),
+        ({"organization_id": True}, "organization_id"),
+        ({"organization_id": {"id": 7}}, "organization_id"),
+    ],
+)
+def test_a_webhook_that_cannot_be_sent_names_the_field(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(MessageError) as caught:
+        read_webhook([], {"url": "https://x.test", "payload": {"a": 1}} | change)
+
+    assert caught.value.field == field
+
+
+def test_headers_may_hold_tabs() -> None:
+    assert read_webhook(["https://x.test", "text", {"a": "b\tc"}], {}).headers == {"a": "b\tc"}
+
+
+@pytest.mark.parametrize(
+    "read", [read_schedule, read_webhook, lambda args, kwargs: read_start(args, kwargs, kind=RunKind.API)]
+)
+def test_too_many_arguments_are_refused(read: Callable[..., Any]) -> None:
+    with pytest.raises(MessageError, match="arguments"):
+        read(["x"] * 11, {})
+
+
+def test_an_argument_given_twice_is_refused() -> None:
+    with pytest.raises(MessageError, match="execution_id: given twice"):
+        read_start(["org_1", WORKFLOW, ETL_EXECUTION], {"execution_id": API_EXECUTION}, kind=RunKind.API)
+
+
+def test_items_of_an_outcome_are_what_the_backend_reads() -> None:
+    outcome = FileOutcome(
+        number=1, name="a.pdf", kind=OutcomeKind.COMPLETED, file_execution_id="f-1", result={"output": 1},
+        metadata={"source_hash": "h"}, copies=("b.pdf",),
+    )  # fmt: skip
+    items = [item.as_message() for item in result_items(outcome)]
+
+    assert [item["file"] for item in items] == ["a.pdf", "b.pdf"]
+    assert items[1] == {
+        "file": "b.pdf", "file_execution_id": "f-1", "status": "Success", "result": {"output": 1}, "error": None,
+        "metadata": {"source_hash": "h", "source_name": "b.pdf"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "said"), [("bad", "bad"), (None, "the file failed without a reason")])
+def test_whatever_did_not_complete_is_failed_with_a_reason(error: str | None, said: str) -> None:
+    outcome = FileOutcome(number=1, name="a", kind=OutcomeKind.SKIPPED, error=error, result={"x": 1})
+
+    (item,) = result_items(outcome)
+
+    assert (item.status, item.error, item.result) == ("Failed", said, None)

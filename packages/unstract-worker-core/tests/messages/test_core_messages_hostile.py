@@ -1,0 +1,299 @@
+"""Malformed, mutated and hostile messages: read or refused with MessageError, never anything else."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kombu.utils.json import loads
+from redis import Redis
+
+from unstract_worker_core import wire
+from unstract_worker_core.doorbells import read_batch_doorbell, read_run_doorbell
+from unstract_worker_core.errors import MessageError
+from unstract_worker_core.messages import (
+    StartMessage,
+    read_batch,
+    read_results,
+    read_schedule,
+    read_start,
+    read_webhook,
+)
+from unstract_worker_core.messages.fields import plain
+from unstract_worker_core.messages.files import file_item
+from unstract_worker_core.statuses import RunKind
+
+WORKFLOW = "0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11"
+EXECUTION = "7d3f5a0c-2f0b-4a6f-b1b7-c8b9a0e1d2c3"
+
+READERS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
+    "api_start": lambda args, kwargs: read_start(args, kwargs, kind=RunKind.API),
+    "etl_start": lambda args, kwargs: read_start(args, kwargs, kind=RunKind.ETL),
+    "batch": lambda args, kwargs: read_batch(args[0] if args else None),
+    "callback": lambda args, kwargs: read_results(args[0] if args else None),
+    "schedule": read_schedule,
+    "buffer_webhook": read_webhook,
+    "sent_webhook": read_webhook,
+}
+
+# Text with half surrogate pairs, numbers without end or meaning: all that a JSON parser may hand us.
+texts = st.text(st.characters(exclude_categories=()), max_size=20)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts | st.uuids() | st.binary(max_size=3)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=15,
+)
+names = st.sampled_from(
+    ["schema_name", "workflow_id", "execution_id", "hash_values_of_files", "url", "payload", "headers", "org_schema",
+     "pipepline_id", "pipeline_id", "custom_data", "buffer_row_ids", "organization_id", "platform", "run_id", "epoch",
+     "batch", "schema", "files", "file_data"]
+)  # fmt: skip
+ids = st.sampled_from([WORKFLOW, EXECUTION, "org_1"])
+
+
+def stored(read: Callable[[], Any]) -> None:
+    """What can be read can be stored as JSON text; what cannot be read says so."""
+    try:
+        found = read()
+    except MessageError:
+        return
+    for entry in found if isinstance(found, tuple) else (found,):
+        wire.encode(entry).encode()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    args=st.lists(ids | values, max_size=8), kwargs=st.dictionaries(names | texts, ids | values, max_size=8)
+)
+def test_any_arguments_are_read_or_refused(args: list[Any], kwargs: dict[str, Any]) -> None:
+    for read in READERS.values():
+        stored(lambda read=read: read(args, kwargs))
+    for bell in (read_run_doorbell, read_batch_doorbell):
+        stored(lambda bell=bell: bell(kwargs) or ())
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    value=values,
+    key=st.sampled_from(["file_name", "file_path", "file_hash", "file_size", "fs_metadata", "is_executed"]),
+)
+def test_any_file_is_read_or_refused(value: Any, key: str) -> None:
+    stored(lambda: file_item({"file_name": "a", "file_path": "b"} | {key: value}, number=1, field="file"))
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_messages_are_read_or_refused(raw_messages: dict[str, bytes], data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(raw_messages)))
+    body = bytearray(raw_messages[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(body) - 1))
+        body[at : at + data.draw(st.integers(0, 3))] = data.draw(
+            st.binary(max_size=2)
+            | st.sampled_from([b"null", b"[]", b"{}", b"1e999", b'"', b"\\ud800", b"9" * 30])
+        )
+    try:
+        decoded = loads(bytes(body).decode("utf-8", "surrogatepass"))
+        args, kwargs = list(decoded["args"]), dict(decoded["kwargs"])
+    except Exception:  # kombu's own refusal: no task ever sees such a body
+        return
+    stored(lambda: READERS[name](args, kwargs))
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(st.characters(exclude_categories=()), max_size=40) | st.binary(max_size=40))
+def test_any_text_is_json_or_refused(text: str | bytes) -> None:
+    try:
+        wire.loads(text)
+    except MessageError as error:
+        assert str(error) == "not valid JSON"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "[Infinity]",
+        '{"a": -Infinity}',
+        "1e999",
+        "-1e400",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "1" * 5000,
+        "",
+    ],
+)
+def test_json_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(MessageError):
+        wire.loads(text)
+
+
+def nested(depth: int) -> Any:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (float("nan"), "not finite"),
+        (float("inf"), "not finite"),
+        (10**400, "no end"),
+        ("\ud800", "not Unicode"),
+        ({"\udfff": 1}, "not Unicode"),
+        ({1: "a"}, "a key that is not text"),
+        (b"bytes", "bytes is not JSON"),
+        ({1, 2}, "set is not JSON"),
+        (nested(65), "too deeply"),
+        (nested(100_000), "too deeply"),
+        ("x" * (9 * 2**20), "too large"),
+        ({str(key): None for key in range(1_000_000)}, "too large"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 40 else "value",
+)
+def test_what_cannot_be_stored_is_refused(value: object, reason: str) -> None:
+    with pytest.raises(MessageError, match=reason):
+        plain(value, field="custom_data")
+    start = read_start(["org_1", WORKFLOW, EXECUTION, {}], {"custom_data": {"a": value}}, kind=RunKind.API)
+    assert start.refused is not None and reason in start.refused
+
+
+def test_what_can_be_stored_survives_the_ledger(redis: Redis) -> None:
+    data = {
+        "deep": nested(60),
+        "wide": {str(key): key for key in range(50_000)},
+        "text": "\U0001f4c4 ü\u2028",
+        "big": 2**70,
+    }
+    start = read_start(["org_1", WORKFLOW, EXECUTION, {}], {"custom_data": data}, kind=RunKind.API)
+    redis.set("start", wire.encode(start))
+
+    assert wire.decode(redis.get("start"), StartMessage) == start
+    assert start.custom_data == data
+
+
+@pytest.mark.parametrize("count", [100_001, 1_000_000])
+def test_a_message_with_endless_files_is_refused(count: int) -> None:
+    files = dict.fromkeys(map(str, range(count)))
+
+    start = read_start(["org_1", WORKFLOW, EXECUTION, files], {}, kind=RunKind.API)
+
+    assert start.refused == "start message refused: hash_values_of_files: more than 100000 files"
+
+
+@pytest.mark.parametrize(
+    ("files", "field"),
+    [
+        ("text", "hash_values_of_files"),
+        ([{"file_name": "a"}], "hash_values_of_files"),
+        ({"a": None}, "hash_values_of_files[0]"),
+        ({"a": {"file_name": "a"}}, "file_path"),
+        ({"a": {"file_name": 5, "file_path": "b"}}, "file_name"),
+        ({"a": {"file_name": "a", "file_path": "b", "file_size": "12"}}, "file_size"),
+        ({"a": {"file_name": "a", "file_path": "b", "file_size": -1}}, "file_size"),
+        ({"a": {"file_name": "a", "file_path": "b", "file_size": 2**63}}, "file_size"),
+        ({"a": {"file_name": "a", "file_path": "b", "file_hash": "a\nb"}}, "file_hash"),
+        ({"a": {"file_name": "a", "file_path": "b", "mime_type": "x" * 513}}, "mime_type"),
+        ({"a": {"file_name": "a", "file_path": "b", "is_executed": "yes"}}, "is_executed"),
+        ({"a": {"file_name": "a", "file_path": "b", "fs_metadata": [1]}}, "fs_metadata"),
+    ],
+)
+def test_files_that_cannot_be_read_end_the_execution_and_name_the_field(files: object, field: str) -> None:
+    start = read_start(["org_1", WORKFLOW, EXECUTION, files], {}, kind=RunKind.API)
+
+    assert (start.execution_id, start.files) == (EXECUTION, ())
+    assert start.refused is not None and field in start.refused
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"scheduled": "no"}, "scheduled"),
+        ({"use_file_history": 1}, "use_file_history"),
+        ({"custom_data": []}, "custom_data"),
+        ({"pipeline_id": "../x"}, "pipeline_id"),
+        ({"log_events_id": "a\nb"}, "log_events_id"),
+        ({"llm_profile_id": nested(100_000)}, "llm_profile_id"),
+    ],
+)
+def test_other_fields_that_cannot_be_read_end_the_execution_too(change: dict[str, Any], field: str) -> None:
+    start = read_start(["org_1", WORKFLOW, EXECUTION, {}], change, kind=RunKind.ETL)
+
+    assert start.refused is not None and field in start.refused
+
+
+@pytest.mark.parametrize("name", ["file_name", "file_path"])
+@pytest.mark.parametrize(
+    "path",
+    ["", "..", "../etc/passwd", "a/../../b", "a\\..\\b", "a/..", "\uff0e\uff0e/b", "\u2025/b", "a\uff0f..\uff0fb",
+     "a\nb", "a\rb", "a\x00b", "a\x7fb", "a\x85b", "a\u2028b", "a\ud800b", "x" * 4097],
+)  # fmt: skip
+def test_paths_that_leave_their_folder_or_their_line_are_refused(name: str, path: str) -> None:
+    with pytest.raises(MessageError, match=name):
+        file_item({"file_name": "a", "file_path": "b"} | {name: path}, number=1, field="file")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a..b/c...d",
+        "Bildschirmfoto 2024\u202fAM.png",
+        "\u5831\u544a\u3000\u66f8.pdf",
+        "\U0001f468\u200d\U0001f469.pdf",
+        "a b/c",
+        "x" * 4096,
+    ],
+)
+def test_names_that_people_use_are_taken(path: str) -> None:
+    item = file_item({"file_name": path, "file_path": path}, number=1, field="file")
+
+    assert (item.name, item.path) == (path, path)
+
+
+def test_connector_metadata_never_survives() -> None:
+    file = {"file_name": "a", "file_path": "b", "connector_metadata": {"token": "s3cr3t", "bad": {1, 2}}}
+    start = read_start(["org_1", WORKFLOW, EXECUTION, {"a": file}], {}, kind=RunKind.API)
+    data = {
+        "workflow_id": WORKFLOW,
+        "execution_id": EXECUTION,
+        "organization_id": "org_1",
+        "source_config": file,
+    }
+    batch = read_batch({"files": [["a", file]], "file_data": data})
+
+    for text in (wire.encode(start), wire.encode(batch), repr(start), repr(batch)):
+        assert "connector_metadata" not in text and "s3cr3t" not in text
+    assert start.refused is None and len(batch.files) == 1
+
+
+def test_an_error_names_the_path_and_never_the_value() -> None:
+    file = {"file_name": "a", "file_path": ["s3cr3t @ here"]}
+
+    with pytest.raises(MessageError) as caught:
+        file_item(file, number=1, field="file")
+
+    assert "s3cr3t" not in str(caught.value)
+    assert "file_path" in caught.value.field
+
+
+@pytest.mark.parametrize("extra", [{"surprise": 1}, {"nested": {"deep": [1, 2]}}])
+def test_unknown_fields_are_ignored(extra: dict[str, Any]) -> None:
+    args = ["org_1", WORKFLOW, EXECUTION, {"a": {"file_name": "a", "file_path": "b"} | extra}]
+
+    assert read_start(args, extra, kind=RunKind.API) == read_start(
+        ["org_1", WORKFLOW, EXECUTION, {"a": {"file_name": "a", "file_path": "b"}}], {}, kind=RunKind.API
+    )
+
+
+def test_a_json_body_of_half_a_surrogate_pair_is_refused_at_the_edge() -> None:
+    body = json.loads('{"a": {"file_name": "\\ud83d.pdf", "file_path": "b"}}')
+
+    start = read_start(["org_1", WORKFLOW, EXECUTION, body], {}, kind=RunKind.API)
+
+    assert start.refused == "start message refused: hash_values_of_files[0].file_name: text that is not Unicode"
+    assert wire.encode(start).encode()

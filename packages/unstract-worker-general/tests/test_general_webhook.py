@@ -1,0 +1,286 @@
+"""Webhook deliveries: to a real receiver, counted in the ledger, marked in the reference backend."""
+
+import json
+from uuid import uuid4
+
+import pytest
+from unstract_devstack.sink import Answer, running_sink
+
+from unstract_worker_core.config import WebhookSettings
+from unstract_worker_core.errors import LeaseLost, MessageError
+from unstract_worker_core.ledger import RunState, RunTask
+from unstract_worker_core.orchestration import attend
+from unstract_worker_core.statuses import RunKind
+from unstract_worker_general.posting import headers_of, seconds_for
+from unstract_worker_general.tasks import WEBHOOK_JOBS, accept_webhook
+
+SECRET = "s3cr3t-of-the-receiver"
+PAYLOAD = {"text": "*1 execution*"}
+
+
+@pytest.fixture
+def sink():
+    with running_sink() as handle:
+        yield handle
+
+
+def accept(rig, url, task_id=None, payload=PAYLOAD, headers=None, timeout=5, **kwargs):
+    given = {"Authorization": f"Bearer {SECRET}"} if headers is None else headers
+    delivery = rig.delivery(url, payload, given, timeout, task_id=task_id, **kwargs)
+    accept_webhook(rig.runtime, delivery)
+    return f"webhook.{delivery.task_id}"
+
+
+def deliver(rig, run):
+    return attend(rig.runtime, run, WEBHOOK_JOBS)
+
+
+def final(rig, run):
+    found = rig.runtime.ledger.runs.final(run)
+    return found.detail if found else None
+
+
+def buffered(rig, url):
+    """A buffered row of the backend, being sent: (organization's primary key, row id)."""
+    workflow = rig.dev("POST", "/dev/workflows", {"organization_id": rig.organization, "kind": "api", "name": "w"})
+    api = rig.dev(
+        "POST",
+        "/dev/api-deployments",
+        {
+            "organization_id": rig.organization,
+            "workflow_id": workflow["workflow_id"],
+            "api_name": f"n_{uuid4().hex[:6]}",
+        },
+    )["api_id"]
+    target = {"organization_id": rig.organization, "api_id": api, "url": url, "platform": "SLACK"}
+    notification = rig.dev("POST", "/dev/notifications", target)["notification_id"]
+    event = {"notification_id": notification, "pipeline_id": api, "pipeline_name": "n", "status": "COMPLETED"}
+    more = {"platform": "SLACK", "execution_id": str(uuid4())}
+    row = rig.dev("POST", "/internal/v1/webhook/buffer/enqueue/", event | more)["buffer_row_id"]
+    return rig.dev("POST", "/dev/organizations", {"organization_id": rig.organization})["pk"], row
+
+
+def marks(rig, kind):
+    return [each["status"] for each in rig.requests() if f"buffer/mark/{kind}" in each["path"]]
+
+
+def deliveries(rig, outcome):
+    return rig.runtime.metrics.webhook_deliveries.labels(outcome)._value.get()
+
+
+def test_a_webhook_is_delivered_and_its_rows_are_marked(rig, sink):
+    organization, row = buffered(rig, sink.url)
+    run = accept(rig, f"{sink.url}/x", platform="SLACK", buffer_row_ids=[row], organization_id=organization)
+    assert rig.starts == [(run, RunTask.WEBHOOK, RunKind.ETL)]
+    assert deliver(rig, run)
+    (post,) = sink.received()
+    assert (post.method, post.path, json.loads(post.body)) == ("POST", "/x", PAYLOAD)
+    assert post.headers["authorization"] == f"Bearer {SECRET}"
+    assert post.headers["content-type"] == "application/json"
+    assert post.headers["webhook-id"] == run.removeprefix("webhook.")
+    assert final(rig, run) == {"delivery": "delivered", "attempts": 1}
+    assert marks(rig, "dispatched") == [200]
+    assert deliveries(rig, "delivered") == 1
+
+
+def test_marks_are_made_with_the_key_alone(rig, sink):
+    organization, row = buffered(rig, sink.url)
+    run = accept(rig, sink.url, buffer_row_ids=[row], organization_id=organization)
+    deliver(rig, run)
+    (mark,) = [each for each in rig.requests() if "mark/dispatched" in each["path"]]
+    assert (mark["status"], mark["organization"]) == (200, None)
+
+
+def test_a_repeated_message_is_delivered_once(rig, sink):
+    run = accept(rig, sink.url, task_id="the-message")
+    deliver(rig, run)
+    accept(rig, sink.url, task_id="the-message")
+    assert not deliver(rig, run)
+    assert len(sink.received()) == 1
+
+
+def test_a_failure_is_tried_again_after_its_delay_with_the_same_id(rig, sink):
+    sink.answer_next(Answer(500), Answer(503))
+    run = accept(rig, sink.url, max_retries=2, retry_delay=60)
+    deliver(rig, run)
+    meta = rig.meta(run)
+    assert (meta["attempts"], meta["last_error"], meta["owner"]) == ("1", "HTTP 500", "")
+    due = rig.redis.zscore("uw:due", run)
+    seconds, micro = rig.redis.time()
+    assert 50_000 < due - (seconds * 1000 + micro / 1000) <= 60_000
+    deliver(rig, run)
+    deliver(rig, run)
+    assert len({post.headers["webhook-id"] for post in sink.received()}) == 1
+    assert len(sink.received()) == 3
+    assert final(rig, run) == {"delivery": "delivered", "attempts": 3}
+    assert deliveries(rig, "retry") == 2
+
+
+@pytest.mark.parametrize(("retries", "posts"), [(None, 1), (0, 1), (1, 2), (3, 4), (50, 5)])
+def test_after_the_last_failure_it_is_a_dead_letter(rig, sink, retries, posts):
+    sink.answer = Answer(500)
+    organization, row = buffered(rig, sink.url)
+    run = accept(rig, sink.url, max_retries=retries, buffer_row_ids=[row], organization_id=organization)
+    while deliver(rig, run):
+        pass
+    assert len(sink.received()) == posts
+    assert final(rig, run) == {"delivery": "dead", "attempts": posts}
+    (letter,) = rig.runtime.ledger.dead_letters.list()
+    assert letter.reason == f"not delivered in {posts} tries, last: HTTP 500"
+    assert letter.body == f"rows: {row}"
+    assert marks(rig, "dead-letter") == [200]
+    assert deliveries(rig, "dead") == 1
+
+
+def test_a_redirect_is_a_failure(rig, sink):
+    sink.answer = Answer(302, headers=(("Location", f"{sink.url}/elsewhere"),))
+    run = accept(rig, sink.url)
+    deliver(rig, run)
+    assert [post.path for post in sink.received()] == ["/"]
+    assert final(rig, run) == {"delivery": "dead", "attempts": 1}
+
+
+def test_a_receiver_that_never_answers_is_given_up_in_time(rig, sink):
+    sink.answer = Answer(hang=True)
+    run = accept(rig, sink.url, timeout=0.3)
+    deliver(rig, run)
+    (letter,) = rig.runtime.ledger.dead_letters.list()
+    assert "no answer (ReadTimeout)" in letter.reason
+
+
+def test_an_endless_answer_is_cut(rig, sink):
+    sink.answer = Answer(200, body=b"x" * 1_000_000)
+    run = accept(rig, sink.url)
+    deliver(rig, run)
+    assert final(rig, run) == {"delivery": "delivered", "attempts": 1}
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "ftp://127.0.0.1/x", "not a url", "http://[::1/x"])
+def test_what_cannot_be_reached_is_a_failure_without_its_address(rig, url):
+    run = accept(rig, url)
+    deliver(rig, run)
+    (letter,) = rig.runtime.ledger.dead_letters.list()
+    assert "no connection (" in letter.reason
+    assert url not in letter.reason
+
+
+def test_neither_url_nor_header_is_logged_or_kept(rig, sink, capfd):
+    sink.answer = Answer(500)
+    url = sink.url.replace("://", f"://user:{SECRET}@")
+    bad = accept(rig, url, headers={"X-Key": f"{SECRET}\u20ac"}, max_retries=0)
+    plain = accept(rig, url, max_retries=1)
+    for run in (bad, plain, plain):
+        deliver(rig, run)
+    assert rig.runtime.ledger.dead_letters.count() == 2
+    kept = str(rig.redis.lrange("uw:dead_letters", 0, -1)) + str([rig.meta(run) for run in (bad, plain)])
+    assert SECRET not in kept
+    printed = "".join(capfd.readouterr())
+    assert "HTTP 500" in printed
+    assert SECRET not in printed
+
+
+def test_a_death_after_the_post_repeats_it_with_the_same_id(rig, sink, monkeypatch):
+    runs = rig.runtime.ledger.runs
+    note = runs.note
+
+    def dying(claim, name, value):
+        monkeypatch.setattr(runs, "note", note)
+        raise LeaseLost("dead")
+
+    run = accept(rig, sink.url, max_retries=0)
+    monkeypatch.setattr(runs, "note", dying)
+    with pytest.raises(LeaseLost):
+        deliver(rig, run)
+    rig.lapse(run)
+    deliver(rig, run)
+    first, second = sink.received()
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert final(rig, run) == {"delivery": "delivered", "attempts": 1}
+
+
+def test_a_death_after_the_note_does_not_repeat_it(rig, sink, monkeypatch):
+    runs = rig.runtime.ledger.runs
+    finish = runs.finish
+
+    def dying(*args, **kwargs):
+        monkeypatch.setattr(runs, "finish", finish)
+        raise LeaseLost("dead")
+
+    run = accept(rig, sink.url)
+    monkeypatch.setattr(runs, "finish", dying)
+    with pytest.raises(LeaseLost):
+        deliver(rig, run)
+    rig.lapse(run)
+    deliver(rig, run)
+    assert len(sink.received()) == 1
+    assert rig.runtime.ledger.runs.state(run) is RunState.DONE
+
+
+def test_workers_that_keep_dying_on_it_make_it_a_dead_letter(rig, sink):
+    run = accept(rig, sink.url)
+    rig.redis.hset(f"uw:{{{run}}}:meta", "attempts", "5")
+    deliver(rig, run)
+    assert sink.received() == []
+    assert final(rig, run) == {"delivery": "dead", "attempts": 5}
+
+
+def test_a_mark_that_fails_changes_nothing(rig, sink):
+    organization, row = buffered(rig, sink.url)
+    rig.fault("status", "buffer/mark", status=503)
+    run = accept(rig, sink.url, buffer_row_ids=[row], organization_id=organization)
+    deliver(rig, run)
+    assert final(rig, run) == {"delivery": "delivered", "attempts": 1}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"buffer_row_ids": ["r"]}, {"organization_id": 7}, {"buffer_row_ids": [], "organization_id": 7}],
+)
+def test_without_rows_or_organization_nothing_is_marked(rig, sink, given):
+    deliver(rig, accept(rig, sink.url, **given))
+    assert len(sink.received()) == 1
+    assert marks(rig, "") == []
+
+
+@pytest.mark.parametrize("organization", ["org_x", "1.5"])
+def test_an_organization_that_is_no_primary_key_is_not_marked(rig, sink, organization):
+    run = accept(rig, sink.url, buffer_row_ids=[str(uuid4())], organization_id=organization)
+    deliver(rig, run)
+    assert final(rig, run) == {"delivery": "delivered", "attempts": 1}
+
+
+def test_a_flat_payload_is_wrapped_for_the_api_platform(rig, sink):
+    run = accept(rig, sink.url, payload={"type": "API", "status": "COMPLETED"}, platform="API")
+    deliver(rig, run)
+    body = json.loads(sink.received()[0].body)
+    assert body["summary"] == {"total": 1, "succeeded": 1, "failed": 0}
+
+
+def test_a_payload_that_is_no_json_is_put_aside(rig, sink):
+    run = accept(rig, sink.url, payload={"number": 1.5})
+    rig.redis.set(f"uw:{{{run}}}:start", '{"url":"http://x","payload":{"n":1e999}}')
+    deliver(rig, run)
+    (letter,) = rig.runtime.ledger.dead_letters.list()
+    assert letter.reason == "not valid JSON"
+    assert (sink.received(), final(rig, run)) == ([], {"delivery": "dead"})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])
+def test_what_no_json_can_hold_is_refused_at_the_door(rig, value):
+    with pytest.raises(MessageError, match="payload: "):
+        accept_webhook(rig.runtime, rig.delivery("http://x", {"value": value}))
+
+
+def test_what_is_no_webhook_is_refused_at_the_door(rig):
+    with pytest.raises(MessageError, match="expected a payload"):
+        accept_webhook(rig.runtime, rig.delivery("http://x", {}))
+
+
+def test_headers_of_the_connection_are_ours():
+    given = {"Host": "x", "content-length": "5", "Webhook-Id": "forged", "X-Key": "k", "content-TYPE": "text/x"}
+    assert headers_of(given, "d1") == {"X-Key": "k", "content-TYPE": "text/x", "webhook-id": "d1"}
+
+
+def test_the_time_of_a_delivery_is_bounded():
+    settings = WebhookSettings(timeout_cap=8.0, deadline_seconds=10.0)
+    assert [seconds_for(wanted, settings) for wanted in (0, 3, 9, 86_400)] == [8.0, 3, 8.0, 8.0]

@@ -1,0 +1,98 @@
+"""Takes the workers' log events off their queue, in place of the platform's log consumer, so that it does not grow."""
+
+# mypy: allow-untyped-calls
+
+import json
+import logging
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, field
+from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
+from kombu.exceptions import OperationalError
+from kombu.message import Message
+from kombu.messaging import Consumer
+
+log = logging.getLogger(__name__)
+
+QUEUE = "celery_log_task_queue"
+WAIT_SECONDS = 0.5
+
+
+@define
+class LogEvents:
+    """The last events of each channel, of the channels that were heard of last."""
+
+    per_channel: int = 500
+    channels: int = 1000
+    _events: OrderedDict[str, deque[Any]] = field(factory=OrderedDict)
+    _lock: threading.Lock = field(factory=threading.Lock)
+
+    def add(self, channel: str, event: Any) -> None:
+        """Keep one event; the oldest of too many goes."""
+        with self._lock:
+            events = self._events.setdefault(channel, deque(maxlen=self.per_channel))
+            self._events.move_to_end(channel)
+            events.append(event)
+            if len(self._events) > self.channels:
+                self._events.popitem(last=False)
+
+    def of(self, channel: str) -> list[Any]:
+        """The events of a channel, oldest first."""
+        with self._lock:
+            return list(self._events.get(channel, ()))
+
+    def names(self) -> list[str]:
+        """The channels, the one heard of last at the end."""
+        with self._lock:
+            return list(self._events)
+
+
+@contextmanager
+def draining(broker_url: str, events: LogEvents) -> Iterator[None]:
+    """Consumes the queue on a thread until the block ends."""
+    ended = threading.Event()
+    thread = threading.Thread(target=_drain, args=(broker_url, events, ended), name="log-drain", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _drain(broker_url: str, events: LogEvents, ended: threading.Event) -> None:
+    while not ended.is_set():
+        try:
+            _consume(broker_url, events, ended)
+        except (OSError, OperationalError, *Connection(broker_url).recoverable_connection_errors) as problem:
+            log.warning("log events are not drained for now: %s", problem)
+            ended.wait(1)
+
+
+def _consume(broker_url: str, events: LogEvents, ended: threading.Event) -> None:
+    def received(message: Message) -> None:
+        channel, event = read(message.body)
+        events.add(channel, event)
+
+    queue = Queue(QUEUE, Exchange(""), routing_key=QUEUE)
+    with Connection(broker_url) as connection, Consumer(connection, [queue], on_message=received, no_ack=True):
+        while not ended.is_set():
+            try:
+                connection.drain_events(timeout=WAIT_SECONDS)
+            except TimeoutError:
+                continue
+
+
+def read(body: Any) -> tuple[str, Any]:
+    """Channel and message of one event; what can not be read is kept as it came."""
+    try:
+        text = bytes(body) if isinstance(body, memoryview) else body
+        kwargs = json.loads(text)["kwargs"]
+        return str(kwargs["user_session_id"]), kwargs["message"]
+    except (ValueError, KeyError, TypeError):
+        return "unreadable", str(body)[:1000]

@@ -1,0 +1,110 @@
+"""A private RabbitMQ node on loopback: the platform's own broker, for tests that need the real one.
+
+The server is an installed one (Debian's package `rabbitmq-server`); nothing of the machine's own node is touched:
+name, ports, cookie and data are this node's alone.
+"""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import define
+
+from unstract_devstack.processes import ManagedProcess, ProcessError, wait_until
+from unstract_devstack.redis_server import free_port
+
+__all__ = ["RabbitHandle", "running_rabbitmq"]
+
+START_SECONDS = 90.0
+_SCRIPTS = Path("/usr/lib/rabbitmq/bin")
+
+
+@define
+class RabbitHandle:
+    """A running node. `url` is a Celery broker URL of its default virtual host."""
+
+    url: str
+    port: int
+    process: ManagedProcess
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+
+
+@contextlib.contextmanager
+def running_rabbitmq(directory: Path) -> Iterator[RabbitHandle]:
+    """A node with its data in `directory`, until the block is left.
+
+    Raises:
+        ProcessError: RabbitMQ is not installed, or did not start.
+    """
+    scripts = _installed()
+    directory.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    environment = _environment(directory, port)
+    process = ManagedProcess(
+        name="RabbitMQ",
+        command=[str(scripts / "rabbitmq-server")],
+        environment=environment,
+        log_path=directory / "rabbitmq.log",
+    )
+    process.start()
+    try:
+        _await(process, scripts, environment)
+        yield RabbitHandle(url=f"amqp://guest:guest@127.0.0.1:{port}//", port=port, process=process)
+    finally:
+        process.stop(grace=15)
+        # The node's port mapper daemonises: it is ours alone, by its own port.
+        subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False, timeout=15)
+
+
+def _installed() -> Path:
+    found = [folder for folder in (_SCRIPTS, *Path("/usr/lib/rabbitmq/lib").glob("*/sbin")) if _complete(folder)]
+    if not found:
+        raise ProcessError("RabbitMQ is not installed: install Debian's package rabbitmq-server")
+    return found[0]
+
+
+def _complete(folder: Path) -> bool:
+    return (folder / "rabbitmq-server").exists() and (folder / "rabbitmqctl").exists()
+
+
+def _environment(directory: Path, port: int) -> dict[str, str]:
+    (directory / "home").mkdir(exist_ok=True)
+    (directory / "enabled_plugins").write_text("[].\n")
+    (directory / "rabbitmq.conf").write_text(
+        f"listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users.guest = true\nvm_memory_high_watermark.relative = 0.4\n"
+        "disk_free_limit.absolute = 50MB\n"
+    )
+    return {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin:/usr/sbin"),
+        "HOME": str(directory / "home"),
+        "LANG": "C.UTF-8",
+        "RABBITMQ_NODENAME": f"uw{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq"),
+        "RABBITMQ_CONF_ENV_FILE": str(directory / "none.conf"),
+        "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(directory / "log"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+        "RABBITMQ_PID_FILE": str(directory / "rabbitmq.pid"),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_EPMD_PORT": str(free_port()),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2",
+    }
+
+
+def _await(process: ManagedProcess, scripts: Path, environment: dict[str, str]) -> None:
+    def started() -> bool:
+        if not process.running:
+            raise process.failure("ended while it was starting")
+        command = [str(scripts / "rabbitmqctl"), "-q", "await_startup", "--timeout", "5"]
+        asked = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+        return asked.returncode == 0
+
+    if not wait_until(started, seconds=START_SECONDS, pause=0.5):
+        raise process.failure(f"did not start within {START_SECONDS:.0f} s")
