@@ -39,9 +39,13 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
         url = None
         if broker != "redis":
             url = parts.enter_context(running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"))).url
-            settings["RABBITMQ_HA_ENABLED"] = str(broker == "rabbitmq-quorum").lower()
+        options = ()
+        if broker == "rabbitmq-quorum":
+            settings["RABBITMQ_HA_ENABLED"] = "true"
+            options = ("--quorum-queues",)
+        folder = tmp_path_factory.mktemp("stack")
         yield parts.enter_context(
-            running_stack(tmp_path_factory.mktemp("stack"), settings=settings, broker_url=url)
+            running_stack(folder, settings=settings, broker_url=url, backend_options=options)
         )
 
 

@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 from attrs import define
 from redis import Redis
+
 from unstract_devstack.backend import BackendConfig, BackendHandle, running
 from unstract_devstack.http_calls import call
 from unstract_devstack.redis_server import RedisHandle, running_redis
-
 from unstract_worker_core.app.delivery import Delivery
 from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.ledger import RunTask

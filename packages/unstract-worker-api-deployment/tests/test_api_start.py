@@ -147,9 +147,11 @@ def test_history_hits_are_marked_if_wanted(rig, use):
     assert context(rig, execution).use_file_history is use
 
 
-def test_a_refused_history_check_keeps_nobody_from_looking_later(rig):
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("path", ["check-batch", "v1/configuration/"])
+def test_what_a_run_can_do_without_does_not_end_it(rig, path, status):
     _, execution = begin(rig, upload("a.txt", "text"), use_file_history=True)
-    rig.fault("status", "check-batch", status=400)
+    rig.fault("status", path, status=status)
     orchestrate(rig, execution)
     assert [item.is_executed for item in armed(rig, execution)] == [False]
 
@@ -278,9 +280,7 @@ def test_another_organizations_execution_is_not_touched(rig):
 
 def test_an_unreadable_record_is_put_aside(rig):
     run = str(uuid4())
-    rig.runtime.ledger.runs.accept(
-        run, task=RunTask.EXECUTION, kind=RunKind.API, organization_id="org_x", start="{}"
-    )
+    rig.runtime.ledger.runs.accept(run, task=RunTask.EXECUTION, kind=RunKind.API, organization_id="org_x", start="{}")
     orchestrate(rig, run)
     assert state(rig, run) is RunState.DONE
     (letter,) = rig.runtime.ledger.dead_letters.list()
@@ -292,7 +292,7 @@ def test_a_log_event_reaches_the_platforms_redis(rig):
     orchestrate(rig, execution)
     rig.runtime.log_events.stop()
     told = [json.loads(rig.redis.get(key)) for key in rig.redis.keys("logs:channel-1:*")]
-    assert "1 files in 1 batches." in {each["log"] for each in told}
+    assert "Files to process: 1, in batches: 1." in {each["log"] for each in told}
     assert {each["execution_id"] for each in told} == {execution}
 
 

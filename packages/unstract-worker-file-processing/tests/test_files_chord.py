@@ -145,6 +145,20 @@ def test_etl_files_that_others_finished_or_hold_are_not_run(make_bench):
     assert len(list(bench.redis.scan_iter("file_active:*"))) == 1
 
 
+def test_an_equal_upload_of_another_batch_is_owed_its_item_and_one_that_was_done_is_not(bench):
+    done, equal = bench.file("done.txt", "1"), bench.file("first.txt", "2")
+    for item in (done, equal):
+        status = FileStatusUpdate(status=ExecutionStatus.COMPLETED)
+        bench.backend.files.update_status(ORGANIZATION, item.file_execution_id, status)
+    bench.items[1] = evolve(bench.file("second.txt", "2", row=False), number=2)
+    del bench.items[2]
+
+    result = run(bench)
+
+    assert (result["successful_files"], result["skipped_already_completed"]) == (1, 1)
+    assert [item["file"] for item in pushed(bench)] == ["second.txt"]
+
+
 def test_a_stopped_execution_starts_nothing_and_still_answers(bench):
     bench.file("a.txt", row=False)
     bench.stop()

@@ -8,10 +8,12 @@ import pytest
 
 from unstract_worker_core import wire
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
+from unstract_worker_core.client.models import SourceFile
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, RunContext, RunState, RunTask
 from unstract_worker_core.orchestration import accept_start, attend
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_general.sources import active_file, read_listing
 from unstract_worker_general.tasks import ORCHESTRATE_JOBS
 
 
@@ -200,7 +202,9 @@ def test_tools_that_the_backend_passes_over_are_not_valid(rig, folder):
 
 def test_a_listing_that_is_refused_is_an_error_not_an_empty_run(rig, folder):
     workflow, execution = begin(rig, folder)
-    gone = json.dumps({"error": "Failed to get source files", "detail": "WorkflowEndpoint matching query does not exist."})
+    gone = json.dumps(
+        {"error": "Failed to get source files", "detail": "WorkflowEndpoint matching query does not exist."}
+    )
     rig.fault("body", f"source-files/{workflow}", status=500, body=gone)
     orchestrate(rig, execution)
     assert state(rig, execution) is RunState.READY
@@ -209,11 +213,9 @@ def test_a_listing_that_is_refused_is_an_error_not_an_empty_run(rig, folder):
     assert "WorkflowEndpoint matching query does not exist" in error
 
 
-def test_a_listing_that_keeps_failing_is_an_error_after_five_attempts(rig, folder):
+def test_a_listing_that_keeps_failing_without_a_reason_is_an_error_after_five_attempts(rig, folder):
     _, execution = begin(rig, folder)
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+    rig.fault("html", "source-files", status=500)
     for attempt in range(5):
         with pytest.raises(BackendUnavailable):
             orchestrate(rig, execution)
@@ -238,9 +240,9 @@ def test_no_files_is_a_run_without_batches(rig, tmp_path):
 
 def test_files_marked_by_another_execution_are_left_out(rig, folder):
     workflow, execution = begin(rig, folder)
-    listed = rig.dev(
-        "POST", f"/internal/v1/workflow-manager/source-files/{workflow}/", {"execution_id": execution}
-    )["files"]
+    listed = rig.dev("POST", f"/internal/v1/workflow-manager/source-files/{workflow}/", {"execution_id": execution})[
+        "files"
+    ]
     in_use = ActiveFile(listed["inbox/b.txt"]["provider_file_uuid"], "inbox/b.txt")
     ActiveFiles(rig.redis, workflow, str(uuid4()), 300).mark([in_use])
     orchestrate(rig, execution)
@@ -336,6 +338,55 @@ def test_a_stop_before_arming_is_seen(rig, folder, monkeypatch):
     assert rig.batches == []
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_start_that_the_backend_calls_final_is_left_to_it(rig, folder, before):
+    _, execution = begin(rig, folder)
+    skipped = json.dumps({"status": "skipped", "reason": "already_final"})
+    rig.fault("body", "update_status", status=200, body=skipped, skip=before)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.DONE
+    final = rig.runtime.ledger.runs.final(execution)
+    assert final is not None
+    assert final.error == "already_final"
+    assert rig.effects("files.create", execution_id=execution) == []
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_refusal_that_is_not_about_one_file_ends_the_run(rig, folder, status):
+    _, execution = begin(rig, folder)
+    rig.fault("status", r"v1/file-execution/$", method="POST", status=status)
+    orchestrate(rig, execution)
+    error = context(rig, execution).error
+    assert error is not None
+    assert error.startswith("file-execution.create: ")
+
+
+def test_a_first_status_that_is_refused_for_some_rows_is_no_reason_to_stop(rig, folder):
+    _, execution = begin(rig, folder)
+    told = {"successful_updates": [{}, {}], "failed_updates": [{"file_execution_id": "x", "error": "no"}]}
+    rig.fault("body", "batch-status-update", status=200, body=json.dumps(told))
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ARMED
+
+
+def test_a_file_that_no_log_could_name_is_left_out_and_its_neighbours_are_not():
+    files = [
+        SourceFile("a.txt", "in/a.txt", provider_file_uuid="u"),
+        SourceFile("b\n.txt", "in/b\n.txt"),
+        SourceFile("c.txt", "../c.txt"),
+        SourceFile("a.txt", "in/a.txt"),
+        SourceFile("d.txt", "in/d.txt", fs_metadata=["not", "an", "object"], file_size=5),
+    ]
+    listing = read_listing(files)
+    assert [(item.name, item.size, item.fs_metadata) for item in listing.items] == [("a.txt", 0, {}), ("d.txt", 5, {})]
+    assert [refusal[:30] for refusal in listing.refusals] == [
+        "file 2 of the listing cannot b",
+        "file 3 of the listing cannot b",
+    ]
+    assert active_file(listing.items[0]) == ActiveFile("u", "in/a.txt")
+    assert active_file(listing.items[1]) is None
+
+
 @pytest.mark.parametrize("status", ["COMPLETED", "ERROR"])
 def test_a_terminal_execution_is_left_as_it_is(rig, folder, status):
     _, execution = begin(rig, folder)
@@ -394,9 +445,7 @@ def test_many_doorbells_at_once_make_one_run(rig, folder):
 
 def test_a_doorbell_for_another_worker_is_given_back(rig):
     run = str(uuid4())
-    rig.runtime.ledger.runs.accept(
-        run, task=RunTask.WEBHOOK, kind=RunKind.ETL, organization_id="", start="{}"
-    )
+    rig.runtime.ledger.runs.accept(run, task=RunTask.WEBHOOK, kind=RunKind.ETL, organization_id="", start="{}")
     assert not orchestrate(rig, run)
     assert rig.meta(run)["owner"] == ""
     assert rig.meta(run)["attempts"] == "0"

@@ -2,8 +2,8 @@
 
 import pytest
 from celery import Celery
-from unstract_devstack.sink import running_sink
 
+from unstract_devstack.sink import running_sink
 from unstract_worker_general.tasks import register
 
 

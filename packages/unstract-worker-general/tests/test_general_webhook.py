@@ -4,8 +4,8 @@ import json
 from uuid import uuid4
 
 import pytest
-from unstract_devstack.sink import Answer, running_sink
 
+from unstract_devstack.sink import Answer, running_sink
 from unstract_worker_core.config import WebhookSettings
 from unstract_worker_core.errors import LeaseLost, MessageError
 from unstract_worker_core.ledger import RunState, RunTask

@@ -1,9 +1,7 @@
 """Starting an API deployment's execution (contract: flows a): history, rows, batches. Plain steps, repeatable."""
 
 from unstract_worker_core.client.models import StatusUpdate
-from unstract_worker_core.errors import BackendRefused, UnexpectedAnswer
 from unstract_worker_core.ledger import FileItem, RunTask
-from unstract_worker_core.logs import get_logger
 from unstract_worker_core.orchestration import (
     Job,
     Opened,
@@ -14,15 +12,13 @@ from unstract_worker_core.orchestration import (
     create_rows,
     give_up,
     group_equal,
-    in_a_line,
+    if_told,
     mark_executed,
     open_run,
 )
 from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["JOBS", "history_hashes", "start_execution"]
-
-log = get_logger(__name__)
 
 
 def start_execution(turn: Turn) -> Verdict:
@@ -50,13 +46,11 @@ def _completed_before(turn: Turn, opened: Opened, items: tuple[FileItem, ...]) -
     hashes = history_hashes(items)
     if not hashes:
         return frozenset()
-    history = turn.runtime.backend.history
-    try:
-        return history.check_batch(turn.organization_id, opened.message.workflow_id, hashes)
-    except (BackendRefused, UnexpectedAnswer) as error:
-        # Only a hint: whoever works on a file looks its history up again, file by file.
-        log.warning("file history was refused", reason=in_a_line(error))
-        return frozenset()
+    history, workflow = turn.runtime.backend.history, opened.message.workflow_id
+    # Only a hint: whoever works on a file looks its history up again, file by file.
+    return if_told(
+        lambda: history.check_batch(turn.organization_id, workflow, hashes), frozenset(), what="file history"
+    )
 
 
 JOBS = {RunTask.EXECUTION: Job(step=start_execution, give_up=give_up)}

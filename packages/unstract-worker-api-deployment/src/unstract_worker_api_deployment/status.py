@@ -35,15 +35,15 @@ def status_of(backend: Backend, asked: Asked) -> dict[str, object]:
 
 
 def status_report(execution: Execution) -> dict[str, object]:
-    """The answer of `api_deployment_status_check`; what the client does not read is null."""
+    """The answer of `api_deployment_status_check`."""
     return {
         "execution_id": execution.id,
         "status": execution.status.value,
         "created_at": execution.created_at or None,
-        "modified_at": None,
+        "modified_at": execution.modified_at or None,
         "total_files": execution.total_files,
         "attempts": execution.attempts,
-        "execution_time": None,
+        "execution_time": execution.execution_time,
         "error_message": execution.error_message or None,
         "is_api_deployment": True,
     }

@@ -92,6 +92,9 @@ def _hand_back(runtime: Runtime, claim: RunClaim, error: Exception, *, charge: b
 
 
 def _finalise(runtime: Runtime, claim: RunClaim, held: Held) -> None:
+    if claim.task is RunTask.CHORD_BATCH:  # its own message, acknowledged late, finishes it
+        runtime.ledger.runs.release(claim)
+        return
     loaded = _load(runtime, claim)
     try:
         execution = runtime.backend.executions.get(loaded.context.organization_id, loaded.context.execution_id)

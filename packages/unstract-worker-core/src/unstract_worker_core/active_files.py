@@ -96,7 +96,7 @@ class ActiveFiles:
         }
         return wire.dumps({"data": data, "cached_at": now, "ttl": self.ttl_seconds})
 
-    def _ours(self, mark: str) -> bool:
+    def _ours(self, mark: str | bytes) -> bool:
         try:
             return bool(wire.loads(mark)["data"]["execution_id"] == self.execution_id)
         except (MessageError, TypeError, KeyError):

@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError, WatchError
 
 from unstract_worker_core import wire
+from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.ledger.steps import translated
 from unstract_worker_core.messages.api_result import ApiResultItem
 
@@ -62,7 +63,8 @@ class ApiResults:
                 pipe.expire(target, self._ttl)
                 pipe.execute()
         except WatchError:
-            return False
+            # Another push of this file, or a cut connection: only the marker can tell.
+            raise LedgerUnavailable("api_results: the push was interrupted") from None
         except RedisError as error:
             raise translated(error, "api_results") from None
         return True

@@ -113,7 +113,7 @@ class LogEvents:
     def _send(self, producer: Any, event: LogEvent) -> None:
         stamp = time.time()
         message = _message(event, stamp)
-        self._redis.setex(f"logs:{event.channel}:{stamp}", self._ttl, json.dumps(message))
+        self._redis.set(f"logs:{event.channel}:{stamp}", json.dumps(message), ex=self._ttl)
         body = {
             "args": [],
             "kwargs": {

@@ -92,9 +92,9 @@ def test_items_that_are_no_envelopes_cannot_stop_the_worker(start_worker, send, 
         send("tiny.note", body=[[], {"name": f"good {number}"}, {}])
     assert ended(*(f"good {number}" for number in range(len(NO_ENVELOPES))))
     assert worker.process.running
-    reasons = [json.loads(letter)["reason"] for letter in redis.lrange("uw:dead_letters", 0, -1)]
-    assert len(reasons) == len(NO_ENVELOPES)
-    assert all(reason.startswith("not a message envelope") for reason in reasons)
+    letters = redis.lrange("uw:dead_letters", 0, -1)
+    assert len(letters) == len(NO_ENVELOPES)
+    assert all(json.loads(letter)["reason"].startswith("not a message envelope") for letter in letters)
 
 
 def test_a_message_of_protocol_one_is_served(start_worker, envelope, ended, redis):

@@ -198,6 +198,7 @@ def command(*arguments, **environment):
         env=environment,
         capture_output=True,
         text=True,
+        check=False,
         timeout=60,
     )
 

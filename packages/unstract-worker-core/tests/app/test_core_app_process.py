@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_prefork_children_serve_drain_and_leave_nobody_behind(start_worker, send
     assert ended("run-1", key="started")
     worker.terminate()
     assert worker.exit_code(seconds=20) == 0
-    assert wait_until(lambda: not os.path.exists(f"/proc/{child}"), seconds=10)
+    assert wait_until(lambda: not Path(f"/proc/{child}").exists(), seconds=10)
     assert ledger.runs.claim("run-1", "next", state=RunState.ACCEPTED) is not None
 
 
@@ -127,8 +128,9 @@ def test_a_slot_that_never_ends_ends_the_process_and_hands_the_rest_back(start_w
     assert ledger.runs.claim("run-1", "next", state=RunState.ACCEPTED) is not None
 
 
-def test_too_much_memory_drains_the_process(start_worker):
-    worker = start_worker(WORKER_MAX_MEMORY_MB="64", WORKER_STUCK_SLOT_SECONDS="4", ready=False)
+def test_too_much_memory_drains_the_process(start_worker, send):
+    worker = start_worker(WORKER_MAX_MEMORY_MB="160", WORKER_STUCK_SLOT_SECONDS="4")
+    send("tiny.grow")
     assert worker.exit_code(seconds=20) == 0
     assert "memory above its limit" in worker.log
 

@@ -81,9 +81,7 @@ class Driver:
         start: str = "{}",
         state: RunState = RunState.ACCEPTED,
     ) -> Accepted:
-        return self.ledger.runs.accept(
-            run, task=task, kind=kind, organization_id="org_1", start=start, state=state
-        )
+        return self.ledger.runs.accept(run, task=task, kind=kind, organization_id="org_1", start=start, state=state)
 
     def claim(self, run: str, state: RunState = RunState.ACCEPTED, token: str | None = None) -> RunClaim:
         claim = self.ledger.runs.claim(run, token or self.token(), state=state)
@@ -91,9 +89,7 @@ class Driver:
         return claim
 
     def arm(self, claim: RunClaim, sizes: Sequence[int], kind: RunKind = RunKind.ETL) -> Armed:
-        return self.ledger.runs.arm(
-            claim, batches_of(sizes), self.context(claim.run_id, total=sum(sizes), kind=kind)
-        )
+        return self.ledger.runs.arm(claim, batches_of(sizes), self.context(claim.run_id, total=sum(sizes), kind=kind))
 
     def armed(self, run: str, sizes: Sequence[int] = (1, 1), **accepted: Any) -> RunClaim:
         self.accept(run, **accepted)
@@ -101,9 +97,7 @@ class Driver:
         self.arm(claim, sizes, accepted.get("kind", RunKind.ETL))
         return claim
 
-    def ask_batch(
-        self, run: str, batch: int, token: str | None = None, epoch: int = 1
-    ) -> BatchClaim | BatchRefusal:
+    def ask_batch(self, run: str, batch: int, token: str | None = None, epoch: int = 1) -> BatchClaim | BatchRefusal:
         return self.ledger.batches.claim(run, epoch, batch, token or self.token())
 
     def claim_batch(self, run: str, batch: int, token: str | None = None) -> BatchClaim:
@@ -136,13 +130,9 @@ class Driver:
 
     def finish(self, claim: RunClaim, *, state: RunState = RunState.READY, recheck: float = 10.0) -> bool:
         final = FinalState(status=ExecutionStatus.COMPLETED, total_files=2, successful_files=2)
-        return self.ledger.runs.finish(
-            claim, final, recheck_seconds=recheck, tombstone_seconds=3600, state=state
-        )
+        return self.ledger.runs.finish(claim, final, recheck_seconds=recheck, tombstone_seconds=3600, state=state)
 
-    def done(
-        self, run: str, sizes: Sequence[int] = (1, 1), *, recheck: float = 10.0, **accepted: Any
-    ) -> None:
+    def done(self, run: str, sizes: Sequence[int] = (1, 1), *, recheck: float = 10.0, **accepted: Any) -> None:
         self.ready(run, sizes, **accepted)
         self.finish(self.claim(run, RunState.READY), recheck=recheck)
 
@@ -174,9 +164,7 @@ class Driver:
         """The run and whatever of it waits for its next ring is due; live leases stay alive."""
         rings = f"uw:{{{run}}}:rings"
         leases = self.redis.hgetall(f"uw:{{{run}}}:leases")
-        live = {
-            batch for batch, raw in leases.items() if json.loads(raw)["owner"] and json.loads(raw)["ends"] > 1
-        }
+        live = {batch for batch, raw in leases.items() if json.loads(raw)["owner"] and json.loads(raw)["ends"] > 1}
         for batch in self.redis.zrange(rings, 0, -1):
             if batch not in live:
                 self.redis.zadd(rings, {batch: 1})
@@ -202,11 +190,7 @@ class Driver:
     def wait_of(self, run: str, member: str | None = None) -> float:
         """Seconds until the run (or one of its batches) is due, by Redis's clock."""
         seconds, micros = self.redis.time()
-        score = (
-            self.redis.zscore("uw:due", run)
-            if member is None
-            else self.redis.zscore(f"uw:{{{run}}}:rings", member)
-        )
+        score = self.redis.zscore("uw:due", run) if member is None else self.redis.zscore(f"uw:{{{run}}}:rings", member)
         return score / 1000 - (seconds + micros / 1e6)
 
     def exact(self, run: str) -> dict[str, Any]:
@@ -237,10 +221,7 @@ class Driver:
         if isinstance(value, list):
             return [member for member, _ in value]
         if key.endswith(":leases"):
-            value = {
-                batch: json.dumps(_without_times(json.loads(raw)), sort_keys=True)
-                for batch, raw in value.items()
-            }
+            value = {batch: json.dumps(_without_times(json.loads(raw)), sort_keys=True) for batch, raw in value.items()}
         return _without_times(value) if isinstance(value, dict) else value
 
 

@@ -20,6 +20,7 @@ def test_a_claim_says_what_is_left_to_do(driver: Any) -> None:
     driver.ledger.batches.start_file(first, 1)
     driver.record(first, 1)
     driver.ledger.batches.start_file(first, 2)
+    driver.ledger.batches.note_executed(first, 1, {"late": True})
     driver.ledger.batches.note_executed(first, 2, {"text": "ü"})
     driver.lapse_batch(RUN, 0)
 
@@ -47,6 +48,17 @@ def test_refusals_say_why(driver: Any) -> None:
     assert driver.ask_batch(RUN, 0) == BatchRefusal("done")
     driver.work_off(driver.claim_batch(RUN, 1))
     assert driver.ask_batch(RUN, 1) == BatchRefusal("closed")
+
+
+def test_what_a_file_gave_is_kept_only_until_its_outcome_is_recorded(driver: Any) -> None:
+    driver.armed(RUN, (1,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.ledger.batches.note_executed(claim, 1, {"text": "first"})
+    driver.ledger.batches.note_executed(claim, 1, {"text": "again"})
+    assert driver.redis.hgetall(f"uw:{{{RUN}}}:executed") == {"1": '{"text":"first"}'}
+    driver.record(claim, 1)
+
+    assert not driver.redis.exists(f"uw:{{{RUN}}}:executed")
 
 
 def test_the_first_outcome_of_a_file_is_immutable(driver: Any) -> None:
@@ -144,7 +156,7 @@ def test_handing_back_charges_none_but_the_file_whose_outcome_is_unknown(driver:
     driver.ledger.batches.start_file(claim, 1)
     driver.ledger.batches.release(claim)
     again = driver.claim_batch(RUN, 0)
-    assert again.charges == {}
+    assert driver.charges(RUN) == {}
     driver.ledger.batches.start_file(again, 1)
 
     driver.ledger.batches.release(again, delay_seconds=5, charge_file=1)

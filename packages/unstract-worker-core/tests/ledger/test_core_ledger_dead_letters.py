@@ -6,9 +6,7 @@ from unstract_worker_core.ledger import DeadLetter
 
 
 def letter(number: int, body: str = "{}") -> DeadLetter:
-    return DeadLetter(
-        task="async_execute_bin", queue="celery", reason="not a UUID", task_id=str(number), body=body
-    )
+    return DeadLetter(task="async_execute_bin", queue="celery", reason="not a UUID", task_id=str(number), body=body)
 
 
 def test_letters_are_kept_newest_first(driver: Any) -> None:

@@ -31,9 +31,7 @@ def full(redis: Redis) -> Iterator[Redis]:
     redis.config_set("min-replicas-to-write", 0)
 
 
-def test_redis_gone_is_unavailable_and_the_step_works_once_it_is_back(
-    own_redis: RedisHandle, driver: Any
-) -> None:
+def test_redis_gone_is_unavailable_and_the_step_works_once_it_is_back(own_redis: RedisHandle, driver: Any) -> None:
     with own_redis.client() as client:
         ledger = Ledger(client, driver.times)
         there = type(driver)(client, ledger)

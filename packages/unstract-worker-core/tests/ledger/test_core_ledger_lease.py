@@ -111,9 +111,7 @@ def test_claims_know_when_they_were_asked_for(driver: Any) -> None:
     assert 0 < first.asked_at <= second.asked_at
 
 
-def test_the_keeper_renews_what_is_held_and_nothing_else(
-    driver: Any, make_keeper: Callable[..., LeaseKeeper]
-) -> None:
+def test_the_keeper_renews_what_is_held_and_nothing_else(driver: Any, make_keeper: Callable[..., LeaseKeeper]) -> None:
     driver.accept("run-b")
     driver.armed(RUN, (1, 1))
     run, batch, let_go = driver.claim("run-b"), driver.claim_batch(RUN, 0), driver.claim_batch(RUN, 1)
@@ -199,9 +197,7 @@ def test_handing_back_while_redis_is_away_still_marks_the_work_as_lost(clock: Cl
     keeper.stop()
 
 
-def test_work_handed_back_is_not_recorded_any_more(
-    driver: Any, make_keeper: Callable[..., LeaseKeeper]
-) -> None:
+def test_work_handed_back_is_not_recorded_any_more(driver: Any, make_keeper: Callable[..., LeaseKeeper]) -> None:
     driver.armed(RUN, (1,))
     claim = driver.claim_batch(RUN, 0)
     keeper = make_keeper()

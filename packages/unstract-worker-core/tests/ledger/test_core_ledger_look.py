@@ -47,12 +47,8 @@ def test_a_run_with_a_live_lease_is_looked_at_when_the_lease_ends(driver: Any, s
     assert 58 < driver.wait_of(RUN) <= 60
 
 
-@pytest.mark.parametrize(
-    ("state", "action"), [(RunState.ACCEPTED, "orchestrate"), (RunState.READY, "finalise")]
-)
-def test_rings_are_counted_and_their_waits_double_up_to_the_longest(
-    driver: Any, state: RunState, action: str
-) -> None:
+@pytest.mark.parametrize(("state", "action"), [(RunState.ACCEPTED, "orchestrate"), (RunState.READY, "finalise")])
+def test_rings_are_counted_and_their_waits_double_up_to_the_longest(driver: Any, state: RunState, action: str) -> None:
     driver.accept(RUN, state=state, kind=RunKind.API)
 
     looks, waits = [], []
@@ -68,10 +64,22 @@ def test_rings_are_counted_and_their_waits_double_up_to_the_longest(
 
 def test_a_claim_starts_the_rings_anew(driver: Any) -> None:
     driver.accept(RUN)
-    driver.look_when_due(RUN)
-    driver.ledger.runs.release(driver.claim(RUN))
+    for end in (driver.ledger.runs.release, lambda claim: driver.lapse_run(claim.run_id)):
+        driver.look_when_due(RUN)
+        end(driver.claim(RUN))
 
-    assert driver.look_when_due(RUN).rings == 1
+        assert driver.look_when_due(RUN).rings == 1
+
+
+def test_a_renewed_run_is_looked_at_when_the_new_lease_ends(driver: Any) -> None:
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+    driver.make_due(RUN)
+
+    driver.ledger.runs.renew(claim)
+
+    assert driver.ledger.runs.overdue(10) == ()
+    assert 58 < driver.wait_of(RUN) <= 60
 
 
 def test_a_lost_doorbell_is_rung_again_and_a_waiting_one_is_not(driver: Any) -> None:

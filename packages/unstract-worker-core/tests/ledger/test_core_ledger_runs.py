@@ -75,7 +75,13 @@ def test_every_open_run_is_found_by_the_sweeper(driver: Any, stage: str) -> None
 
 
 def test_done_deletes_payloads_and_leaves_a_tombstone_that_expires(driver: Any) -> None:
-    driver.done(RUN)
+    driver.accept(RUN)
+    driver.ledger.runs.note(driver.claim(RUN, token="me"), "row:1", "x")
+    driver.arm(driver.claim(RUN, token="me"), (2,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.ledger.batches.release(claim, charge_file=1)
+    driver.work_off(driver.claim_batch(RUN, 0))
+    driver.finish(driver.claim(RUN, RunState.READY))
 
     assert driver.keys(RUN) == [f"uw:{{{RUN}}}:meta"]
     assert 3590 < driver.redis.ttl(f"uw:{{{RUN}}}:meta") <= 3600
@@ -136,9 +142,7 @@ def test_only_one_claim_holds_a_run_until_its_lease_lapses(driver: Any) -> None:
 
 
 @pytest.mark.parametrize(("charge", "attempts"), [(True, 1), (False, 0)])
-def test_a_released_run_counts_as_a_failed_attempt_only_when_charged(
-    driver: Any, charge: bool, attempts: int
-) -> None:
+def test_a_released_run_counts_as_a_failed_attempt_only_when_charged(driver: Any, charge: bool, attempts: int) -> None:
     driver.accept(RUN)
 
     driver.ledger.runs.release(driver.claim(RUN), delay_seconds=7, charge=charge, reason="why " * 100)
@@ -147,6 +151,16 @@ def test_a_released_run_counts_as_a_failed_attempt_only_when_charged(
     again = driver.claim(RUN)
     assert again.attempts == attempts
     assert again.last_error == ("why " * 100)[:256]
+
+
+def test_failed_attempts_to_orchestrate_do_not_count_for_the_finaliser(driver: Any) -> None:
+    driver.accept(RUN)
+    driver.ledger.runs.release(driver.claim(RUN), charge=True, reason="why")
+    driver.arm(driver.claim(RUN), ())
+
+    claim = driver.claim(RUN, RunState.READY)
+
+    assert (claim.attempts, claim.last_error) == (0, "")
 
 
 def test_a_run_is_only_claimed_in_the_state_asked_for(driver: Any) -> None:
@@ -270,7 +284,11 @@ def test_stop_is_seen_by_every_later_claim_and_never_reopens_a_run(driver: Any) 
     assert not early.stop
     assert driver.ledger.batches.start_file(early, 1)
     assert driver.claim_batch(RUN, 1).stop
-    driver.ledger.runs.request_stop("unknown")
+    driver.done("finished")
+    before = driver.exact("finished")
+    for run in ("unknown", "finished"):
+        driver.ledger.runs.request_stop(run)
+    assert driver.exact("finished") == before
     assert driver.ledger.runs.state("unknown") is None
 
 

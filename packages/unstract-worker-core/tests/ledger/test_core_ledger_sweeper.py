@@ -147,9 +147,7 @@ def test_a_chords_batch_is_ignored(driver: Any, sweeper: Sweeper, recorder: Reco
     assert recorder.calls == []
 
 
-def test_a_finished_run_is_read_back_once_more_and_settled(
-    driver: Any, sweeper: Sweeper, recorder: Recorder
-) -> None:
+def test_a_finished_run_is_read_back_once_more_and_settled(driver: Any, sweeper: Sweeper, recorder: Recorder) -> None:
     driver.done(RUN)
     driver.make_due(RUN)
 
@@ -214,9 +212,7 @@ def test_redis_away_fails_the_tick_and_says_so(driver: Any, recorder: Recorder, 
             sweeper.tick()
 
 
-def test_two_sweepers_at_once_ring_once(
-    driver: Any, make_sweeper: Callable[..., Sweeper], recorder: Recorder
-) -> None:
+def test_two_sweepers_at_once_ring_once(driver: Any, make_sweeper: Callable[..., Sweeper], recorder: Recorder) -> None:
     for number in range(30):
         driver.armed(f"run-{number}", (1,))
         driver.make_due(f"run-{number}")

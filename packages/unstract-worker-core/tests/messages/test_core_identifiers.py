@@ -24,9 +24,7 @@ def test_hostile_ids_are_refused_by_all(value: object) -> None:
             check(value)
 
 
-@pytest.mark.parametrize(
-    "value", [UUID(UUID_TEXT), UUID_TEXT, UUID_TEXT.upper(), UUID_TEXT.replace("-", "")], ids=str
-)
+@pytest.mark.parametrize("value", [UUID(UUID_TEXT), UUID_TEXT, UUID_TEXT.upper(), UUID_TEXT.replace("-", "")], ids=str)
 def test_every_spelling_of_a_uuid_becomes_the_canonical_one(value: object) -> None:
     assert execution_id(value) == UUID_TEXT
 

@@ -119,9 +119,7 @@ def test_a_chords_batch(message: Example) -> None:
 
 def test_a_chords_batch_of_an_api_run_with_plain_files_and_the_text_none(message: Example) -> None:
     (value,), _ = message("batch")
-    value["files"] = [
-        {"file_name": "b.pdf", "file_path": "unstract/api/b.pdf", "source_connection_type": "API"}
-    ]
+    value["files"] = [{"file_name": "b.pdf", "file_path": "unstract/api/b.pdf", "source_connection_type": "API"}]
     value["file_data"] |= {"pipeline_id": "None", "tags": [{"name": "t"}, "u"], "custom_data": {"a": 1}}
 
     batch = read_batch(value)
@@ -141,9 +139,7 @@ def test_a_chords_batch_of_an_api_run_with_plain_files_and_the_text_none(message
         ({"file_data": {"workflow_id": WORKFLOW}}, "execution_id"),
     ],
 )
-def test_a_batch_that_cannot_be_read_names_the_field(
-    message: Example, change: dict[str, Any], field: str
-) -> None:
+def test_a_batch_that_cannot_be_read_names_the_field(message: Example, change: dict[str, Any], field: str) -> None:
     (value,), _ = message("batch")
 
     with pytest.raises(MessageError, match=field):

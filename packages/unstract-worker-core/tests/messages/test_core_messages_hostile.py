@@ -65,9 +65,7 @@ def stored(read: Callable[[], Any]) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(
-    args=st.lists(ids | values, max_size=8), kwargs=st.dictionaries(names | texts, ids | values, max_size=8)
-)
+@given(args=st.lists(ids | values, max_size=8), kwargs=st.dictionaries(names | texts, ids | values, max_size=8))
 def test_any_arguments_are_read_or_refused(args: list[Any], kwargs: dict[str, Any]) -> None:
     for read in READERS.values():
         stored(lambda read=read: read(args, kwargs))
@@ -92,8 +90,7 @@ def test_mutated_messages_are_read_or_refused(raw_messages: dict[str, bytes], da
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(body) - 1))
         body[at : at + data.draw(st.integers(0, 3))] = data.draw(
-            st.binary(max_size=2)
-            | st.sampled_from([b"null", b"[]", b"{}", b"1e999", b'"', b"\\ud800", b"9" * 30])
+            st.binary(max_size=2) | st.sampled_from([b"null", b"[]", b"{}", b"1e999", b'"', b"\\ud800", b"9" * 30])
         )
     try:
         decoded = loads(bytes(body).decode("utf-8", "surrogatepass"))

@@ -129,7 +129,7 @@ def _ready(turn: Turn, message: BatchMessage) -> tuple[RunContext, Sequence[File
     for item, verdict in zip(items, found, strict=True):
         if verdict.reason:
             failed = ended(context, item, error=error_text(processing=verdict.reason))
-            pass
+            push_items(turn.runtime, turn.claim.run_id, context, failed)
     pairs = zip(items, found, strict=True)
     return context, [evolve(item, file_execution_id=verdict.row_id) for item, verdict in pairs if verdict.row_id]
 

@@ -27,20 +27,13 @@ class _Asked:
 
 
 def created(turn: Turn, message: ScheduleMessage, workflow_id: str) -> StartMessage:
-    """The start of this message's one execution, created now if it was not before."""
-    before = created_before(turn, message)
-    if before is not None:
-        return before
+    """Create this message's execution and give its start. Ask `created_before` first, in every attempt."""
     executions = turn.runtime.backend.executions
-    asked = _Asked(workflow_id)
     if turn.noted("create:asked") is None:
         pending = executions.list(turn.organization_id, workflow_id, [ExecutionStatus.PENDING])
-        asked = _Asked(workflow_id, newest(pending))
-        turn.note("create:asked", wire.encode(asked))
+        turn.note("create:asked", wire.encode(_Asked(workflow_id, newest(pending))))
     turn.check()
-    wanted = NewExecution(
-        workflow_id=workflow_id, pipeline_id=message.pipeline_id, mode="QUEUE", scheduled=True
-    )
+    wanted = NewExecution(workflow_id=workflow_id, pipeline_id=message.pipeline_id, mode="QUEUE", scheduled=True)
     made = executions.create(turn.organization_id, wanted, key=turn.key("create"))
     return _noted(turn, message, workflow_id, made.execution_id)
 
@@ -53,9 +46,7 @@ def created_before(turn: Turn, message: ScheduleMessage) -> StartMessage | None:
     if noted is None:
         return None
     asked, runtime = wire.decode(noted, _Asked), turn.runtime
-    pending = runtime.backend.executions.list(
-        turn.organization_id, asked.workflow_id, [ExecutionStatus.PENDING]
-    )
+    pending = runtime.backend.executions.list(turn.organization_id, asked.workflow_id, [ExecutionStatus.PENDING])
 
     def known(execution_id: str) -> bool:
         return runtime.ledger.runs.state(execution_id) is not None
@@ -72,8 +63,8 @@ def newest(executions: Iterable[ExecutionSummary]) -> str:
 def adoptable(
     executions: Iterable[ExecutionSummary], pipeline_id: str, *, since: str, known: Callable[[str], bool]
 ) -> str | None:
-    """The execution that an earlier request has made: of this pipeline, newer than `since`, nobody's yet."""
-    own = [each for each in executions if each.pipeline_id == pipeline_id]
+    """The execution that an earlier request has made: scheduled, of this pipeline, newer than `since`, nobody's yet."""
+    own = [each for each in executions if each.pipeline_id == pipeline_id and each.execution_method == "SCHEDULED"]
     new = sorted((_moment(each.created_at), each.id) for each in own if _moment(each.created_at) > _moment(since))
     return next((execution_id for _, execution_id in new if not known(execution_id)), None)
 

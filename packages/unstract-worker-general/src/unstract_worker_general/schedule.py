@@ -43,10 +43,8 @@ def give_up_schedule(turn: Turn, reason: str) -> Verdict:
     start = created_before(turn, message)
     if start is not None:
         return _start(turn, start)
-    turn.check()
     try:
-        update = PipelineUpdate(PipelineStatus.FAILURE, is_end=True)
-        turn.runtime.backend.pipelines.update(turn.organization_id, message.pipeline_id, update)
+        _write_status(turn, message.pipeline_id, PipelineUpdate(PipelineStatus.FAILURE, is_end=True))
     except (BackendRefused, UnexpectedAnswer) as error:
         log.warning("the pipeline's status was refused", reason=in_a_line(error))
     return _put_aside(turn, f"pipeline {message.pipeline_id} cannot be started: {reason}")
@@ -58,14 +56,18 @@ def _show_running(turn: Turn, pipeline: Pipeline) -> str | None:
         return None
     if not pipeline.active:
         return "the pipeline is paused"
-    turn.check()
     try:
-        update = PipelineUpdate(PipelineStatus.INPROGRESS)
-        turn.runtime.backend.pipelines.update(turn.organization_id, pipeline.id, update)
+        _write_status(turn, pipeline.id, PipelineUpdate(PipelineStatus.INPROGRESS))
     except BackendRefused as error:
         return in_a_line(error)
     turn.note("in_progress", "written")
     return None
+
+
+def _write_status(turn: Turn, pipeline_id: str, update: PipelineUpdate) -> None:
+    turn.check()
+    key = turn.key(f"pipeline:{update.status}")
+    turn.runtime.backend.pipelines.update(turn.organization_id, pipeline_id, update, key=key)
 
 
 def _start(turn: Turn, start: StartMessage) -> Verdict:

@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 from unstract_worker_core import wire
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles
 from unstract_worker_core.client.models import SourceFile
-from unstract_worker_core.errors import MessageError
+from unstract_worker_core.errors import BackendRefused, BackendUnavailable, MessageError
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages.files import file_item
@@ -60,13 +60,7 @@ def active_file(item: FileItem) -> ActiveFile | None:
 
 def _choose(turn: Turn, opened: Opened) -> tuple[FileItem, ...]:
     message, context = opened.message, opened.context
-    found = turn.runtime.backend.workflows.source_files(
-        turn.organization_id,
-        message.workflow_id,
-        message.execution_id,
-        pipeline_id=context.pipeline_id,
-        use_file_history=message.use_file_history,
-    )
+    found = _listed(turn, opened)
     listing = read_listing(found)
     for refusal in listing.refusals:
         log.warning("a file of the source is left out", reason=refusal)
@@ -75,10 +69,28 @@ def _choose(turn: Turn, opened: Opened) -> tuple[FileItem, ...]:
     free = [item for item in listing.items if active_file(item) not in in_use]
     if in_use:
         log.info("files in use elsewhere are left out", files=len(in_use))
-        message_text = f"{len(in_use)} files are in use by another execution and are left out."
+        message_text = f"Files in use by another execution, left out: {len(in_use)}."
         turn.tell(context.log_channel, message_text)
-    turn.tell(context.log_channel, f"{len(free)} of {len(found)} files found at the source are processed.")
+    turn.tell(context.log_channel, f"Files found at the source: {len(found)}, to process: {len(free)}.")
     return tuple(evolve(item, number=number) for number, item in enumerate(free, start=1))
+
+
+def _listed(turn: Turn, opened: Opened) -> tuple[SourceFile, ...]:
+    """The source's files. A listing that fails ends the run: it is never read as "no files", nor tried for ever."""
+    message = opened.message
+    try:
+        return turn.runtime.backend.workflows.source_files(
+            turn.organization_id,
+            message.workflow_id,
+            message.execution_id,
+            pipeline_id=opened.context.pipeline_id,
+            use_file_history=message.use_file_history,
+        )
+    except BackendUnavailable as error:
+        if error.status != 500:
+            raise
+        # The backend answers 500 for a source that cannot be listed, and did so on every try.
+        raise BackendRefused(error.message, endpoint=error.endpoint, status=error.status) from error
 
 
 def _in_use(turn: Turn, opened: Opened, items: Iterable[FileItem]) -> frozenset[ActiveFile]:

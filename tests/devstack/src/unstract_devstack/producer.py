@@ -29,7 +29,9 @@ class StartOptions:
 class Producer:
     """A Celery app that only sends. Thread-safe."""
 
-    def __init__(self, broker_url: str) -> None:
+    def __init__(self, broker_url: str, *, quorum_queues: bool = False) -> None:
+        """Connects when it first sends. With `quorum_queues` it declares RabbitMQ's quorum queues, as Django does
+        with RABBITMQ_HA_ENABLED."""
         self._app = Celery("backend", broker=broker_url, set_as_current=False)
         self._app.conf.update(
             task_serializer="json",
@@ -41,6 +43,8 @@ class Producer:
             broker_transport_options={"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0},
             task_publish_retry=False,
         )
+        if quorum_queues:
+            self._app.conf.update(task_default_queue_type="quorum", task_create_missing_queue_type="quorum")
 
     def send(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str | None = None) -> str:
         """Send one task; returns its id. Raises SendFailed if the broker does not take it."""

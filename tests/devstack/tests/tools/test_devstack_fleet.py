@@ -4,6 +4,7 @@ The workers here are stand-ins: real processes with a real health port, that rep
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -149,4 +150,7 @@ def test_workers_end_with_the_killed_parent(tmp_path: Path, environment: dict[st
         pid = int(parent.stdout.readline())
         assert alive(pid)
         parent.kill()
-    assert wait_until(lambda: not alive(pid), seconds=10)
+    ended = wait_until(lambda: not alive(pid), seconds=10)
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+    assert ended

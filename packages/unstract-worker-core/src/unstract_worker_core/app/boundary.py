@@ -120,10 +120,10 @@ def _ended_early(error: SteppedAside | BackendError | LedgerError) -> str:
 
 def _again(task: Any, seconds: float) -> Exception:
     try:
-        retry: Exception = task.retry(countdown=seconds, throw=False)
+        comes_back: Exception = task.retry(countdown=seconds, throw=False)
     except Reject:  # the broker did not take the new message: keep the old one
-        return Reject("the broker is away", requeue=True)
-    return retry
+        comes_back = Reject("the broker is away", requeue=True)
+    return comes_back
 
 
 def _delivery(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Delivery:

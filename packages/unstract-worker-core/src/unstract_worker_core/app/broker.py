@@ -20,6 +20,8 @@ __all__ = [
 
 # Where kombu puts what no queue takes (Redis only).
 UNROUTED_QUEUE = "uw_unrouted"
+_BRIEF = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+_UNCONFIRMED = {"confirm_publish": False, "read_timeout": 10, "write_timeout": 10}
 _HERE = "unstract_worker_core.app.redis_transport"
 
 
@@ -66,8 +68,11 @@ def declared_queue(name: str, broker: BrokerSettings) -> Queue:
 
 
 def publishing_connection(broker: BrokerSettings) -> Connection:
-    """A connection for short-lived publishing and asking: brief timeouts, no heartbeat. Connects on first use."""
-    options = transport_options(broker) | ({"socket_timeout": 10} if broker.is_redis else {})
+    """A connection for publishing and asking what may be repeated or lost: brief timeouts, no retries, no heartbeat.
+
+    Without publisher confirms: they would cost a round trip a doorbell, and a lost one is rung again by the ledger.
+    """
+    options = transport_options(broker) | _BRIEF | ({"socket_timeout": 10} if broker.is_redis else _UNCONFIRMED)
     return Connection(
         broker.url.reveal(),
         transport_options=options,

@@ -99,5 +99,3 @@ def _backend(settings: Settings) -> Line:
         return Line("backend", "fail", f"{error}: {look}")
     finally:
         backend.close()
-
-

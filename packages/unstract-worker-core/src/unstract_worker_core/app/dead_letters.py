@@ -39,7 +39,7 @@ def put_aside(
         reason=redactor.text(reason)[:500],
         task_id=redactor.text(task_id)[:255],
         body=body,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        at=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
     runtime.ledger.dead_letters.add(letter)
     runtime.metrics.dead_letters.labels(kind=kind).inc()

@@ -3,7 +3,7 @@
 from unstract_worker_core.orchestration.accepting import accept_run, accept_start, put_start
 from unstract_worker_core.orchestration.attend import Job, answer_bell, attend
 from unstract_worker_core.orchestration.dealing import deal, group_equal, mark_executed
-from unstract_worker_core.orchestration.meaning import Waits, in_a_line
+from unstract_worker_core.orchestration.meaning import Waits, if_told, in_a_line
 from unstract_worker_core.orchestration.opening import Opened, announce, arm_files, ended, give_up, open_run
 from unstract_worker_core.orchestration.rows import create_rows
 from unstract_worker_core.orchestration.turn import Arm, Close, HandOver, Turn, Verdict, start_of
@@ -28,6 +28,7 @@ __all__ = [
     "ended",
     "give_up",
     "group_equal",
+    "if_told",
     "in_a_line",
     "mark_executed",
     "open_run",

@@ -33,9 +33,7 @@ def put_start(runtime: Runtime, message: StartMessage) -> Accepted:
     )
 
 
-def accept_run(
-    runtime: Runtime, run_id: str, *, task: RunTask, organization_id: str, message: object
-) -> None:
+def accept_run(runtime: Runtime, run_id: str, *, task: RunTask, organization_id: str, message: object) -> None:
     """Accept what has no execution yet, under an id made from its message."""
 
     def put() -> Accepted:

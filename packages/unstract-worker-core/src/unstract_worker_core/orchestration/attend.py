@@ -129,6 +129,4 @@ def _close(runtime: Runtime, claim: RunClaim, verdict: Close) -> None:
 
 def _release(runtime: Runtime, claim: RunClaim, over: HandOver) -> None:
     log.warning("run handed back", reason=over.reason, seconds=over.delay_seconds, charged=over.charge)
-    runtime.ledger.runs.release(
-        claim, delay_seconds=over.delay_seconds, charge=over.charge, reason=over.reason
-    )
+    runtime.ledger.runs.release(claim, delay_seconds=over.delay_seconds, charge=over.charge, reason=over.reason)

@@ -1,4 +1,7 @@
-"""What an error means for the run that met it: hand it back, and how, or end it with a reason. Pure functions."""
+"""What an error means for the run that met it: hand it back, and how, end it with a reason, or go on without."""
+
+from collections.abc import Callable
+from typing import TypeVar
 
 from attrs import frozen
 
@@ -12,12 +15,16 @@ from unstract_worker_core.errors import (
     SteppedAside,
     UnexpectedAnswer,
 )
+from unstract_worker_core.logs import get_logger
 from unstract_worker_core.orchestration.turn import HandOver
 
-__all__ = ["Waits", "definite", "hand_over", "in_a_line"]
+__all__ = ["Waits", "definite", "hand_over", "if_told", "in_a_line", "unreachable"]
 
+T = TypeVar("T")
 _LONGEST_WAIT = 300.0
 _LONGEST_REASON = 256
+
+log = get_logger(__name__)
 
 
 @frozen
@@ -37,6 +44,22 @@ def definite(error: Exception) -> bool:
     return isinstance(error, BackendRefused | UnexpectedAnswer | MessageError)
 
 
+def unreachable(error: Exception) -> bool:
+    """Whether the backend could not be asked. One that answers 500 again and again could."""
+    return isinstance(error, BackendUnavailable | OutcomeUnknown) and error.status != 500
+
+
+def if_told(ask: Callable[[], T], otherwise: T, *, what: str) -> T:
+    """Ask the backend for what a run can do without. Raises only while it cannot be asked."""
+    try:
+        return ask()
+    except BackendError as error:
+        if unreachable(error):
+            raise
+        log.warning("going on without an answer", what=what, reason=in_a_line(error))
+        return otherwise
+
+
 def hand_over(error: Exception, *, attempts: int, waits: Waits) -> HandOver:
     """How to hand a run back after an error that may pass.
 
@@ -47,12 +70,10 @@ def hand_over(error: Exception, *, attempts: int, waits: Waits) -> HandOver:
     if isinstance(error, SteppedAside):
         return HandOver(reason, error.delay_seconds)
     grown = min(waits.failed * 2**attempts, _LONGEST_WAIT)
+    charge = not unreachable(error)
     if isinstance(error, OutcomeUnknown):
-        return HandOver(reason, max(waits.unknown, grown), charge=error.status == 500)
-    if isinstance(error, BackendUnavailable):
-        charge = error.status == 500
-        return HandOver(reason, grown if charge else waits.unavailable, charge=charge)
-    return HandOver(reason, grown, charge=True)
+        return HandOver(reason, max(waits.unknown, grown), charge=charge)
+    return HandOver(reason, grown if charge else waits.unavailable, charge=charge)
 
 
 def in_a_line(error: Exception) -> str:

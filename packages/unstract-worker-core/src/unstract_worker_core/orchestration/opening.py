@@ -9,6 +9,7 @@ from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, RunCon
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.orchestration.dealing import deal
+from unstract_worker_core.orchestration.meaning import if_told
 from unstract_worker_core.orchestration.turn import Arm, Close, Turn, Verdict, start_of
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
@@ -134,13 +135,18 @@ def arm_files(turn: Turn, opened: Opened, items: tuple[FileItem, ...]) -> Verdic
         return over
     batches = deal(items, batch_limit(turn))
     context = evolve(opened.context, total_files=sum(item.uploads for item in items))
-    turn.tell(context.log_channel, f"{context.total_files} files in {len(batches)} batches.")
+    turn.tell(context.log_channel, f"Files to process: {context.total_files}, in batches: {len(batches)}.")
     return Arm(context, batches)
 
 
 def batch_limit(turn: Turn) -> int:
     """How many batches may run side by side: the organization's setting, else this worker's."""
-    own = turn.runtime.backend.configuration.max_parallel_file_batches(turn.organization_id)
+    configuration = turn.runtime.backend.configuration
+    own = if_told(
+        lambda: configuration.max_parallel_file_batches(turn.organization_id),
+        None,
+        what="MAX_PARALLEL_FILE_BATCHES",
+    )
     return turn.runtime.settings.files.max_parallel_batches if own is None else own
 
 

@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--data", type=Path, required=True, help="directory for the database and staged files")
     options.add_argument("--broker-url", default=None)
     options.add_argument("--redis-url", default=None, help="the platform's Redis, with its database number")
+    options.add_argument("--quorum-queues", action="store_true", help="declare quorum queues (RabbitMQ)")
     options.add_argument("--api-key-file", type=Path, required=True)
     options.add_argument("--public-key-file", type=Path, default=None)
     options.add_argument("--mode", type=Mode, choices=list(Mode), default=Mode.AS_REAL)
@@ -53,6 +54,7 @@ def config_of(chosen: argparse.Namespace) -> BackendConfig:
         port=chosen.port,
         broker_url=chosen.broker_url,
         redis_url=chosen.redis_url,
+        quorum_queues=chosen.quorum_queues,
         mode=chosen.mode,
         execute_file=chosen.execute_file,
         file_delay=chosen.file_delay,

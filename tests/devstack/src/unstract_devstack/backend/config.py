@@ -26,8 +26,8 @@ class BackendConfig:
 
     Seconds everywhere. ``port`` 0 takes a free one. Without ``broker_url`` nothing can be sent, without
     ``redis_url`` no status cache is written. ``file_delay`` is the shortest and the longest time a file takes on top
-    of its work. ``log_drain`` takes the workers' log events
-    off their queue; it is off here and on in the command, for tests that look at that queue. ``public_key``, if set, is asked of callers of the public face.
+    of its work. ``log_drain`` takes the workers' log events off their queue; it is off here and on in the command,
+    for tests that look at that queue. ``public_key``, if set, is asked of callers of the public face.
     """
 
     data: Path
@@ -36,6 +36,7 @@ class BackendConfig:
     port: int = 0
     broker_url: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
+    quorum_queues: bool = False
     mode: Mode = Mode.AS_REAL
     execute_file: FileWork = FileWork.REAL
     file_delay: tuple[float, float] = (0.0, 0.0)

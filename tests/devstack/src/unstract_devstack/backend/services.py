@@ -46,7 +46,7 @@ class Services:
             requests=RequestLog(database),
             answers=KeyedAnswers(database),
             faults=Faults(),
-            broker=Producer(config.broker_url) if config.broker_url else None,
+            broker=Producer(config.broker_url, quorum_queues=config.quorum_queues) if config.broker_url else None,
         )
 
     @property

@@ -61,6 +61,14 @@ def broken(runtime: Runtime, delivery: Delivery) -> None:
     raise RuntimeError("a defect")
 
 
+HOARD: list[bytes] = []
+
+
+def grow(runtime: Runtime, delivery: Delivery) -> None:
+    """Take 200 MB and keep them."""
+    HOARD.append(b"x" * 200_000_000)
+
+
 def whereabouts(runtime: Runtime, delivery: Delivery) -> None:
     """Say in which process this runs."""
     runtime.platform_redis.rpush("pids", os.getpid())
@@ -68,7 +76,14 @@ def whereabouts(runtime: Runtime, delivery: Delivery) -> None:
 
 def register(app: Celery, runtime: RuntimeOf) -> None:
     """All tasks."""
-    bodies: dict[str, Any] = {"note": note, "slow": slow, "leased": leased, "broken": broken, "where": whereabouts}
+    bodies: dict[str, Any] = {
+        "note": note,
+        "slow": slow,
+        "leased": leased,
+        "broken": broken,
+        "where": whereabouts,
+        "grow": grow,
+    }
     for name, body in bodies.items():
         add_task(app, runtime, f"tiny.{name}", body)
     add_task(app, runtime, "tiny.start", start, late=True)
