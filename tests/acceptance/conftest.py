@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from attrs import define
+
 from unstract_devstack.extraction import Field
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import ExecutionRow, Platform
@@ -44,9 +45,7 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
             settings["RABBITMQ_HA_ENABLED"] = "true"
             options = ("--quorum-queues",)
         folder = tmp_path_factory.mktemp("stack")
-        yield parts.enter_context(
-            running_stack(folder, settings=settings, broker_url=url, backend_options=options)
-        )
+        yield parts.enter_context(running_stack(folder, settings=settings, broker_url=url, backend_options=options))
 
 
 @define

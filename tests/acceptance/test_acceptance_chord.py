@@ -8,6 +8,7 @@ from base64 import b64decode
 from pathlib import Path
 
 import redis
+
 from unstract_devstack.fleet import CALLBACK, FILE_PROCESSING
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform

@@ -1,6 +1,7 @@
 """SIGTERM: a worker finishes or hands back, and nothing is done twice or lost."""
 
 import pytest
+
 from unstract_devstack.fleet import FILE_PROCESSING, WORKERS
 from unstract_devstack.processes import wait_until
 from unstract_devstack.stack import running_stack
@@ -18,9 +19,7 @@ def slow_stack(tmp_path_factory):
     }
     kinds = (*WORKERS, FILE_PROCESSING)
     folder = tmp_path_factory.mktemp("slow")
-    with running_stack(
-        folder, workers=kinds, settings=settings, backend_options=("--file-delay", "0.3")
-    ) as stack:
+    with running_stack(folder, workers=kinds, settings=settings, backend_options=("--file-delay", "0.3")) as stack:
         yield stack
 
 

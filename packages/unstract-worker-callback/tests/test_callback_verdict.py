@@ -1,6 +1,7 @@
 from itertools import product
 
 import pytest
+
 from unstract_worker_callback.verdict import Totals, count, count_results, decide
 from unstract_worker_core.ledger import FileOutcome, OutcomeKind, RunContext
 from unstract_worker_core.messages import BatchResult

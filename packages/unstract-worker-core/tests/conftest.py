@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from redis import Redis
+
 from unstract_devstack.redis_server import RedisHandle, running_redis
 
 

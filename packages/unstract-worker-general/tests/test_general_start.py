@@ -130,6 +130,7 @@ def test_a_crash_between_a_row_and_its_note_makes_no_second_row(rig, folder, mon
     }
     asked = [each["path"] for each in rig.requests()]
     assert asked.count("/internal/v1/file-execution/") == 4, "three creates and one look, no fourth create"
+    assert len(rig.effects("executions.update_status", execution_id=execution)) == 2, "no status is written again"
 
 
 def test_files_are_chosen_once(rig, folder, monkeypatch):
@@ -213,9 +214,21 @@ def test_a_listing_that_is_refused_is_an_error_not_an_empty_run(rig, folder):
     assert "WorkflowEndpoint matching query does not exist" in error
 
 
-def test_a_listing_that_keeps_failing_without_a_reason_is_an_error_after_five_attempts(rig, folder):
+def test_a_source_that_is_gone_is_an_error_not_an_empty_run(rig, folder):
     _, execution = begin(rig, folder)
-    rig.fault("html", "source-files", status=500)
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    orchestrate(rig, execution)
+    error = context(rig, execution).error
+    assert error is not None
+    assert error.startswith("workflow.source_files: ")
+    assert state(rig, execution) is RunState.READY
+
+
+def test_what_keeps_failing_without_a_reason_is_an_error_after_five_attempts(rig, folder):
+    _, execution = begin(rig, folder)
+    rig.fault("html", "tool-instances", status=500)
     for attempt in range(5):
         with pytest.raises(BackendUnavailable):
             orchestrate(rig, execution)
@@ -224,7 +237,7 @@ def test_a_listing_that_keeps_failing_without_a_reason_is_an_error_after_five_at
     assert state(rig, execution) is RunState.READY
     error = context(rig, execution).error
     assert error is not None
-    assert error.startswith("starting failed 5 times, last: workflow.source_files")
+    assert error.startswith("starting failed 5 times, last: workflow.tool_instances")
 
 
 def test_no_files_is_a_run_without_batches(rig, tmp_path):

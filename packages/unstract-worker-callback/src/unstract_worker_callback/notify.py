@@ -27,9 +27,7 @@ def status_text(status: ExecutionStatus, kind: RunKind) -> str:
     return status.value
 
 
-def notify(
-    backend: Backend, runs: Runs, claim: RunClaim, held: Held, context: RunContext, final: FinalState
-) -> int:
+def notify(backend: Backend, runs: Runs, claim: RunClaim, held: Held, context: RunContext, final: FinalState) -> int:
     """Enqueue one event for each active subscriber, journalled one by one; returns how many were enqueued.
 
     Raises BackendUnavailable or OutcomeUnknown: to be repeated later. The backend keeps no keys here, so a kill

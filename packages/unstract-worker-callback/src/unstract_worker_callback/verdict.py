@@ -70,12 +70,8 @@ def decide(totals: Totals, context: RunContext, *, expected: int, stopped: bool)
         return evolve(final, status=ExecutionStatus.ERROR, error=context.error)
     if totals.total < expected:
         missing = expected - totals.total
-        return evolve(
-            final, status=ExecutionStatus.ERROR, error=f"{missing} of {expected} files reported no outcome"
-        )
+        return evolve(final, status=ExecutionStatus.ERROR, error=f"{missing} of {expected} files reported no outcome")
     if totals.failed and totals.failed == totals.total:
         reason = totals.reason or "no reason was given"
-        return evolve(
-            final, status=ExecutionStatus.ERROR, error=f"all {totals.failed} files failed; first: {reason}"
-        )
+        return evolve(final, status=ExecutionStatus.ERROR, error=f"all {totals.failed} files failed; first: {reason}")
     return evolve(final, status=ExecutionStatus.COMPLETED)

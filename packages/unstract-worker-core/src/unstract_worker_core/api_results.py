@@ -46,9 +46,7 @@ class ApiResults:
             raise translated(error, "api_results") from None
         return written
 
-    def push_once(
-        self, workflow_id: str, execution_id: str, marker: str, items: Sequence[ApiResultItem]
-    ) -> bool:
+    def push_once(self, workflow_id: str, execution_id: str, marker: str, items: Sequence[ApiResultItem]) -> bool:
         """Append a file's items unless its marker says that they were; item and marker in one MULTI."""
         target, flag = _list_key(workflow_id, execution_id), f"uw:pushed:{execution_id}:{marker}"
         texts = [wire.dumps(item.as_message()) for item in items]

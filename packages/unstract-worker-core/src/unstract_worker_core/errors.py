@@ -1,18 +1,18 @@
 """The errors of the workers: one tree, each with typed attributes.
 
-    WorkerError
-    |- ConfigurationError       the process cannot start; names every faulty variable
-    |- MessageError             a message that can never be processed; dead-lettered once
-    |- BackendError             a call to the platform's internal API
-    |  |- BackendUnavailable    nothing is known to be applied or it may pass later; try again
-    |  |- OutcomeUnknown        the request may have been applied; look before repeating
-    |  |- BackendRefused        a definite no (4xx, permanent 500, body-level error)
-    |  |  `- NotFound           the backend says that the thing does not exist
-    |  `- UnexpectedAnswer      200 that is not what the contract promises (HTML, wrong shape)
-    |- LedgerError
-    |  |- LedgerUnavailable     Redis is away, read-only or out of memory; the step did not happen
-    |  `- LeaseLost             somebody else owns the work now; stop without writing
-    `- SteppedAside             the process drains or the backend is down; the ledger keeps the work
+WorkerError
+|- ConfigurationError       the process cannot start; names every faulty variable
+|- MessageError             a message that can never be processed; dead-lettered once
+|- BackendError             a call to the platform's internal API
+|  |- BackendUnavailable    nothing is known to be applied or it may pass later; try again
+|  |- OutcomeUnknown        the request may have been applied; look before repeating
+|  |- BackendRefused        a definite no (4xx, permanent 500, body-level error)
+|  |  `- NotFound           the backend says that the thing does not exist
+|  `- UnexpectedAnswer      200 that is not what the contract promises (HTML, wrong shape)
+|- LedgerError
+|  |- LedgerUnavailable     Redis is away, read-only or out of memory; the step did not happen
+|  `- LeaseLost             somebody else owns the work now; stop without writing
+`- SteppedAside             the process drains or the backend is down; the ledger keeps the work
 """
 
 from attrs import frozen

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from attrs import frozen
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.exceptions import KombuError, OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
@@ -124,9 +124,7 @@ class LogEvents:
             "retries": 0,
             "utc": True,
         }
-        producer.publish(
-            body, exchange="", routing_key=LOG_QUEUE, serializer="json", headers={"task": "logs_consumer"}
-        )
+        producer.publish(body, exchange="", routing_key=LOG_QUEUE, serializer="json", headers={"task": "logs_consumer"})
 
 
 def _message(event: LogEvent, stamp: float) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def connect(settings: RedisSettings, *, name: str) -> Redis:
         return Redis(host=settings.host, port=settings.port, **options)
     secret = settings.sentinel_password.reveal() if settings.sentinel_password else None
     asking = {**timings, **security, "password": secret, "protocol": 2}
-    guards: Any = Sentinel(settings.nodes, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
+    guards: Any = Sentinel(settings.nodes, sentinel_kwargs=asking, **options)
     return cast("Redis", guards.master_for(settings.sentinel_master))
 
 

@@ -1,11 +1,11 @@
 """Steps on a batch: claim, start, record, complete, hand back; who is charged for what."""
 
-from typing import Any
-
 import pytest
 
 from unstract_worker_core.errors import LeaseLost, LedgerError
 from unstract_worker_core.ledger import BatchRefusal, FileOutcome, OutcomeKind, RunState
+
+from .driver import Driver
 
 RUN = "run-a"
 
@@ -14,7 +14,7 @@ def outcome(number: int, name: str) -> FileOutcome:
     return FileOutcome(number=number, name=name, kind=OutcomeKind.COMPLETED, result={"by": name})
 
 
-def test_a_claim_says_what_is_left_to_do(driver: Any) -> None:
+def test_a_claim_says_what_is_left_to_do(driver: Driver) -> None:
     driver.armed(RUN, (3,))
     first = driver.claim_batch(RUN, 0)
     driver.ledger.batches.start_file(first, 1)
@@ -35,7 +35,7 @@ def test_a_claim_says_what_is_left_to_do(driver: Any) -> None:
     assert second.age_seconds >= 0
 
 
-def test_refusals_say_why(driver: Any) -> None:
+def test_refusals_say_why(driver: Driver) -> None:
     assert driver.ask_batch("unknown", 0) == BatchRefusal("closed")
     driver.accept(RUN)
     assert driver.ask_batch(RUN, 0) == BatchRefusal("closed")
@@ -50,7 +50,7 @@ def test_refusals_say_why(driver: Any) -> None:
     assert driver.ask_batch(RUN, 1) == BatchRefusal("closed")
 
 
-def test_what_a_file_gave_is_kept_only_until_its_outcome_is_recorded(driver: Any) -> None:
+def test_what_a_file_gave_is_kept_only_until_its_outcome_is_recorded(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     claim = driver.claim_batch(RUN, 0)
     driver.ledger.batches.note_executed(claim, 1, {"text": "first"})
@@ -61,7 +61,7 @@ def test_what_a_file_gave_is_kept_only_until_its_outcome_is_recorded(driver: Any
     assert not driver.redis.exists(f"uw:{{{RUN}}}:executed")
 
 
-def test_the_first_outcome_of_a_file_is_immutable(driver: Any) -> None:
+def test_the_first_outcome_of_a_file_is_immutable(driver: Driver) -> None:
     driver.armed(RUN, (2,))
     first = driver.claim_batch(RUN, 0)
     driver.ledger.batches.record(first, outcome(1, "first"))
@@ -74,7 +74,7 @@ def test_the_first_outcome_of_a_file_is_immutable(driver: Any) -> None:
     assert [found.name for found in driver.ledger.runs.outcomes(RUN)] == ["first"]
 
 
-def test_the_fence_of_each_accepted_write_is_at_least_all_earlier_ones(driver: Any) -> None:
+def test_the_fence_of_each_accepted_write_is_at_least_all_earlier_ones(driver: Driver) -> None:
     driver.armed(RUN, (2,))
     fences = []
     claims = []
@@ -98,7 +98,7 @@ def test_the_fence_of_each_accepted_write_is_at_least_all_earlier_ones(driver: A
     assert driver.redis.hget(f"uw:{{{RUN}}}:executed", "1") == str(claims[3].fence)
 
 
-def test_a_stale_owner_writes_nothing(driver: Any) -> None:
+def test_a_stale_owner_writes_nothing(driver: Driver) -> None:
     driver.armed(RUN, (2,))
     stale = driver.claim_batch(RUN, 0)
     driver.lapse_batch(RUN, 0)
@@ -119,7 +119,7 @@ def test_a_stale_owner_writes_nothing(driver: Any) -> None:
     assert driver.exact(RUN) == before
 
 
-def test_an_owner_past_its_lease_may_go_on_while_nobody_else_came(driver: Any) -> None:
+def test_an_owner_past_its_lease_may_go_on_while_nobody_else_came(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     claim = driver.claim_batch(RUN, 0)
     driver.lapse_batch(RUN, 0)
@@ -128,7 +128,7 @@ def test_an_owner_past_its_lease_may_go_on_while_nobody_else_came(driver: Any) -
     assert driver.work_off(claim) is RunState.READY
 
 
-def test_a_lapse_charges_only_the_file_in_flight(driver: Any) -> None:
+def test_a_lapse_charges_only_the_file_in_flight(driver: Driver) -> None:
     driver.armed(RUN, (3,))
     claim = driver.claim_batch(RUN, 0)
     driver.ledger.batches.start_file(claim, 1)
@@ -140,7 +140,7 @@ def test_a_lapse_charges_only_the_file_in_flight(driver: Any) -> None:
         assert driver.charges(RUN) == expected
 
 
-def test_a_lapse_between_two_files_charges_none(driver: Any) -> None:
+def test_a_lapse_between_two_files_charges_none(driver: Driver) -> None:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
     driver.ledger.batches.start_file(claim, 1)
@@ -150,7 +150,7 @@ def test_a_lapse_between_two_files_charges_none(driver: Any) -> None:
     assert driver.claim_batch(RUN, 0).charges == {}
 
 
-def test_handing_back_charges_none_but_the_file_whose_outcome_is_unknown(driver: Any) -> None:
+def test_handing_back_charges_none_but_the_file_whose_outcome_is_unknown(driver: Driver) -> None:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
     driver.ledger.batches.start_file(claim, 1)
@@ -166,7 +166,7 @@ def test_handing_back_charges_none_but_the_file_whose_outcome_is_unknown(driver:
     assert driver.claim_batch(RUN, 0).charges == {1: 1}
 
 
-def test_an_incomplete_batch_is_not_closed(driver: Any) -> None:
+def test_an_incomplete_batch_is_not_closed(driver: Driver) -> None:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
     driver.record(claim, 1)
@@ -176,7 +176,7 @@ def test_an_incomplete_batch_is_not_closed(driver: Any) -> None:
     assert driver.ledger.runs.state(RUN) is RunState.ARMED
 
 
-def test_ready_exactly_when_every_batch_has_an_outcome(driver: Any) -> None:
+def test_ready_exactly_when_every_batch_has_an_outcome(driver: Driver) -> None:
     driver.armed(RUN, (1, 2, 1))
     states = []
     for batch in (2, 0, 1):
@@ -191,7 +191,7 @@ def test_ready_exactly_when_every_batch_has_an_outcome(driver: Any) -> None:
     assert states == [RunState.ARMED] * 4 + [RunState.READY] * 2
 
 
-def test_completing_a_batch_of_a_finished_run_says_done(driver: Any) -> None:
+def test_completing_a_batch_of_a_finished_run_says_done(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     claim = driver.claim_batch(RUN, 0)
     driver.work_off(claim)
@@ -204,7 +204,7 @@ def test_completing_a_batch_of_a_finished_run_says_done(driver: Any) -> None:
     assert driver.ledger.batches.complete(claim) is RunState.DONE
 
 
-def test_the_age_of_a_batch_counts_from_its_first_claim(driver: Any) -> None:
+def test_the_age_of_a_batch_counts_from_its_first_claim(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     driver.claim_batch(RUN, 0)
     first = driver.lease(RUN, 0)["first"]

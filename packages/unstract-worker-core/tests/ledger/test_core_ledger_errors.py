@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import stamina
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from unstract_devstack.redis_server import RedisHandle, running_redis
 
+from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunState
 from unstract_worker_core.ledger.steps import Steps, translated
+
+from .driver import Driver
 
 RUN = "run-a"
 
@@ -31,7 +32,7 @@ def full(redis: Redis) -> Iterator[Redis]:
     redis.config_set("min-replicas-to-write", 0)
 
 
-def test_redis_gone_is_unavailable_and_the_step_works_once_it_is_back(own_redis: RedisHandle, driver: Any) -> None:
+def test_redis_gone_is_unavailable_and_the_step_works_once_it_is_back(own_redis: RedisHandle, driver: Driver) -> None:
     with own_redis.client() as client:
         ledger = Ledger(client, driver.times)
         there = type(driver)(client, ledger)
@@ -41,7 +42,7 @@ def test_redis_gone_is_unavailable_and_the_step_works_once_it_is_back(own_redis:
         for step in (
             lambda: there.accept("run-b"),
             lambda: ledger.runs.state(RUN),
-            lambda: ledger.dead_letters.count(),
+            ledger.dead_letters.count,
             lambda: list(ledger.runs.outcomes(RUN)),
         ):
             with pytest.raises(LedgerUnavailable, match="unreachable"):
@@ -52,7 +53,7 @@ def test_redis_gone_is_unavailable_and_the_step_works_once_it_is_back(own_redis:
         assert not there.accept(RUN).fresh
 
 
-def test_a_cut_in_between_is_tried_again(own_redis: RedisHandle, driver: Any) -> None:
+def test_a_cut_in_between_is_tried_again(own_redis: RedisHandle, driver: Driver) -> None:
     with own_redis.client() as client, stamina.set_testing(True, attempts=3):
         seen: list[tuple[str, str]] = []
         ledger = Ledger(client, driver.times, observe=lambda step, outcome: seen.append((step, outcome)))
@@ -65,14 +66,14 @@ def test_a_cut_in_between_is_tried_again(own_redis: RedisHandle, driver: Any) ->
         assert seen[0] == seen[-1] == ("accept", "ok")
 
 
-def test_scripts_are_loaded_again_after_redis_forgot_them(driver: Any) -> None:
+def test_scripts_are_loaded_again_after_redis_forgot_them(driver: Driver) -> None:
     driver.accept(RUN)
     driver.redis.script_flush()
 
     assert driver.claim(RUN).attempts == 0
 
 
-def test_out_of_memory_refuses_each_step_and_leaves_nothing_half_written(driver: Any, full: Redis) -> None:
+def test_out_of_memory_refuses_each_step_and_leaves_nothing_half_written(driver: Driver, full: Redis) -> None:
     driver.accept("idle")
     driver.accept("accepted")
     owner = driver.claim("accepted")
@@ -103,7 +104,7 @@ def test_out_of_memory_refuses_each_step_and_leaves_nothing_half_written(driver:
     assert driver.ledger.batches.complete(batch) is RunState.READY
 
 
-def test_a_run_can_be_closed_while_memory_is_short_so_that_its_payloads_go(driver: Any, full: Redis) -> None:
+def test_a_run_can_be_closed_while_memory_is_short_so_that_its_payloads_go(driver: Driver, full: Redis) -> None:
     driver.ready(RUN)
     claim = driver.claim(RUN, RunState.READY)
     full.config_set("maxmemory", 1)
@@ -113,14 +114,14 @@ def test_a_run_can_be_closed_while_memory_is_short_so_that_its_payloads_go(drive
     assert driver.keys(RUN) == [f"uw:{{{RUN}}}:meta"]
 
 
-def test_too_few_replicas_is_unavailable(driver: Any, full: Redis) -> None:
+def test_too_few_replicas_is_unavailable(driver: Driver, full: Redis) -> None:
     full.config_set("min-replicas-to-write", 1)
 
     with pytest.raises(LedgerUnavailable, match="NOREPLICAS"):
         driver.accept(RUN)
 
 
-def test_a_read_only_replica_is_unavailable(own_redis: RedisHandle, driver: Any) -> None:
+def test_a_read_only_replica_is_unavailable(own_redis: RedisHandle, driver: Driver) -> None:
     with own_redis.client() as client:
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
 
@@ -128,7 +129,7 @@ def test_a_read_only_replica_is_unavailable(own_redis: RedisHandle, driver: Any)
             type(driver)(client, Ledger(client, driver.times)).accept(RUN)
 
 
-def test_a_key_of_another_type_is_an_error_that_will_not_pass(driver: Any) -> None:
+def test_a_key_of_another_type_is_an_error_that_will_not_pass(driver: Driver) -> None:
     driver.redis.lpush(f"uw:{{{RUN}}}:meta", "not ours")
 
     with pytest.raises(LedgerError, match="WRONGTYPE") as caught:
@@ -153,7 +154,7 @@ def test_only_what_passes_by_itself_is_unavailable(error: RedisError, kind: type
     assert str(found).startswith("accept: ")
 
 
-def test_an_error_never_shows_what_was_written(driver: Any) -> None:
+def test_an_error_never_shows_what_was_written(driver: Driver) -> None:
     driver.redis.set(f"uw:{{{RUN}}}:meta", "x")
 
     with pytest.raises(LedgerError) as caught:
@@ -162,7 +163,7 @@ def test_an_error_never_shows_what_was_written(driver: Any) -> None:
     assert caught.value.__cause__ is None
 
 
-def test_the_observer_is_told_of_every_call(driver: Any) -> None:
+def test_the_observer_is_told_of_every_call(driver: Driver) -> None:
     seen: list[tuple[str, str]] = []
     steps = Steps(driver.redis, lambda step, outcome: seen.append((step, outcome)), attempts=1)
     driver.redis.set("uw:{broken}:meta", "x")

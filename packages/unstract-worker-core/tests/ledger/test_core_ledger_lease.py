@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from attrs import define, evolve
-from unstract_devstack.processes import wait_until
 
+from unstract_devstack.processes import wait_until
 from unstract_worker_core.errors import LeaseLost, LedgerError, LedgerUnavailable
 from unstract_worker_core.ledger import Held, LeaseKeeper, RunState
+
+from .driver import Driver
 
 RUN = "run-a"
 
@@ -28,7 +30,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def make_keeper(driver: Any) -> Iterator[Callable[..., LeaseKeeper]]:
+def make_keeper(driver: Driver) -> Iterator[Callable[..., LeaseKeeper]]:
     keepers: list[LeaseKeeper] = []
 
     def make(**options: Any) -> LeaseKeeper:
@@ -92,7 +94,7 @@ def test_redis_away_lets_the_lease_run_down_and_no_further(clock: Clock) -> None
 
 
 def test_a_worker_paused_between_claim_and_hold_learns_it(
-    driver: Any, make_keeper: Callable[..., LeaseKeeper], clock: Clock
+    driver: Driver, make_keeper: Callable[..., LeaseKeeper], clock: Clock
 ) -> None:
     driver.armed(RUN, (1,))
     claim = evolve(driver.claim_batch(RUN, 0), asked_at=clock.now)
@@ -102,7 +104,7 @@ def test_a_worker_paused_between_claim_and_hold_learns_it(
         held.check()
 
 
-def test_claims_know_when_they_were_asked_for(driver: Any) -> None:
+def test_claims_know_when_they_were_asked_for(driver: Driver) -> None:
     driver.accept(RUN)
     first = driver.claim(RUN)
     driver.arm(first, (1,))
@@ -111,7 +113,9 @@ def test_claims_know_when_they_were_asked_for(driver: Any) -> None:
     assert 0 < first.asked_at <= second.asked_at
 
 
-def test_the_keeper_renews_what_is_held_and_nothing_else(driver: Any, make_keeper: Callable[..., LeaseKeeper]) -> None:
+def test_the_keeper_renews_what_is_held_and_nothing_else(
+    driver: Driver, make_keeper: Callable[..., LeaseKeeper]
+) -> None:
     driver.accept("run-b")
     driver.armed(RUN, (1, 1))
     run, batch, let_go = driver.claim("run-b"), driver.claim_batch(RUN, 0), driver.claim_batch(RUN, 1)
@@ -131,7 +135,7 @@ def test_the_keeper_renews_what_is_held_and_nothing_else(driver: Any, make_keepe
 
 
 def test_the_holder_learns_that_somebody_else_took_the_batch(
-    driver: Any, make_keeper: Callable[..., LeaseKeeper]
+    driver: Driver, make_keeper: Callable[..., LeaseKeeper]
 ) -> None:
     driver.armed(RUN, (1,))
     claim = driver.claim_batch(RUN, 0)
@@ -144,7 +148,7 @@ def test_the_holder_learns_that_somebody_else_took_the_batch(
 
 @pytest.mark.parametrize("error", [LedgerUnavailable("away"), RuntimeError("a bug")])
 def test_the_keeper_goes_on_after_errors(
-    driver: Any, make_keeper: Callable[..., LeaseKeeper], monkeypatch: pytest.MonkeyPatch, error: Exception
+    driver: Driver, make_keeper: Callable[..., LeaseKeeper], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     calls = threading.Semaphore(0)
     answers = iter([error])
@@ -166,7 +170,7 @@ def test_the_keeper_goes_on_after_errors(
 
 
 def test_handing_back_releases_everything_and_charges_nothing(
-    driver: Any, make_keeper: Callable[..., LeaseKeeper]
+    driver: Driver, make_keeper: Callable[..., LeaseKeeper]
 ) -> None:
     driver.accept("run-b")
     driver.armed(RUN, (2,))
@@ -176,14 +180,15 @@ def test_handing_back_releases_everything_and_charges_nothing(
 
     with keeper.run(run) as first, keeper.batch(batch) as second:
         assert keeper.hand_back_all() == 2
-        assert first.lost and second.lost
+        assert first.lost
+        assert second.lost
 
     again = driver.claim("run-b")
     assert (again.attempts, again.last_error) == (0, "handed back")
     assert driver.claim_batch(RUN, 0).charges == {}
 
 
-def test_handing_back_while_redis_is_away_still_marks_the_work_as_lost(clock: Clock, driver: Any) -> None:
+def test_handing_back_while_redis_is_away_still_marks_the_work_as_lost(clock: Clock, driver: Driver) -> None:
     class Away:
         def release(self, *_: Any, **__: Any) -> None:
             raise LedgerError("away")
@@ -197,7 +202,7 @@ def test_handing_back_while_redis_is_away_still_marks_the_work_as_lost(clock: Cl
     keeper.stop()
 
 
-def test_work_handed_back_is_not_recorded_any_more(driver: Any, make_keeper: Callable[..., LeaseKeeper]) -> None:
+def test_work_handed_back_is_not_recorded_any_more(driver: Driver, make_keeper: Callable[..., LeaseKeeper]) -> None:
     driver.armed(RUN, (1,))
     claim = driver.claim_batch(RUN, 0)
     keeper = make_keeper()

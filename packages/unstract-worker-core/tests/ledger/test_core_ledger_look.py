@@ -1,16 +1,16 @@
 """What the sweeper is told about a due run: backlog is not loss, waits double, nothing is forgotten."""
 
-from typing import Any
-
 import pytest
 
 from unstract_worker_core.ledger import FinalState, RunState, RunTask
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
+from .driver import Driver
+
 RUN = "run-a"
 
 
-def test_a_run_that_is_not_due_is_left_alone(driver: Any) -> None:
+def test_a_run_that_is_not_due_is_left_alone(driver: Driver) -> None:
     driver.accept(RUN)
     before = driver.exact(RUN)
 
@@ -19,7 +19,7 @@ def test_a_run_that_is_not_due_is_left_alone(driver: Any) -> None:
     assert driver.exact(RUN) == before
 
 
-def test_an_entry_without_a_run_is_dropped(driver: Any) -> None:
+def test_an_entry_without_a_run_is_dropped(driver: Driver) -> None:
     driver.redis.zadd("uw:due", {"ghost": 1})
     driver.redis.sadd("uw:open", "ghost")
 
@@ -29,7 +29,7 @@ def test_an_entry_without_a_run_is_dropped(driver: Any) -> None:
     assert not driver.redis.exists("uw:open")
 
 
-def test_the_longest_due_come_first_and_no_more_than_the_limit(driver: Any) -> None:
+def test_the_longest_due_come_first_and_no_more_than_the_limit(driver: Driver) -> None:
     for number, run in enumerate(("c", "a", "b"), start=1):
         driver.accept(run)
         driver.redis.zadd("uw:due", {run: number})
@@ -38,7 +38,7 @@ def test_the_longest_due_come_first_and_no_more_than_the_limit(driver: Any) -> N
 
 
 @pytest.mark.parametrize("state", [RunState.ACCEPTED, RunState.READY])
-def test_a_run_with_a_live_lease_is_looked_at_when_the_lease_ends(driver: Any, state: RunState) -> None:
+def test_a_run_with_a_live_lease_is_looked_at_when_the_lease_ends(driver: Driver, state: RunState) -> None:
     driver.accept(RUN, state=state)
     driver.claim(RUN, state)
     driver.make_due(RUN)
@@ -48,7 +48,9 @@ def test_a_run_with_a_live_lease_is_looked_at_when_the_lease_ends(driver: Any, s
 
 
 @pytest.mark.parametrize(("state", "action"), [(RunState.ACCEPTED, "orchestrate"), (RunState.READY, "finalise")])
-def test_rings_are_counted_and_their_waits_double_up_to_the_longest(driver: Any, state: RunState, action: str) -> None:
+def test_rings_are_counted_and_their_waits_double_up_to_the_longest(
+    driver: Driver, state: RunState, action: str
+) -> None:
     driver.accept(RUN, state=state, kind=RunKind.API)
 
     looks, waits = [], []
@@ -62,7 +64,7 @@ def test_rings_are_counted_and_their_waits_double_up_to_the_longest(driver: Any,
     assert waits == [60, 120, 240, 480, 600, 600]
 
 
-def test_a_claim_starts_the_rings_anew(driver: Any) -> None:
+def test_a_claim_starts_the_rings_anew(driver: Driver) -> None:
     driver.accept(RUN)
     for end in (driver.ledger.runs.release, lambda claim: driver.lapse_run(claim.run_id)):
         driver.look_when_due(RUN)
@@ -71,7 +73,7 @@ def test_a_claim_starts_the_rings_anew(driver: Any) -> None:
         assert driver.look_when_due(RUN).rings == 1
 
 
-def test_a_renewed_run_is_looked_at_when_the_new_lease_ends(driver: Any) -> None:
+def test_a_renewed_run_is_looked_at_when_the_new_lease_ends(driver: Driver) -> None:
     driver.accept(RUN)
     claim = driver.claim(RUN)
     driver.make_due(RUN)
@@ -82,7 +84,7 @@ def test_a_renewed_run_is_looked_at_when_the_new_lease_ends(driver: Any) -> None
     assert 58 < driver.wait_of(RUN) <= 60
 
 
-def test_a_lost_doorbell_is_rung_again_and_a_waiting_one_is_not(driver: Any) -> None:
+def test_a_lost_doorbell_is_rung_again_and_a_waiting_one_is_not(driver: Driver) -> None:
     driver.armed(RUN, (1, 1, 1))
 
     assert driver.look_when_due(RUN, waiting=3).batches == ()
@@ -91,7 +93,7 @@ def test_a_lost_doorbell_is_rung_again_and_a_waiting_one_is_not(driver: Any) -> 
     assert driver.ledger.runs.unclaimed(RunKind.ETL) == 3
 
 
-def test_a_backlog_of_other_runs_is_not_a_loss(driver: Any) -> None:
+def test_a_backlog_of_other_runs_is_not_a_loss(driver: Driver) -> None:
     driver.armed("other", (1,) * 10)
     driver.armed(RUN, (1,))
 
@@ -99,7 +101,7 @@ def test_a_backlog_of_other_runs_is_not_a_loss(driver: Any) -> None:
     assert driver.look_when_due(RUN, waiting=10).batches == (0,)
 
 
-def test_kinds_have_queues_of_their_own(driver: Any) -> None:
+def test_kinds_have_queues_of_their_own(driver: Driver) -> None:
     driver.armed(RUN, (1,), kind=RunKind.API)
     driver.make_due(RUN)
 
@@ -110,14 +112,14 @@ def test_kinds_have_queues_of_their_own(driver: Any) -> None:
     assert driver.ledger.runs.unclaimed(RunKind.ETL) == 0
 
 
-def test_without_a_count_of_the_queue_no_batch_is_rung_twice(driver: Any) -> None:
+def test_without_a_count_of_the_queue_no_batch_is_rung_twice(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     driver.make_due(RUN)
 
     assert driver.ledger.runs.look(RUN, waiting={}, recheck_seconds=1).batches == ()
 
 
-def test_waits_of_a_batch_double_with_its_rings(driver: Any) -> None:
+def test_waits_of_a_batch_double_with_its_rings(driver: Driver) -> None:
     driver.armed(RUN, (1,))
 
     waits = []
@@ -129,7 +131,7 @@ def test_waits_of_a_batch_double_with_its_rings(driver: Any) -> None:
     assert waits == [60, 120, 240, 480, 600, 600]
 
 
-def test_a_backlogged_batch_keeps_its_wait(driver: Any) -> None:
+def test_a_backlogged_batch_keeps_its_wait(driver: Driver) -> None:
     driver.armed(RUN, (1,))
 
     waits = []
@@ -140,7 +142,7 @@ def test_a_backlogged_batch_keeps_its_wait(driver: Any) -> None:
     assert waits == [60, 60, 60]
 
 
-def test_a_lapsed_batch_is_rung_whatever_waits_in_the_queue(driver: Any) -> None:
+def test_a_lapsed_batch_is_rung_whatever_waits_in_the_queue(driver: Driver) -> None:
     driver.armed(RUN, (1, 1))
     driver.claim_batch(RUN, 0)
     driver.lapse_batch(RUN, 0)
@@ -152,7 +154,7 @@ def test_a_lapsed_batch_is_rung_whatever_waits_in_the_queue(driver: Any) -> None
     assert driver.ledger.runs.unclaimed(RunKind.ETL) == 2
 
 
-def test_a_live_batch_is_not_rung(driver: Any) -> None:
+def test_a_live_batch_is_not_rung(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     claim = driver.claim_batch(RUN, 0)
     driver.make_due(RUN)
@@ -162,7 +164,7 @@ def test_a_live_batch_is_not_rung(driver: Any) -> None:
     assert 58 < driver.wait_of(RUN) <= 60
 
 
-def test_what_is_beyond_the_limit_is_still_due(driver: Any) -> None:
+def test_what_is_beyond_the_limit_is_still_due(driver: Driver) -> None:
     driver.armed(RUN, (1,) * 5)
 
     assert driver.look_when_due(RUN, limit=3).batches == (0, 1, 2)
@@ -171,14 +173,14 @@ def test_what_is_beyond_the_limit_is_still_due(driver: Any) -> None:
     assert driver.ledger.runs.overdue(10) == ()
 
 
-def test_two_sweepers_do_not_ring_twice(driver: Any) -> None:
+def test_two_sweepers_do_not_ring_twice(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     driver.make_due(RUN)
 
     assert [driver.look(RUN).action for _ in range(2)] == ["ring", "later"]
 
 
-def test_a_batch_completed_after_it_was_rung_again_leaves_nothing_unclaimed(driver: Any) -> None:
+def test_a_batch_completed_after_it_was_rung_again_leaves_nothing_unclaimed(driver: Driver) -> None:
     driver.armed(RUN, (1, 1))
     claim = driver.claim_batch(RUN, 0)
     driver.lapse_batch(RUN, 0)
@@ -192,7 +194,7 @@ def test_a_batch_completed_after_it_was_rung_again_leaves_nothing_unclaimed(driv
     assert driver.ledger.runs.unclaimed(RunKind.ETL) == 0
 
 
-def test_a_doorbell_that_found_the_batch_busy_is_not_waited_for(driver: Any) -> None:
+def test_a_doorbell_that_found_the_batch_busy_is_not_waited_for(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     claim = driver.claim_batch(RUN, 0)
     driver.lapse_batch(RUN, 0)
@@ -205,7 +207,7 @@ def test_a_doorbell_that_found_the_batch_busy_is_not_waited_for(driver: Any) -> 
 
 
 @pytest.mark.parametrize("stage", ["ACCEPTED", "ARMED", "READY"])
-def test_a_chords_batch_is_left_to_its_own_message(driver: Any, stage: str) -> None:
+def test_a_chords_batch_is_left_to_its_own_message(driver: Driver, stage: str) -> None:
     steps = {"ACCEPTED": driver.accept, "ARMED": driver.armed, "READY": driver.ready}
     steps[stage](RUN, task=RunTask.CHORD_BATCH)
 
@@ -213,7 +215,7 @@ def test_a_chords_batch_is_left_to_its_own_message(driver: Any, stage: str) -> N
     assert 590 < driver.wait_of(RUN) <= 600
 
 
-def test_a_finished_run_is_rechecked_until_it_is_settled(driver: Any) -> None:
+def test_a_finished_run_is_rechecked_until_it_is_settled(driver: Driver) -> None:
     driver.done(RUN, recheck=90)
     assert 88 < driver.wait_of(RUN) <= 90
 
@@ -226,13 +228,13 @@ def test_a_finished_run_is_rechecked_until_it_is_settled(driver: Any) -> None:
     assert driver.redis.zscore("uw:due", RUN) is None
 
 
-def test_a_finished_run_without_a_recheck_is_not_due(driver: Any) -> None:
+def test_a_finished_run_without_a_recheck_is_not_due(driver: Driver) -> None:
     driver.done(RUN, recheck=0)
 
     assert driver.redis.zscore("uw:due", RUN) is None
 
 
-def test_settling_an_open_run_keeps_it_due(driver: Any) -> None:
+def test_settling_an_open_run_keeps_it_due(driver: Driver) -> None:
     driver.accept(RUN)
 
     driver.ledger.runs.settle(RUN)

@@ -8,122 +8,124 @@ import pytest
 from unstract_worker_core.ledger import FileOutcome, OutcomeKind, RunState
 from unstract_worker_core.ledger.steps import STEP_NAMES
 
+from .driver import Driver
+
 RUN, OTHER = "run-a", "run-b"
 
 Call = Callable[[], Any]
 
 
-def accept(driver: Any) -> Call:
+def accept(driver: Driver) -> Call:
     return lambda: driver.accept(RUN, start='{"first": 1}')
 
 
-def claim_run(driver: Any) -> Call:
+def claim_run(driver: Driver) -> Call:
     driver.accept(RUN)
     return lambda: driver.claim(RUN, token="me")
 
 
-def claim_lapsed_run(driver: Any) -> Call:
+def claim_lapsed_run(driver: Driver) -> Call:
     driver.accept(RUN)
     driver.claim(RUN, token="dead")
     driver.lapse_run(RUN)
     return lambda: driver.claim(RUN, token="me")
 
 
-def renew_run(driver: Any) -> Call:
+def renew_run(driver: Driver) -> Call:
     driver.accept(RUN)
     claim = driver.claim(RUN)
     return lambda: driver.ledger.runs.renew(claim)
 
 
-def release_run(driver: Any) -> Call:
+def release_run(driver: Driver) -> Call:
     driver.accept(RUN)
     claim = driver.claim(RUN)
     return lambda: driver.ledger.runs.release(claim, charge=True, reason="no")
 
 
-def journal(driver: Any) -> Call:
+def journal(driver: Driver) -> Call:
     driver.accept(RUN)
     claim = driver.claim(RUN)
     return lambda: driver.ledger.runs.note(claim, "row:1", "id-1")
 
 
-def put_batches(driver: Any) -> Call:
+def put_batches(driver: Driver) -> Call:
     driver.accept(RUN)
     claim = driver.claim(RUN)
     steps = driver.ledger.runs._steps
     return lambda: steps.run("put_batches", RUN, claim.token, 1, 0, "[]", 1, "[]")
 
 
-def arm(driver: Any) -> Call:
+def arm(driver: Driver) -> Call:
     driver.accept(RUN)
     claim = driver.claim(RUN)
     return lambda: driver.arm(claim, (2, 1))
 
 
-def arm_nothing(driver: Any) -> Call:
+def arm_nothing(driver: Driver) -> Call:
     driver.accept(RUN)
     claim = driver.claim(RUN)
     return lambda: driver.arm(claim, ())
 
 
-def claim_batch(driver: Any) -> Call:
+def claim_batch(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     return lambda: driver.claim_batch(RUN, 0, token="me")
 
 
-def claim_lapsed_batch(driver: Any) -> Call:
+def claim_lapsed_batch(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     driver.ledger.batches.start_file(driver.claim_batch(RUN, 0), 1)
     driver.lapse_batch(RUN, 0)
     return lambda: driver.claim_batch(RUN, 0, token="me")
 
 
-def claim_busy_batch(driver: Any) -> Call:
+def claim_busy_batch(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     driver.claim_batch(RUN, 0)
     return lambda: driver.ask_batch(RUN, 0)
 
 
-def renew_batch(driver: Any) -> Call:
+def renew_batch(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
     return lambda: driver.ledger.batches.renew(claim)
 
 
-def start_file(driver: Any) -> Call:
+def start_file(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
     return lambda: driver.ledger.batches.start_file(claim, 2)
 
 
-def note_executed(driver: Any) -> Call:
+def note_executed(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
     return lambda: driver.ledger.batches.note_executed(claim, 1, {"text": "x"})
 
 
-def note_executed_late(driver: Any) -> Call:
+def note_executed_late(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
     driver.record(claim, 1)
     return lambda: driver.ledger.batches.note_executed(claim, 1, {"text": "x"})
 
 
-def record_file(driver: Any) -> Call:
+def record_file(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
     driver.ledger.batches.note_executed(claim, 1, {"text": "x"})
     return lambda: driver.record(claim, 1)
 
 
-def complete_batch(driver: Any) -> Call:
+def complete_batch(driver: Driver) -> Call:
     driver.armed(RUN, (1, 1))
     claim = driver.claim_batch(RUN, 0)
     driver.record(claim, 1)
     return lambda: driver.ledger.batches.complete(claim)
 
 
-def complete_last_batch(driver: Any) -> Call:
+def complete_last_batch(driver: Driver) -> Call:
     driver.armed(RUN, (1, 1))
     driver.work_off(driver.claim_batch(RUN, 0))
     claim = driver.claim_batch(RUN, 1)
@@ -131,59 +133,59 @@ def complete_last_batch(driver: Any) -> Call:
     return lambda: driver.ledger.batches.complete(claim)
 
 
-def release_batch(driver: Any) -> Call:
+def release_batch(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
     return lambda: driver.ledger.batches.release(claim, delay_seconds=5, charge_file=1)
 
 
-def stop(driver: Any) -> Call:
+def stop(driver: Driver) -> Call:
     driver.armed(RUN)
     return lambda: driver.ledger.runs.request_stop(RUN)
 
 
-def claim_ready_run(driver: Any) -> Call:
+def claim_ready_run(driver: Driver) -> Call:
     driver.ready(RUN)
     return lambda: driver.claim(RUN, RunState.READY, token="me")
 
 
-def finish(driver: Any) -> Call:
+def finish(driver: Driver) -> Call:
     driver.ready(RUN)
     claim = driver.claim(RUN, RunState.READY)
     return lambda: driver.finish(claim)
 
 
-def settle(driver: Any) -> Call:
+def settle(driver: Driver) -> Call:
     driver.done(RUN)
     return lambda: driver.ledger.runs.settle(RUN)
 
 
-def overdue(driver: Any) -> Call:
+def overdue(driver: Driver) -> Call:
     driver.accept(RUN)
     driver.make_due(RUN)
     return lambda: driver.ledger.runs.overdue(10)
 
 
-def look_accepted(driver: Any) -> Call:
+def look_accepted(driver: Driver) -> Call:
     driver.accept(RUN)
     driver.make_due(RUN)
     return lambda: driver.look(RUN)
 
 
-def look_armed(driver: Any) -> Call:
+def look_armed(driver: Driver) -> Call:
     driver.armed(RUN)
     driver.claim_batch(RUN, 0)
     driver.lapse_batch(RUN, 0)
     return lambda: driver.look(RUN)
 
 
-def look_ready(driver: Any) -> Call:
+def look_ready(driver: Driver) -> Call:
     driver.ready(RUN)
     driver.make_due(RUN)
     return lambda: driver.look(RUN)
 
 
-def look_done(driver: Any) -> Call:
+def look_done(driver: Driver) -> Call:
     driver.done(RUN)
     driver.make_due(RUN)
     return lambda: driver.look(RUN)
@@ -218,7 +220,7 @@ def test_every_script_has_its_case_here() -> None:
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.__name__)
-def test_every_script_run_twice_equals_run_once(driver: Any, case: Callable[[Any], Call]) -> None:
+def test_every_script_run_twice_equals_run_once(driver: Driver, case: Callable[[Driver], Call]) -> None:
     call = case(driver)
     call()
     once = driver.dump(RUN)
@@ -229,7 +231,7 @@ def test_every_script_run_twice_equals_run_once(driver: Any, case: Callable[[Any
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.__name__)
-def test_no_script_touches_another_runs_keys(driver: Any, case: Callable[[Any], Call]) -> None:
+def test_no_script_touches_another_runs_keys(driver: Driver, case: Callable[[Driver], Call]) -> None:
     driver.armed(OTHER, (2, 1))
     held = driver.claim_batch(OTHER, 0)
     driver.ledger.batches.start_file(held, 1)
@@ -240,7 +242,7 @@ def test_no_script_touches_another_runs_keys(driver: Any, case: Callable[[Any], 
     assert driver.exact(OTHER) == before
 
 
-def test_two_interleaved_runs_end_with_their_own_outcomes(driver: Any) -> None:
+def test_two_interleaved_runs_end_with_their_own_outcomes(driver: Driver) -> None:
     claims = {}
     for run in (RUN, OTHER):
         driver.armed(run, (1,))

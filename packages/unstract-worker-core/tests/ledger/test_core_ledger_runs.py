@@ -1,18 +1,18 @@
 """Steps on a run: accept, claim, journal, arm, finish, stop."""
 
-from typing import Any
-
 import pytest
 
-from unstract_worker_core.errors import LeaseLost, LedgerError
-from unstract_worker_core.ledger import FileOutcome, Ledger, OutcomeKind, RunState, RunTask
+from unstract_worker_core.errors import LeaseLost
+from unstract_worker_core.ledger import FileOutcome, OutcomeKind, RunState, RunTask
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
+
+from .driver import Driver
 
 RUN = "run-a"
 OPEN_STATES = ("ACCEPTED", "orchestrating", "ARMED", "working", "READY", "finalising")
 
 
-def lead_to(driver: Any, stage: str) -> None:
+def lead_to(driver: Driver, stage: str) -> None:
     if stage in ("ACCEPTED", "orchestrating"):
         driver.accept(RUN)
     if stage == "orchestrating":
@@ -30,7 +30,7 @@ def lead_to(driver: Any, stage: str) -> None:
         driver.claim(RUN, RunState.READY)
 
 
-def test_accept_writes_the_first_message_down_and_ignores_duplicates(driver: Any) -> None:
+def test_accept_writes_the_first_message_down_and_ignores_duplicates(driver: Driver) -> None:
     first = driver.accept(RUN, start='{"n": 1}', kind=RunKind.API)
     second = driver.accept(RUN, start='{"n": 2}', task=RunTask.WEBHOOK)
 
@@ -43,7 +43,7 @@ def test_accept_writes_the_first_message_down_and_ignores_duplicates(driver: Any
     )  # fmt: skip
 
 
-def test_a_duplicate_start_of_a_finished_run_finds_the_tombstone(driver: Any) -> None:
+def test_a_duplicate_start_of_a_finished_run_finds_the_tombstone(driver: Driver) -> None:
     driver.done(RUN)
 
     again = driver.accept(RUN)
@@ -53,7 +53,7 @@ def test_a_duplicate_start_of_a_finished_run_finds_the_tombstone(driver: Any) ->
 
 
 @pytest.mark.parametrize("stage", OPEN_STATES)
-def test_no_open_key_has_a_ttl(driver: Any, stage: str) -> None:
+def test_no_open_key_has_a_ttl(driver: Driver, stage: str) -> None:
     lead_to(driver, stage)
 
     keys = driver.keys(RUN)
@@ -63,7 +63,7 @@ def test_no_open_key_has_a_ttl(driver: Any, stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", OPEN_STATES)
-def test_every_open_run_is_found_by_the_sweeper(driver: Any, stage: str) -> None:
+def test_every_open_run_is_found_by_the_sweeper(driver: Driver, stage: str) -> None:
     lead_to(driver, stage)
     if stage in ("orchestrating", "finalising"):
         driver.lapse_run(RUN)
@@ -74,7 +74,7 @@ def test_every_open_run_is_found_by_the_sweeper(driver: Any, stage: str) -> None
     assert driver.look(RUN).action in ("orchestrate", "ring", "finalise")
 
 
-def test_done_deletes_payloads_and_leaves_a_tombstone_that_expires(driver: Any) -> None:
+def test_done_deletes_payloads_and_leaves_a_tombstone_that_expires(driver: Driver) -> None:
     driver.accept(RUN)
     driver.ledger.runs.note(driver.claim(RUN, token="me"), "row:1", "x")
     driver.arm(driver.claim(RUN, token="me"), (2,))
@@ -89,17 +89,7 @@ def test_done_deletes_payloads_and_leaves_a_tombstone_that_expires(driver: Any) 
     assert driver.ledger.runs.state(RUN) is RunState.DONE
 
 
-def test_done_of_a_run_that_was_never_armed_leaves_no_batches_of_the_epoch_to_come(driver: Any) -> None:
-    driver.accept(RUN)
-    claim = driver.claim(RUN)
-    driver.ledger.runs._steps.run("put_batches", RUN, claim.token, 1, 0, "[]")
-
-    assert driver.finish(claim, state=RunState.ACCEPTED)
-
-    assert driver.keys(RUN) == [f"uw:{{{RUN}}}:meta"]
-
-
-def test_state_and_epoch_only_grow(driver: Any) -> None:
+def test_state_and_epoch_only_grow(driver: Driver) -> None:
     order = list(RunState)
     seen = []
 
@@ -124,10 +114,11 @@ def test_state_and_epoch_only_grow(driver: Any) -> None:
     note()
 
     assert seen == sorted(seen)
-    assert seen[0] == (0, 0) and seen[-1] == (3, 1)
+    assert seen[0] == (0, 0)
+    assert seen[-1] == (3, 1)
 
 
-def test_only_one_claim_holds_a_run_until_its_lease_lapses(driver: Any) -> None:
+def test_only_one_claim_holds_a_run_until_its_lease_lapses(driver: Driver) -> None:
     driver.accept(RUN)
     first = driver.claim(RUN)
 
@@ -142,7 +133,9 @@ def test_only_one_claim_holds_a_run_until_its_lease_lapses(driver: Any) -> None:
 
 
 @pytest.mark.parametrize(("charge", "attempts"), [(True, 1), (False, 0)])
-def test_a_released_run_counts_as_a_failed_attempt_only_when_charged(driver: Any, charge: bool, attempts: int) -> None:
+def test_a_released_run_counts_as_a_failed_attempt_only_when_charged(
+    driver: Driver, charge: bool, attempts: int
+) -> None:
     driver.accept(RUN)
 
     driver.ledger.runs.release(driver.claim(RUN), delay_seconds=7, charge=charge, reason="why " * 100)
@@ -153,7 +146,7 @@ def test_a_released_run_counts_as_a_failed_attempt_only_when_charged(driver: Any
     assert again.last_error == ("why " * 100)[:256]
 
 
-def test_failed_attempts_to_orchestrate_do_not_count_for_the_finaliser(driver: Any) -> None:
+def test_failed_attempts_to_orchestrate_do_not_count_for_the_finaliser(driver: Driver) -> None:
     driver.accept(RUN)
     driver.ledger.runs.release(driver.claim(RUN), charge=True, reason="why")
     driver.arm(driver.claim(RUN), ())
@@ -163,14 +156,14 @@ def test_failed_attempts_to_orchestrate_do_not_count_for_the_finaliser(driver: A
     assert (claim.attempts, claim.last_error) == (0, "")
 
 
-def test_a_run_is_only_claimed_in_the_state_asked_for(driver: Any) -> None:
+def test_a_run_is_only_claimed_in_the_state_asked_for(driver: Driver) -> None:
     driver.accept(RUN)
 
     assert driver.ledger.runs.claim(RUN, "me", state=RunState.READY) is None
     assert driver.ledger.runs.claim("unknown", "me", state=RunState.ACCEPTED) is None
 
 
-def test_the_first_note_of_a_field_stands(driver: Any) -> None:
+def test_the_first_note_of_a_field_stands(driver: Driver) -> None:
     driver.accept(RUN)
     first = driver.claim(RUN)
     assert driver.ledger.runs.note(first, "create:id", "one") == "one"
@@ -183,79 +176,7 @@ def test_the_first_note_of_a_field_stands(driver: Any) -> None:
         driver.ledger.runs.note(first, "create:id", "three")
 
 
-def test_arming_again_gives_the_same_epoch_and_changes_nothing(driver: Any) -> None:
-    driver.accept(RUN)
-    claim = driver.claim(RUN)
-    first = driver.arm(claim, (2, 1))
-    before = driver.exact(RUN)
-
-    again = driver.arm(claim, (1, 1, 1))
-
-    assert again == first
-    assert (first.epoch, first.state) == (1, RunState.ARMED)
-    assert driver.exact(RUN) == before
-
-
-def test_arming_nothing_makes_the_run_ready(driver: Any) -> None:
-    driver.accept(RUN)
-
-    armed = driver.arm(driver.claim(RUN), ())
-
-    assert armed.state is RunState.READY
-    assert driver.claim(RUN, RunState.READY).context.execution_id == RUN
-    assert list(driver.ledger.runs.outcomes(RUN)) == []
-
-
-def test_a_run_with_a_missing_batch_record_is_not_armed(driver: Any) -> None:
-    def lose_one(step: str, _: str) -> None:
-        if step == "put_batches":
-            driver.redis.hdel(f"uw:{{{RUN}}}:batches:1", "1")
-
-    driver.accept(RUN)
-    claim = driver.claim(RUN)
-    lossy = Ledger(driver.redis, driver.times, observe=lose_one)
-
-    with pytest.raises(LedgerError, match="missing"):
-        lossy.runs.arm(claim, [[], []], driver.context(RUN))
-    assert driver.ledger.runs.state(RUN) is RunState.ACCEPTED
-
-
-@pytest.mark.parametrize("sizes", [(1, 1), (1,), ()])
-def test_batches_of_an_owner_that_died_before_arming_do_not_stay(driver: Any, sizes: tuple[int, ...]) -> None:
-    driver.accept(RUN)
-    dead = driver.claim(RUN)
-    driver.ledger.runs._steps.run("put_batches", RUN, dead.token, 1, 0, "[]", 1, "[]", 2, "[]")
-    driver.lapse_run(RUN)
-
-    driver.arm(driver.claim(RUN), sizes)
-
-    records = driver.redis.hgetall(f"uw:{{{RUN}}}:batches:1")
-    assert sorted(records) == [str(index) for index in range(len(sizes))]
-    assert "[]" not in records.values()
-
-
-def test_a_stale_orchestrator_puts_no_batches_and_does_not_arm(driver: Any) -> None:
-    driver.accept(RUN)
-    stale = driver.claim(RUN)
-    driver.lapse_run(RUN)
-    owner = driver.claim(RUN)
-
-    with pytest.raises(LeaseLost):
-        driver.arm(stale, (1, 1, 1))
-    assert not driver.redis.exists(f"uw:{{{RUN}}}:batches:1")
-    assert driver.arm(owner, (1,)).state is RunState.ARMED
-
-
-def test_arming_a_run_that_was_closed_without_batches_is_a_lost_lease(driver: Any) -> None:
-    driver.accept(RUN)
-    claim = driver.claim(RUN)
-    driver.finish(claim, state=RunState.ACCEPTED)
-
-    with pytest.raises(LeaseLost):
-        driver.arm(claim, (1,))
-
-
-def test_finish_by_a_non_holder_is_refused(driver: Any) -> None:
+def test_finish_by_a_non_holder_is_refused(driver: Driver) -> None:
     driver.ready(RUN)
     stale = driver.claim(RUN, RunState.READY)
     driver.lapse_run(RUN)
@@ -267,7 +188,7 @@ def test_finish_by_a_non_holder_is_refused(driver: Any) -> None:
     assert driver.finish(owner)
 
 
-def test_finish_in_another_state_than_asked_for_is_refused(driver: Any) -> None:
+def test_finish_in_another_state_than_asked_for_is_refused(driver: Driver) -> None:
     driver.accept(RUN)
     claim = driver.claim(RUN)
 
@@ -275,7 +196,7 @@ def test_finish_in_another_state_than_asked_for_is_refused(driver: Any) -> None:
     assert driver.ledger.runs.final(RUN) is None
 
 
-def test_stop_is_seen_by_every_later_claim_and_never_reopens_a_run(driver: Any) -> None:
+def test_stop_is_seen_by_every_later_claim_and_never_reopens_a_run(driver: Driver) -> None:
     driver.armed(RUN, (1, 1))
     early = driver.claim_batch(RUN, 0)
 
@@ -292,7 +213,7 @@ def test_stop_is_seen_by_every_later_claim_and_never_reopens_a_run(driver: Any) 
     assert driver.ledger.runs.state("unknown") is None
 
 
-def test_ok_failed_and_skipped_add_up_to_the_total(driver: Any) -> None:
+def test_ok_failed_and_skipped_add_up_to_the_total(driver: Driver) -> None:
     kinds = [
         OutcomeKind.COMPLETED,
         OutcomeKind.ERROR,
@@ -319,19 +240,3 @@ def test_copies_count_as_uploads_of_their_own() -> None:
     outcome = FileOutcome(number=1, name="a", kind=OutcomeKind.COMPLETED, copies=("b", "c"))
 
     assert outcome.uploads == 3
-
-
-@pytest.mark.parametrize("count", [1, 499, 500, 501, 10_000])
-def test_arming_takes_one_round_trip_per_500_batches_and_work_in_proportion(driver: Any, count: int) -> None:
-    driver.accept(RUN)
-    claim = driver.claim(RUN)
-    driver.redis.config_resetstat()
-
-    driver.arm(claim, (1,) * count)
-
-    calls = {name: stats["calls"] for name, stats in driver.redis.info("commandstats").items()}
-    assert calls["cmdstat_evalsha"] <= -(-count // 500) + 1 + 2  # two scripts may have to be loaded first
-    assert calls["cmdstat_hset"] <= 2 * count + 10
-    assert calls["cmdstat_zadd"] <= count + 10
-    assert driver.ledger.runs.unclaimed(RunKind.ETL) == count
-    assert len(driver.claim_batch(RUN, count - 1).files) == 1

@@ -1,56 +1,20 @@
 """The sweeper: each action, failures of one run that do not hide others, two sweepers at once."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attrs import define, field
 
-from unstract_worker_core.errors import LedgerUnavailable, WorkerError
-from unstract_worker_core.ledger import FinalState, RunState, RunTask
+from unstract_worker_core.errors import LedgerUnavailable
+from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.sweeper import Sweep, Sweeper
 from unstract_worker_core.statuses import RunKind
 
+from .driver import Driver
+from .recorder import BrokerAway, Recorder
+
 RUN = "run-a"
-
-
-class BrokerAway(WorkerError):
-    """The broker does not take the doorbell."""
-
-
-@define
-class Recorder:
-    """Doorbells and finaliser in one: writes down what it is asked for."""
-
-    calls: list[tuple[Any, ...]] = field(factory=list)
-    depth: int = 0
-    fails: dict[str, Exception] = field(factory=dict)
-    counted: int = 0
-
-    def ring_start(self, run_id: str, *, task: RunTask, kind: RunKind) -> None:
-        self._note("start", run_id, task, kind)
-
-    def ring_batches(self, run_id: str, *, epoch: int, batches: Sequence[int], kind: RunKind) -> None:
-        self._note("batches", run_id, epoch, tuple(batches), kind)
-
-    def ring_callback(self, run_id: str) -> None:
-        self._note("callback", run_id)
-
-    def waiting(self, kind: RunKind) -> int:
-        self.counted += 1
-        return self.depth
-
-    def finalise(self, run_id: str) -> None:
-        self._note("finalise", run_id)
-
-    def recheck(self, run_id: str, organization_id: str, final: FinalState) -> None:
-        self._note("recheck", run_id, organization_id, final.status)
-
-    def _note(self, what: str, run_id: str, *rest: Any) -> None:
-        if run_id in self.fails:
-            raise self.fails[run_id]
-        self.calls.append((what, run_id, *rest))
 
 
 @pytest.fixture
@@ -59,7 +23,7 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def make_sweeper(driver: Any, recorder: Recorder) -> Callable[..., Sweeper]:
+def make_sweeper(driver: Driver, recorder: Recorder) -> Callable[..., Sweeper]:
     def make(**options: Any) -> Sweeper:
         settings = {"interval": 3600.0, "recheck_seconds": 60.0} | options
         return Sweeper(driver.ledger.runs, recorder, recorder, **settings)
@@ -72,7 +36,7 @@ def sweeper(make_sweeper: Callable[..., Sweeper]) -> Sweeper:
     return make_sweeper()
 
 
-def test_nothing_due_costs_no_look_at_the_broker(driver: Any, sweeper: Sweeper, recorder: Recorder) -> None:
+def test_nothing_due_costs_no_look_at_the_broker(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
     driver.accept(RUN)
 
     assert sweeper.tick() == Sweep()
@@ -81,7 +45,7 @@ def test_nothing_due_costs_no_look_at_the_broker(driver: Any, sweeper: Sweeper, 
 
 @pytest.mark.parametrize("task", [RunTask.EXECUTION, RunTask.SCHEDULE, RunTask.WEBHOOK])
 def test_an_accepted_run_is_rung_as_the_task_that_it_is(
-    driver: Any, sweeper: Sweeper, recorder: Recorder, task: RunTask
+    driver: Driver, sweeper: Sweeper, recorder: Recorder, task: RunTask
 ) -> None:
     driver.accept(RUN, task=task, kind=RunKind.API)
     driver.make_due(RUN)
@@ -90,7 +54,7 @@ def test_an_accepted_run_is_rung_as_the_task_that_it_is(
     assert recorder.calls == [("start", RUN, task, RunKind.API)]
 
 
-def test_lost_batch_doorbells_are_rung_again(driver: Any, sweeper: Sweeper, recorder: Recorder) -> None:
+def test_lost_batch_doorbells_are_rung_again(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
     driver.armed(RUN, (1, 1))
     driver.make_due(RUN)
 
@@ -98,7 +62,7 @@ def test_lost_batch_doorbells_are_rung_again(driver: Any, sweeper: Sweeper, reco
     assert recorder.calls == [("batches", RUN, 1, (0, 1), RunKind.ETL)]
 
 
-def test_what_was_just_rung_counts_as_waiting(driver: Any, sweeper: Sweeper, recorder: Recorder) -> None:
+def test_what_was_just_rung_counts_as_waiting(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
     recorder.depth = 2  # of four unclaimed doorbells two are still in the queue
     for run in ("run-a", "run-b"):
         driver.armed(run, (1, 1))
@@ -108,7 +72,7 @@ def test_what_was_just_rung_counts_as_waiting(driver: Any, sweeper: Sweeper, rec
     assert len(recorder.calls) == 1
 
 
-def test_a_backlog_rings_nothing(driver: Any, sweeper: Sweeper, recorder: Recorder) -> None:
+def test_a_backlog_rings_nothing(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
     recorder.depth = 1
     driver.armed(RUN, (1,))
     driver.make_due(RUN)
@@ -118,7 +82,7 @@ def test_a_backlog_rings_nothing(driver: Any, sweeper: Sweeper, recorder: Record
 
 
 def test_a_ready_run_is_rung_three_times_then_finalised_inline(
-    driver: Any, sweeper: Sweeper, recorder: Recorder
+    driver: Driver, sweeper: Sweeper, recorder: Recorder
 ) -> None:
     driver.ready(RUN)
     for _ in range(5):
@@ -128,7 +92,7 @@ def test_a_ready_run_is_rung_three_times_then_finalised_inline(
     assert [what for what, _ in recorder.calls] == ["callback"] * 3 + ["finalise"] * 2
 
 
-def test_a_chords_callback_is_rung(driver: Any, sweeper: Sweeper, recorder: Recorder) -> None:
+def test_a_chords_callback_is_rung(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
     driver.accept(RUN, task=RunTask.CHORD_CALLBACK, state=RunState.READY)
     driver.make_due(RUN)
 
@@ -138,7 +102,7 @@ def test_a_chords_callback_is_rung(driver: Any, sweeper: Sweeper, recorder: Reco
 
 
 @pytest.mark.parametrize("stage", ["accept", "armed", "ready"])
-def test_a_chords_batch_is_ignored(driver: Any, sweeper: Sweeper, recorder: Recorder, stage: str) -> None:
+def test_a_chords_batch_is_ignored(driver: Driver, sweeper: Sweeper, recorder: Recorder, stage: str) -> None:
     getattr(driver, stage)(RUN, task=RunTask.CHORD_BATCH)
     for _ in range(5):
         driver.make_due(RUN)
@@ -147,7 +111,9 @@ def test_a_chords_batch_is_ignored(driver: Any, sweeper: Sweeper, recorder: Reco
     assert recorder.calls == []
 
 
-def test_a_finished_run_is_read_back_once_more_and_settled(driver: Any, sweeper: Sweeper, recorder: Recorder) -> None:
+def test_a_finished_run_is_read_back_once_more_and_settled(
+    driver: Driver, sweeper: Sweeper, recorder: Recorder
+) -> None:
     driver.done(RUN)
     driver.make_due(RUN)
 
@@ -156,7 +122,7 @@ def test_a_finished_run_is_read_back_once_more_and_settled(driver: Any, sweeper:
     assert driver.redis.zscore("uw:due", RUN) is None
 
 
-def test_a_read_back_that_failed_is_tried_again(driver: Any, sweeper: Sweeper, recorder: Recorder) -> None:
+def test_a_read_back_that_failed_is_tried_again(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
     driver.done(RUN)
     driver.make_due(RUN)
     recorder.fails = {RUN: BrokerAway()}
@@ -168,7 +134,7 @@ def test_a_read_back_that_failed_is_tried_again(driver: Any, sweeper: Sweeper, r
     assert sweeper.tick().rechecked == 1
 
 
-def test_an_entry_without_a_run_is_dropped(driver: Any, sweeper: Sweeper) -> None:
+def test_an_entry_without_a_run_is_dropped(driver: Driver, sweeper: Sweeper) -> None:
     driver.redis.zadd("uw:due", {"ghost": 1})
 
     assert sweeper.tick() == Sweep(looked=1, dropped=1)
@@ -176,7 +142,7 @@ def test_an_entry_without_a_run_is_dropped(driver: Any, sweeper: Sweeper) -> Non
 
 @pytest.mark.parametrize("error", [BrokerAway("away"), RuntimeError("a bug")])
 def test_the_failure_of_one_run_does_not_hide_the_others(
-    driver: Any, make_sweeper: Callable[..., Sweeper], recorder: Recorder, error: Exception
+    driver: Driver, make_sweeper: Callable[..., Sweeper], recorder: Recorder, error: Exception
 ) -> None:
     for run in ("run-a", "run-b", "run-c"):
         driver.accept(run)
@@ -191,7 +157,7 @@ def test_the_failure_of_one_run_does_not_hide_the_others(
 
 
 def test_a_run_whose_keys_are_broken_does_not_hide_the_others(
-    driver: Any, sweeper: Sweeper, recorder: Recorder
+    driver: Driver, sweeper: Sweeper, recorder: Recorder
 ) -> None:
     driver.redis.set("uw:{broken}:meta", "not a hash")
     driver.redis.zadd("uw:due", {"broken": 1})
@@ -203,7 +169,7 @@ def test_a_run_whose_keys_are_broken_does_not_hide_the_others(
     assert (sweep.failed, sweep.orchestrate) == (1, 1)
 
 
-def test_redis_away_fails_the_tick_and_says_so(driver: Any, recorder: Recorder, redis_server: Any) -> None:
+def test_redis_away_fails_the_tick_and_says_so(driver: Driver, recorder: Recorder, redis_server: Any) -> None:
     with redis_server.client() as client:
         runs = type(driver.ledger)(client, driver.times).runs
         client.connection_pool.connection_kwargs["port"] = 1
@@ -212,7 +178,9 @@ def test_redis_away_fails_the_tick_and_says_so(driver: Any, recorder: Recorder, 
             sweeper.tick()
 
 
-def test_two_sweepers_at_once_ring_once(driver: Any, make_sweeper: Callable[..., Sweeper], recorder: Recorder) -> None:
+def test_two_sweepers_at_once_ring_once(
+    driver: Driver, make_sweeper: Callable[..., Sweeper], recorder: Recorder
+) -> None:
     for number in range(30):
         driver.armed(f"run-{number}", (1,))
         driver.make_due(f"run-{number}")
@@ -232,7 +200,7 @@ def test_two_sweepers_at_once_ring_once(driver: Any, make_sweeper: Callable[...,
     assert sorted(run for _, run, *_ in recorder.calls) == sorted(f"run-{number}" for number in range(30))
 
 
-def test_a_tick_looks_at_no_more_than_its_limit(driver: Any, make_sweeper: Callable[..., Sweeper]) -> None:
+def test_a_tick_looks_at_no_more_than_its_limit(driver: Driver, make_sweeper: Callable[..., Sweeper]) -> None:
     for number in range(5):
         driver.accept(f"run-{number}")
         driver.make_due(f"run-{number}")
@@ -242,7 +210,7 @@ def test_a_tick_looks_at_no_more_than_its_limit(driver: Any, make_sweeper: Calla
 
 
 def test_the_thread_sweeps_on_after_errors_until_it_is_stopped(
-    driver: Any, make_sweeper: Callable[..., Sweeper], recorder: Recorder
+    driver: Driver, make_sweeper: Callable[..., Sweeper], recorder: Recorder
 ) -> None:
     ticks = threading.Semaphore(0)
     outcomes = iter([LedgerUnavailable("away"), RuntimeError("a bug")])
@@ -268,7 +236,7 @@ def test_the_thread_sweeps_on_after_errors_until_it_is_stopped(
 
 
 def test_a_stopped_sweeper_leaves_the_rest_of_its_tick(
-    driver: Any, make_sweeper: Callable[..., Sweeper], recorder: Recorder
+    driver: Driver, make_sweeper: Callable[..., Sweeper], recorder: Recorder
 ) -> None:
     for run in ("run-a", "run-b"):
         driver.accept(run)

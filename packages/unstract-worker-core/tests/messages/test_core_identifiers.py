@@ -43,14 +43,19 @@ def test_every_uuid_passes(value: UUID) -> None:
     assert execution_id(value) == execution_id(str(value)) == execution_id(value.hex) == str(value)
 
 
-@pytest.mark.parametrize("value", ["org_8QpLr2", "a", "A.b-c_d", "0" * 128])
+@pytest.mark.parametrize("value", ["org_8QpLr2", "a", "A.b-c_d", "o" * 128])
 def test_organizations_pass(value: str) -> None:
     assert organization_id(value) == value
 
 
 def test_an_organization_that_is_too_long_is_refused() -> None:
     with pytest.raises(MessageError, match="org_schema"):
-        organization_id("0" * 129, field="org_schema")
+        organization_id("o" * 129, field="org_schema")
+
+
+def test_digits_alone_are_refused_for_the_backend_reads_them_as_a_primary_key() -> None:
+    with pytest.raises(MessageError, match="organization_id"):
+        organization_id("777001")
 
 
 @pytest.mark.parametrize("value", ["webhook.3f1c", UUID_TEXT, "name|uuid", "a:b", UUID(UUID_TEXT)])
@@ -65,5 +70,6 @@ def test_what_passes_is_safe_in_a_key_a_url_and_a_log_line(value: str) -> None:
             found = check(value)
         except MessageError:
             continue
-        assert found.isascii() and found.isprintable()
+        assert found.isascii()
+        assert found.isprintable()
         assert not set(found) & set("{}*?[]/\\ %#@\"'")

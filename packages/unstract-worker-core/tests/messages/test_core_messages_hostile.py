@@ -95,7 +95,7 @@ def test_mutated_messages_are_read_or_refused(raw_messages: dict[str, bytes], da
     try:
         decoded = loads(bytes(body).decode("utf-8", "surrogatepass"))
         args, kwargs = list(decoded["args"]), dict(decoded["kwargs"])
-    except Exception:  # kombu's own refusal: no task ever sees such a body
+    except Exception:  # noqa: BLE001 - kombu's own refusal: no task ever sees such a body
         return
     stored(lambda: READERS[name](args, kwargs))
 
@@ -104,9 +104,10 @@ def test_mutated_messages_are_read_or_refused(raw_messages: dict[str, bytes], da
 @given(text=st.text(st.characters(exclude_categories=()), max_size=40) | st.binary(max_size=40))
 def test_any_text_is_json_or_refused(text: str | bytes) -> None:
     try:
-        wire.loads(text)
-    except MessageError as error:
-        assert str(error) == "not valid JSON"
+        found = wire.loads(text)
+    except MessageError:
+        return
+    assert wire.loads(json.dumps(found)) == found
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,8 @@ def test_what_cannot_be_stored_is_refused(value: object, reason: str) -> None:
     with pytest.raises(MessageError, match=reason):
         plain(value, field="custom_data")
     start = read_start(["org_1", WORKFLOW, EXECUTION, {}], {"custom_data": {"a": value}}, kind=RunKind.API)
-    assert start.refused is not None and reason in start.refused
+    assert start.refused is not None
+    assert reason in start.refused
 
 
 def test_what_can_be_stored_survives_the_ledger(redis: Redis) -> None:
@@ -174,39 +176,6 @@ def test_what_can_be_stored_survives_the_ledger(redis: Redis) -> None:
     assert start.custom_data == data
 
 
-@pytest.mark.parametrize("count", [100_001, 1_000_000])
-def test_a_message_with_endless_files_is_refused(count: int) -> None:
-    files = dict.fromkeys(map(str, range(count)))
-
-    start = read_start(["org_1", WORKFLOW, EXECUTION, files], {}, kind=RunKind.API)
-
-    assert start.refused == "start message refused: hash_values_of_files: more than 100000 files"
-
-
-@pytest.mark.parametrize(
-    ("files", "field"),
-    [
-        ("text", "hash_values_of_files"),
-        ([{"file_name": "a"}], "hash_values_of_files"),
-        ({"a": None}, "hash_values_of_files[0]"),
-        ({"a": {"file_name": "a"}}, "file_path"),
-        ({"a": {"file_name": 5, "file_path": "b"}}, "file_name"),
-        ({"a": {"file_name": "a", "file_path": "b", "file_size": "12"}}, "file_size"),
-        ({"a": {"file_name": "a", "file_path": "b", "file_size": -1}}, "file_size"),
-        ({"a": {"file_name": "a", "file_path": "b", "file_size": 2**63}}, "file_size"),
-        ({"a": {"file_name": "a", "file_path": "b", "file_hash": "a\nb"}}, "file_hash"),
-        ({"a": {"file_name": "a", "file_path": "b", "mime_type": "x" * 513}}, "mime_type"),
-        ({"a": {"file_name": "a", "file_path": "b", "is_executed": "yes"}}, "is_executed"),
-        ({"a": {"file_name": "a", "file_path": "b", "fs_metadata": [1]}}, "fs_metadata"),
-    ],
-)
-def test_files_that_cannot_be_read_end_the_execution_and_name_the_field(files: object, field: str) -> None:
-    start = read_start(["org_1", WORKFLOW, EXECUTION, files], {}, kind=RunKind.API)
-
-    assert (start.execution_id, start.files) == (EXECUTION, ())
-    assert start.refused is not None and field in start.refused
-
-
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -221,61 +190,8 @@ def test_files_that_cannot_be_read_end_the_execution_and_name_the_field(files: o
 def test_other_fields_that_cannot_be_read_end_the_execution_too(change: dict[str, Any], field: str) -> None:
     start = read_start(["org_1", WORKFLOW, EXECUTION, {}], change, kind=RunKind.ETL)
 
-    assert start.refused is not None and field in start.refused
-
-
-@pytest.mark.parametrize("name", ["file_name", "file_path"])
-@pytest.mark.parametrize(
-    "path",
-    ["", "..", "../etc/passwd", "a/../../b", "a\\..\\b", "a/..", "\uff0e\uff0e/b", "\u2025/b", "a\uff0f..\uff0fb",
-     "a\nb", "a\rb", "a\x00b", "a\x7fb", "a\x85b", "a\u2028b", "a\ud800b", "x" * 4097],
-)  # fmt: skip
-def test_paths_that_leave_their_folder_or_their_line_are_refused(name: str, path: str) -> None:
-    with pytest.raises(MessageError, match=name):
-        file_item({"file_name": "a", "file_path": "b"} | {name: path}, number=1, field="file")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "a..b/c...d",
-        "Bildschirmfoto 2024\u202fAM.png",
-        "\u5831\u544a\u3000\u66f8.pdf",
-        "\U0001f468\u200d\U0001f469.pdf",
-        "a b/c",
-        "x" * 4096,
-    ],
-)
-def test_names_that_people_use_are_taken(path: str) -> None:
-    item = file_item({"file_name": path, "file_path": path}, number=1, field="file")
-
-    assert (item.name, item.path) == (path, path)
-
-
-def test_connector_metadata_never_survives() -> None:
-    file = {"file_name": "a", "file_path": "b", "connector_metadata": {"token": "s3cr3t", "bad": {1, 2}}}
-    start = read_start(["org_1", WORKFLOW, EXECUTION, {"a": file}], {}, kind=RunKind.API)
-    data = {
-        "workflow_id": WORKFLOW,
-        "execution_id": EXECUTION,
-        "organization_id": "org_1",
-        "source_config": file,
-    }
-    batch = read_batch({"files": [["a", file]], "file_data": data})
-
-    for text in (wire.encode(start), wire.encode(batch), repr(start), repr(batch)):
-        assert "connector_metadata" not in text and "s3cr3t" not in text
-    assert start.refused is None and len(batch.files) == 1
-
-
-def test_an_error_names_the_path_and_never_the_value() -> None:
-    file = {"file_name": "a", "file_path": ["s3cr3t @ here"]}
-
-    with pytest.raises(MessageError) as caught:
-        file_item(file, number=1, field="file")
-
-    assert "s3cr3t" not in str(caught.value)
-    assert "file_path" in caught.value.field
+    assert start.refused is not None
+    assert field in start.refused
 
 
 @pytest.mark.parametrize("extra", [{"surprise": 1}, {"nested": {"deep": [1, 2]}}])

@@ -59,7 +59,7 @@ def active_file(item: FileItem) -> ActiveFile | None:
 
 
 def _choose(turn: Turn, opened: Opened) -> tuple[FileItem, ...]:
-    message, context = opened.message, opened.context
+    context = opened.context
     found = _listed(turn, opened)
     listing = read_listing(found)
     for refusal in listing.refusals:
@@ -69,8 +69,7 @@ def _choose(turn: Turn, opened: Opened) -> tuple[FileItem, ...]:
     free = [item for item in listing.items if active_file(item) not in in_use]
     if in_use:
         log.info("files in use elsewhere are left out", files=len(in_use))
-        message_text = f"Files in use by another execution, left out: {len(in_use)}."
-        turn.tell(context.log_channel, message_text)
+        turn.tell(context.log_channel, f"Files in use by another execution, left out: {len(in_use)}.")
     turn.tell(context.log_channel, f"Files found at the source: {len(found)}, to process: {len(free)}.")
     return tuple(evolve(item, number=number) for number, item in enumerate(free, start=1))
 

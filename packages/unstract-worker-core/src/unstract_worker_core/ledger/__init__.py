@@ -53,13 +53,24 @@ class LedgerTimes(Protocol):
     """The settings that the ledger reads (core.config.LedgerSettings has them), all in seconds."""
 
     @property
-    def lease_seconds(self) -> float: ...
+    def lease_seconds(self) -> float:
+        """How long a claim lasts without renewal."""
+        ...
+
     @property
-    def first_ring_wait(self) -> float: ...
+    def first_ring_wait(self) -> float:
+        """Wait before a doorbell is rung again; doubled each time."""
+        ...
+
     @property
-    def max_ring_wait(self) -> float: ...
+    def max_ring_wait(self) -> float:
+        """The longest such wait."""
+        ...
+
     @property
-    def dead_letter_limit(self) -> int: ...
+    def dead_letter_limit(self) -> int:
+        """How many dead letters are kept."""
+        ...
 
 
 class Ledger:

@@ -32,9 +32,7 @@ class DeadLetters:
 
     def add(self, letter: DeadLetter) -> None:
         """Keep a letter; beyond the limit the oldest goes."""
-        whole = evolve(
-            letter, task=_clean(letter.task), reason=_clean(letter.reason), body=_clean(letter.body)
-        )
+        whole = evolve(letter, task=_clean(letter.task), reason=_clean(letter.reason), body=_clean(letter.body))
         text = wire.encode(whole)
         self._steps.attempt("dead_letter", lambda: self._push(text))
 

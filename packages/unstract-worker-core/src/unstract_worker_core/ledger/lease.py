@@ -162,5 +162,5 @@ class LeaseKeeper:
                     held.renew()
                 except LedgerError:
                     continue  # tried again at the next tick; check() fails once the lease ran down
-                except Exception:  # thread boundary: a keeper that died would let every lease lapse
+                except Exception:  # noqa: BLE001 - thread boundary: a keeper that died would let every lease lapse
                     self._log.exception("renewing failed unexpectedly", held=held.what)

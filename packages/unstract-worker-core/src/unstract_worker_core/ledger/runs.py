@@ -108,9 +108,7 @@ class Runs:
         """Extend the lease; False when it is no longer ours."""
         return bool(self._steps.run("renew_run", claim.run_id, claim.token, self._lease_ms))
 
-    def release(
-        self, claim: RunClaim, *, delay_seconds: float = 0.0, charge: bool = False, reason: str = ""
-    ) -> None:
+    def release(self, claim: RunClaim, *, delay_seconds: float = 0.0, charge: bool = False, reason: str = "") -> None:
         """Hand the run back for another claim after the delay; `charge` counts it as a failed attempt."""
         delay, cost = int(delay_seconds * 1000), int(charge)
         self._steps.run("release_run", claim.run_id, claim.token, delay, cost, reason[:256])
@@ -126,15 +124,12 @@ class Runs:
         """Store the batches and flip ACCEPTED to ARMED (READY without batches). Repeatable. Raises LeaseLost."""
         epoch = claim.epoch + 1
         records = [
-            (index, wire.dumps([wire.unstructure(item) for item in batch]))
-            for index, batch in enumerate(batches)
+            (index, wire.dumps([wire.unstructure(item) for item in batch])) for index, batch in enumerate(batches)
         ]
         for start in range(0, len(records), _CHUNK):
             flat = [part for record in records[start : start + _CHUNK] for part in record]
             self._steps.run("put_batches", claim.run_id, claim.token, epoch, *flat)
-        answer = self._steps.run(
-            "arm", claim.run_id, claim.token, len(records), wire.encode(context), self._wait_ms
-        )
+        answer = self._steps.run("arm", claim.run_id, claim.token, len(records), wire.encode(context), self._wait_ms)
         if answer[0] in ("armed", "already") and int(answer[1] or 0):
             return Armed(int(answer[1]), RunState(answer[2]))
         if answer[0] == "incomplete":
@@ -186,15 +181,11 @@ class Runs:
         """Ids of due runs, the longest due first."""
         return tuple(self._steps.run("overdue", "", limit))
 
-    def look(
-        self, run_id: str, *, waiting: Mapping[RunKind, int], recheck_seconds: float, limit: int = _CHUNK
-    ) -> Look:
+    def look(self, run_id: str, *, waiting: Mapping[RunKind, int], recheck_seconds: float, limit: int = _CHUNK) -> Look:
         """Decide what a due run needs and mark it as asked for. `waiting`: doorbells in the broker, by kind."""
         depths = [part for kind, count in waiting.items() for part in (kind, count)]
         recheck_ms = int(recheck_seconds * 1000)
-        return _look(
-            self._steps.run("look", run_id, self._wait_ms, self._max_wait_ms, limit, recheck_ms, *depths)
-        )
+        return _look(self._steps.run("look", run_id, self._wait_ms, self._max_wait_ms, limit, recheck_ms, *depths))
 
     def settle(self, run_id: str) -> None:
         """The second read-back is done; the tombstone needs no further look."""

@@ -96,7 +96,7 @@ class Sweeper:
             except WorkerError as error:
                 self._log.warning("sweep of a run failed", run_id=run_id, error=str(error))
                 sweep = evolve(sweep, failed=sweep.failed + 1)
-            except Exception:  # boundary of one run: what is wrong with it must not strand the others
+            except Exception:  # noqa: BLE001 - boundary of one run: its fault must not strand the others
                 self._log.exception("sweep of a run failed unexpectedly", run_id=run_id)
                 sweep = evolve(sweep, failed=sweep.failed + 1)
         self._observe(sweep)
@@ -139,5 +139,5 @@ class Sweeper:
                 self.tick()
             except WorkerError as error:  # Redis or the broker is away: the next tick looks again
                 self._log.warning("sweep failed", error=str(error))
-            except Exception:  # thread boundary: a sweeper that died silently would strand every lost doorbell
+            except Exception:  # noqa: BLE001 - thread boundary: a sweeper that died silently would strand every lost doorbell
                 self._log.exception("sweep failed unexpectedly")

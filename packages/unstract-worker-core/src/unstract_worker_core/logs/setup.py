@@ -20,7 +20,9 @@ from unstract_worker_core.logs.rendering import console_line, json_line
 __all__ = ["bind_task", "configure_logging", "get_logger"]
 
 # Chatter of libraries: only shown where the operator asks for DEBUG.
-_CHATTY = ("amqp", "asyncio", "httpcore", "httpx", "kombu", "redis", "urllib3")
+_CHATTY = ("amqp", "asyncio", "kombu", "redis", "urllib3")
+# They log whole URLs, and a webhook's URL may hold its token: never below WARNING.
+_INDISCREET = ("httpcore", "httpx")
 
 
 def configure_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) -> None:
@@ -99,6 +101,8 @@ def _route(settings: LoggingSettings, formatter: logging.Formatter) -> None:
     root.setLevel(settings.level)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.NOTSET if settings.level == "DEBUG" else logging.WARNING)
+    for name in _INDISCREET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("celery", "celery.task", "celery.worker", "py.warnings"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True

@@ -115,7 +115,7 @@ class _Copy:
             raise MessageError("text that is not Unicode", field=self.field) from None
         return text
 
-    def _number(self, number: int | float) -> int | float:
+    def _number(self, number: float) -> float:
         fits = math.isfinite(number) if isinstance(number, float) else number.bit_length() <= _WIDEST_INTEGER
         if not fits:
             raise MessageError("a number that is not finite or has no end", field=self.field)

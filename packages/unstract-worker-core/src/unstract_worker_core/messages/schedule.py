@@ -34,9 +34,7 @@ def read_schedule(args: Sequence[object], kwargs: Mapping[str, object]) -> Sched
     workflow = given.get("workflow_id")
     name = given.get("name", given.get("pipeline_name", ""))
     return ScheduleMessage(
-        organization_id=organization_id(
-            given.get("org_schema", given.get("organization_id")), field="org_schema"
-        ),
+        organization_id=organization_id(given.get("org_schema", given.get("organization_id")), field="org_schema"),
         pipeline_id=execution_id(given.get("pipepline_id", given.get("pipeline_id")), field="pipepline_id"),
         name=name[:256] if isinstance(name, str) and one_line(name) else "",
         workflow_id=execution_id(workflow, field="workflow_id") if workflow else None,

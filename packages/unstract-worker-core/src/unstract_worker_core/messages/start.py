@@ -61,9 +61,7 @@ def read_start(args: Sequence[object], kwargs: Mapping[str, object], *, kind: Ru
             files=_files(given.get("hash_values_of_files")),
             pipeline_id=optional_id(given.get("pipeline_id"), field="pipeline_id"),
             log_events_id=optional_text(given.get("log_events_id"), field="log_events_id"),
-            use_file_history=flag(
-                given.get("use_file_history"), field="use_file_history", default=kind is RunKind.ETL
-            ),
+            use_file_history=flag(given.get("use_file_history"), field="use_file_history", default=kind is RunKind.ETL),
             scheduled=flag(given.get("scheduled"), field="scheduled", default=False),
             llm_profile_id=optional_text(given.get("llm_profile_id"), field="llm_profile_id"),
             hitl_queue_name=optional_text(given.get("hitl_queue_name"), field="hitl_queue_name"),
@@ -71,9 +69,7 @@ def read_start(args: Sequence[object], kwargs: Mapping[str, object], *, kind: Ru
             custom_data=optional_object(given.get("custom_data"), field="custom_data"),
         )
     except MessageError as error:
-        return StartMessage(
-            organization, workflow, execution, kind, refused=f"start message refused: {error}"
-        )
+        return StartMessage(organization, workflow, execution, kind, refused=f"start message refused: {error}")
 
 
 def _named(args: Sequence[object], kwargs: Mapping[str, object], order: Sequence[str]) -> dict[str, object]:

@@ -58,9 +58,7 @@ def read_webhook(args: Sequence[object], kwargs: Mapping[str, object]) -> Webhoo
 def _headers(value: object) -> dict[str, str]:
     if value is None:
         return {}
-    if not isinstance(value, Mapping) or not all(
-        isinstance(part, str) for pair in value.items() for part in pair
-    ):
+    if not isinstance(value, Mapping) or not all(isinstance(part, str) for pair in value.items() for part in pair):
         raise MessageError("expected object of strings", field="headers")
     for name, text in value.items():
         if not one_line((name + text).replace("\t", " ")):
