@@ -22,7 +22,25 @@ another, and it may crash, pause or be overtaken in between. Bells are counted, 
 
 from collections.abc import Iterator
 
-from .state import *
+from .state import (
+    ACCEPTED,
+    ARMED,
+    BATCHES,
+    BELLS,
+    CALLBACK,
+    DONE,
+    READY,
+    START,
+    Rules,
+    State,
+    holder_lives,
+    idle,
+    lease_of,
+    ring,
+    spend,
+    with_lease,
+)
+from .steps import STEPS, claim
 
 Step = tuple[str, State]
 WORKERS = 2

@@ -3,7 +3,8 @@
 from collections import deque
 from typing import NamedTuple
 
-from .model import Budget, Rules, State, bad, complete, faults, progress
+from .model import faults, progress
+from .state import Budget, Rules, State, bad, complete
 
 
 class Found(NamedTuple):

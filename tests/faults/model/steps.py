@@ -2,7 +2,26 @@
 
 from collections.abc import Callable
 
-from .state import *
+from .state import (
+    ACCEPTED,
+    ARMED,
+    CALLBACK,
+    DONE,
+    READY,
+    START,
+    Rules,
+    State,
+    Worker,
+    apply,
+    busy,
+    holds,
+    idle,
+    lease_of,
+    replaced,
+    ring,
+    then,
+    with_lease,
+)
 
 
 def claim(state: State, bell: str | int, rules: Rules) -> State:

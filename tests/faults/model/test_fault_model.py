@@ -2,8 +2,8 @@
 
 import pytest
 
-from .model import Budget, Rules
 from .search import search
+from .state import Budget, Rules
 from .variants import VARIANTS, Variant
 
 BUDGETS = {

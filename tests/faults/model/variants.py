@@ -6,7 +6,7 @@ the whole protocol.
 
 from typing import NamedTuple
 
-from .model import Rules
+from .state import Rules
 
 
 class Variant(NamedTuple):

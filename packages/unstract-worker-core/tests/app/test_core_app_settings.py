@@ -1,5 +1,7 @@
 """Celery's settings: what guards the ledger holds, whoever tries to change it."""
 
+import json
+
 import pytest
 
 from unstract_devstack.processes import wait_until
@@ -114,9 +116,15 @@ def test_sentinel_gets_its_master():
 
 
 @pytest.mark.parametrize(
-    "option", [("--prefetch-multiplier", "8"), ("-E",), ("--disable-prefetch",), ("--time-limit", "3")]
+    ("option", "setting"),
+    [
+        (("--prefetch-multiplier", "8"), "worker_prefetch_multiplier"),
+        (("-E",), "worker_send_task_events"),
+        (("--time-limit", "3"), "task_time_limit"),
+        (("--", "worker.enable_remote_control=1"), "worker_enable_remote_control"),
+    ],
 )
-def test_options_of_celerys_command_cannot_change_the_guarded(option, start_worker, send, ended, redis):
+def test_options_of_celerys_command_cannot_change_the_guarded(option, setting, start_worker, send, ended, redis):
     worker = start_worker("-m", "celery", "-A", "tiny_worker", "worker", "-c", "1", *option)
     for name in ("a", "b", "c"):
         send("tiny.slow", body=[[], {"name": name}, {}])
@@ -125,7 +133,8 @@ def test_options_of_celerys_command_cannot_change_the_guarded(option, start_work
     assert ended("b", key="started")
     assert redis.hlen("unacked") <= 1
     assert wait_until(lambda: redis.llen("uw_callback") >= 1, seconds=5)
-    assert worker.process.running
+    fixed = [json.loads(line) for line in worker.log.splitlines() if "setting is fixed" in line]
+    assert [line["setting"] for line in fixed] == [setting]
 
 
 def test_celery_variables_in_the_environment_are_reported_and_ignored(start_worker, send, ended):

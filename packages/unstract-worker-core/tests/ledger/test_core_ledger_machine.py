@@ -6,7 +6,6 @@ a rule ends a lease. After each step the ledger must hold what the model holds, 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -18,13 +17,11 @@ from hypothesis.stateful import (
 )
 
 from unstract_worker_core.errors import LeaseLost, LedgerError
-from unstract_worker_core.ledger import BatchClaim, OutcomeKind, RunClaim, RunState
+from unstract_worker_core.ledger import BatchClaim, OutcomeKind, RunState
 
 from .driver import Driver
 from .machine_model import RUNS, Lease, Run
 from .machine_runs import RunRules, picks, runs
-
-
 
 
 class LedgerMachine(RunRules):

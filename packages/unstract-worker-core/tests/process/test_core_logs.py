@@ -88,10 +88,17 @@ def test_chatter_is_left_out_below_debug(capsys: pytest.CaptureFixture[str]) -> 
     logging.getLogger("httpcore.connection").debug("x")
     assert capsys.readouterr().err == ""
     configure_logging(LoggingSettings(level="DEBUG"))
-    logging.getLogger("httpcore").debug("headers=[(b'Authorization', b'Bearer %s')]", CANARY)
+    logging.getLogger("kombu").debug("headers=[(b'Authorization', b'Bearer %s')]", CANARY)
     line = capsys.readouterr().err
     assert json.loads(line)["level"] == "debug"
     assert CANARY not in line
+
+
+def test_libraries_that_log_whole_urls_stay_quiet_even_at_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LoggingSettings(level="DEBUG"))
+    logging.getLogger("httpx").info("HTTP Request: POST https://hooks.example.test/services/T0/B0/token")
+    logging.getLogger("httpcore.connection").debug("connect")
+    assert capsys.readouterr().err == ""
 
 
 def test_exceptions_are_one_line_without_secrets(log: Log) -> None:

@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from unstract_devstack.dev import named_in, sources, stamps
-from unstract_devstack.process_table import descendants
+from unstract_devstack.process_table import alive, descendants
 from unstract_devstack.processes import inherited_environment, wait_until
+from unstract_devstack.redis_server import free_port
 
 
 def test_names_of_a_dotenv_file_are_seen_and_empty_ones_are_not(tmp_path):
@@ -40,7 +40,7 @@ def test_a_worker_comes_up_with_everything_embedded_reloads_and_leaves_nobody(tm
     with log.open("wb") as stream:
         dev = subprocess.Popen(
             [sys.executable, "-m", "unstract_devstack.dev", "callback"],
-            env=inherited_environment() | {"CALLBACK_HEALTH_PORT": "18083"},
+            env=inherited_environment() | {"CALLBACK_HEALTH_PORT": str(free_port())},
             cwd=tmp_path,
             stderr=stream,
             stdout=stream,
@@ -55,6 +55,6 @@ def test_a_worker_comes_up_with_everything_embedded_reloads_and_leaves_nobody(tm
         assert children
         dev.terminate()
         assert dev.wait(30) == 0
-        assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), seconds=10)
+        assert wait_until(lambda: not any(alive(pid) for pid in children), seconds=10)
     finally:
         dev.kill()

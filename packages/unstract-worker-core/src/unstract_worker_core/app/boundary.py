@@ -51,9 +51,10 @@ def add_task(
             return body(runtime(), delivery)
 
     late = late or result
-    # Not lazy: a task of ours wins over Celery's built-in one of the same name.
+    app.finalize()
+    app.tasks.pop(name, None)  # a task of ours takes the place of Celery's built-in one
     app.task(
-        name=name, bind=True, typing=False, lazy=False, shared=False, acks_late=late, max_retries=None,
+        name=name, bind=True, typing=False, shared=False, acks_late=late, max_retries=None,
         ignore_result=not (result and app.conf.result_backend),
     )(run)  # fmt: skip
 

@@ -83,7 +83,9 @@ class WorkerProcess:
         for name in enforce(self.app, self.settings):
             log.warning("setting is fixed: it guards the run ledger; the change has no effect", setting=name)
         for attribute, setting in _SETTINGS_OF_WORKER.items():
-            setattr(worker, attribute, self.app.conf[setting])
+            if getattr(worker, attribute) != self.app.conf[setting]:
+                log.warning("setting is fixed: the command line's has no effect", setting=setting)
+                setattr(worker, attribute, self.app.conf[setting])
         worker.pool_cls = pool_for(worker.pool_cls)
         worker.options.update(without_mingle=True, without_gossip=True, without_heartbeat=True)
         for name in queues_of(self.definition.worker).doorbell_queues:

@@ -93,7 +93,8 @@ class _Copy:
         if isinstance(value, str | UUID):
             return self._text(str(value))
         if isinstance(value, int | float):
-            return self._number(value)
+            fits = value.bit_length() <= _WIDEST_INTEGER if isinstance(value, int) else math.isfinite(value)
+            return self._number(value, fits=fits)
         if depth >= _DEEPEST:
             raise MessageError("nested too deeply", field=self.field)
         if isinstance(value, dict):
@@ -115,8 +116,7 @@ class _Copy:
             raise MessageError("text that is not Unicode", field=self.field) from None
         return text
 
-    def _number(self, number: float) -> float:
-        fits = math.isfinite(number) if isinstance(number, float) else number.bit_length() <= _WIDEST_INTEGER
+    def _number(self, number: float, *, fits: bool) -> float:
         if not fits:
             raise MessageError("a number that is not finite or has no end", field=self.field)
         return number
