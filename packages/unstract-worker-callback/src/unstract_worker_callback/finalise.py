@@ -9,54 +9,33 @@ from attrs import frozen
 
 from unstract_worker_callback.chord import chord_run
 from unstract_worker_callback.notify import notify
-from unstract_worker_callback.settle import settled_by, write_final
+from unstract_worker_callback.settle import settle, settled_by
+from unstract_worker_callback.steps import ATTEMPTS, Run, clean_up, close, update_pipeline, write_results
 from unstract_worker_callback.verdict import Totals, count, decide
-from unstract_worker_core.api_results import ApiResults
 from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.client.models import Execution, PipelineUpdate
+from unstract_worker_core.client.models import Execution
 from unstract_worker_core.errors import (
     BackendError,
     BackendRefused,
     BackendUnavailable,
     LeaseLost,
     LedgerUnavailable,
+    MessageError,
     NotFound,
     OutcomeUnknown,
     UnexpectedAnswer,
+    WorkerError,
 )
-from unstract_worker_core.ledger import (
-    DeadLetter,
-    FinalState,
-    Held,
-    RunClaim,
-    RunContext,
-    RunState,
-    RunTask,
-)
-from unstract_worker_core.log_events import LogEvent
-from unstract_worker_core.messages import result_items
-from unstract_worker_core.statuses import ExecutionStatus, RunKind, pipeline_status_for
+from unstract_worker_core.ledger import DeadLetter, FinalState, Held, RunClaim, RunContext, RunState, RunTask
+from unstract_worker_core.logs import bind_task
+from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["finalise_run"]
 
-# Claims that failed for another reason than an unreachable backend or Redis, before the run is ended in ERROR.
-_ATTEMPTS = 5
+# The backend does not take our key: that says nothing about the run, and asking again at once changes nothing.
+_LOCKED_OUT = (401, 403)
+_LOCKED_OUT_SECONDS = 30.0
 _log = structlog.get_logger(__name__)
-
-
-@frozen
-class _Run:
-    """One claimed run while it is finalised."""
-
-    runtime: Runtime
-    claim: RunClaim
-    held: Held
-    context: RunContext
-    totals: Totals
-
-    @property
-    def key(self) -> str:
-        return f"{self.context.execution_id}:{self.claim.epoch}:final"
 
 
 def finalise_run(runtime: Runtime, run_id: str) -> bool:
@@ -68,16 +47,18 @@ def finalise_run(runtime: Runtime, run_id: str) -> bool:
     if claim is None:
         _log.info("callback doorbell without work", run_id=run_id)
         return False
-    with runtime.keeper.run(claim) as held:
+    ids = bind_task(execution_id=run_id.removesuffix(".callback"), organization_id=claim.organization_id or None)
+    with ids, runtime.keeper.run(claim) as held:
         try:
             _finalise(runtime, claim, held)
         except (BackendUnavailable, OutcomeUnknown) as error:
-            # A backend that answers 500 again and again is not unreachable.
-            _hand_back(runtime, claim, error, charge=error.status == 500)
-        except (LeaseLost, LedgerUnavailable):
+            _hand_back(runtime, claim, error, charge=_lasting(error))
+        except LeaseLost:
             raise
+        except LedgerUnavailable as error:  # the platform's Redis, or the ledger's: then this raises, too
+            _hand_back(runtime, claim, error, charge=False)
         except (BackendRefused, UnexpectedAnswer) as error:
-            _hand_back(runtime, claim, error, charge=True)
+            _hand_back(runtime, claim, error, charge=error.status not in _LOCKED_OUT)
         except Exception as error:  # noqa: BLE001 - boundary of one attempt: charged, so that the run ends visibly
             _log.exception("finalising failed", run_id=run_id)
             _hand_back(runtime, claim, error, charge=True)
@@ -85,8 +66,12 @@ def finalise_run(runtime: Runtime, run_id: str) -> bool:
 
 
 def _hand_back(runtime: Runtime, claim: RunClaim, error: Exception, *, charge: bool) -> None:
-    delay = min(5.0 * 2**claim.attempts, 300.0) if charge else max(1.0, runtime.backend.seconds_until_trial())
-    reason = str(error) if isinstance(error, BackendError) else type(error).__name__
+    if charge:
+        delay = min(5.0 * 2**claim.attempts, 300.0)
+    else:
+        rest = _LOCKED_OUT_SECONDS if isinstance(error, BackendRefused) else 1.0
+        delay = max(rest, runtime.backend.seconds_until_trial())
+    reason = str(error) if isinstance(error, WorkerError) else type(error).__name__
     _log.warning("finalising is put off", run_id=claim.run_id, reason=reason, seconds=delay, charged=charge)
     runtime.ledger.runs.release(claim, delay_seconds=delay, charge=charge, reason=reason)
 
@@ -95,23 +80,43 @@ def _finalise(runtime: Runtime, claim: RunClaim, held: Held) -> None:
     if claim.task is RunTask.CHORD_BATCH:  # its own message, acknowledged late, finishes it
         runtime.ledger.runs.release(claim)
         return
-    loaded = _load(runtime, claim)
     try:
+        loaded = _load(runtime, claim)
         execution = runtime.backend.executions.get(loaded.context.organization_id, loaded.context.execution_id)
     except NotFound as error:
         _give_up(runtime, claim, str(error))
         return
-    run = _Run(runtime, claim, held, loaded.context, loaded.totals)
+    except (BackendRefused, MessageError) as error:  # another organization's, or nothing to read it by
+        if claim.attempts < ATTEMPTS or getattr(error, "status", None) in _LOCKED_OUT:
+            raise
+        _give_up(runtime, claim, str(error))
+        return
+    run = Run(runtime, claim, held, loaded.context, loaded.totals)
     final = _verdict(run, execution)
     stands = settled_by(final, execution)
     if stands is None:
-        _write_results(run)
+        write_results(run)
         held.check()
-        stands = _write_status(run, final)
-    _update_pipeline(run, stands)
-    _clean_up(run)
-    notify(runtime.backend, runtime.ledger.runs, claim, held, run.context, stands)
-    _close(run, stands)
+        stands = settle(runtime.backend, run.context.organization_id, run.context.execution_id, final, run.key)
+    try:
+        _follow_up(run, stands)
+    except (BackendUnavailable, OutcomeUnknown) as error:
+        if not (run.last_try and _lasting(error)):
+            raise
+        _log.error("the status stands, but not everybody could be told", reason=str(error))
+    close(run, stands)
+
+
+def _follow_up(run: Run, stands: FinalState) -> None:
+    """What comes after the status; each part is done once."""
+    update_pipeline(run, stands)
+    clean_up(run)
+    notify(run.runtime.backend, run.runtime.ledger.runs, run.claim, run.held, run.context, stands)
+
+
+def _lasting(error: BackendError) -> bool:
+    """A backend that answers 500 again and again is not unreachable."""
+    return error.status == 500
 
 
 @frozen
@@ -124,10 +129,15 @@ def _load(runtime: Runtime, claim: RunClaim) -> _Loaded:
     if claim.task is RunTask.CHORD_CALLBACK or claim.context is None:
         context, totals = chord_run(runtime.backend, claim)
         return _Loaded(context, totals)
-    return _Loaded(claim.context, count(runtime.ledger.runs.outcomes(claim.run_id)))
+    try:
+        return _Loaded(claim.context, count(runtime.ledger.runs.outcomes(claim.run_id)))
+    except MessageError:  # a record that nobody can read: the reason for ERROR at the last try
+        if claim.attempts < ATTEMPTS:
+            raise
+        return _Loaded(claim.context, Totals())
 
 
-def _verdict(run: _Run, execution: Execution) -> FinalState:
+def _verdict(run: Run, execution: Execution) -> FinalState:
     expected = execution.total_files if run.context.chord else run.context.total_files
     final = decide(
         run.totals,
@@ -135,84 +145,10 @@ def _verdict(run: _Run, execution: Execution) -> FinalState:
         expected=expected,
         stopped=run.claim.stop or execution.status is ExecutionStatus.STOPPED,
     )
-    if run.claim.attempts < _ATTEMPTS:
+    if not run.last_try or final.status is ExecutionStatus.STOPPED:
         return final
-    reason = f"finalising failed {run.claim.attempts} times: {run.claim.last_error}"
+    reason = f"finalising failed {run.claim.attempts} times: {run.claim.last_error or 'its worker died'}"
     return FinalState(ExecutionStatus.ERROR, final.total_files, final.successful_files, final.failed_files, reason)
-
-
-def _write_results(run: _Run) -> None:
-    """The API caller's list, in place before the terminal status that releases the caller."""
-    if run.context.kind is not RunKind.API or run.context.chord:
-        return
-    outcomes = run.runtime.ledger.runs.outcomes(run.claim.run_id)
-    items = (item for outcome in outcomes for item in result_items(outcome))
-    run.held.check()
-    results = ApiResults(run.runtime.platform_redis, ttl_seconds=run.runtime.settings.files.result_ttl_seconds)
-    results.replace(run.context.workflow_id, run.context.execution_id, items)
-
-
-def _write_status(run: _Run, final: FinalState) -> FinalState:
-    context, backend = run.context, run.runtime.backend
-    try:
-        return write_final(backend, context.organization_id, context.execution_id, final, run.key)
-    except OutcomeUnknown:
-        # Look before repeating: the write may have been stored.
-        execution = backend.executions.get(context.organization_id, context.execution_id)
-        stands = settled_by(final, execution)
-        if stands is None:
-            raise
-        return stands
-
-
-def _update_pipeline(run: _Run, final: FinalState) -> None:
-    context = run.context
-    if context.kind is RunKind.API or context.pipeline_id is None or final.status is None:
-        return
-    if "pipeline" in run.claim.journal:
-        return
-    run.held.check()
-    update = PipelineUpdate(pipeline_status_for(final.status), is_end=True)
-    try:
-        run.runtime.backend.pipelines.update(
-            context.organization_id, context.pipeline_id, update, key=f"{run.key}:pipeline"
-        )
-    except (BackendUnavailable, OutcomeUnknown):
-        raise
-    except BackendError as error:  # inactive or gone: the execution's own status stands all the same
-        _log.warning("the pipeline's status was refused", pipeline_id=context.pipeline_id, error=str(error))
-    run.runtime.ledger.runs.note(run.claim, "pipeline", str(final.status))
-
-
-def _clean_up(run: _Run) -> None:
-    """Staging directories are the backend's; today's offers no clean-up, which is counted."""
-    try:
-        offered = run.runtime.backend.executions.cleanup(run.context.organization_id, [run.context.execution_id])
-    except BackendError as error:
-        _log.warning("staging directories were not cleaned up", error=str(error))
-        return
-    if not offered:
-        run.runtime.metrics.cleanup_not_offered.inc()
-
-
-def _close(run: _Run, final: FinalState) -> None:
-    context, ledger = run.context, run.runtime.settings.ledger
-    level = "INFO" if final.status is ExecutionStatus.COMPLETED else "ERROR"
-    run.runtime.log_events.log(
-        LogEvent(
-            context.log_channel,
-            f"Execution ended {final.status}: {final.successful_files} of {final.total_files} files succeeded, "
-            f"{final.failed_files} failed." + (f" {final.error}" if final.error else ""),
-            context.execution_id,
-            context.organization_id,
-            stage="TERMINATION",
-            level=level,
-        )
-    )
-    closed = run.runtime.ledger.runs.finish(
-        run.claim, final, recheck_seconds=ledger.recheck_seconds, tombstone_seconds=ledger.tombstone_seconds
-    )
-    _log.info("execution finalised", status=str(final.status), closed=closed, total_files=final.total_files)
 
 
 def _give_up(runtime: Runtime, claim: RunClaim, reason: str) -> None:

@@ -11,7 +11,7 @@ from unstract_worker_core.client.models import (
     NotificationEvent,
     NotificationTargets,
 )
-from unstract_worker_core.errors import BackendError, BackendUnavailable, OutcomeUnknown
+from unstract_worker_core.errors import BackendError, BackendUnavailable, MessageError, OutcomeUnknown
 from unstract_worker_core.ledger import FinalState, Held, RunClaim, RunContext, Runs
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
@@ -39,7 +39,7 @@ def notify(backend: Backend, runs: Runs, claim: RunClaim, held: Held, context: R
         targets = _targets(backend, context)
     except (BackendUnavailable, OutcomeUnknown):
         raise
-    except BackendError as error:
+    except (BackendError, MessageError) as error:
         _log.warning("no notifications: the subscribers cannot be read", error=str(error))
         return 0
     sent = 0
@@ -48,7 +48,7 @@ def notify(backend: Backend, runs: Runs, claim: RunClaim, held: Held, context: R
         if not target.is_active or target.notification_type != "WEBHOOK" or field in claim.journal:
             continue
         held.check()
-        event = _event(context, final, final.status, target, targets.name)
+        event = _event(context, final, final.status, target, targets)
         runs.note(claim, field, _enqueue(backend, context, event, claim.epoch))
         sent += 1
     return sent
@@ -73,17 +73,18 @@ def _enqueue(backend: Backend, context: RunContext, event: NotificationEvent, ep
 
 
 def _event(
-    context: RunContext, final: FinalState, status: ExecutionStatus, target: Notification, name: str
+    context: RunContext, final: FinalState, status: ExecutionStatus, target: Notification, targets: NotificationTargets
 ) -> NotificationEvent:
+    counted = ExecutionCounts(final.total_files, final.successful_files, final.failed_files)
     return NotificationEvent(
         notification_id=target.id,
         type="API" if context.kind is RunKind.API else "ETL",
         pipeline_id=str(context.pipeline_id),
-        pipeline_name=name,
+        pipeline_name=targets.name,
         status=status_text(status, context.kind),
         platform=target.platform or "API",
         execution_id=context.execution_id,
         error_message=final.error,
         timestamp=datetime.now(UTC).isoformat(),
-        additional_data=ExecutionCounts(final.total_files, final.successful_files, final.failed_files),
+        additional_data=targets.counts or counted,
     )

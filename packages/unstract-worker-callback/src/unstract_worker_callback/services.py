@@ -1,7 +1,9 @@
-"""What runs beside the tasks in a callback worker: the sweeper."""
+"""What runs beside the tasks in a callback worker: the sweeper and, if asked for, the rescue."""
 
 from unstract_worker_callback.finalise import finalise_run
+from unstract_worker_callback.rescue import Rescue
 from unstract_worker_callback.settle import recheck
+from unstract_worker_core.app.definition import Service
 from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.ledger import FinalState
 from unstract_worker_core.ledger.sweeper import Sweep, Sweeper
@@ -24,8 +26,15 @@ class _Finaliser:
             self._runtime.metrics.rescues.labels(kind="late write").inc()
 
 
-def services(runtime: Runtime) -> tuple[Sweeper, ...]:
-    """The sweeper, on this process's ledger."""
+def services(runtime: Runtime) -> tuple[Service, ...]:
+    """The sweeper on this process's ledger and, where the operator asked for it, the rescue."""
+    sweeper, age = _sweeper(runtime), runtime.settings.rescue_unseen_after
+    if age is None or runtime.settings.chord.enabled:  # a chord's executions have no run of their own
+        return (sweeper,)
+    return (sweeper, Rescue(runtime, age, interval=max(age / 4, 1.0)))
+
+
+def _sweeper(runtime: Runtime) -> Sweeper:
     ledger = runtime.settings.ledger
 
     def observe(sweep: Sweep) -> None:
@@ -33,13 +42,11 @@ def services(runtime: Runtime) -> tuple[Sweeper, ...]:
             if amount := getattr(sweep, kind):
                 runtime.metrics.rescues.labels(kind=kind).inc(amount)
 
-    return (
-        Sweeper(
-            runtime.ledger.runs,
-            runtime.doorbells,
-            _Finaliser(runtime),
-            interval=ledger.sweep_seconds,
-            recheck_seconds=ledger.recheck_seconds,
-            observe=observe,
-        ),
+    return Sweeper(
+        runtime.ledger.runs,
+        runtime.doorbells,
+        _Finaliser(runtime),
+        interval=ledger.sweep_seconds,
+        recheck_seconds=ledger.recheck_seconds,
+        observe=observe,
     )

@@ -1,13 +1,15 @@
 """Writing a terminal status: once, with its counts, read back, and never over another terminal one."""
 
+from uuid import uuid4
+
 from attrs import evolve
 
 from unstract_worker_core.client import Backend
 from unstract_worker_core.client.models import Execution, StatusUpdate
-from unstract_worker_core.errors import BackendUnavailable, NotFound
+from unstract_worker_core.errors import BackendUnavailable, NotFound, OutcomeUnknown
 from unstract_worker_core.ledger import FinalState
 
-__all__ = ["recheck", "settled_by", "write_final"]
+__all__ = ["recheck", "settle", "settled_by", "write_final"]
 
 
 def settled_by(final: FinalState, execution: Execution) -> FinalState | None:
@@ -25,7 +27,8 @@ def settled_by(final: FinalState, execution: Execution) -> FinalState | None:
 def write_final(backend: Backend, organization_id: str, execution_id: str, final: FinalState, key: str) -> FinalState:
     """Write status, counts and error in one call and read them back; returns what stands.
 
-    Raises BackendUnavailable when the read-back shows that nothing terminal was stored.
+    Where the read-back shows that another write came after it, it is written once more. Raises BackendUnavailable when
+    that did not last either.
     """
     if final.status is None:
         raise ValueError("a final state needs a status")
@@ -36,13 +39,30 @@ def write_final(backend: Backend, organization_id: str, execution_id: str, final
         failed_files=final.failed_files,
         error_message=final.error,
     )
-    backend.executions.update_status(organization_id, execution_id, update, key=key)
-    stands = settled_by(final, backend.executions.get(organization_id, execution_id))
-    if stands is None:
-        raise BackendUnavailable(
-            "the status was accepted but is not what the backend shows", endpoint="workflow-execution.read_back"
-        )
-    return stands
+    for each in (key, _fresh(key)):  # a backend that keeps keys would only replay its answer to the first
+        backend.executions.update_status(organization_id, execution_id, update, key=each)
+        stands = settled_by(final, backend.executions.get(organization_id, execution_id))
+        if stands is not None:
+            return stands
+    raise BackendUnavailable(
+        "the status was accepted but is not what the backend shows", endpoint="workflow-execution.read_back"
+    )
+
+
+def _fresh(key: str) -> str:
+    """The key of a write that must be carried out even if it was once."""
+    return f"{key}:{uuid4().hex}"
+
+
+def settle(backend: Backend, organization_id: str, execution_id: str, final: FinalState, key: str) -> FinalState:
+    """As `write_final`, but a write of unknown outcome is looked for before anybody repeats it."""
+    try:
+        return write_final(backend, organization_id, execution_id, final, key)
+    except OutcomeUnknown:
+        stands = settled_by(final, backend.executions.get(organization_id, execution_id))
+        if stands is None:
+            raise
+        return stands
 
 
 def recheck(backend: Backend, organization_id: str, execution_id: str, final: FinalState) -> bool:
@@ -55,5 +75,5 @@ def recheck(backend: Backend, organization_id: str, execution_id: str, final: Fi
         return False
     if execution.status.terminal:
         return False
-    write_final(backend, organization_id, execution_id, final, key=f"{execution_id}:recheck:{final.status}")
+    write_final(backend, organization_id, execution_id, final, key=_fresh(f"{execution_id}:recheck"))
     return True

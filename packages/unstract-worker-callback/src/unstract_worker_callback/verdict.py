@@ -41,14 +41,14 @@ def count(outcomes: Iterable[FileOutcome]) -> Totals:
 
 
 def count_results(results: Iterable[BatchResult]) -> Totals:
-    """Count what the batches of a chord report; a batch without a total has the sum of its parts."""
+    """Count what the batches of a chord report; a batch without a total has the sum of its parts, none below 0."""
     successful = failed = skipped = total = 0
     for result in results:
-        gone = max(result.skipped_files, result.skipped_already_completed)
-        parts = result.successful_files + result.failed_files + gone
-        total += max(result.total_files, parts)
-        successful += result.successful_files
-        failed += result.failed_files
+        good, bad = max(0, result.successful_files), max(0, result.failed_files)
+        gone = max(0, result.skipped_files, result.skipped_already_completed)
+        total += max(result.total_files, good + bad + gone)
+        successful += good
+        failed += bad
         skipped += gone
     return Totals(total=total, successful=successful, failed=failed, skipped=skipped)
 

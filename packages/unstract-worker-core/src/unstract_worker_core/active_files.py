@@ -14,6 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from unstract_worker_core import wire
+from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import MessageError, SteppedAside
 
 __all__ = ["ActiveFile", "ActiveFiles", "mark_key"]
@@ -58,6 +59,7 @@ class ActiveFiles:
     def mark(self, files: Iterable[ActiveFile]) -> frozenset[ActiveFile]:
         """Mark files as ours; returns those that another execution marked first."""
         wanted = list(files)
+        reach("active_files.mark.before")
         with _reachable(), self.redis.pipeline(transaction=False) as pipe:
             for file in wanted:
                 pipe.set(mark_key(self.workflow_id, file), self._mark(file), ex=self.ttl_seconds, nx=True)
@@ -65,6 +67,7 @@ class ActiveFiles:
         there = [file for file, written in zip(wanted, answers, strict=True) if not written]
         taken = self.in_use(there)
         self._refresh(file for file in there if file not in taken)
+        reach("active_files.mark.after")
         return taken
 
     def release(self, files: Collection[ActiveFile]) -> None:

@@ -6,11 +6,13 @@ move before the terminal status; in chord mode the file worker pushes each item 
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from uuid import uuid4
 
 from redis import Redis
 from redis.exceptions import RedisError, WatchError
 
 from unstract_worker_core import wire
+from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.ledger.steps import translated
 from unstract_worker_core.messages.api_result import ApiResultItem
@@ -18,6 +20,8 @@ from unstract_worker_core.messages.api_result import ApiResultItem
 __all__ = ["ApiResults"]
 
 _CHUNK = 100
+# How long a list that is being put together outlives its writer.
+_STAGING_SECONDS = 600
 
 
 class ApiResults:
@@ -28,15 +32,23 @@ class ApiResults:
         self._ttl = ttl_seconds
 
     def replace(self, workflow_id: str, execution_id: str, items: Iterable[ApiResultItem]) -> int:
-        """Put the whole list in place at once; returns how many items. Repeating it gives the same list."""
-        target, staging = _list_key(workflow_id, execution_id), f"uw:staging:{_list_key(workflow_id, execution_id)}"
+        """Put the whole list in place at once; returns how many items. Repeating it gives the same list.
+
+        What `items` raises leaves the list as it was.
+        """
+        # Staged under a name of this attempt alone: a writer that was paused, or a push that Redis applies late, must
+        # not mix into the list of another.
+        target, staging = _list_key(workflow_id, execution_id), f"uw:staging:{execution_id}:{uuid4().hex}"
+        reach("api_results.replace.before")
         try:
-            self._redis.delete(staging)
             written = 0
             for chunk in _chunks(items):
-                self._redis.rpush(staging, *chunk)
-                self._redis.expire(staging, self._ttl)
+                with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.rpush(staging, *chunk)
+                    pipe.expire(staging, _STAGING_SECONDS)
+                    pipe.execute()
                 written += len(chunk)
+            reach("api_results.replace.staged")
             if written:
                 with self._redis.pipeline(transaction=True) as pipe:
                     pipe.rename(staging, target)
@@ -44,12 +56,14 @@ class ApiResults:
                     pipe.execute()
         except RedisError as error:
             raise translated(error, "api_results") from None
+        reach("api_results.replace.after")
         return written
 
     def push_once(self, workflow_id: str, execution_id: str, marker: str, items: Sequence[ApiResultItem]) -> bool:
         """Append a file's items unless its marker says that they were; item and marker in one MULTI."""
         target, flag = _list_key(workflow_id, execution_id), f"uw:pushed:{execution_id}:{marker}"
         texts = [wire.dumps(item.as_message()) for item in items]
+        reach("api_results.push.before")
         try:
             with self._redis.pipeline(transaction=True) as pipe:
                 pipe.watch(flag)
@@ -65,6 +79,7 @@ class ApiResults:
             raise LedgerUnavailable("api_results: the push was interrupted") from None
         except RedisError as error:
             raise translated(error, "api_results") from None
+        reach("api_results.push.after")
         return True
 
 

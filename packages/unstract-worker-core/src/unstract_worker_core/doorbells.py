@@ -52,6 +52,9 @@ class Doorbells(Protocol):
     def waiting(self, kind: RunKind) -> int:
         """How many batch doorbells of the kind wait in the broker."""
 
+    def starts_waiting(self) -> int | None:
+        """How many start messages wait in the platform's default queues; None while the broker cannot be asked."""
+
 
 def read_run_doorbell(message: dict[str, object]) -> RunDoorbell | None:
     """The doorbell in a task's keyword arguments; None when a newer worker must read it. Raises MessageError."""

@@ -14,9 +14,7 @@ from typing import Any
 import structlog
 from attrs import frozen
 from kombu.connection import Connection
-from kombu.exceptions import KombuError, OperationalError
 from redis import Redis
-from redis.exceptions import RedisError
 
 __all__ = ["LOG_QUEUE", "LogEvent", "LogEvents"]
 
@@ -59,12 +57,12 @@ class LogEvents:
 
     def log(self, event: LogEvent) -> None:
         """Queue an event; returns at once and never raises."""
-        if event.channel is None:
+        if not event.channel:
             return
-        self._start_once()
         try:
+            self._start_once()
             self._waiting.put_nowait(event)
-        except queue.Full:
+        except (queue.Full, RuntimeError):  # RuntimeError: no further thread can be started
             self._observe("dropped")
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -82,8 +80,9 @@ class LogEvents:
         # Started on first use: a thread does not survive a fork.
         with self._guard:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._loop, name="log-events", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._loop, name="log-events", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _loop(self) -> None:
         while True:
@@ -94,7 +93,7 @@ class LogEvents:
                 with self._connect() as connection:
                     if not self._publish_until_idle(connection, event):
                         return
-            except (KombuError, OperationalError, OSError, RedisError) as error:
+            except Exception as error:  # noqa: BLE001 - thread boundary: each driver has its own errors, none may end it
                 self._observe("failed")
                 self._log.debug("log event not sent", error=type(error).__name__)
 

@@ -7,7 +7,7 @@ a rule ends a lease. After each step the ledger must hold what the model holds, 
 
 from collections.abc import Callable
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     initialize,
@@ -145,6 +145,29 @@ class LedgerMachine(RunRules):
             model.leases[batch].live = False
             self.driver.lapse_batch(run, batch)
 
+    # What a crash leads to, in one rule, so that it happens often.
+
+    @rule(run=runs, state=st.sampled_from([RunState.ACCEPTED, RunState.READY]))
+    def take_over_run(self, run: str, state: RunState) -> None:
+        self.lapse_run(run)
+        self.claim_run(run, state)
+
+    @rule(run=runs, batch=st.integers(min_value=0, max_value=1))
+    def take_over_batch(self, run: str, batch: int) -> None:
+        self.lapse_batch(run, batch)
+        self._claim_batch(run, batch, 1)
+
+    @precondition(lambda self: self.batch_claims)
+    @rule(pick=picks, late=st.booleans())
+    def work_off(self, pick: int, late: bool) -> None:
+        claim, _, _ = self._batch_claim(pick)
+        if late:
+            self.lapse_batch(claim.run_id, claim.batch)
+            self.sweep(claim.run_id, 0)
+        for which in range(len(claim.files)):
+            self.record(pick, which)
+        self.complete(pick)
+
     @rule(run=runs)
     def stop(self, run: str) -> None:
         model = self.runs[run]
@@ -231,5 +254,7 @@ def test_every_sequence_of_steps_keeps_the_invariants(new_driver: Callable[[], D
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
+            phases=(Phase.generate,),  # shrinking would take minutes of Redis; the sequence is printed as it is
+            print_blob=True,
         ),
     )

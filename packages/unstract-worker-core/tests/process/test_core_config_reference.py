@@ -43,7 +43,7 @@ def test_every_field_of_a_section_has_a_variable() -> None:
 
 def test_what_holds_credentials_is_marked_secret() -> None:
     secret = {entry.name for entry in describe_variables() if entry.secret}
-    assert {"INTERNAL_SERVICE_API_KEY", "CELERY_BROKER_BASE_URL", "WORKER_LEDGER_REDIS_URL"} < secret
+    assert {"INTERNAL_SERVICE_API_KEY", "CELERY_BROKER_BASE_URL", "WORKER_LEDGER_REDIS_URL", "WEBHOOK_SIGNING_SECRET"} < secret
     assert {entry.name for entry in describe_variables() if "PASS" in entry.name} < secret
 
 
@@ -54,7 +54,7 @@ def test_defaults_are_described() -> None:
     assert described["WORKER_HEALTH_HOST"] == "0.0.0.0; in development 127.0.0.1"
     assert described["REDIS_SSL"] == "false"
     assert described["REDIS_PASSWORD"] == ""
-    assert described["WORKER_WEBHOOK_PORTS"] == "80,443,8080,8443"
+    assert described["WEBHOOK_ALLOWED_PORTS"] == "80,443,8080,8443"
 
 
 def test_a_dotenv_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from unstract_worker_core.app.definition import RuntimeOf
 from unstract_worker_core.app.delivery import Delivery
 from unstract_worker_core.app.progress_mark import progressing
 from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import BackendError, LedgerError, LedgerUnavailable, MessageError, SteppedAside
 from unstract_worker_core.logs import bind_task, get_logger
 
@@ -48,7 +49,10 @@ def add_task(
         delivery = _delivery(task, args, kwargs)
         again = (lambda seconds: _again(task, seconds)) if result else None
         with boundary(runtime(), delivery, again=again):
-            return body(runtime(), delivery)
+            reach("task.begun")
+            answer = body(runtime(), delivery)
+            reach("task.ended")
+            return answer
 
     late = late or result
     app.finalize()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from unstract_worker_core.app.definition import WorkerDefinition
 from unstract_worker_core.config import Settings, load_settings
+from unstract_worker_core.crash_points import arm
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.logs import configure_logging, get_logger
 
@@ -47,10 +48,14 @@ def settings_or_exit(
         settings = load_settings(environ, worker=definition.worker, development=development)
         configure_logging(settings.logging, secrets=settings.secrets())
     except ConfigurationError as error:
-        faults = (f"\n  {fault.variable}: {fault.problem}" for fault in error.faults)
-        sys.stderr.write(f"{definition.worker.distribution} cannot start:{''.join(faults)}\n")
-        raise SystemExit(2) from None
+        _refuse(definition, error)
     return settings
+
+
+def _refuse(definition: WorkerDefinition, error: ConfigurationError) -> NoReturn:
+    faults = (f"\n  {fault.variable}: {fault.problem}" for fault in error.faults)
+    sys.stderr.write(f"{definition.worker.distribution} cannot start:{''.join(faults)}\n")
+    raise SystemExit(2) from None
 
 
 def _process(
@@ -65,4 +70,8 @@ def _process(
         log.warning("configuration", problem=warning)
     for name in drop_celery_variables(environ):
         log.warning("configuration", problem=f"{name} has no effect: it would bypass the worker's own variables")
+    try:
+        arm(settings.crash_point)
+    except ConfigurationError as error:
+        _refuse(definition, error)
     return WorkerProcess(definition, settings)

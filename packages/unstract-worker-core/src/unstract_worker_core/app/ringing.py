@@ -19,12 +19,13 @@ from kombu.messaging import Producer
 from unstract_worker_core import wire
 from unstract_worker_core.app.broker import declared_queue, publishing_connection
 from unstract_worker_core.config import BrokerSettings
+from unstract_worker_core.crash_points import reach
 from unstract_worker_core.doorbells import BatchDoorbell, RunDoorbell
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.metrics import Metrics
-from unstract_worker_core.queues import DOORBELL_QUEUES, DOORBELL_TASKS, Doorbell
-from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.queues import DOORBELL_QUEUES, DOORBELL_TASKS, Doorbell, queues_of
+from unstract_worker_core.statuses import RunKind, WorkerType
 
 __all__ = ["CeleryDoorbells"]
 
@@ -88,6 +89,11 @@ class CeleryDoorbells:
             log.warning("queue depth not known", error=str(error))
             return None
 
+    def starts_waiting(self) -> int | None:
+        """How many start messages wait in the platform's default queues; None while the broker cannot be asked."""
+        starters = (WorkerType.API_DEPLOYMENT, WorkerType.GENERAL)
+        return self.depth(tuple(name for kind in starters for name in queues_of(kind).platform))
+
     def close(self) -> None:
         """Close the idle connections."""
         while True:
@@ -100,6 +106,7 @@ class CeleryDoorbells:
         """Publish, once more on a fresh connection if the first attempt failed; doorbells may be repeated."""
         if not messages:
             return
+        reach("doorbell", bell, "before")
         for last in (False, True):
             try:
                 with self._line() as line:
@@ -110,6 +117,7 @@ class CeleryDoorbells:
                     self._metrics.rings.labels(kind=f"{bell}_failed").inc(len(messages))
                     log.warning("doorbells not rung", doorbell=bell, number=len(messages), error=str(error))
                 continue
+            reach("doorbell", bell, "after")
             self._metrics.rings.labels(kind=bell).inc(len(messages))
             return
 

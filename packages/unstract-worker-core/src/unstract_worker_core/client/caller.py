@@ -23,6 +23,7 @@ from unstract_worker_core.client.transport import Transport
 from unstract_worker_core.client.tries import Tries
 from unstract_worker_core.client.verdicts import Passing, verdict
 from unstract_worker_core.config import BackendSettings
+from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import BackendError, BackendUnavailable, UnexpectedAnswer
 
 _NO_IDS: Mapping[str, str] = {}
@@ -78,12 +79,14 @@ class Caller:
         wanted = self._wanted(operation, headers, ids, query, body, seconds)
         started = self._clock()
         error: BackendError | None = None
+        reach("backend", operation.name, "before")
         try:
             return self._admitted(operation, wanted, request_id)
         except BackendError as raised:
             error = raised
             raise
         finally:
+            reach("backend", operation.name, "after")
             self._observe(operation.name, error, self._clock() - started)
 
     def _wanted(

@@ -33,11 +33,11 @@ class Executions:
         return execution
 
     def list(
-        self, organization_id: str, workflow_id: str, statuses: Iterable[ExecutionStatus]
+        self, organization_id: str, workflow_id: str | None, statuses: Iterable[ExecutionStatus]
     ) -> tuple[models.ExecutionSummary, ...]:
-        """The executions of a workflow that are in one of `statuses`, in the backend's order."""
+        """The executions of a workflow (None: of all) that are in one of `statuses`, in the backend's order."""
         wanted = ",".join(status.value for status in statuses)
-        query = uuids(workflow_id=workflow_id) | {"status__in": wanted}
+        query = (uuids(workflow_id=workflow_id) if workflow_id else {}) | {"status__in": wanted}
         answer = self._call(operations.LIST_EXECUTIONS, organization_id, query=query)
         return answer.many(models.ExecutionSummary, answer.items())
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from unstract_worker_core.config.parsers import Parser, secret
+from unstract_worker_core.config.parsers import Parser, secret, signing_secret
 from unstract_worker_core.config.urls import redis_url
 from unstract_worker_core.statuses import WorkerType
 
@@ -33,7 +33,7 @@ class Declaration:
     @property
     def secret(self) -> bool:
         """Whether the value is kept out of sight and may come from a file (``X_FILE``)."""
-        return self.parse in (secret, redis_url)
+        return self.parse in (secret, signing_secret, redis_url)
 
 
 @frozen

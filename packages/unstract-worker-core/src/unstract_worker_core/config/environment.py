@@ -59,7 +59,10 @@ def load_settings(environ: Mapping[str, str], *, worker: WorkerType, development
     _check_together(reader, settings)
     if reader.faults:
         raise ConfigurationError(tuple(reader.faults))
-    return evolve(settings, warnings=_warnings(reader, settings))
+    warnings = _warnings(reader, settings)
+    if not (settings.crash_testing or settings.development):
+        settings = evolve(settings, crash_point=None)
+    return evolve(settings, warnings=warnings)
 
 
 def _broker(reader: Reader) -> sections.BrokerSettings:
@@ -126,6 +129,8 @@ def _check_together(reader: Reader, settings: Settings) -> None:
         reader.fault("API_EXECUTION_DIR_PREFIX", "must contain /api: the platform tells API files by it")
     if backend.ca_file and not Path(backend.ca_file).is_file():
         reader.fault("INTERNAL_API_CA_FILE", "names no file")
+    if settings.webhook.ca_file and not Path(settings.webhook.ca_file).is_file():
+        reader.fault("WEBHOOK_CA_FILE", "names no file")
     for variable, role in _redis_roles(settings):
         _check_redis(reader, variable, role)
 
@@ -163,6 +168,13 @@ def _warnings(reader: Reader, settings: Settings) -> tuple[str, ...]:
         found.append(f"WORKER_TYPE has no effect: this is {settings.worker.distribution}")
     if reader.is_set("CELERY_RESULT_BACKEND") and not settings.chord.enabled:
         found.append("CELERY_RESULT_BACKEND has no effect: results are kept only with CHORD_COMPAT")
+    for variable in ("WORKER_TRAFFIC_PERCENT", "WORKER_TRAFFIC_ORGANIZATIONS"):
+        if reader.is_set(variable):
+            found.append(f"{variable} only guards RESCUE_UNSEEN_AFTER: this release takes every start message it gets")
+    if settings.crash_point is not None:
+        works = settings.crash_testing or settings.development
+        effect = "ends this process on purpose" if works else "has no effect outside of tests"
+        found.append(f"WORKER_CRASH_POINT {effect}")
     for variable, role in _redis_roles(settings):
         if role.ssl and role.ssl_cert_reqs != "required":
             found.append(f"{variable}: the certificate of this Redis is not fully checked")

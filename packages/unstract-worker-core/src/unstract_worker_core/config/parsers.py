@@ -3,18 +3,23 @@
 A parser returns the value or raises ValueError with a problem that never contains the text.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Callable
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.sections import CrashPoint
 
 __all__ = [
     "Parser",
     "choice",
     "clamped",
+    "crash_point",
     "flag",
+    "hosts",
     "http_url",
     "integer",
     "names",
@@ -23,6 +28,7 @@ __all__ = [
     "ports",
     "seconds",
     "secret",
+    "signing_secret",
     "text",
 ]
 
@@ -39,6 +45,17 @@ def text(value: str) -> str:
 def secret(value: str) -> Secret:
     """Text that is kept out of sight."""
     return Secret(text(value))
+
+
+def signing_secret(value: str) -> Secret:
+    """A secret as Standard Webhooks writes it: ``whsec_`` and base64 of 24 to 64 bytes."""
+    try:
+        key = base64.b64decode(value.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not value.startswith("whsec_") or not 24 <= len(key) <= 64:
+        raise ValueError("must be whsec_ and base64 of 24 to 64 random bytes")
+    return Secret(value)
 
 
 def flag(value: str) -> bool:
@@ -103,6 +120,17 @@ def names(value: str) -> tuple[str, ...]:
     return items
 
 
+def hosts(value: str) -> tuple[str, ...]:
+    """A comma list of host names, as lower case ASCII; no addresses, ports or wildcards."""
+    items = tuple(item.strip().lower() for item in value.split(","))
+    label = r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?"
+    if not all(len(item) < 254 and re.fullmatch(rf"(?:{label}\.)*{label}", item) for item in items):
+        raise ValueError("must be a comma list of host names such as hooks.corp.example, in ASCII (xn--...)")
+    if any(item.rpartition(".")[2].isdigit() for item in items):
+        raise ValueError("must name hosts; addresses go into WEBHOOK_ALLOWED_NETWORKS")
+    return items
+
+
 def ports(value: str) -> tuple[int, ...]:
     """A comma list of TCP ports."""
     return tuple(integer(1, 65535)(item.strip()) for item in value.split(","))
@@ -114,6 +142,14 @@ def networks(value: str) -> tuple[str, ...]:
         return tuple(str(ip_network(item.strip())) for item in value.split(","))
     except ValueError:
         raise ValueError("must be a comma list of networks such as 10.1.0.0/16") from None
+
+
+def crash_point(value: str) -> CrashPoint:
+    """A crash point as ``name[:nth][:group]``."""
+    found = re.fullmatch(r"([a-z0-9_.\-]{1,80})(?::([1-9][0-9]?))?(:group)?", value)
+    if found is None:
+        raise ValueError("must be the name of a crash point, as in name, name:2 or name:group")
+    return CrashPoint(found[1], int(found[2] or 1), found[3] is not None)
 
 
 def http_url(value: str) -> str:

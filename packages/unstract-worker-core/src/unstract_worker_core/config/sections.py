@@ -13,6 +13,7 @@ __all__ = [
     "BackendSettings",
     "BrokerSettings",
     "ChordSettings",
+    "CrashPoint",
     "FileSettings",
     "LedgerSettings",
     "LoggingSettings",
@@ -166,7 +167,12 @@ class ChordSettings:
 
 @frozen
 class WebhookSettings:
-    """Delivery of webhooks. Internal addresses are refused, save those in `allowed_networks`."""
+    """Delivery of webhooks. Only public addresses are called, and hosts and networks that are allowed by name.
+
+    Attributes:
+        allowed_ports: ports of public addresses; allowed hosts and networks are called on any port.
+        ca_file: certificates that are trusted besides the well-known ones.
+    """
 
     timeout_cap: float = 30.0
     deadline_seconds: float = 10.0
@@ -174,8 +180,19 @@ class WebhookSettings:
     attempts: int = 5
     per_host: int = 4
     allowed_ports: tuple[int, ...] = (80, 443, 8080, 8443)
+    allowed_hosts: tuple[str, ...] = ()
     allowed_networks: tuple[str, ...] = ()
     signing_secret: Secret | None = None
+    ca_file: str | None = None
+
+
+@frozen
+class CrashPoint:
+    """Where a test has a worker kill itself: when `name` is reached the `nth` time; `group`: all its processes."""
+
+    name: str
+    nth: int = 1
+    group: bool = False
 
 
 @frozen

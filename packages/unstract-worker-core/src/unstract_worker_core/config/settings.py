@@ -23,6 +23,7 @@ class Settings:
         cache_redis: the database with the marks of files in use.
         ledger_redis: the database of the run ledger; the platform's, unless told otherwise.
         rescue_unseen_after: age in seconds of an execution that the ledger never saw before it is rescued.
+        crash_point: where a test has this process kill itself; None outside of tests.
         warnings: for the log; they name variables, never values.
     """
 
@@ -44,6 +45,8 @@ class Settings:
     instance: str = "local"
     organizations: tuple[str, ...] = ()
     rescue_unseen_after: float | None = None
+    crash_testing: bool = False
+    crash_point: sections.CrashPoint | None = None
     development: bool = False
     warnings: tuple[str, ...] = ()
 

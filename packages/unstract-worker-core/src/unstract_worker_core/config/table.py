@@ -162,10 +162,15 @@ _WEBHOOK = (
     _is("deadline_seconds", "WORKER_WEBHOOK_DEADLINE", p.seconds(1, 120), "limit of one delivery"),
     _is("body_limit", "WORKER_WEBHOOK_BODY_LIMIT", p.integer(0, 2**20), "bytes of an answer that are read"),
     _is("attempts", "WORKER_WEBHOOK_ATTEMPTS", p.integer(1, 20), "cap of the tries of a delivery"),
-    _is("per_host", "WORKER_WEBHOOK_PER_HOST", p.integer(1, 100), "deliveries at a time to one host"),
-    _is("allowed_ports", "WORKER_WEBHOOK_PORTS", p.ports, "ports that may be called"),
-    _is("allowed_networks", "WORKER_WEBHOOK_NETWORKS", p.networks, "internal networks that may be called"),
-    _is("signing_secret", "WORKER_WEBHOOK_SIGNING_SECRET", p.secret, "signs deliveries (Standard Webhooks)"),
+    _is("per_host", "WORKER_WEBHOOK_PER_HOST", p.integer(1, 100), "deliveries at a time to one host, a process"),
+    _is("allowed_ports", "WEBHOOK_ALLOWED_PORTS", p.ports, "ports of public addresses that may be called"),
+    _is("allowed_hosts", "WEBHOOK_ALLOWED_HOSTS", p.hosts,
+        "host names that may be called whatever their address and port"),
+    _is("allowed_networks", "WEBHOOK_ALLOWED_NETWORKS", p.networks,
+        "networks that may be called, internal ones included, on any port"),
+    _is("signing_secret", "WEBHOOK_SIGNING_SECRET", p.signing_secret,
+        "signs deliveries as Standard Webhooks does: `whsec_` and base64 of 24 to 64 bytes"),
+    _is("ca_file", "WEBHOOK_CA_FILE", p.text, "CA bundle that is trusted besides the well-known ones"),
 )
 _TRAFFIC = (
     _is("organizations", "WORKER_TRAFFIC_ORGANIZATIONS", p.names, "organizations that are taken whole"),
@@ -179,8 +184,11 @@ _OWN = (
     _is("ledger_redis", "WORKER_LEDGER_REDIS_URL", redis_url, "Redis of the run ledger",
         shown="the platform's, REDIS_*"),
     _is("organizations", "WORKER_ORGANIZATIONS", p.names, "organizations that rescue looks at"),
-    _is("rescue_unseen_after", "RESCUE_UNSEEN_AFTER", p.seconds(60, _MANY),
+    _is("rescue_unseen_after", "RESCUE_UNSEEN_AFTER", p.seconds(1, _MANY),
         "age of an execution that the ledger never saw before it is rescued; unset: never"),
+    _is("crash_testing", "WORKER_CRASH_TESTING", p.flag, "for tests: lets WORKER_CRASH_POINT have its effect"),
+    _is("crash_point", "WORKER_CRASH_POINT", p.crash_point,
+        "for tests: where this worker kills itself, as `name[:nth][:group]`"),
 )
 # fmt: on
 

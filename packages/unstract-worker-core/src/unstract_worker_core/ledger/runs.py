@@ -191,6 +191,11 @@ class Runs:
         """The second read-back is done; the tombstone needs no further look."""
         self._steps.run("settle", run_id)
 
+    def organizations(self) -> frozenset[str]:
+        """Organizations that ever had a run here."""
+        redis = self._steps.redis
+        return frozenset(self._steps.attempt("organizations", lambda: redis.smembers("uw:organizations")))
+
     def unclaimed(self, kind: RunKind) -> int:
         """Doorbells of batches that were rung and not claimed yet, over all runs of the kind."""
         raw = self._steps.attempt("unclaimed", lambda: self._steps.redis.hget("uw:unclaimed", kind))

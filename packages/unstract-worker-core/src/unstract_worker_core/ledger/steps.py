@@ -21,6 +21,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
 
 __all__ = ["STEP_NAMES", "Observer", "Steps", "translated"]
@@ -63,7 +64,10 @@ class Steps:
 
     def run(self, step: str, run_id: str, *arguments: str | int) -> Any:
         """Run one step. Raises LedgerUnavailable when Redis stays away, LedgerError on anything else."""
-        return self.attempt(step, lambda: self._scripts[step](args=[run_id, *arguments]))
+        reach("ledger", step, "before")
+        answer = self.attempt(step, lambda: self._scripts[step](args=[run_id, *arguments]))
+        reach("ledger", step, "after")
+        return answer
 
     def attempt(self, step: str, call: Callable[[], Any]) -> Any:
         """Run any repeatable Redis call as a step."""

@@ -30,10 +30,12 @@ class RecordingDoorbells:
     Attributes:
         rings: what was rung, in order.
         depths: what `waiting` answers, by kind; 0 where it says nothing.
+        starts: what `starts_waiting` answers.
     """
 
     rings: list[Ring] = field(factory=list)
     depths: Mapping[RunKind, int] = field(factory=dict)
+    starts: int | None = 0
     _lock: threading.Lock = field(factory=threading.Lock)
 
     def ring_start(self, run_id: str, *, task: RunTask, kind: RunKind) -> None:
@@ -51,6 +53,10 @@ class RecordingDoorbells:
     def waiting(self, kind: RunKind) -> int:
         """The depth that the test set."""
         return self.depths.get(kind, 0)
+
+    def starts_waiting(self) -> int | None:
+        """The number that the test set."""
+        return self.starts
 
     def of(self, what: str) -> tuple[Ring, ...]:
         """The rings of one sort."""

@@ -6,5 +6,6 @@ redis.call("HSET", META, "state", ARGV[7], "task", ARGV[2], "kind", ARGV[3], "or
   "accepted_at", tostring(now), "progress", tostring(now))
 redis.call("SET", START, ARGV[5])
 redis.call("SADD", OPEN, run)
+redis.call("SADD", SEEN, ARGV[4])
 due(now + tonumber(ARGV[6]))
 return {ARGV[7], 1}
