@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from attrs import define
+from attrs import define, evolve, field
 from redis import Redis
 
 from unstract_devstack.backend import BackendConfig, BackendHandle, running
@@ -15,9 +15,14 @@ from unstract_devstack.http_calls import call
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_core.app.delivery import Delivery
 from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.ledger import RunTask
+from unstract_worker_core.ledger import DeadLetter, RunTask
+from unstract_worker_core.orchestration import attend
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
+from unstract_worker_general.egress import Egress
+from unstract_worker_general.resolving import Lookups, Resolver
+from unstract_worker_general.tasks import webhook_jobs
+from unstract_worker_general.webhook_message import accept_webhook
 
 API_KEY = "a-key-of-the-tests"
 
@@ -97,6 +102,54 @@ class Rig:
         return Delivery("a task", task_id or str(uuid4()), args=args, kwargs=kwargs)
 
 
+@define
+class Webhooks:
+    """Webhooks of a rig: accepted as messages, delivered by the step."""
+
+    rig: Rig
+    egress: Egress = field(factory=Egress)
+
+    def allow(self, **settings: Any) -> None:
+        """Only what is named here may be called, apart from public addresses: nothing on loopback unless it is."""
+        changes = {"allowed_networks": ()} | settings
+        now = self.rig.runtime.settings
+        self.rig.runtime.settings = evolve(now, webhook=evolve(now.webhook, **changes))
+
+    def resolve(self, resolver: Resolver, **more: Any) -> None:
+        """Names are looked up by this."""
+        self.egress = Egress(Lookups(resolver, **more))
+
+    def accept(self, url: str, *, task_id: str | None = None, **kwargs: Any) -> str:
+        given = {"payload": {"text": "hello"}, "timeout": 5} | kwargs
+        delivery = self.rig.delivery(url, task_id=task_id, **given)
+        accept_webhook(self.rig.runtime, delivery)
+        return f"webhook.{delivery.task_id}"
+
+    def deliver(self, run: str) -> bool:
+        return attend(self.rig.runtime, run, webhook_jobs(self.egress))
+
+    def send(self, url: str, **kwargs: Any) -> str:
+        run = self.accept(url, **kwargs)
+        assert self.deliver(run)
+        return run
+
+    def final(self, run: str) -> dict[str, Any] | None:
+        found = self.rig.runtime.ledger.runs.final(run)
+        return dict(found.detail) if found else None
+
+    def letter(self) -> DeadLetter:
+        (letter,) = self.rig.runtime.ledger.dead_letters.list()
+        return letter
+
+    def count(self, outcome: str) -> float:
+        return float(self.rig.runtime.metrics.webhook_deliveries.labels(outcome)._value.get())
+
+
+@pytest.fixture
+def webhooks(rig: Rig) -> Webhooks:
+    return Webhooks(rig)
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisHandle]:
     with running_redis(tmp_path_factory.mktemp("redis"), appendonly=False) as handle:
@@ -119,6 +172,7 @@ def rig(redis_server: RedisHandle, backend: BackendHandle) -> Iterator[Rig]:
         INTERNAL_API_TIMEOUT="5",
         INTERNAL_API_RETRY_ATTEMPTS="0",
         CIRCUIT_BREAKER_FAILURE_THRESHOLD="50",
+        WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8",
     )
     rung = RecordingDoorbells()
     with redis_server.client() as redis, running_runtime(settings, doorbells=rung) as runtime:

@@ -240,3 +240,11 @@ def test_copies_count_as_uploads_of_their_own() -> None:
     outcome = FileOutcome(number=1, name="a", kind=OutcomeKind.COMPLETED, copies=("b", "c"))
 
     assert outcome.uploads == 3
+
+
+def test_every_organization_that_ever_had_a_run_is_remembered(driver: Driver) -> None:
+    assert driver.ledger.runs.organizations() == frozenset()
+    driver.done(RUN)
+    driver.ledger.runs.accept("run-b", task=RunTask.WEBHOOK, kind=RunKind.ETL, organization_id="org_2", start="{}")
+
+    assert driver.ledger.runs.organizations() == {"org_1", "org_2"}

@@ -2,6 +2,9 @@
 
 At least once: a worker that dies between the post and its note posts again, with the same `webhook-id`. Neither the
 URL nor a header is ever part of a reason, a log line or a dead letter: both may carry credentials.
+
+A URL that is refused for what it says ends at once. A host whose addresses are refused has failed one try: DNS may
+answer otherwise next time. Standing in line for a busy host is no try.
 """
 
 from datetime import UTC, datetime
@@ -9,16 +12,23 @@ from datetime import UTC, datetime
 from attrs import frozen
 
 from unstract_worker_core import wire
-from unstract_worker_core.errors import BackendError, MessageError
-from unstract_worker_core.ledger import DeadLetter, FinalState
+from unstract_worker_core.crash_points import reach
+from unstract_worker_core.ledger import DeadLetter, FinalState, RunTask
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import WebhookMessage
-from unstract_worker_core.orchestration import Close, HandOver, Turn, Verdict, in_a_line
-from unstract_worker_general.posting import post
+from unstract_worker_core.orchestration import Close, HandOver, Turn, Verdict
+from unstract_worker_core.statuses import RunKind
+from unstract_worker_general.egress import Egress
+from unstract_worker_general.marking import mark
+from unstract_worker_general.per_host import Limits
+from unstract_worker_general.posting import Failure, post
+from unstract_worker_general.resolving import LookupsBusy
+from unstract_worker_general.targets import Refused, Target, read_target
 
 __all__ = ["RUN_PREFIX", "Tries", "deliver", "delivery_id", "give_up_delivery"]
 
 RUN_PREFIX = "webhook."
+_LOOKUPS_BUSY_SECONDS = 5.0
 
 log = get_logger(__name__)
 
@@ -42,26 +52,27 @@ def delivery_id(run_id: str) -> str:
     return run_id.removeprefix(RUN_PREFIX)
 
 
-def deliver(turn: Turn) -> Verdict:
+def deliver(turn: Turn, egress: Egress) -> Verdict:
     """From an accepted webhook message to a delivery or a dead letter, or to another try later."""
     message = wire.decode(turn.claim.start, WebhookMessage)
-    settings, tries = turn.runtime.settings.webhook, Tries.of(turn)
-    allowed = min(message.max_retries + 1, settings.attempts)
+    settings, tries = turn.runtime.settings, Tries.of(turn)
     if turn.noted("delivered") is not None:
         return _delivered(turn, message, tries)
-    if tries.failed >= allowed or tries.lapsed >= settings.attempts:
+    if tries.failed >= _allowed(turn, message) or tries.lapsed >= settings.webhook.attempts:
         return _dead(turn, message, tries, turn.claim.last_error or "the worker died while it was sent")
-    turn.check()
-    failure = post(message, delivery_id(turn.claim.run_id), settings)
-    if failure is None:
-        turn.note("delivered", datetime.now(UTC).isoformat())
-        return _delivered(turn, message, tries)
-    turn.note(f"failed:{tries.failed + 1}", failure)
-    tries = Tries(tries.failed + 1, tries.lapsed)
-    if tries.failed >= allowed:
-        return _dead(turn, message, tries, failure)
-    turn.runtime.metrics.webhook_deliveries.labels("retry").inc()
-    return HandOver(failure, message.retry_delay, charge=True)
+    try:
+        target = read_target(message.url)
+    except Refused as refusal:
+        return _failed(turn, message, tries, Failure(str(refusal), final=True))
+
+    def call(run_id: str) -> None:
+        turn.runtime.doorbells.ring_start(run_id, task=RunTask.WEBHOOK, kind=RunKind.ETL)
+
+    with egress.places.place(target.host, turn.claim.run_id, Limits.of(settings), call) as place:
+        if place.taken:
+            return _try(turn, egress, message, target, tries)
+    turn.runtime.metrics.webhook_deliveries.labels("waiting").inc()
+    return HandOver("enough deliveries to this host are under way", place.wait)
 
 
 def give_up_delivery(turn: Turn, reason: str) -> Verdict:
@@ -71,32 +82,46 @@ def give_up_delivery(turn: Turn, reason: str) -> Verdict:
     return Close(FinalState(error=reason, detail={"delivery": "dead"}), letter)
 
 
+def _try(turn: Turn, egress: Egress, message: WebhookMessage, target: Target, tries: Tries) -> Verdict:
+    turn.check()
+    reach("webhook.post.before")
+    try:
+        failure = post(message, target, delivery_id(turn.claim.run_id), turn.runtime.settings.webhook, egress)
+    except LookupsBusy as error:
+        turn.runtime.metrics.webhook_deliveries.labels("waiting").inc()
+        return HandOver(str(error), _LOOKUPS_BUSY_SECONDS)
+    reach("webhook.post.after")
+    if failure is not None:
+        return _failed(turn, message, tries, failure)
+    turn.note("delivered", datetime.now(UTC).isoformat())
+    return _delivered(turn, message, tries)
+
+
+def _allowed(turn: Turn, message: WebhookMessage) -> int:
+    return min(message.max_retries + 1, turn.runtime.settings.webhook.attempts)
+
+
 def _delivered(turn: Turn, message: WebhookMessage, tries: Tries) -> Verdict:
-    _mark(turn, message, dead=False)
+    mark(turn.runtime, message, dead=False)
     turn.runtime.metrics.webhook_deliveries.labels("delivered").inc()
     log.info("webhook delivered", webhook_id=delivery_id(turn.claim.run_id), failed_before=tries.failed)
     return Close(FinalState(detail={"delivery": "delivered", "attempts": tries.failed + 1}))
 
 
+def _failed(turn: Turn, message: WebhookMessage, tries: Tries, failure: Failure) -> Verdict:
+    turn.note(f"failed:{tries.failed + 1}", failure.reason)
+    tries = Tries(tries.failed + 1, tries.lapsed)
+    if failure.final or tries.failed >= _allowed(turn, message):
+        return _dead(turn, message, tries, failure.reason)
+    turn.runtime.metrics.webhook_deliveries.labels("retry").inc()
+    return HandOver(failure.reason, message.retry_delay, charge=True)
+
+
 def _dead(turn: Turn, message: WebhookMessage, tries: Tries, reason: str) -> Verdict:
-    _mark(turn, message, dead=True)
+    mark(turn.runtime, message, dead=True)
     turn.runtime.metrics.webhook_deliveries.labels("dead").inc()
     told = f"not delivered in {tries.failed + tries.lapsed} tries, last: {reason}"
     rows = ",".join(message.buffer_row_ids)
     letter = DeadLetter("send_webhook_notification", "", told, turn.claim.run_id, body=f"rows: {rows}" if rows else "")
     detail = {"delivery": "dead", "attempts": tries.failed + tries.lapsed}
     return Close(FinalState(error=told, detail=detail), letter)
-
-
-def _mark(turn: Turn, message: WebhookMessage, *, dead: bool) -> None:
-    """Tell the backend about its buffered rows; best effort, its own lease on them is the net below."""
-    if not message.buffer_row_ids or message.organization_id is None:
-        return
-    notifications = turn.runtime.backend.notifications
-    mark = notifications.mark_dead_letter if dead else notifications.mark_dispatched
-    try:
-        mark(int(message.organization_id), message.buffer_row_ids)
-    except (BackendError, MessageError) as error:
-        log.warning("buffered rows were not marked", dead=dead, reason=in_a_line(error))
-    except ValueError:
-        log.warning("buffered rows were not marked", dead=dead, reason="organization_id is not a primary key")

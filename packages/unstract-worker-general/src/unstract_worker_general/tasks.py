@@ -1,5 +1,7 @@
 """The general worker's Celery tasks: a few lines each; the steps are plain functions."""
 
+from functools import partial
+
 from celery import Celery
 
 from unstract_worker_core.app.boundary import add_task
@@ -8,25 +10,32 @@ from unstract_worker_core.app.delivery import Delivery
 from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import RunTask
-from unstract_worker_core.messages import read_schedule, read_webhook
+from unstract_worker_core.messages import read_schedule
 from unstract_worker_core.orchestration import Job, accept_run, accept_start, answer_bell, give_up
 from unstract_worker_core.queues import DELIVER_TASK, ORCHESTRATE_TASK
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_general.deliver import RUN_PREFIX, deliver, give_up_delivery
+from unstract_worker_general.deliver import deliver, give_up_delivery
+from unstract_worker_general.egress import Egress
 from unstract_worker_general.schedule import give_up_schedule, start_pipeline
 from unstract_worker_general.start import start_execution
+from unstract_worker_general.webhook_message import accept_webhook
 
-__all__ = ["ORCHESTRATE_JOBS", "WEBHOOK_JOBS", "register"]
+__all__ = ["ORCHESTRATE_JOBS", "register", "webhook_jobs"]
 
 ORCHESTRATE_JOBS = {
     RunTask.EXECUTION: Job(step=start_execution, give_up=give_up),
     RunTask.SCHEDULE: Job(step=start_pipeline, give_up=give_up_schedule),
 }
-WEBHOOK_JOBS = {RunTask.WEBHOOK: Job(step=deliver, give_up=give_up_delivery, bounded=False)}
+
+
+def webhook_jobs(egress: Egress) -> dict[RunTask, Job]:
+    """What is done with accepted webhooks; all deliveries of a process share one `egress`."""
+    return {RunTask.WEBHOOK: Job(partial(deliver, egress=egress), give_up_delivery, bounded=False)}
 
 
 def register(app: Celery, runtime: RuntimeOf) -> None:
     """Add this worker's tasks to the app."""
+    webhooks = webhook_jobs(Egress())
     for name in ("async_execute_bin", "async_execute_bin_general"):
         add_task(app, runtime, name, _accept, late=True)
     for name in ("scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"):
@@ -34,7 +43,7 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
     add_task(app, runtime, "send_webhook_notification", accept_webhook, late=True)
     add_task(app, runtime, "scheduler_health_check", _well)
     add_task(app, runtime, ORCHESTRATE_TASK, _orchestrate)
-    add_task(app, runtime, DELIVER_TASK, _deliver)
+    add_task(app, runtime, DELIVER_TASK, partial(answer_bell, jobs=webhooks))
 
 
 def _accept(runtime: Runtime, delivery: Delivery) -> None:
@@ -49,19 +58,8 @@ def accept_schedule(runtime: Runtime, delivery: Delivery) -> None:
     accept_run(runtime, run_id, task=RunTask.SCHEDULE, organization_id=organization, message=message)
 
 
-def accept_webhook(runtime: Runtime, delivery: Delivery) -> None:
-    """Accept a webhook under its message's id. Its organization, if any, is a primary key. Raises MessageError."""
-    message = read_webhook(delivery.args, delivery.kwargs)
-    run_id = RUN_PREFIX + opaque_id(delivery.task_id, field="task_id")
-    accept_run(runtime, run_id, task=RunTask.WEBHOOK, organization_id="", message=message)
-
-
 def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:
     answer_bell(runtime, delivery, ORCHESTRATE_JOBS)
-
-
-def _deliver(runtime: Runtime, delivery: Delivery) -> None:
-    answer_bell(runtime, delivery, WEBHOOK_JOBS)
 
 
 def _well(runtime: Runtime, delivery: Delivery) -> dict[str, str]:

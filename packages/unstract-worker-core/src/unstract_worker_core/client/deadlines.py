@@ -38,12 +38,16 @@ class Deadline:
 
 
 class DeadlineBackend(httpcore.NetworkBackend):
-    """Opens TCP connections under `deadline`; to `address` instead of the URL's host where one is given."""
+    """Opens TCP connections under `deadline`; to `address` instead of the URL's host where one is given.
 
-    def __init__(self, deadline: Deadline, address: str | None = None) -> None:
+    `read_size`: how many bytes one read takes at most; httpcore's own size by default.
+    """
+
+    def __init__(self, deadline: Deadline, address: str | None = None, read_size: int | None = None) -> None:
         self._backend = httpcore.SyncBackend()
         self._deadline = deadline
         self._address = address
+        self._read_size = read_size
 
     def connect_tcp(
         self,
@@ -61,7 +65,7 @@ class DeadlineBackend(httpcore.NetworkBackend):
             local_address=local_address,
             socket_options=[*(socket_options or ()), *_keepalive()],
         )
-        return _DeadlineStream(stream, self._deadline)
+        return _DeadlineStream(stream, self._deadline, self._read_size)
 
 
 def _keepalive() -> list[_SocketOption]:
@@ -75,12 +79,14 @@ def _keepalive() -> list[_SocketOption]:
 
 
 class _DeadlineStream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline, read_size: int | None) -> None:
         self._stream = stream
         self._deadline = deadline
+        self._read_size = read_size
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.left(timeout, ReadTimeout))
+        size = min(max_bytes, self._read_size or max_bytes)
+        return self._stream.read(size, self._deadline.left(timeout, ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         view = memoryview(buffer)
@@ -95,7 +101,8 @@ class _DeadlineStream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = self._deadline.left(timeout, ConnectTimeout)
-        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+        stream = self._stream.start_tls(ssl_context, server_hostname, left)
+        return _DeadlineStream(stream, self._deadline, self._read_size)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -28,6 +28,7 @@ from unstract_worker_core.client.exchanges import (
 
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 5.0
+_SMALL_READ = 4096
 _NOT_SENT = (
     httpcore.ConnectError,
     httpcore.ConnectTimeout,
@@ -105,6 +106,7 @@ def post_once(
     headers: Mapping[str, str],
     *,
     timeout_seconds: float,
+    connect_seconds: float = _CONNECT_SECONDS,
     body_limit: int = 16 * 1024,
     address: str | None = None,
     ca_file: str | None = None,
@@ -113,20 +115,20 @@ def post_once(
 
     With `address` (an IP that the caller has checked) the connection goes there, while Host and the
     certificate's name stay those of `url`: no second look-up that could answer differently. Of the answer's
-    body at most about `body_limit` bytes are read. Raises NotSent or Interrupted.
+    body fewer than `body_limit` + 4096 bytes are read. Raises NotSent or Interrupted, OSError for the `ca_file`.
     """
     polite = {**headers, "Accept-Encoding": "identity", "Connection": "close"}
     wanted = Wanted("POST", url, polite, timeout_seconds, body_limit, content=content)
     tls = tls_context(ca_file) if url.lower().startswith("https:") else None
     with (
-        closing(_ThreadClient(tls, address)) as client,
+        closing(_ThreadClient(tls, address, connect_seconds, _SMALL_READ)) as client,
         _translated(),
         closing(client.send(wanted)) as response,
     ):
         seen = 0
         for chunk in response.iter_raw():
             seen += len(chunk)
-            if seen > body_limit:
+            if seen >= body_limit:
                 break
         return PostAnswer(response.status_code)
 
@@ -148,11 +150,18 @@ def _reason(error: Exception) -> str:
 
 
 class _ThreadClient:
-    def __init__(self, tls: ssl.SSLContext | None, address: str | None = None) -> None:
+    def __init__(
+        self,
+        tls: ssl.SSLContext | None,
+        address: str | None = None,
+        connect_seconds: float = _CONNECT_SECONDS,
+        read_size: int | None = None,
+    ) -> None:
         self.pid = os.getpid()
         self._deadline = Deadline()
+        self._connect_seconds = connect_seconds
         self._client = httpx.Client(
-            transport=_Wire(tls, DeadlineBackend(self._deadline, address)),
+            transport=_Wire(tls, DeadlineBackend(self._deadline, address, read_size)),
             trust_env=False,
             follow_redirects=False,
         )
@@ -166,7 +175,7 @@ class _ThreadClient:
                 params=wanted.query or None,
                 content=wanted.content,
                 headers=wanted.headers,
-                timeout=httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
+                timeout=httpx.Timeout(seconds, connect=min(seconds, self._connect_seconds)),
             )
         except (httpx.InvalidURL, ValueError) as error:
             raise NotSent(f"not a request that can be sent ({type(error).__name__})") from None

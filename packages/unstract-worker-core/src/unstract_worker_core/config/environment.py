@@ -127,12 +127,16 @@ def _check_together(reader: Reader, settings: Settings) -> None:
         reader.fault("RESCUE_UNSEEN_AFTER", "is refused while WORKER_TRAFFIC_PERCENT is below 100")
     if settings.files.api_dir_prefix and "/api" not in settings.files.api_dir_prefix:
         reader.fault("API_EXECUTION_DIR_PREFIX", "must contain /api: the platform tells API files by it")
-    if backend.ca_file and not Path(backend.ca_file).is_file():
-        reader.fault("INTERNAL_API_CA_FILE", "names no file")
-    if settings.webhook.ca_file and not Path(settings.webhook.ca_file).is_file():
-        reader.fault("WEBHOOK_CA_FILE", "names no file")
+    _check_files(reader, settings)
     for variable, role in _redis_roles(settings):
         _check_redis(reader, variable, role)
+
+
+def _check_files(reader: Reader, settings: Settings) -> None:
+    named = (("INTERNAL_API_CA_FILE", settings.backend.ca_file), ("WEBHOOK_CA_FILE", settings.webhook.ca_file))
+    for variable, file in named:
+        if file and not Path(file).is_file():
+            reader.fault(variable, "names no file")
 
 
 def _redis_roles(settings: Settings) -> tuple[tuple[str, sections.RedisSettings], ...]:

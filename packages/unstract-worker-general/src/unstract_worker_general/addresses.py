@@ -1,0 +1,98 @@
+"""Which addresses are public: what a webhook may be sent to unless the operator allows more.
+
+The lists are our own. `ipaddress.is_global` differs by Python version, and it takes NAT64 and 6to4 forms of
+127.0.0.1 and multicast for global addresses.
+"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+__all__ = ["Address", "plain", "why_not_public"]
+
+Address = IPv4Address | IPv6Address
+
+_V4 = tuple(
+    (IPv4Network(network), name)
+    for network, name in (
+        ("0.0.0.0/8", "this host"),
+        ("10.0.0.0/8", "private"),
+        ("100.64.0.0/10", "carrier-grade NAT"),
+        ("127.0.0.0/8", "loopback"),
+        ("168.63.129.16/32", "a cloud's platform service"),
+        ("169.254.0.0/16", "link-local, metadata services"),
+        ("172.16.0.0/12", "private"),
+        ("192.0.0.0/24", "protocol assignments"),
+        ("192.0.2.0/24", "documentation"),
+        ("192.88.99.0/24", "6to4 relays"),
+        ("192.168.0.0/16", "private"),
+        ("198.18.0.0/15", "benchmarks"),
+        ("198.51.100.0/24", "documentation"),
+        ("203.0.113.0/24", "documentation"),
+        ("224.0.0.0/4", "multicast"),
+        ("255.255.255.255/32", "broadcast"),
+        ("240.0.0.0/4", "reserved"),
+    )
+)
+# The first that matches names the rule, so narrow ones stand before those around them.
+_V6 = tuple(
+    (IPv6Network(network), name)
+    for network, name in (
+        ("::/128", "unspecified"),
+        ("::1/128", "loopback"),
+        ("::/96", "IPv4-compatible"),
+        ("::ffff:0:0:0/96", "IPv4-translated"),
+        ("64:ff9b:1::/48", "local NAT64"),
+        ("100::/64", "discard"),
+        ("2001::/32", "Teredo"),
+        ("2001:2::/48", "benchmarks"),
+        ("2001::/23", "protocol assignments"),
+        ("2001:db8::/32", "documentation"),
+        ("3ffe::/16", "not assigned any more"),
+        ("3fff::/20", "documentation"),
+        ("5f00::/16", "segment routing"),
+        ("fc00::/7", "unique local"),
+        ("fe80::/10", "link-local"),
+        ("fec0::/10", "site-local"),
+        ("ff00::/8", "multicast"),
+    )
+)
+_GLOBAL = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+_6TO4 = IPv6Network("2002::/16")
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+
+
+def plain(address: Address) -> Address:
+    """The address as the socket takes it: an IPv4-mapped one is the IPv4 address itself."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped
+
+
+def why_not_public(address: Address) -> str | None:
+    """The rule by which an address is not public, such as ``loopback (127.0.0.0/8)``; None for a public one."""
+    address = plain(address)
+    if isinstance(address, IPv4Address):
+        return _listed_v4(address)
+    for network, name in _V6:
+        if address in network:
+            return f"{name} ({network})"
+    for inner, form in _hidden(address):
+        rule = _listed_v4(inner)
+        if rule is not None:
+            return f"{rule}, hidden in {form}"
+    return None if address in _GLOBAL or address in _NAT64 else "not global unicast"
+
+
+def _listed_v4(address: IPv4Address) -> str | None:
+    return next((f"{name} ({network})" for network, name in _V4 if address in network), None)
+
+
+def _hidden(address: IPv6Address) -> Iterator[tuple[IPv4Address, str]]:
+    """The IPv4 addresses that a packet to an IPv6 address may end up at, and how it says so."""
+    low = IPv4Address(int(address) & 0xFFFF_FFFF)
+    if address in _NAT64:
+        yield low, "NAT64"
+    if address in _6TO4:
+        yield IPv4Address(int(address) >> 80 & 0xFFFF_FFFF), "6to4"
+    if int(address) >> 32 & 0xFFFF_FFFF in _ISATAP:
+        yield low, "ISATAP"

@@ -1,0 +1,84 @@
+"""Looking up host names, bounded: a DNS server that does not answer costs a delivery its own time and nobody else's.
+
+getaddrinfo cannot be given a time limit, so it runs in a thread that is left behind when it takes too long. There is at
+most one such thread for a host, and a bounded number of them in all.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from ipaddress import ip_address
+
+from attrs import define, field
+
+from unstract_worker_core.errors import WorkerError
+from unstract_worker_general.addresses import Address, plain
+
+__all__ = ["Lookups", "LookupsBusy", "NotResolved", "Resolver", "system_addresses"]
+
+Resolver = Callable[[str], Sequence[str]]
+"""All addresses of a host name, as text. May block for long. Raises OSError where there are none."""
+
+
+class NotResolved(WorkerError):
+    """A host name whose addresses are not known. Does not quote it."""
+
+
+class LookupsBusy(WorkerError):
+    """Too many look-ups are under way for another one; says nothing about the host."""
+
+
+def system_addresses(host: str) -> Sequence[str]:
+    """What the system's resolver says, in its order of preference. Raises OSError."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [str(sockaddr[0]) for _, _, _, _, sockaddr in found]
+
+
+@define(eq=False)
+class Lookups:
+    """The look-ups of one process. `most`: how many may be under way, those left behind included."""
+
+    resolve: Resolver = system_addresses
+    most: int = 32
+    _under_way: dict[str, Future[Sequence[str]]] = field(factory=dict, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+
+    def addresses(self, host: str, *, seconds: float) -> tuple[Address, ...]:
+        """Every address of the host, each once, asked for now: nothing is cached. Raises NotResolved or LookupsBusy."""
+        try:
+            told = self._asked(host).result(seconds)
+            found = tuple(dict.fromkeys(plain(ip_address(text)) for text in told))
+        except TimeoutError:
+            raise NotResolved("the host name was not resolved in time") from None
+        except (OSError, ValueError):
+            raise NotResolved("the host name cannot be resolved") from None
+        if not found:
+            raise NotResolved("the host name has no address")
+        return found
+
+    def _asked(self, host: str) -> Future[Sequence[str]]:
+        with self._lock:
+            if host in self._under_way:
+                return self._under_way[host]
+            if len(self._under_way) >= self.most:
+                raise LookupsBusy("too many host names are being resolved")
+            asked: Future[Sequence[str]] = Future()
+            threading.Thread(target=self._ask, args=(host, asked), name="webhook look-up", daemon=True).start()
+            self._under_way[host] = asked
+        return asked
+
+    def _ask(self, host: str, asked: Future[Sequence[str]]) -> None:
+        try:
+            answer = self.resolve(host)
+        except Exception as error:  # noqa: BLE001 - boundary of the thread: whoever waits for it is told
+            self._forget(host)
+            asked.set_exception(error)
+        else:
+            self._forget(host)
+            asked.set_result(answer)
+
+    def _forget(self, host: str) -> None:
+        # Before the answer is given: who asks after that gets a look-up of its own.
+        with self._lock:
+            del self._under_way[host]
