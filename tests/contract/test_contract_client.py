@@ -75,7 +75,6 @@ CALLS: dict[tuple[str, str], Call] = {
     ("POST", "file-execution/batch-create/"): lambda b, o, i, q, d: b.files.create_many(
         o,
         d["file_executions"][0]["execution_id"],
-        d["file_executions"][0].setdefault("workflow_id", d["file_executions"][0]["execution_id"]),
         [made(models.FileHash, each["file_hash"]) for each in d["file_executions"]],
     ),
     ("POST", f"file-execution/{UUID}/status/"): lambda b, o, i, q, d: b.files.update_status(
@@ -282,7 +281,7 @@ def test_batches_are_read_item_by_item(replay: tuple[Replay, Backend]) -> None:
     assert written.failed[0][1] == "WorkflowFileExecution not found"
     state.recorded = known["fe.batch_create.mixed"]
     file = models.FileHash(file_name="n.txt", file_path="/in/bc.txt")
-    created = backend.files.create_many("org_alpha", row, row, [file] * 3)
+    created = backend.files.create_many("org_alpha", row, [file] * 3)
     assert [(each.file_path, each.status) for each in created.created] == [("/in/bc.txt", None)]
     assert [name for name, _ in created.failed] == ["n.txt", "n.txt"]
 

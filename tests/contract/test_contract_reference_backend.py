@@ -13,14 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from unstract_devstack.backend import BackendConfig, FileWork, running
-from unstract_devstack.backend.database import Database
-from unstract_devstack.redis_server import running_redis
-
-HERE = Path(__file__).parent
-RECORDINGS = [json.loads(line) for line in (HERE / "recordings.jsonl").read_text(encoding="utf-8").splitlines()]
+RECORDINGS = [
+    json.loads(line) for line in (Path(__file__).parent / "recordings.jsonl").read_text(encoding="utf-8").splitlines()
+]
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-API_KEY = "dummy-internal-key-123"
 
 # What differs on purpose, with its reason. Keep this short.
 EXCEPTIONS: dict[str, str] = {}
@@ -51,56 +47,6 @@ DECISIONS = frozenset(
         "authorization_type",
     }
 )
-
-
-def seed(data: Path) -> None:
-    """The objects that the recorded backend had, and its source folder."""
-    tables = json.loads((HERE / "reference_seed.json").read_text(encoding="utf-8"))
-    files = tables.pop("$source_files")
-    for name, content in files.items():
-        path = data / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-    database = Database(data / "backend.sqlite3")
-    for table, rows in tables.items():
-        for row in rows:
-            database.insert(table, **row)
-    with database.write() as connection:
-        folder = str(data / "src-bucket" / "in")
-        connection.execute("UPDATE workflows SET source_root = ?, source_folder = ?", (str(data), folder))
-    database.close()
-
-
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, httpx.Response]]:
-    """The reference backend's answer to every recorded call, by the call's name."""
-    directory = tmp_path_factory.mktemp("contract")
-    data = directory / "data"
-    data.mkdir()
-    seed(data)
-    with running_redis(directory / "redis") as broker:
-        config = BackendConfig(
-            data=data,
-            api_key=API_KEY,
-            broker_url=broker.url,
-            redis_url=broker.url,
-            execute_file=FileWork.RECORDED,
-            club_seconds=300,
-            buffer_loop=False,
-        )
-        with running(config) as backend, httpx.Client(trust_env=False) as client:
-            origin = backend.base_url.removesuffix("/internal")
-            yield {call["name"]: replayed(client, origin, call) for call in RECORDINGS}
-
-
-def replayed(client: httpx.Client, origin: str, call: dict[str, Any]) -> httpx.Response:
-    """Send a recorded call. A body that is a string was sent as it is."""
-    body = call["request_body"]
-    content = None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
-    headers = dict(call["request_headers"])
-    if content is not None:
-        headers["Content-Type"] = "application/json"
-    return client.request(call["method"], origin + call["path"], content=content, headers=headers)
 
 
 def shape(value: Any, name: str = "") -> Any:

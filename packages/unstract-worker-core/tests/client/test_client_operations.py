@@ -91,7 +91,7 @@ def test_check_active_has_no_slash(server, backend):
 
 def test_nothing_to_ask_sends_nothing(server, backend):
     assert backend.files.check_active(ORG, ID, [], None) == frozenset()
-    assert backend.files.create_many(ORG, ID, ID, []) == models.BatchCreated()
+    assert backend.files.create_many(ORG, ID, []) == models.BatchCreated()
     assert backend.files.update_statuses(ORG, []) == models.BatchWritten()
     assert backend.history.check_batch(ORG, ID, []) == frozenset()
     assert server.connections == 0

@@ -30,7 +30,7 @@ CALLS = {
     "files.get": lambda b, org: b.files.get(org, ID),
     "files.list": lambda b, org: b.files.list(org, ID),
     "files.create": lambda b, org: b.files.create(org, ID, ID, FILE),
-    "files.create_many": lambda b, org: b.files.create_many(org, ID, ID, [FILE]),
+    "files.create_many": lambda b, org: b.files.create_many(org, ID, [FILE]),
     "files.update_status": lambda b, org: b.files.update_status(org, ID, STATUS),
     "files.update_statuses": lambda b, org: b.files.update_statuses(org, [(ID, STATUS)]),
     "files.check_active": lambda b, org: b.files.check_active(org, ID, [("u", "p")], ID),

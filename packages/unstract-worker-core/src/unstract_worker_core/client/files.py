@@ -52,7 +52,6 @@ class Files:
         self,
         organization_id: str,
         execution_id: str,
-        workflow_id: str,
         files: Sequence[models.FileHash],
         *,
         key: str | None = None,
@@ -60,7 +59,7 @@ class Files:
         """Create rows in one call. A database error undoes all of it while rows are reported: list them after."""
         if not files:
             return models.BatchCreated()
-        ids = uuids(execution_id=execution_id, workflow_id=workflow_id)
+        ids = uuids(execution_id=execution_id)
         body = {"file_executions": [{**ids, "file_hash": wire.unstructure(file)} for file in files]}
         answer = self._call(operations.CREATE_FILES, organization_id, body=body, key=key)
         created = [_with_status(item) for item in answer.items("successful_creations")]
