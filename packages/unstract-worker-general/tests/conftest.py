@@ -21,7 +21,7 @@ from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.resolving import Lookups, Resolver
-from unstract_worker_general.tasks import webhook_jobs
+from unstract_worker_general.webhook_jobs import webhook_jobs
 from unstract_worker_general.webhook_message import accept_webhook
 
 API_KEY = "a-key-of-the-tests"
@@ -126,7 +126,8 @@ class Webhooks:
         return f"webhook.{delivery.task_id}"
 
     def deliver(self, run: str) -> bool:
-        return attend(self.rig.runtime, run, webhook_jobs(self.egress))
+        with webhook_jobs(self.rig.runtime, self.egress) as jobs:
+            return attend(self.rig.runtime, run, jobs)
 
     def send(self, url: str, **kwargs: Any) -> str:
         run = self.accept(url, **kwargs)

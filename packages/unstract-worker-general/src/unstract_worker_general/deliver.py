@@ -7,17 +7,17 @@ A URL that is refused for what it says ends at once. A host whose addresses are 
 answer otherwise next time. Standing in line for a busy host is no try.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from attrs import frozen
 
 from unstract_worker_core import wire
 from unstract_worker_core.crash_points import reach
-from unstract_worker_core.ledger import DeadLetter, FinalState, RunTask
+from unstract_worker_core.ledger import DeadLetter, FinalState
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import WebhookMessage
 from unstract_worker_core.orchestration import Close, HandOver, Turn, Verdict
-from unstract_worker_core.statuses import RunKind
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.marking import mark
 from unstract_worker_general.per_host import Limits
@@ -52,8 +52,11 @@ def delivery_id(run_id: str) -> str:
     return run_id.removeprefix(RUN_PREFIX)
 
 
-def deliver(turn: Turn, egress: Egress) -> Verdict:
-    """From an accepted webhook message to a delivery or a dead letter, or to another try later."""
+def deliver(turn: Turn, egress: Egress, turned_away: Callable[[str], None]) -> Verdict:
+    """From an accepted webhook message to a delivery or a dead letter, or to another try later.
+
+    `turned_away` is told the host for which there is no place.
+    """
     message = wire.decode(turn.claim.start, WebhookMessage)
     settings, tries = turn.runtime.settings, Tries.of(turn)
     if turn.noted("delivered") is not None:
@@ -65,14 +68,11 @@ def deliver(turn: Turn, egress: Egress) -> Verdict:
     except Refused as refusal:
         return _failed(turn, message, tries, Failure(str(refusal), final=True))
 
-    def call(run_id: str) -> None:
-        turn.runtime.doorbells.ring_start(run_id, task=RunTask.WEBHOOK, kind=RunKind.ETL)
-
-    with egress.places.place(target.host, turn.claim.run_id, Limits.of(settings), call) as place:
-        if place.taken:
+    with egress.places.place(target.host, turn.claim.run_id, Limits.of(settings)) as taken:
+        if taken:
             return _try(turn, egress, message, target, tries)
-    turn.runtime.metrics.webhook_deliveries.labels("waiting").inc()
-    return HandOver("enough deliveries to this host are under way", place.wait)
+    turned_away(target.host)
+    return _waiting(turn, "enough deliveries to this host are under way", egress.places.wait_seconds())
 
 
 def give_up_delivery(turn: Turn, reason: str) -> Verdict:
@@ -88,8 +88,7 @@ def _try(turn: Turn, egress: Egress, message: WebhookMessage, target: Target, tr
     try:
         failure = post(message, target, delivery_id(turn.claim.run_id), turn.runtime.settings.webhook, egress)
     except LookupsBusy as error:
-        turn.runtime.metrics.webhook_deliveries.labels("waiting").inc()
-        return HandOver(str(error), _LOOKUPS_BUSY_SECONDS)
+        return _waiting(turn, str(error), _LOOKUPS_BUSY_SECONDS)
     reach("webhook.post.after")
     if failure is not None:
         return _failed(turn, message, tries, failure)
@@ -99,6 +98,11 @@ def _try(turn: Turn, egress: Egress, message: WebhookMessage, target: Target, tr
 
 def _allowed(turn: Turn, message: WebhookMessage) -> int:
     return min(message.max_retries + 1, turn.runtime.settings.webhook.attempts)
+
+
+def _waiting(turn: Turn, reason: str, seconds: float) -> Verdict:
+    turn.runtime.metrics.webhook_deliveries.labels("waiting").inc()
+    return HandOver(reason, seconds)
 
 
 def _delivered(turn: Turn, message: WebhookMessage, tries: Tries) -> Verdict:

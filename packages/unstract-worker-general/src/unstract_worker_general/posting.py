@@ -96,6 +96,8 @@ def _sent(
             failure = Failure(f"no connection ({_kind(error)})")
         except Interrupted as error:
             return Failure(f"no answer ({_kind(error)})")
+        except OSError:
+            return Failure("no connection (WEBHOOK_CA_FILE cannot be read)")
         else:
             return _judged(answer.status)
     return failure

@@ -14,13 +14,13 @@ from unstract_worker_core.messages import read_schedule
 from unstract_worker_core.orchestration import Job, accept_run, accept_start, answer_bell, give_up
 from unstract_worker_core.queues import DELIVER_TASK, ORCHESTRATE_TASK
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_general.deliver import deliver, give_up_delivery
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.schedule import give_up_schedule, start_pipeline
 from unstract_worker_general.start import start_execution
+from unstract_worker_general.webhook_jobs import webhook_jobs
 from unstract_worker_general.webhook_message import accept_webhook
 
-__all__ = ["ORCHESTRATE_JOBS", "register", "webhook_jobs"]
+__all__ = ["ORCHESTRATE_JOBS", "register"]
 
 ORCHESTRATE_JOBS = {
     RunTask.EXECUTION: Job(step=start_execution, give_up=give_up),
@@ -28,14 +28,9 @@ ORCHESTRATE_JOBS = {
 }
 
 
-def webhook_jobs(egress: Egress) -> dict[RunTask, Job]:
-    """What is done with accepted webhooks; all deliveries of a process share one `egress`."""
-    return {RunTask.WEBHOOK: Job(partial(deliver, egress=egress), give_up_delivery, bounded=False)}
-
-
 def register(app: Celery, runtime: RuntimeOf) -> None:
     """Add this worker's tasks to the app."""
-    webhooks = webhook_jobs(Egress())
+    deliver = partial(_deliver, egress=Egress())  # shared by all deliveries of the process
     for name in ("async_execute_bin", "async_execute_bin_general"):
         add_task(app, runtime, name, _accept, late=True)
     for name in ("scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"):
@@ -43,7 +38,7 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
     add_task(app, runtime, "send_webhook_notification", accept_webhook, late=True)
     add_task(app, runtime, "scheduler_health_check", _well)
     add_task(app, runtime, ORCHESTRATE_TASK, _orchestrate)
-    add_task(app, runtime, DELIVER_TASK, partial(answer_bell, jobs=webhooks))
+    add_task(app, runtime, DELIVER_TASK, deliver)
 
 
 def _accept(runtime: Runtime, delivery: Delivery) -> None:
@@ -60,6 +55,11 @@ def accept_schedule(runtime: Runtime, delivery: Delivery) -> None:
 
 def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:
     answer_bell(runtime, delivery, ORCHESTRATE_JOBS)
+
+
+def _deliver(runtime: Runtime, delivery: Delivery, egress: Egress) -> None:
+    with webhook_jobs(runtime, egress) as jobs:
+        answer_bell(runtime, delivery, jobs)
 
 
 def _well(runtime: Runtime, delivery: Delivery) -> dict[str, str]:

@@ -35,6 +35,7 @@ def worker_environment(*, backend_url: str, api_key: str, redis_url: str, broker
         "INTERNAL_SERVICE_API_KEY": api_key,
         "CELERY_BROKER_BASE_URL": broker_url,
         "WORKER_HEALTH_HOST": "127.0.0.1",
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",  # the sink's
     }
     for prefix in ("", "CACHE_"):
         environment[f"{prefix}REDIS_HOST"] = redis.hostname or "127.0.0.1"

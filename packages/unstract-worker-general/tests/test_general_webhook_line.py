@@ -1,0 +1,170 @@
+"""One slow receiver delays nobody (W8): a cap for each host, and a line for what finds no place."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from attrs import define, evolve, field
+
+from unstract_devstack.processes import wait_until
+from unstract_devstack.sink import Answer, running_sink
+from unstract_worker_core.errors import SteppedAside
+from unstract_worker_core.ledger import RunTask
+from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.testing import RecordingDoorbells
+from unstract_worker_general import per_host
+from unstract_worker_general.per_host import HostPlaces, Limits
+
+SLOTS = 8
+
+
+@define(eq=False)
+class PoolBells(RecordingDoorbells):
+    """Doorbells that a pool of threads answers, as a worker's slots do."""
+
+    answer: object = None
+    pool: ThreadPoolExecutor = field(factory=lambda: ThreadPoolExecutor(SLOTS))
+
+    def ring_start(self, run_id, *, task, kind):
+        super().ring_start(run_id, task=task, kind=kind)
+        self.pool.submit(self.answer, run_id)
+
+
+@pytest.fixture
+def bells(rig, webhooks):
+    process = evolve(rig.runtime.settings.process, concurrency=SLOTS)
+    rig.runtime.settings = evolve(rig.runtime.settings, process=process)
+    rig.runtime.doorbells = bells = PoolBells(answer=webhooks.deliver)
+    yield bells
+    bells.pool.shutdown()
+
+
+def done(webhooks, runs):
+    return all(webhooks.final(run) is not None for run in runs)
+
+
+def test_w8_one_bad_receiver_does_not_delay_a_hundred_good_ones(webhooks, bells):
+    webhooks.resolve(lambda host: ["127.0.0.1"])
+    with running_sink() as bad, running_sink() as good:
+        bad.answer = Answer(hang=True)
+        stuck = [webhooks.accept(bad.url.replace("127.0.0.1", "bad.test"), timeout=30) for _ in range(20)]
+        sent = [
+            webhooks.accept(good.url.replace("127.0.0.1", f"good{number % 10}.test"), timeout=30)
+            for number in range(100)
+        ]
+        # No slow one has ended yet: they take their places and nobody else's.
+        assert wait_until(lambda: done(webhooks, sent), seconds=25)
+        assert len(bad.received()) == 4
+        assert [webhooks.final(run) for run in stuck] == [None] * 20
+        assert len({post.headers["webhook-id"] for post in good.received()}) == len(good.received()) == 100
+        # Those in line were not charged, and are called as soon as there is a place.
+        bad.release()
+        assert wait_until(lambda: done(webhooks, stuck), seconds=25)
+    assert {webhooks.final(run)["attempts"] for run in stuck} == {1}
+
+
+def test_w8_a_burst_to_one_host_goes_out_at_the_hosts_pace(rig, webhooks, bells):
+    with running_sink() as sink:
+        runs = [webhooks.accept(sink.url) for _ in range(60)]
+        assert wait_until(lambda: done(webhooks, runs), seconds=25)
+        assert len(sink.received()) == 60
+    assert {webhooks.final(run)["attempts"] for run in runs} == {1}
+
+
+def test_w8_who_stands_in_line_is_not_charged_and_is_not_forgotten(rig, webhooks):
+    entered, leave = threading.Event(), threading.Event()
+    webhooks.allow(allowed_networks=("127.0.0.0/8",), per_host=1)
+
+    def slow(host):
+        entered.set()
+        assert leave.wait(30)
+        return ["127.0.0.1"]
+
+    webhooks.resolve(slow)
+    with running_sink() as sink:
+        url = sink.url.replace("127.0.0.1", "hooks.test")
+        first, second = webhooks.accept(url, timeout=30), webhooks.accept(url)
+        thread = threading.Thread(target=webhooks.deliver, args=(first,))
+        thread.start()
+        assert entered.wait(30)
+        webhooks.deliver(second)
+        meta = rig.meta(second)
+        assert (meta["attempts"], meta["owner"]) == ("0", "")
+        assert meta["last_error"] == "enough deliveries to this host are under way"
+        seconds, micro = rig.redis.time()
+        # The ledger rings for it by itself, should nobody call it.
+        assert 9_000 < rig.redis.zscore("uw:due", second) - (seconds * 1000 + micro / 1000) <= 10_000
+        rig.rung.clear()
+        leave.set()
+        thread.join(30)
+        assert rig.starts == [(second, RunTask.WEBHOOK, RunKind.ETL)]
+        assert webhooks.deliver(second)
+        assert len(sink.received()) == 2
+    assert webhooks.count("waiting") == 1
+
+
+def test_w8_a_place_is_given_back_whatever_happens(rig, webhooks):
+    webhooks.allow(allowed_networks=("127.0.0.0/8",), per_host=1)
+    rig.runtime.draining.set()
+    with running_sink() as sink:
+        run = webhooks.accept(sink.url)
+        with pytest.raises(SteppedAside):
+            webhooks.deliver(run)
+        rig.runtime.draining.clear()
+        assert webhooks.deliver(run)
+        assert len(sink.received()) == 1
+
+
+@pytest.mark.parametrize(
+    ("slots", "per_host", "limits"),
+    [(16, 4, Limits(4, 12)), (16, 100, Limits(8, 12)), (4, 4, Limits(2, 3)), (1, 4, Limits(1, 1))],
+)
+def test_w8_no_host_gets_all_slots_and_deliveries_leave_some(rig, slots, per_host, limits):
+    settings = rig.runtime.settings
+    process, webhook = evolve(settings.process, concurrency=slots), evolve(settings.webhook, per_host=per_host)
+    assert Limits.of(evolve(settings, process=process, webhook=webhook)) == limits
+
+
+def test_w8_hosts_in_line_take_turns():
+    places, limits = HostPlaces(), Limits(host=1, total=1)
+    with places.place("z", "z1", limits) as taken:
+        assert taken
+        for host, run in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a1")]:
+            with places.place(host, run, limits) as another:
+                assert not another
+            places.stand_in_line(host, run)
+        assert places.next_in_line(limits) is None
+        assert places.wait_seconds() == pytest.approx(10.3)
+    assert [places.next_in_line(limits) for _ in range(4)] == ["a1", "b1", "a2", None]
+    assert places.wait_seconds() == 10.0
+
+
+def test_w8_a_busy_host_is_passed_over_in_the_line():
+    places, limits = HostPlaces(), Limits(host=1, total=9)
+    for host in ("a", "b"):
+        places.stand_in_line(host, f"{host}2")
+    with places.place("a", "a1", limits):
+        assert [places.next_in_line(limits) for _ in range(2)] == ["b2", None]
+    assert places.next_in_line(limits) == "a2"
+
+
+def test_w8_who_gets_a_place_stands_in_line_no_more():
+    places, limits = HostPlaces(), Limits(host=1, total=9)
+    places.stand_in_line("a", "a1")
+    with places.place("a", "a1", limits):
+        pass
+    assert places.next_in_line(limits) is None
+
+
+def test_w8_the_line_has_an_end(monkeypatch):
+    monkeypatch.setattr(per_host, "_LONGEST", 1)
+    places, limits = HostPlaces(), Limits(host=1, total=1)
+    for run in ("a1", "a2"):
+        places.stand_in_line("a", run)
+    assert [places.next_in_line(limits) for _ in range(2)] == ["a1", None]
+
+
+def test_w8_a_call_that_came_too_late_is_passed_on(rig, webhooks):
+    webhooks.egress.places.stand_in_line("a", "webhook.other")
+    assert not webhooks.deliver("webhook.gone")
+    assert rig.starts == [("webhook.other", RunTask.WEBHOOK, RunKind.ETL)]

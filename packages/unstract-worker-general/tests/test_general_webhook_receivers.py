@@ -1,0 +1,165 @@
+"""Receivers that misbehave: redirects, endless answers, slow ones (W3, W5), and an environment with proxies (W4)."""
+
+import contextlib
+import functools
+import gzip
+import socket
+import threading
+import tracemalloc
+
+import pytest
+
+from unstract_devstack.sink import Answer, running_sink
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+class RawServer:
+    """Reads a request, then lets `talk(send)` answer; `send` raises OSError once the other side has hung up."""
+
+    def __init__(self, talk):
+        self.talk, self.sent, self.requests = talk, 0, 0
+        self.over = threading.Event()
+        self.ended = threading.Event()
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/x"
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            connection, _ = self.socket.accept()
+            with connection:
+                if self.over.is_set():
+                    return
+                connection.settimeout(30)
+                connection.recv(65536)
+                self.requests += 1
+                with contextlib.suppress(OSError):
+                    self.talk(functools.partial(self.send, connection), self.over)
+            self.ended.set()
+
+    def send(self, connection, data):
+        connection.sendall(data)
+        self.sent += len(data)
+
+    def close(self):
+        self.over.set()
+        socket.create_connection(self.socket.getsockname()).close()
+        self.thread.join(10)
+        self.socket.close()
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(talk):
+        servers.append(RawServer(talk))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def sink():
+    with running_sink() as handle:
+        yield handle
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("location", ["http://169.254.169.254/latest/meta-data/", "file:///etc/passwd", "/again", ""])
+def test_w3_redirects_are_failures(webhooks, sink, status, location):
+    sink.answer = Answer(status, headers=(("Location", location),))
+    webhooks.send(f"{sink.url}/x")
+    assert [post.path for post in sink.received()] == ["/x"]
+    assert webhooks.letter().reason.endswith(f"HTTP {status}, redirects are not followed")
+
+
+def test_w4_proxies_and_netrc_of_the_environment_are_not_used(webhooks, sink, serve, monkeypatch, tmp_path):
+    proxy = serve(lambda send, over: send(HEAD + b"Content-Length: 0\r\n\r\n"))
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password canary\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    webhooks.send(f"{sink.url}/x")
+    (post,) = sink.received()
+    assert post.path == "/x"
+    assert "authorization" not in post.headers
+    assert proxy.requests == 0
+
+
+def test_w5_of_a_giant_body_little_is_read(webhooks, serve):
+    def talk(send, over):
+        send(HEAD + b"Content-Length: 10737418240\r\n\r\n")
+        while not over.is_set():
+            send(b"x" * 65536)
+
+    server = serve(talk)
+    run = webhooks.send(server.url)
+    assert webhooks.final(run) == {"delivery": "delivered", "attempts": 1}
+    assert server.ended.wait(10)  # hung up on
+    assert server.sent < 64 * 2**20  # all of it in the buffers of the sockets
+
+
+def test_w5_a_compressed_bomb_is_not_unpacked(webhooks, serve):
+    bomb = gzip.compress(b"\0" * 256 * 2**20, compresslevel=9)
+    server = serve(lambda send, over: send(HEAD + b"Content-Encoding: gzip\r\n\r\n" + bomb))
+    tracemalloc.start()
+    try:
+        run = webhooks.send(server.url)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert webhooks.final(run) == {"delivery": "delivered", "attempts": 1}
+    assert peak < 16 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"", b"H"),
+        (HEAD + b"X-Slow: ", b"x"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (HEAD + b"Content-Length: 1000\r\n\r\n", b"x"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ],
+    ids=["status line", "header", "interim answers", "body", "chunks"],
+)
+def test_w5_a_receiver_that_trickles_is_given_up(webhooks, serve, head, piece):
+    def talk(send, over):
+        send(head)
+        while not over.wait(0.02):
+            send(piece)
+
+    server = serve(talk)
+    webhooks.send(server.url, timeout=0.3)
+    assert "no answer (Read" in webhooks.letter().reason
+    assert server.ended.wait(10)
+
+
+@pytest.mark.parametrize("endless", [False, True], ids=["1 MB", "endless"])
+def test_w5_giant_headers_are_refused(webhooks, serve, endless):
+    def talk(send, over):
+        send(HEAD)
+        if not endless:
+            send(b"X-Big: " + b"x" * 2**20 + b"\r\n\r\n")
+        while endless and not over.is_set():
+            send(b"X-More: " + b"x" * 4096 + b"\r\n")
+
+    server = serve(talk)
+    webhooks.send(server.url, timeout=30)
+    assert webhooks.letter().reason.endswith("no answer (RemoteProtocolError)")
+    assert server.ended.wait(10)
+
+
+def test_w5_what_is_no_http_is_a_failure(webhooks, serve):
+    server = serve(lambda send, over: send(b"220 mail.example.test ESMTP\r\n"))
+    webhooks.send(server.url)
+    assert webhooks.letter().reason.endswith("no answer (RemoteProtocolError)")
