@@ -1,7 +1,9 @@
 """A callback worker's runtime on real parts: a Redis for the ledger, one for the platform, the reference backend."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -261,7 +263,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackendHandle]:
 @pytest.fixture
 def make_rig(redis_server: RedisHandle, platform_server: RedisHandle) -> Iterator[Callable[[BackendHandle], Rig]]:
     """Rigs on empty servers; one a test."""
-    opened: list[Any] = []
+    stack = ExitStack()
 
     def make(backend: BackendHandle) -> Rig:
         settings = settings_for(
@@ -274,21 +276,20 @@ def make_rig(redis_server: RedisHandle, platform_server: RedisHandle) -> Iterato
             INTERNAL_API_RETRY_ATTEMPTS="0",
             CIRCUIT_BREAKER_FAILURE_THRESHOLD="50",
         )
-        rung, redis, platform = RecordingDoorbells(), redis_server.client(), platform_server.client()
-        running = running_runtime(settings, doorbells=rung)
-        opened.extend((running, redis, platform))
+        rung = RecordingDoorbells()
+        redis, platform = stack.enter_context(redis_server.client()), stack.enter_context(platform_server.client())
+        runtime = stack.enter_context(running_runtime(settings, doorbells=rung))
         redis.flushall()
         platform.config_set("maxmemory", "0")
         platform.flushall()
-        rig = Rig(running.__enter__(), rung, redis, platform, backend, f"org_{uuid4().hex[:8]}")
+        rig = Rig(runtime, rung, redis, platform, backend, f"org_{uuid4().hex[:8]}")
         rig.heal()
         rig.dev("POST", "organizations", {"organization_id": rig.organization, "name": "o"})
         rig.began = max((each["id"] for each in rig.requests()), default=0)
         return rig
 
-    yield make
-    for each in opened:
-        each.__exit__(None, None, None)
+    with stack:
+        yield make
 
 
 @pytest.fixture
@@ -306,3 +307,16 @@ def either_rig(request: pytest.FixtureRequest, make_rig: Callable[[BackendHandle
     rig.keyed = request.param == "keyed"
     yield rig
     rig.heal()
+
+
+@pytest.fixture
+def poll() -> Callable[[Callable[[], bool]], None]:
+    """Wait until a condition holds, at most 15 seconds."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 15
+        while not condition():
+            assert time.monotonic() < deadline, "the condition did not come true"
+            time.sleep(0.01)
+
+    return wait

@@ -1,6 +1,8 @@
 """A worker that dies after any call, and the one that takes its run up: nothing is lost, nothing is written twice."""
 
 from collections import Counter
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from attrs import define
@@ -8,6 +10,7 @@ from attrs import define
 from unstract_worker_core.client.executions import Executions
 from unstract_worker_core.client.notifications import Notifications
 from unstract_worker_core.client.pipelines import Pipelines
+from unstract_worker_core.errors import LeaseLost
 from unstract_worker_core.ledger import Ledger, RunState
 from unstract_worker_core.redis_connections import connect
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
@@ -137,48 +140,50 @@ def test_a_worker_that_dies_each_time_before_the_status_makes_it_an_error(rig):
     assert len(rig.results(prepared)) == 4
 
 
+@define
+class Paused(Fate):
+    """Pauses after so many calls for longer than the lease, while another owner finishes the run."""
+
+    rig: Any = None
+    prepared: Any = None
+    undo: Any = None
+    end: Any = None
+
+    def answered(self, what):
+        self.left -= 1
+        if self.left:
+            return
+        self.last, rig = what, self.rig
+        (held,) = rig.runtime.keeper.held()
+        held._good_until = 0.0  # by the local clock the lease is over
+        rig.lapse(self.prepared.id)
+        self.undo()
+        rig.finalise(self.prepared)
+        self.end = done(rig, self.prepared)
+        assert len(self.end[0]) == 1
+        rig.platform.delete(rig.list_key(self.prepared))  # the caller has read it
+
+
+def done(rig, prepared):
+    return rig.ends(prepared), rig.told(prepared), rig.pipeline_writes(prepared)
+
+
 @pytest.mark.parametrize("kind", RunKind)
 def test_an_owner_that_lost_its_lease_writes_nothing_more(rig, kind):
-    """Paused past its lease after any call; meanwhile another owner finishes the run; then it goes on."""
-    from unstract_worker_core.errors import LeaseLost
-
-    class Taken(Fate):
-        def answered(self, what):
-            self.left -= 1
-            if self.left == 0:
-                self.last = what
-                takeover()
-
     points = []
     while True:
         prepared, _ = one_of(rig, kind)
-        fate, end = Taken(len(points) + 2), []  # the first call is the claim itself
-
-        def takeover(prepared=prepared, end=end):
-            (held,) = rig.runtime.keeper.held()
-            held._good_until = 0.0  # by the local clock the pause was longer than the lease
-            rig.lapse(prepared.id)
-            undo()
+        fate = Paused(len(points) + 2, rig=rig, prepared=prepared)  # the first call is the claim itself
+        fate.undo = mortal(rig, fate)
+        with suppress(LeaseLost):
             rig.finalise(prepared)
-            end.extend((rig.ends(prepared), rig.told(prepared), rig.pipeline_writes(prepared), rig.results(prepared)))
-            rig.platform.delete(rig.list_key(prepared))  # the caller has read it
-
-        undo = mortal(rig, fate)
-        try:
-            rig.finalise(prepared)
-        except LeaseLost:
-            pass
-        finally:
-            undo()
-        if not end:
+        fate.undo()
+        if fate.end is None:
             break
         points.append(fate.last)
 
-        assert len(end[0]) == 1, fate.last
+        assert done(rig, prepared) == fate.end, fate.last
         assert rig.results(prepared) == [], fate.last
-        assert rig.ends(prepared) == end[0], fate.last
-        assert rig.pipeline_writes(prepared) == end[2], fate.last
-        assert rig.told(prepared) == end[1], fate.last
         assert rig.state(prepared.id) is RunState.DONE
         assert rig.shown(prepared)[0] == ExecutionStatus.COMPLETED
     assert {"outcomes", "workflow-execution.update_status", "webhook.enqueue"} <= set(points)

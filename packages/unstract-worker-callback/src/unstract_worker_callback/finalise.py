@@ -138,11 +138,10 @@ def _load(runtime: Runtime, claim: RunClaim) -> _Loaded:
 
 
 def _verdict(run: Run, execution: Execution) -> FinalState:
-    expected = execution.total_files if run.context.chord else run.context.total_files
     final = decide(
         run.totals,
         run.context,
-        expected=expected,
+        expected=run.context.total_files,
         stopped=run.claim.stop or execution.status is ExecutionStatus.STOPPED,
     )
     if not run.last_try or final.status is ExecutionStatus.STOPPED:

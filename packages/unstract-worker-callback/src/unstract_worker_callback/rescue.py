@@ -14,7 +14,7 @@ from attrs import define, field
 from unstract_worker_core import wire
 from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.client.models import Execution, ExecutionSummary
-from unstract_worker_core.errors import WorkerError
+from unstract_worker_core.errors import BackendError, MessageError, WorkerError
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import StartMessage
@@ -54,10 +54,16 @@ class Rescue:
         self._seen |= self.runtime.ledger.runs.organizations()
         if self.runtime.doorbells.starts_waiting() != 0:
             return 0
+        organizations = sorted(self._seen.union(self.runtime.settings.organizations))
+        return sum(self._look_at(organization) for organization in organizations)
+
+    def _look_at(self, organization: str) -> int:
         rescued = 0
-        for organization in sorted(self._seen.union(self.runtime.settings.organizations)):
+        try:
             for summary in self.runtime.backend.executions.list(organization, None, _OPEN):
                 rescued += self._rescue(organization, summary)
+        except (BackendError, MessageError) as error:  # one organization's trouble is not that of the others
+            _log.warning("rescue could not look", organization_id=organization, error=str(error))
         return rescued
 
     def _rescue(self, organization: str, summary: ExecutionSummary) -> bool:

@@ -45,11 +45,14 @@ class LogEvents:
         *,
         ttl_seconds: int,
         observe: Callable[[str], None],
+        idle_seconds: float = 10.0,
     ) -> None:
+        """Nothing is connected yet; a connection is kept until nothing came for `idle_seconds`."""
         self._connect = connect
         self._redis = redis
         self._ttl = ttl_seconds
         self._observe = observe
+        self._idle = idle_seconds
         self._waiting: queue.Queue[LogEvent | None] = queue.Queue(maxsize=_WAITING_LIMIT)
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -68,7 +71,7 @@ class LogEvents:
     def stop(self, timeout: float = 5.0) -> None:
         """Publish what waits, within the timeout."""
         thread = self._thread
-        if thread is None:
+        if thread is None or not thread.is_alive():
             return
         try:
             self._waiting.put(None, timeout=timeout)
@@ -104,7 +107,7 @@ class LogEvents:
             self._send(producer, event)
             self._observe("sent")
             try:
-                event = self._waiting.get(timeout=10)
+                event = self._waiting.get(timeout=self._idle)
             except queue.Empty:
                 return True
         return False

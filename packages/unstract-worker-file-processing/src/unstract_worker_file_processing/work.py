@@ -57,7 +57,7 @@ class BatchWork:
 
     def key(self, file: FileItem, operation: str) -> str:
         """Idempotency key of one effect on one file (a run's id is its execution's, or unique to a chord's batch)."""
-        return f"{self.claim.run_id}:{self.claim.epoch}:{file.number}:{operation}"
+        return f"{self.claim.run_id}:{self.claim.epoch}:{file.identity}:{operation}"
 
     def seconds_left(self) -> float:
         """Time until the batch's deadline."""

@@ -23,6 +23,7 @@ from unstract_worker_core.app.readiness import check_ledger, health_server
 from unstract_worker_core.app.redis_transport import on_malformed
 from unstract_worker_core.app.ringing import CeleryDoorbells
 from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core.app.unpacking import refuse_compression
 from unstract_worker_core.app.watchdog import Watchdog
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import ConfigurationError, LedgerError
@@ -80,6 +81,7 @@ class WorkerProcess:
 
     def adopt(self, worker: Any) -> None:
         """Before anything starts: settings that somebody changed go back, doorbell queues are consumed in any case."""
+        refuse_compression()
         for name in enforce(self.app, self.settings):
             log.warning("setting is fixed: it guards the run ledger; the change has no effect", setting=name)
         for attribute, setting in _SETTINGS_OF_WORKER.items():

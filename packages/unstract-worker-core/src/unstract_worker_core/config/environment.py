@@ -172,9 +172,11 @@ def _warnings(reader: Reader, settings: Settings) -> tuple[str, ...]:
         found.append(f"WORKER_TYPE has no effect: this is {settings.worker.distribution}")
     if reader.is_set("CELERY_RESULT_BACKEND") and not settings.chord.enabled:
         found.append("CELERY_RESULT_BACKEND has no effect: results are kept only with CHORD_COMPAT")
-    for variable in ("WORKER_TRAFFIC_PERCENT", "WORKER_TRAFFIC_ORGANIZATIONS"):
-        if reader.is_set(variable):
-            found.append(f"{variable} only guards RESCUE_UNSEEN_AFTER: this release takes every start message it gets")
+    found.extend(
+        f"{variable} only guards RESCUE_UNSEEN_AFTER: this release takes every start message it gets"
+        for variable in ("WORKER_TRAFFIC_PERCENT", "WORKER_TRAFFIC_ORGANIZATIONS")
+        if reader.is_set(variable)
+    )
     if settings.crash_point is not None:
         works = settings.crash_testing or settings.development
         effect = "ends this process on purpose" if works else "has no effect outside of tests"

@@ -4,6 +4,7 @@ The four workers release separately, so these records are a wire format: read to
 """
 
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 from attrs import Factory, frozen
@@ -65,6 +66,15 @@ class FileItem:
     def unsupported(self) -> bool:
         """The producer refused its type: nothing was stored for it (contract: tasks 2.1)."""
         return self.is_executed and self.hash.startswith("temp-hash-")
+
+    @property
+    def identity(self) -> str:
+        """Names the file in idempotency keys: the same in whatever order and company it is listed again.
+
+        A run whose ledger was lost lists only what is left, so that a number would then mean another file.
+        """
+        told = "\0".join((self.hash, self.path, self.provider_file_uuid or ""))
+        return sha256(told.encode(errors="backslashreplace")).hexdigest()[:16]
 
     @property
     def uploads(self) -> int:

@@ -6,6 +6,7 @@ somebody else first looks at the rows that are there.
 """
 
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 
 from attrs import evolve
 
@@ -88,7 +89,7 @@ def _row_of(turn: Turn, opened: Opened, item: FileItem, there: dict[int, str]) -
 def _create(turn: Turn, opened: Opened, item: FileItem) -> str:
     message, files = opened.message, turn.runtime.backend.files
     request = row_request(item, message.kind)
-    key = turn.key("row", str(item.number))
+    key = turn.key("row", item.identity)
     try:
         row = files.create(turn.organization_id, message.execution_id, message.workflow_id, request, key=key)
     except (BackendRefused, UnexpectedAnswer) as error:
@@ -109,8 +110,9 @@ def _set_pending(turn: Turn, items: Sequence[FileItem]) -> None:
     pending = FileStatusUpdate(status=ExecutionStatus.PENDING)
     for start in range(0, len(rows), _AT_ONCE):
         turn.check()
-        updates = [(row, pending) for row in rows[start : start + _AT_ONCE]]
-        key = turn.key("pending", str(start))
+        some = rows[start : start + _AT_ONCE]
+        updates = [(row, pending) for row in some]
+        key = turn.key("pending", sha256("".join(some).encode()).hexdigest()[:16])
         answer = turn.runtime.backend.files.update_statuses(turn.organization_id, updates, key=key)
         if answer.failed:
             log.warning("rows without a first status", rows=len(answer.failed), first=answer.failed[0][1])

@@ -52,6 +52,7 @@ class Request:
     path: str
     key: str | None
     status: int
+    seconds: float
 
 
 @define
@@ -90,7 +91,9 @@ class History:
     def requests(self, *, since: float) -> tuple[Request, ...]:
         """The requests since a time, oldest first."""
         rows = self._get(f"requests?since={since}")
-        return tuple(Request(row["at"], row["method"], row["path"], row["key"], row["status"]) for row in rows)
+        return tuple(
+            Request(row["at"], row["method"], row["path"], row["key"], row["status"], row["seconds"]) for row in rows
+        )
 
     def _get(self, path: str) -> Any:
         return call_json("GET", f"{self.url}/dev/{path}", key=self.api_key)

@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import asdict, define, field, fields, frozen
 
-__all__ = ["Problem", "Tally"]
+__all__ = ["Judged", "Problem", "Tally"]
 
 
 @frozen
@@ -40,16 +40,9 @@ class Tally:
         return Tally(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     @property
-    def missing(self) -> int:
+    def pending(self) -> int:
         """What may still come: executions that have not ended, events that have not arrived."""
-        open_executions = self.executions - self.terminal
-        return open_executions + self.effects_lost + self.callbacks_lost + self.notifications_lost
-
-    @property
-    def wrong(self) -> int:
-        """What must be zero. Doubles that only an ignored key explains are measured, not judged."""
-        doubled = self.effects_doubled + self.callbacks_doubled
-        return self.missing + doubled + self.status_regressions
+        return self.executions - self.terminal + self.notifications_lost
 
     def as_json(self) -> dict[str, Any]:
         """Name and count of each."""
@@ -58,14 +51,22 @@ class Tally:
 
 @define
 class Judged:
-    """A tally with the problems that make it up."""
+    """A tally with the problems that make it up, and what is measured but is no problem."""
 
     tally: Tally = field(factory=Tally)
     problems: list[Problem] = field(factory=list)
+    measured: list[Problem] = field(factory=list)
 
-    def add(self, counter: str, number: int, text: str, execution_id: str) -> None:
-        """Counts `number` more of something wrong, if any."""
+    def add(self, counter: str, number: int, text: str, execution_id: str, *, allowed: bool = False) -> None:
+        """Counts `number` more of something wrong, if any; `allowed`: an ignored key explains it."""
         if number <= 0:
             return
         setattr(self.tally, counter, getattr(self.tally, counter) + number)
-        self.problems.append(Problem(f"{counter} +{number}: {text}", execution_id))
+        found = self.measured if allowed else self.problems
+        found.append(Problem(f"{counter} +{number}: {text}", execution_id))
+
+    def take(self, other: "Judged") -> None:
+        """Adds another verdict to this one."""
+        self.tally += other.tally
+        self.problems.extend(other.problems)
+        self.measured.extend(other.measured)

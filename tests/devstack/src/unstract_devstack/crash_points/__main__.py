@@ -1,0 +1,73 @@
+"""`hatch run faults:crash-points`: kills a worker at every crash point there is, and shows what came of it.
+
+The points are the workers' own list. Exit code 0: at each of them the worker died and the history shows nothing of it.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from unstract_devstack.crash_points.places import AS_REAL, KEYED, Trial, UnknownPoint, trials
+from unstract_devstack.crash_points.report import show, summary
+from unstract_devstack.crash_points.shards import Shards, serve
+from unstract_devstack.crash_points.trial import Verdict
+from unstract_devstack.processes import inherited_environment
+
+LIST = (sys.executable, "-m", "unstract_worker_core.crash_points")
+OURSELVES = (sys.executable, "-m", "unstract_devstack.crash_points")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    options = argparse.ArgumentParser(prog="python -m unstract_devstack.crash_points", description=__doc__)
+    options.add_argument("--only", action="append", default=[], metavar="NAME", help="points that begin with this")
+    options.add_argument("--list", action="store_true", help="name the trials and make none")
+    options.add_argument("--json", action="store_true", help="one JSON object on stdout, the rest on stderr")
+    options.add_argument("--fleets", type=int, default=3, help="how many fleets side by side")
+    options.add_argument("--serve", choices=(KEYED, AS_REAL), help=argparse.SUPPRESS)
+    return options
+
+
+def points() -> dict[str, str]:
+    """The workers' crash points with what lies there."""
+    told = subprocess.run(LIST, env=inherited_environment(), capture_output=True, text=True, check=True).stdout
+    return dict(line.split("\t", 1) for line in told.splitlines())
+
+
+def chosen(only: Sequence[str]) -> list[Trial]:
+    """The trials of all points, or of those that begin with one of these. Raises UnknownPoint."""
+    return [trial for trial in trials(points()) if not only or trial.point.startswith(tuple(only))]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for."""
+    options = parser().parse_args(arguments)
+    try:
+        wanted = chosen(options.only)
+    except UnknownPoint as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    if options.serve:
+        serve(wanted, options.serve)
+        return 0
+    if options.list:
+        sys.stdout.writelines(f"{trial}\n" for trial in wanted)
+        return 0
+    began = time.monotonic()
+    only = [part for name in options.only for part in ("--only", name)]
+    verdicts = Shards(wanted, _tell).run(options.fleets, [*OURSELVES, *only])
+    show(verdicts, sys.stderr if options.json else sys.stdout)
+    sys.stderr.write(f"in {time.monotonic() - began:.0f} s\n")
+    if options.json:
+        sys.stdout.write(summary(verdicts) + "\n")
+    return 0 if verdicts and all(verdict.ok for verdict in verdicts) else 1
+
+
+def _tell(verdict: Verdict) -> None:
+    sys.stderr.write(f"{'ok   ' if verdict.ok else 'WRONG'} {verdict.seconds:5.1f} s  {verdict.trial}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

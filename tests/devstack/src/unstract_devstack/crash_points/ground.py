@@ -1,0 +1,142 @@
+"""A fleet on which workers are killed one after the other: one worker of each kind, and short waits."""
+
+import contextlib
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import define, field
+
+from unstract_devstack.faults.history import Applied, Ended, History
+from unstract_devstack.fleet import Worker, WorkerKind
+from unstract_devstack.http_calls import call, call_json
+from unstract_devstack.processes import wait_until
+from unstract_devstack.sink import SinkHandle, running_sink
+from unstract_devstack.stack import Stack, running_stack
+
+__all__ = ["Ground", "open_ground"]
+
+SETTINGS = {
+    "WORKER_LEASE_SECONDS": "1",
+    "WORKER_SWEEP_SECONDS": "0.2",
+    "WORKER_FIRST_RING_WAIT": "0.5",
+    "WORKER_MAX_RING_WAIT": "2",
+    "WORKER_RECHECK_SECONDS": "1",
+    "INTERNAL_API_RETRY_ATTEMPTS": "0",
+    "WORKER_WEBHOOK_NETWORKS": "127.0.0.0/8",
+    "CHORD_COMPAT": "true",
+    "CELERY_RESULT_CHORD_RETRY_INTERVAL": "0.2",
+}
+CLUB_SECONDS = "0.1"
+# Of the ledger and of kombu: looked at to see that all is quiet, never to judge.
+OPEN_RUNS, DUE_RUNS, UNACKNOWLEDGED = "uw:open", "uw:due", "unacked_index"
+
+
+@define
+class Ground:
+    """A running fleet on a backend in one mode; all who want to be told are told at `sink`."""
+
+    stack: Stack
+    sink: SinkHandle
+    mode: str
+    results_url: str
+    _history: History
+    _numbers: "itertools.count[int]" = field(factory=lambda: itertools.count(1), init=False)
+
+    def next_name(self) -> str:
+        """A name that nothing here has yet."""
+        return f"n{next(self._numbers)}"
+
+    def worker(self, kind: WorkerKind) -> Worker:
+        """The worker of a kind."""
+        (worker,) = self.stack.fleet.of(kind)
+        return worker
+
+    def start(self, kind: WorkerKind, **variables: str) -> None:
+        """Starts a worker with these variables besides its own."""
+        process = self.worker(kind).process
+        process.environment = {
+            **{name: value for name, value in process.environment.items() if name not in ARMING},
+            **variables,
+        }
+        process.start()
+
+    def said(self, kind: WorkerKind, text: str, *, after: int) -> bool:
+        """Whether a worker's log holds a text beyond this length."""
+        with self.worker(kind).process.log_path.open("rb") as log:
+            log.seek(after)
+            return text.encode() in log.read()
+
+    def log_length(self, kind: WorkerKind) -> int:
+        """How long a worker's log is."""
+        return self.worker(kind).process.log_path.stat().st_size
+
+    def dev(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
+        """A call of the backend's dev API."""
+        backend = self.stack.backend
+        return call_json(method, f"{backend.public_url}/dev/{path}", payload=content, key=backend.api_key)
+
+    def internal(self, method: str, path: str, content: dict[str, Any], organization: str) -> Any:
+        """A call of the backend's internal API, as the platform's own code would do it."""
+        headers = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self.stack.backend.api_key}",
+            "X-Organization-ID": organization,
+        }
+        url = f"{self.stack.backend.internal_url}/v1/{path}"
+        return call(method, url, body=json.dumps(content).encode(), headers=headers).json()
+
+    def effects(self, *, after: int) -> list[Applied]:
+        """What the backend applied since the effect with this id."""
+        return [
+            Applied(
+                row["id"],
+                row["at"],
+                row["operation"],
+                row["execution_id"],
+                row["file"],
+                row["key"],
+                row["detail"] or {},
+            )
+            for row in self.dev("GET", f"history?after={after}")
+        ]
+
+    def executions(self, organization: str) -> dict[str, Ended]:
+        """The executions of an organization, by id."""
+        return self._history.executions(organization)
+
+    def quiet(self, *, settled: bool = False) -> bool:
+        """Whether no run is open and no message is held; `settled`: nor is any to be looked at again."""
+        with self.stack.redis.client() as client:
+            held = client.scard(OPEN_RUNS) or client.zcard(UNACKNOWLEDGED)
+            return not held and not (settled and client.zcard(DUE_RUNS))
+
+    def let_messages_return(self) -> None:
+        """Ten minutes pass for the broker: what was taken and not acknowledged is delivered again."""
+        with self.stack.redis.client() as client:
+            for tag in client.zrange(UNACKNOWLEDGED, 0, -1):
+                client.zadd(UNACKNOWLEDGED, {tag: 1}, xx=True)
+
+
+ARMING = ("WORKER_CRASH_POINT", "WORKER_CRASH_TESTING", "CELERY_POOL_TYPE", "CELERY_CONCURRENCY")
+
+
+@contextlib.contextmanager
+def open_ground(directory: Path, mode: str) -> Iterator[Ground]:
+    """A fleet in `directory` until the block is left, on a backend in this mode."""
+    with running_sink() as sink:
+        results = f"db+sqlite:///{directory}/results.sqlite?timeout=30"
+        settings = {
+            **SETTINGS,
+            "WORKER_WEBHOOK_PORTS": str(urlsplit(sink.url).port),
+            "CELERY_RESULT_BACKEND": results,
+        }
+        options = ("--mode", mode, "--club-seconds", CLUB_SECONDS)
+        with running_stack(directory, settings=settings, backend_options=options, appendonly=False) as stack:
+            history = History(stack.backend.public_url, stack.backend.api_key)
+            ground = Ground(stack, sink, mode, results, history)
+            wait_until(ground.quiet, seconds=10)
+            yield ground

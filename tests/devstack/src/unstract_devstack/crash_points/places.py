@@ -1,0 +1,149 @@
+"""Where each crash point lies: the worker that is to die there, and what must be under way for it to get there."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from attrs import frozen
+
+from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL, WorkerKind
+
+__all__ = ["AS_REAL", "KEYED", "PREFORK", "Place", "Trial", "UnknownPoint", "trials"]
+
+KEYED, AS_REAL = "keyed", "as-real"
+"""How the backend treats idempotency keys: applies each once, or ignores them as the recorded one does."""
+
+
+class UnknownPoint(Exception):
+    """A crash point of the workers for which nothing is known that would get there."""
+
+
+@frozen
+class Place:
+    """One way to a point: the worker, the scenario, and the how manieth time it gets there."""
+
+    worker: WorkerKind
+    scenario: str
+    nth: int = 1
+
+
+@frozen
+class Trial:
+    """One kill. `pool`: "threads", or "prefork" where the child is killed, or the `group` with all its processes."""
+
+    point: str
+    place: Place
+    mode: str = KEYED
+    pool: str = "threads"
+    group: bool = False
+
+    def __str__(self) -> str:
+        place = self.place
+        times = f":{place.nth}" if place.nth > 1 else ""
+        killed = {("prefork", False): ", child", ("prefork", True): ", group"}.get((self.pool, self.group), "")
+        return f"{self.point}{times} in {place.worker.name}, {place.scenario}, {self.mode}{killed}"
+
+    @property
+    def armed(self) -> str:
+        """The value of WORKER_CRASH_POINT."""
+        return f"{self.point}:{self.place.nth}" + (":group" if self.group else "")
+
+
+def _at(worker: WorkerKind, scenario: str, *times: int) -> tuple[Place, ...]:
+    return tuple(Place(worker, scenario, nth) for nth in times or (1,))
+
+
+_API, _GENERAL, _FILES, _CALLBACK = API_DEPLOYMENT, GENERAL, FILE_PROCESSING, CALLBACK
+_START = (*_at(_API, "api"), *_at(_GENERAL, "etl"))
+_BATCH = (*_at(_FILES, "api"), *_at(_FILES, "etl"))
+_END = (*_at(_CALLBACK, "api"), *_at(_CALLBACK, "etl"))
+
+# By the point's name, or by what it has in common with its neighbour (without ".before" and ".after").
+PLACES: Mapping[str, tuple[Place, ...]] = {
+    "ledger.accept": (*_START, *_at(_GENERAL, "schedule", 1, 2), *_at(_GENERAL, "hook")),
+    "ledger.claim_run": (*_START, *_at(_GENERAL, "schedule"), *_at(_GENERAL, "hook"), *_END),
+    "ledger.journal.before": (*_START, *_at(_GENERAL, "schedule"), *_at(_CALLBACK, "api")),
+    "ledger.journal.after": (
+        *_at(_API, "api", 1, 2, 3, 5, 6),
+        *_at(_GENERAL, "etl", 1, 2, 3, 4, 5, 7),
+        *_at(_GENERAL, "schedule", 1, 2, 3, 4),
+        *_at(_GENERAL, "hook", 1, 2),
+        *_at(_CALLBACK, "etl", 1, 2),
+    ),
+    "ledger.put_batches": _START,
+    "ledger.arm": _START,
+    "ledger.claim_batch": _BATCH,
+    "ledger.start_file": _at(_FILES, "api", 1, 2),
+    "ledger.note_executed": _BATCH,
+    "ledger.record_file": _at(_FILES, "api", 1, 2, 3),
+    "ledger.complete_batch": _at(_FILES, "api", 1, 2),
+    "ledger.release_batch": _at(_FILES, "files unavailable"),
+    "ledger.release_run": (*_at(_GENERAL, "hook"), *_at(_CALLBACK, "targets unavailable")),
+    "ledger.renew_batch": _at(_FILES, "slow"),
+    "ledger.renew_run": _at(_API, "slow"),
+    "ledger.overdue": _at(_CALLBACK, "api", 2),
+    "ledger.look": _at(_CALLBACK, "api"),
+    "ledger.settle": _at(_CALLBACK, "api"),
+    "ledger.finish": (*_END, *_at(_GENERAL, "schedule"), *_at(_GENERAL, "hook")),
+    "ledger.stop": _at(_FILES, "stopped"),
+    "backend.workflow-execution.update_status": (*_at(_API, "api"), *_at(_GENERAL, "etl", 1, 2), *_END),
+    "backend.execution.create": _at(_GENERAL, "schedule"),
+    "backend.execution.cleanup": _at(_CALLBACK, "api"),
+    "backend.file-execution.create": (*_at(_API, "api", 1, 2), *_at(_GENERAL, "etl")),
+    "backend.file-execution.batch_status": _START,
+    "backend.file-execution.status": _at(_FILES, "api", 1, 3),
+    "backend.execute-file": (*_at(_FILES, "api", 1, 2), *_at(_FILES, "etl")),
+    "backend.file-history.create": _BATCH,
+    "backend.pipeline.update": (*_at(_GENERAL, "schedule"), *_at(_CALLBACK, "etl")),
+    "backend.webhook.enqueue": (*_at(_GENERAL, "schedule"), *_END),
+    "backend.webhook.mark_dispatched": _at(_GENERAL, "api"),
+    "backend.webhook.mark_dead_letter": _at(_GENERAL, "dead"),
+    "doorbell.orchestrate_api": _at(_API, "api"),
+    "doorbell.orchestrate": (*_at(_GENERAL, "etl"), *_at(_GENERAL, "schedule", 2)),
+    "doorbell.files": _at(_GENERAL, "etl"),
+    "doorbell.api_files": _at(_API, "api"),
+    "doorbell.callback": _BATCH,
+    "doorbell.deliver": _at(_GENERAL, "hook"),
+    # First the message with the work, then our own doorbell.
+    "task.begun": (*_at(_API, "api", 1, 2), *_at(_GENERAL, "hook", 1, 2), *_at(_FILES, "api"), *_at(_CALLBACK, "api")),
+    "task.ended": (*_at(_API, "api", 1, 2), *_at(_GENERAL, "hook", 1, 2), *_at(_FILES, "api"), *_at(_CALLBACK, "api")),
+    "active_files.mark": _at(_GENERAL, "etl"),
+    "api_results.replace": _at(_CALLBACK, "api"),
+    "api_results.replace.staged": _at(_CALLBACK, "api"),
+    "api_results.push": _at(_FILES, "chord", 1, 2),
+    "webhook.post": (*_at(_GENERAL, "api"), *_at(_GENERAL, "hook", 1, 2)),
+}
+
+PREFORK: tuple[tuple[str, Place], ...] = (
+    ("ledger.accept.before", Place(_API, "api")),
+    ("ledger.arm.after", Place(_API, "api")),
+    ("ledger.claim_batch.after", Place(_FILES, "api")),
+    ("backend.execute-file.after", Place(_FILES, "api")),
+    ("ledger.record_file.after", Place(_FILES, "api")),
+    ("ledger.complete_batch.after", Place(_FILES, "api", 2)),
+    ("backend.workflow-execution.update_status.after", Place(_CALLBACK, "api")),
+    ("ledger.finish.before", Place(_CALLBACK, "api")),
+    ("webhook.post.after", Place(_GENERAL, "api")),
+)
+"""Central points that are tried in a pool of processes too: once the child dies, once the whole group."""
+
+
+def trials(points: Iterable[str]) -> Iterator[Trial]:
+    """Every trial of these points, each point's own first. Raises UnknownPoint for one without a place."""
+    wanted = tuple(points)
+    for point in wanted:
+        for place in _places(point):
+            yield Trial(point, place)
+            if point.startswith("backend.") and point.endswith(".after"):
+                # Applied and not written down: where keys are ignored, only looking first can help.
+                yield Trial(point, place, AS_REAL)
+    for point, place in PREFORK:
+        if point in wanted:
+            yield Trial(point, place, pool="prefork")
+            yield Trial(point, place, pool="prefork", group=True)
+
+
+def _places(point: str) -> tuple[Place, ...]:
+    stem, _, last = point.rpartition(".")
+    found = PLACES.get(point) or (PLACES.get(stem) if last in {"before", "after"} else None)
+    if not found:
+        raise UnknownPoint(f"{point}: no scenario is known that gets there; name one in crash_points/places.py")
+    return found

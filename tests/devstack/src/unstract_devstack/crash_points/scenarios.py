@@ -1,0 +1,158 @@
+"""What is under way when a worker dies, and what must have come of it in the end."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from unstract_devstack.crash_points.chord import as_chord
+from unstract_devstack.crash_points.ground import Ground
+from unstract_devstack.extraction import Field
+from unstract_devstack.multipart import Upload
+from unstract_devstack.platform_client import Platform
+from unstract_devstack.processes import ProcessError, wait_until
+from unstract_devstack.sink import Answer
+
+__all__ = ["SCENARIOS", "Expected", "Scenario"]
+
+TOTAL = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
+BATCHES = 2
+LONGER_THAN_A_RENEWAL = 0.8
+
+
+@frozen
+class Expected:
+    """What must be seen of one scenario.
+
+    Attributes:
+        platform: acts for the organization, which has nothing else.
+        good: names of the files that are worked on once each.
+        status: how its execution ends; None where there is none.
+        api_name: where its results are handed out.
+    """
+
+    platform: Platform
+    good: tuple[str, ...] = ()
+    status: str | None = "COMPLETED"
+    api_name: str | None = None
+
+
+Scenario = Callable[[Ground], Expected]
+
+
+def _api(ground: Ground, *, history: bool = True) -> Expected:
+    """An API execution: three files in two batches, file history in use, a subscriber."""
+    platform, folder = _organization(ground)
+    workflow = platform.create_workflow("api", "api", TOTAL, use_file_history=history)
+    api = platform.create_api_deployment(workflow, "api")
+    platform.notify(f"{ground.sink.url}/hooks/{platform.organization}", api_id=api)
+    names = ("a.txt", "b.txt", "c.txt")
+    platform.send_files("api", [_file(folder, name) for name in names], use_file_history=history)
+    return Expected(platform, names, api_name="api")
+
+
+def _etl(ground: Ground) -> Expected:
+    """A pipeline that a person runs: two files, a destination, a subscriber."""
+    platform, pipeline, names = _pipeline(ground, 2)
+    platform.trigger(pipeline)
+    return Expected(platform, names)
+
+
+def _schedule(ground: Ground) -> Expected:
+    """A pipeline whose time has come: the worker creates the execution."""
+    platform, pipeline, names = _pipeline(ground, 1)
+    platform.trigger(pipeline, how="schedule")
+    return Expected(platform, names)
+
+
+def _hook(ground: Ground) -> Expected:
+    """A webhook of its own, whose receiver fails once."""
+    platform, _ = _organization(ground)
+    ground.sink.answer_next(Answer(status=500))
+    content = {"url": f"{ground.sink.url}/hooks/{platform.organization}", "payload": {"told": 1}}
+    ground.internal("POST", "webhook/send/", {**content, "max_retries": 3, "retry_delay": 1}, platform.organization)
+    return Expected(platform, status=None)
+
+
+def _chord(ground: Ground) -> Expected:
+    """An API execution that a worker of today's has started."""
+    with as_chord(ground):
+        return _api(ground, history=False)
+
+
+def _dead(ground: Ground) -> Expected:
+    """An API execution whose subscriber never takes what it is told."""
+    ground.sink.answer = Answer(status=500)
+    return _api(ground)
+
+
+def _slow(ground: Ground) -> Expected:
+    """An API execution that takes long enough for leases to be renewed."""
+    for path in ("execute-file", "configuration/MAX_PARALLEL"):
+        ground.dev("POST", "faults", {"kind": "delay", "path": path, "delay": LONGER_THAN_A_RENEWAL, "count": 1})
+    return _api(ground)
+
+
+def _files_unavailable(ground: Ground) -> Expected:
+    """An API execution of which one file finds the backend away."""
+    ground.dev("POST", "faults", {"kind": "cut_before", "path": "file-execution/.*/status", "count": 1})
+    return _api(ground)
+
+
+def _targets_unavailable(ground: Ground) -> Expected:
+    """An API execution whose finaliser finds the backend away."""
+    ground.dev("POST", "faults", {"kind": "status", "path": "webhook/api/.*/notifications", "count": 1})
+    return _api(ground)
+
+
+def _stopped(ground: Ground) -> Expected:
+    """An API execution that a person stops before its files begin; no file worker is there yet."""
+    expected = _api(ground)
+    with ground.stack.redis.client() as client:
+        if not wait_until(lambda: client.llen("uw_api_files") >= BATCHES, seconds=20):
+            raise ProcessError("the batches were not rung")
+    (row,) = expected.platform.executions()
+    ground.dev("POST", f"executions/{row.id}/stop", {})
+    return Expected(expected.platform, status="STOPPED")
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "api": _api,
+    "etl": _etl,
+    "schedule": _schedule,
+    "hook": _hook,
+    "chord": _chord,
+    "dead": _dead,
+    "slow": _slow,
+    "files unavailable": _files_unavailable,
+    "targets unavailable": _targets_unavailable,
+    "stopped": _stopped,
+}
+
+
+def _organization(ground: Ground) -> tuple[Platform, Path]:
+    name = ground.next_name()
+    folder = ground.stack.directory / "files" / name
+    folder.mkdir(parents=True)
+    platform = Platform(ground.stack.backend.public_url, ground.stack.backend.api_key, f"org_{name}")
+    platform.set_up_organization()
+    platform.configure("MAX_PARALLEL_FILE_BATCHES", BATCHES)
+    return platform, folder
+
+
+def _file(folder: Path, name: str) -> Upload:
+    path = folder / name
+    path.write_text(f"Total: 1\n{folder.name} {name}\n", encoding="utf-8")
+    return Upload(path, name, path.stat().st_size)
+
+
+def _pipeline(ground: Ground, files: int) -> tuple[Platform, str, tuple[str, ...]]:
+    platform, folder = _organization(ground)
+    names = tuple(f"{number}.txt" for number in range(files))
+    for name in names:
+        _file(folder, name)
+    table = f"t_{platform.organization}"
+    workflow = platform.create_workflow(table, "etl", (), source_folder=str(folder), destination_table=table)
+    pipeline = platform.create_pipeline(workflow, table)
+    platform.notify(f"{ground.sink.url}/hooks/{platform.organization}", pipeline_id=pipeline)
+    return platform, pipeline, names

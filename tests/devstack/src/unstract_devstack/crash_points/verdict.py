@@ -1,0 +1,134 @@
+"""What the backend and the sink saw of one scenario, and what is wrong with it. Workers are not asked."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import field, frozen
+
+from unstract_devstack.crash_points.ground import Ground
+from unstract_devstack.crash_points.places import KEYED
+from unstract_devstack.crash_points.scenarios import Expected
+from unstract_devstack.faults.checker import TERMINAL, Sent, announcements, judge
+from unstract_devstack.faults.history import Applied, Ended
+from unstract_devstack.http_calls import CallFailed
+from unstract_devstack.sink import Delivery
+
+__all__ = ["Seen", "ended", "look", "problems"]
+
+# A kill hits at most one file of each batch, or one write for all files, and one of whatever else there is.
+EXTRA_FILES, EXTRA = 3, 1
+# Never repeated even where keys are ignored: they are looked up first.
+LOOKED_UP = ("executions.create", "files.create", "history.create")
+
+
+@frozen
+class Seen:
+    """What happened since a moment: effects by operation and status, executions, deliveries."""
+
+    effects: tuple[Applied, ...]
+    executions: Mapping[str, Ended]
+    deliveries: tuple[Delivery, ...] = field(repr=False)
+
+    @property
+    def counts(self) -> Counter[tuple[str, str]]:
+        """How often each effect was applied; a mark of several rows counts for each."""
+        found: Counter[tuple[str, str]] = Counter()
+        for each in self.effects:
+            found[each.operation, each.status] += int(each.detail.get("updated", 1))
+        return found
+
+    @property
+    def told(self) -> Mapping[tuple[str, str], Sequence[str]]:
+        """For each event that the sink was told of, the delivery ids it came under, one for each time."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for delivery in self.deliveries:
+            for event in _events(delivery):
+                found.setdefault(event, []).append(delivery.headers.get("webhook-id", ""))
+        return found
+
+
+def look(ground: Ground, expected: Expected, *, after: int) -> Seen:
+    """What happened after the effect with this id and, for this organization, at the sink."""
+    effects = ground.effects(after=after)
+    return Seen(tuple(effects), ground.executions(expected.platform.organization), _deliveries(ground, expected))
+
+
+def ended(ground: Ground, expected: Expected) -> bool:
+    """Whether the execution is over and its subscriber was told."""
+    if expected.status is not None:
+        rows = ground.executions(expected.platform.organization).values()
+        if not rows or any(row.status not in TERMINAL for row in rows):
+            return False
+    told = (event for delivery in _deliveries(ground, expected) for event in _events(delivery))
+    return any(status != "INPROGRESS" for _, status in told)
+
+
+def problems(seen: Seen, expected: Expected, mode: str, usual: Seen | None) -> Iterator[str]:
+    """What is wrong; `usual` is what the same scenario looks like when nobody dies."""
+    if expected.status is not None:
+        yield from _execution(seen, expected, mode)
+    if usual is not None:
+        yield from _compared(seen.counts, usual.counts, mode)
+        yield from _told(seen, usual, mode)
+
+
+def _execution(seen: Seen, expected: Expected, mode: str) -> Iterator[str]:
+    if len(seen.executions) != 1:
+        yield f"{len(seen.executions)} executions instead of one"
+        return
+    ((execution_id, row),) = seen.executions.items()
+    good = frozenset(expected.good)
+    sent = Sent(
+        execution_id, expected.platform.organization, good,
+        stopped=expected.status == "STOPPED", status=expected.status, subscribers=1,
+    )  # fmt: skip
+    own = [each for each in seen.effects if each.execution_id == execution_id]
+    judged = judge([sent], {execution_id: own}, seen.executions, announcements(seen.deliveries), keyed=mode == KEYED)
+    yield from (problem.text for problem in judged.problems)
+    if row.successful != len(good) or (good and row.total != len(good)):
+        yield f"the execution shows {row.successful} of {row.total} files, not {len(good)}"
+    yield from _results(expected, execution_id)
+
+
+def _results(expected: Expected, execution_id: str) -> Iterator[str]:
+    if expected.api_name is None or not expected.good:
+        return
+    try:
+        items = expected.platform.results(expected.api_name, execution_id).items
+    except CallFailed as error:
+        yield f"no results for the caller: {error}"
+        return
+    if sorted(str(item["file"]) for item in items) != sorted(expected.good):
+        yield f"the caller got {[item['file'] for item in items]}"
+
+
+def _compared(counts: Counter[tuple[str, str]], usual: Counter[tuple[str, str]], mode: str) -> Iterator[str]:
+    for effect in sorted(counts.keys() | usual.keys()):
+        operation, status = effect
+        few, many = usual[effect], usual[effect]
+        if mode != KEYED and operation not in LOOKED_UP:
+            many += EXTRA_FILES if operation.startswith("files.") else EXTRA
+        if not few <= counts[effect] <= many:
+            yield f"{operation} {status}: {counts[effect]} times, usually {few}" + (f" to {many}" if many > few else "")
+
+
+def _told(seen: Seen, usual: Seen, mode: str) -> Iterator[str]:
+    if len(seen.told) != len(usual.told):
+        yield f"the receiver was told of {len(seen.told)} events, usually {len(usual.told)}"
+    most = max((len(ids) for ids in usual.told.values()), default=0) + EXTRA
+    for event, ids in seen.told.items():
+        if len(set(ids)) > (1 if mode == KEYED else 1 + EXTRA):
+            yield f"{event} came under {len(set(ids))} delivery ids"
+        if len(ids) > most:
+            yield f"{event} was delivered {len(ids)} times"
+
+
+def _deliveries(ground: Ground, expected: Expected) -> tuple[Delivery, ...]:
+    path = f"/hooks/{expected.platform.organization}"
+    return tuple(each for each in ground.sink.received() if each.path == path)
+
+
+def _events(delivery: Delivery) -> list[tuple[str, str]]:
+    events = json.loads(delivery.body or b"{}").get("events")
+    return [(str(each.get("execution_id")), str(each["status"])) for each in events] if events else [("", "")]

@@ -1,0 +1,153 @@
+"""Everything that is attacked, started once: real Redis, the reference backend, the sink, two workers of each busy kind."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import define, field
+
+from unstract_devstack.backend_process import BackendProcess, running_backend
+from unstract_devstack.faults.checker import Sent, announcements, judge
+from unstract_devstack.faults.history import History
+from unstract_devstack.faults.tally import Judged
+from unstract_devstack.faults.tap import MessageTap
+from unstract_devstack.faults.trace import Trace
+from unstract_devstack.fleet import (
+    API_DEPLOYMENT,
+    CALLBACK,
+    FILE_PROCESSING,
+    GENERAL,
+    Fleet,
+    Worker,
+    WorkerKind,
+    running_fleet,
+)
+from unstract_devstack.http_calls import CallFailed, call, call_json
+from unstract_devstack.redis_server import RedisHandle, running_redis
+from unstract_devstack.sink import SinkHandle, running_sink
+from unstract_devstack.stack import worker_environment
+
+__all__ = ["LEASE_SECONDS", "T_MAX", "Arena", "open_arena"]
+
+LEASE_SECONDS = 5.0
+T_MAX = 3 * LEASE_SECONDS + 60.0
+"""How long an execution may take to end after the last fault (reliability R1)."""
+RECHECK_SECONDS = 1.0
+KINDS = (API_DEPLOYMENT, GENERAL, FILE_PROCESSING, FILE_PROCESSING, CALLBACK, CALLBACK)
+# Short waits, so that what is lost is found again within a run's patience.
+SETTINGS = {
+    "WORKER_LEASE_SECONDS": str(LEASE_SECONDS),
+    "WORKER_SWEEP_SECONDS": "0.5",
+    "WORKER_FIRST_RING_WAIT": "2",
+    "WORKER_MAX_RING_WAIT": "8",
+    "WORKER_RECHECK_SECONDS": str(RECHECK_SECONDS),
+    "WORKER_DRAIN_SECONDS": "8",
+    "INTERNAL_API_TIMEOUT": "5",
+    "INTERNAL_API_TOTAL_TIMEOUT": "20",
+    "INTERNAL_API_RETRY_BACKOFF_FACTOR": "0.2",
+    "CIRCUIT_BREAKER_RECOVERY_TIMEOUT": "2",
+    "WORKER_WEBHOOK_NETWORKS": "127.0.0.0/8",
+}
+
+
+@define
+class Arena:
+    """One running stack. `keyed`: the backend applies an idempotency key once."""
+
+    directory: Path
+    keyed: bool
+    redis: RedisHandle
+    backend: BackendProcess
+    sink: SinkHandle
+    environment: Mapping[str, str]
+    fleet: Fleet
+    tap: MessageTap
+    history: History
+    trace: Trace = field(factory=Trace)
+
+    def workers(self, kind: WorkerKind) -> tuple[Worker, ...]:
+        """The workers of one kind."""
+        return self.fleet.of(kind)
+
+    def heal(self) -> None:
+        """Starts what does not run, clears the backend's faults, and waits until all take work."""
+        self.clear_faults()
+        if not self.redis.running:
+            self.redis.start()
+        self.fleet.start()
+        self.fleet.wait_ready(seconds=60)
+
+    def fault(self, kind: str, path: str, **parameters: Any) -> None:
+        """Sets a fault in the backend for requests whose path matches the regular expression."""
+        self.trace.fault(f"backend_{kind}", f"{kind} on {path} {parameters or ''}")
+        content = {"kind": kind, "path": path, **parameters}
+        call_json("POST", f"{self.backend.public_url}/dev/faults", payload=content, key=self.backend.api_key)
+
+    def clear_faults(self) -> None:
+        """Removes every fault from the backend."""
+        call_json("DELETE", f"{self.backend.public_url}/dev/faults", key=self.backend.api_key)
+
+    def verdict(self, sent: Sequence[Sent]) -> Judged:
+        """What the backend's and the sink's history say about these executions now."""
+        self.history.refresh()
+        rows = {}
+        for organization in {each.organization for each in sent}:
+            rows.update(self.history.executions(organization))
+        effects = {each.execution_id: self.history.of(each.execution_id) for each in sent}
+        return judge(sent, effects, rows, announcements(self.sink.received()), keyed=self.keyed)
+
+    def settled(self, sent: Sequence[Sent], *, seconds: float = T_MAX) -> Judged:
+        """The verdict once everything has ended and a repeat would have shown, or after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self.verdict(sent).tally.pending and time.monotonic() < deadline:
+            time.sleep(0.25)
+        time.sleep(RECHECK_SECONDS + 1.0)
+        return self.verdict(sent)
+
+    def call(self, method: str, path: str, payload: Any, *, organization: str, key: str) -> bool:
+        """A call of the internal API by the harness itself; whether it was taken."""
+        headers = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self.backend.api_key}",
+            "X-Organization-ID": organization,
+            "Idempotency-Key": key,
+        }
+        url = f"{self.backend.internal_url}/v1/{path}"
+        try:
+            return call(method, url, body=json.dumps(payload).encode(), headers=headers).status < 300
+        except CallFailed:
+            return False
+
+
+@contextlib.contextmanager
+def open_arena(
+    directory: Path,
+    *,
+    keyed: bool,
+    settings: Mapping[str, str] | None = None,
+    file_delay: str = "0.02-0.2",
+    kinds: Sequence[WorkerKind] = KINDS,
+) -> Iterator[Arena]:
+    """An arena in `directory` until the block is left. `settings` are further variables of the workers."""
+    with contextlib.ExitStack() as parts:
+        redis = parts.enter_context(running_redis(directory / "redis"))
+        sink = parts.enter_context(running_sink())
+        options = ("--mode", "keyed" if keyed else "as-real", "--file-delay", file_delay, "--club-seconds", "0.5")
+        backend = parts.enter_context(
+            running_backend(directory / "backend", broker_url=redis.url, redis_url=redis.url, options=options)
+        )
+        environment = worker_environment(
+            backend_url=backend.internal_url, api_key=backend.api_key, redis_url=redis.url, broker_url=redis.url
+        )
+        ports = {"WORKER_WEBHOOK_PORTS": str(urlsplit(sink.url).port)}
+        environment |= SETTINGS | ports | dict(settings or {})
+        tap = MessageTap(redis)
+        tap.start()
+        parts.callback(tap.stop)
+        fleet = parts.enter_context(running_fleet(environment, directory / "logs", kinds=kinds))
+        history = History(backend.public_url, backend.api_key)
+        yield Arena(directory, keyed, redis, backend, sink, environment, fleet, tap, history)

@@ -1,0 +1,158 @@
+"""What is sent to the platform: organizations with an API deployment, executions of known files, pipelines."""
+
+import random
+import threading
+from pathlib import Path
+from uuid import uuid4
+
+from attrs import define, field
+
+from unstract_devstack.extraction import Field
+from unstract_devstack.faults.arena import Arena
+from unstract_devstack.faults.checker import Sent
+from unstract_devstack.http_calls import CallFailed, call_json
+from unstract_devstack.multipart import Upload
+from unstract_devstack.platform_client import Platform
+
+__all__ = ["Feeder", "Tenant", "new_tenant"]
+
+BATCHES = 4
+TOTAL = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
+
+
+@define
+class Tenant:
+    """One organization with one API deployment, subscribed to by the sink."""
+
+    arena: Arena
+    platform: Platform
+    folder: Path
+    subscribers: int
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    _number: int = field(default=0, init=False)
+
+    @property
+    def organization(self) -> str:
+        """Its identifier."""
+        return self.platform.organization
+
+    def api(self, good: int, bad: int = 0, **expected: object) -> Sent:
+        """Sends an execution of so many different files. `expected`: what differs from `Sent`'s defaults.
+
+        Raises:
+            CallFailed: the platform did not take it.
+        """
+        names = self.names("t", good) + self.names("bad", bad)
+        files = [self.file(self.folder, name, broken=name.startswith("bad")) for name in names]
+        sent = self.platform.send_files("extract", files, use_file_history=False)
+        return self.expect(sent, names[:good], bad=bad, subscribers=self.subscribers, **expected)
+
+    def etl(self, good: int, **expected: object) -> Sent:
+        """Runs a new pipeline over a new folder with so many files, as a person does.
+
+        Raises:
+            CallFailed: the platform did not take it.
+        """
+        pipeline, names = self.pipeline(good)
+        answer = self.trigger(pipeline, "run")
+        return self.expect(str(answer["execution_id"]), names, **expected)
+
+    def pipeline(self, good: int) -> tuple[str, list[str]]:
+        """A new pipeline over a new folder: its id and the names of its files."""
+        names = self.names("e", good)
+        source = self.folder / f"source-{uuid4().hex[:8]}"
+        source.mkdir()
+        for name in names:
+            self.file(source, name)
+        table = f"t_{uuid4().hex[:8]}"
+        workflow = self.platform.create_workflow(
+            table, "etl", (), source_folder=str(source), destination_table=table, max_files=2000
+        )
+        return self.platform.create_pipeline(workflow, table), names
+
+    def trigger(self, pipeline: str, how: str) -> dict[str, object]:
+        """Starts a pipeline: "run" as a person does, "schedule" as Beat does."""
+        url = f"{self.arena.backend.public_url}/dev/pipelines/{pipeline}/trigger"
+        answer: dict[str, object] = call_json("POST", url, payload={"how": how}, key=self.arena.backend.api_key)
+        return answer
+
+    def stop(self, sent: Sent) -> None:
+        """Stops an execution, as a person does."""
+        url = f"{self.arena.backend.public_url}/dev/executions/{sent.execution_id}/stop"
+        call_json("POST", url, payload={}, key=self.arena.backend.api_key)
+
+    def names(self, prefix: str, number: int) -> list[str]:
+        """So many names that were not used before."""
+        with self._lock:
+            first = self._number
+            self._number += number
+        return [f"{prefix}{first + each}.{'pdf' if prefix == 'bad' else 'txt'}" for each in range(number)]
+
+    def file(self, folder: Path, name: str, *, broken: bool = False) -> Upload:
+        """A file of its own content; a broken one can be stored but not worked on."""
+        path = folder / name
+        path.write_text(f"%PDF-1.4 {name} is none" if broken else f"Total: 1\n{self.organization} {name}\n")
+        return Upload(path, name, path.stat().st_size)
+
+    def expect(self, execution_id: str, good: list[str], **expected: object) -> Sent:
+        """What is expected of an execution of this organization."""
+        return Sent(execution_id, self.organization, frozenset(good), **expected)  # type: ignore[arg-type]
+
+
+def new_tenant(arena: Arena, *, subscribers: int = 1, name: str | None = None) -> Tenant:
+    """A fresh organization with the API deployment `extract`."""
+    name = name or f"org_{uuid4().hex[:12]}"
+    folder = arena.directory / "files" / name
+    folder.mkdir(parents=True)
+    platform = Platform(arena.backend.public_url, arena.backend.api_key, name)
+    platform.set_up_organization()
+    api = platform.create_api_deployment(platform.create_workflow("extract", "api", TOTAL), "extract")
+    for number in range(subscribers):
+        platform.notify(f"{arena.sink.url}/hooks/{name}/{number}", api_id=api)
+    platform.configure("MAX_PARALLEL_FILE_BATCHES", BATCHES)
+    return Tenant(arena, platform, folder, subscribers)
+
+
+@define
+class Feeder:
+    """Sends executions of random sizes, one after the other over some time, in a thread of its own.
+
+    One that the platform does not take (its broker is away) is sent again: only what was taken counts.
+    """
+
+    tenant: Tenant
+    seed: int
+    executions: int
+    seconds: float
+    most_files: int = 8
+    sent: list[Sent] = field(factory=list)
+    _thread: threading.Thread | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Begins to send."""
+        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was sent."""
+        return self._thread is not None and not self._thread.is_alive()
+
+    def join(self) -> list[Sent]:
+        """Everything that was taken, once all was sent."""
+        if self._thread is not None:
+            self._thread.join()
+        return self.sent
+
+    def _run(self) -> None:
+        chance = random.Random(f"load {self.seed}")
+        pause = threading.Event()
+        for number in range(self.executions):
+            files, etl = chance.randint(1, self.most_files), number % 3 == 2
+            while True:
+                try:
+                    self.sent.append(self.tenant.etl(files) if etl else self.tenant.api(files))
+                    break
+                except CallFailed:
+                    pause.wait(0.5)
+            pause.wait(self.seconds / self.executions)

@@ -1,0 +1,91 @@
+"""What came of a run: per experiment, and summed up as the one line that other programs read."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import asdict, field, frozen
+
+from unstract_devstack.faults.tally import Tally
+
+__all__ = ["ALL_IDS", "FAIL", "NOT_RUN", "PASS", "Outcome", "Run"]
+
+PASS, FAIL, NOT_RUN = "pass", "fail", "not run"
+ALL_IDS = tuple(
+    f"{letter}{number}"
+    for letter, count in (("R", 33), ("B", 12), ("M", 7), ("W", 8), ("S", 8))
+    for number in range(1, count + 1)
+)
+
+
+@frozen
+class Outcome:
+    """One experiment in one mode. `recovery`: seconds from the last fault to the end of each execution it hit."""
+
+    id: str
+    mode: str
+    verdict: str
+    title: str
+    scaled: bool
+    seconds: float
+    problems: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
+    recovery: tuple[float, ...] = ()
+
+
+@frozen
+class Run:
+    """A whole run: `executions` and `kills` are per mode, `faults` counts what was done by kind."""
+
+    seed: int
+    executions: int
+    kills: int
+    full: bool
+    started_at: float
+    seconds: float
+    outcomes: Sequence[Outcome]
+    tallies: dict[str, Tally] = field(factory=dict)
+    faults: Counter[str] = field(factory=Counter)
+
+    def results(self) -> dict[str, str]:
+        """The verdict of every id: it passed if it did in each mode in which it ran."""
+        verdicts: dict[str, str] = dict.fromkeys(ALL_IDS, NOT_RUN)
+        for outcome in self.outcomes:
+            if outcome.verdict == FAIL or verdicts[outcome.id] == NOT_RUN:
+                verdicts[outcome.id] = outcome.verdict
+        return verdicts
+
+    @property
+    def ok(self) -> bool:
+        """Whether something ran and nothing failed."""
+        verdicts = self.results().values()
+        return PASS in verdicts and FAIL not in verdicts
+
+    def line(self) -> str:
+        """The last line of the output."""
+        total = sum(self.tallies.values(), Tally())
+        head: dict[str, Any] = {"ok": self.ok, "seed": self.seed, **total.as_json()}
+        return json.dumps({**head, "faults": dict(sorted(self.faults.items())), "results": self.results()})
+
+    def saved(self) -> str:
+        """Everything, as JSON for the report."""
+        content = {
+            **{name: getattr(self, name) for name in ("seed", "executions", "kills", "full", "started_at", "seconds")},
+            "outcomes": [asdict(each) for each in self.outcomes],
+            "tallies": {mode: tally.as_json() for mode, tally in self.tallies.items()},
+            "faults": dict(sorted(self.faults.items())),
+        }
+        return json.dumps(content, indent=1) + "\n"
+
+    @classmethod
+    def read(cls, text: str) -> "Run":
+        """The run that `saved` wrote."""
+        content = json.loads(text)
+        content["outcomes"] = [
+            Outcome(**{**each, **{name: tuple(each[name]) for name in ("problems", "measured", "recovery")}})
+            for each in content["outcomes"]
+        ]
+        content["tallies"] = {mode: Tally(**tally) for mode, tally in content["tallies"].items()}
+        content["faults"] = Counter(content["faults"])
+        return cls(**content)

@@ -1,0 +1,100 @@
+"""The experiments by id: what each one is, in which of the backend's modes it runs, how it is scaled down."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from attrs import define, field, frozen
+
+from unstract_devstack.faults.arena import T_MAX, Arena
+from unstract_devstack.faults.checker import Sent
+from unstract_devstack.faults.tally import Judged, Problem
+
+__all__ = ["AS_REAL", "BOTH", "EXPERIMENTS", "KEYED", "Experiment", "Trial", "experiment"]
+
+KEYED, AS_REAL = "keyed", "as-real"
+BOTH = (KEYED, AS_REAL)
+
+
+@define
+class Trial:
+    """One experiment under way.
+
+    Attributes:
+        deadline: when it must be over, on the monotonic clock: then what has not ended counts as lost.
+        full: at the size of the reliability page, else scaled down.
+        kills, executions: the size of the random run.
+    """
+
+    arena: Arena
+    seed: int
+    deadline: float
+    full: bool = False
+    kills: int = 0
+    executions: int = 0
+    judged: Judged = field(factory=Judged)
+    sent: list[Sent] = field(factory=list)
+
+    def sized(self, small: int, full: int) -> int:
+        """How much to do."""
+        return full if self.full else small
+
+    def settle(self, *sent: Sent, seconds: float | None = None) -> Judged:
+        """Waits for these executions and takes their verdict into this trial's."""
+        left = max(5.0, self.deadline - time.monotonic())
+        taken = self.arena.settled(sent, seconds=min(T_MAX if seconds is None else seconds, left))
+        self.sent.extend(sent)
+        self.judged.take(taken)
+        return taken
+
+    def check(self, holds: bool, text: str, execution_id: str | None = None) -> None:
+        """Notes a problem unless something holds."""
+        if not holds:
+            self.judged.problems.append(Problem(text, execution_id))
+
+
+@frozen
+class Experiment:
+    """One experiment. It passes if its trial notes no problem, doubles that an ignored key explains apart.
+
+    `settings` are variables of workers that it does not share with others; such a one runs on a fleet of its own.
+    """
+
+    id: str
+    run: Callable[[Trial], None]
+    modes: tuple[str, ...]
+    scaled: bool
+    quick: bool
+    settings: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What it shows, from the first line of its description."""
+        return (self.run.__doc__ or self.id).splitlines()[0]
+
+
+EXPERIMENTS: dict[str, Experiment] = {}
+
+
+def experiment(
+    identifier: str,
+    *,
+    modes: tuple[str, ...] = (KEYED,),
+    scaled: bool = False,
+    quick: bool = False,
+    settings: Mapping[str, str] | None = None,
+) -> Callable[[Callable[[Trial], None]], Callable[[Trial], None]]:
+    """Registers a function as the experiment with this id.
+
+    Args:
+        identifier: as on the reliability page.
+        modes: the backend's modes in which it runs.
+        scaled: it is smaller than on that page unless asked for in full.
+        quick: it is part of the quick selection.
+        settings: variables of the workers that it needs for itself.
+    """
+
+    def register(run: Callable[[Trial], None]) -> Callable[[Trial], None]:
+        EXPERIMENTS[identifier] = Experiment(identifier, run, modes, scaled, quick, settings or {})
+        return run
+
+    return register

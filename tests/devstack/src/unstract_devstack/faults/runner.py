@@ -1,0 +1,193 @@
+"""Runs experiments: one stack per mode of the backend, one trial after the other, each within its time."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import redis
+from attrs import define, evolve, field
+
+from unstract_devstack.faults import experiments
+from unstract_devstack.faults.apart import Apart
+from unstract_devstack.faults.arena import Arena, open_arena
+from unstract_devstack.faults.outcome import FAIL, PASS, Outcome, Run
+from unstract_devstack.faults.registry import AS_REAL, EXPERIMENTS, KEYED, Experiment, Trial
+from unstract_devstack.faults.tally import Problem, Tally
+from unstract_devstack.faults.telling import recovery_times, told
+from unstract_devstack.http_calls import CallFailed
+from unstract_devstack.processes import ProcessError
+
+__all__ = ["Options", "run"]
+
+SHORTEST_TRIAL = 10.0
+ENDING = 15.0
+# Which of a random run's problems are which experiment's.
+SHARES = {
+    "R1": ("callbacks_lost",),
+    "R2": ("effects_",),
+    "R3": ("callbacks_", "notifications_", "status_regressions"),
+}
+
+
+@define
+class Options:
+    """What to run. `seconds` bounds the whole run; `chosen` are ids, none for all that fit."""
+
+    seed: int
+    executions: int
+    kills: int
+    modes: tuple[str, ...]
+    seconds: float
+    chosen: frozenset[str] = frozenset()
+    quick: bool = False
+    full: bool = False
+    say: Callable[[str], None] = field(default=lambda text: print(text, flush=True))  # noqa: T201
+
+    def selected(self, mode: str) -> list[Experiment]:
+        """The experiments of one mode in the order of their registration, the random run first."""
+        assert experiments.__all__
+        found = [each for each in EXPERIMENTS.values() if mode in each.modes]
+        if self.chosen:
+            return [each for each in found if each.id in self.chosen]
+        found = [each for each in found if each.quick or not self.quick]
+        return sorted(found, key=lambda each: each.id not in SHARES)
+
+    def arguments(self) -> tuple[str, ...]:
+        """The sizes, for another process of the same run."""
+        numbers = {"--seed": self.seed, "--executions": self.executions, "--kills": self.kills}
+        given = tuple(part for name, number in numbers.items() for part in (name, str(number)))
+        return (*given, "--long") if self.full else given
+
+
+@define
+class _Running:
+    """A run under way."""
+
+    options: Options
+    directory: Path
+    began: float = field(factory=time.monotonic)
+    result: Run = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        options = self.options
+        self.result = Run(options.seed, options.executions, options.kills, options.full, time.time(), 0.0, [])
+
+    def mode(self, mode: str, seconds: float) -> None:
+        """All experiments of one mode; those with workers of their own run beside the others, in a process apart."""
+        selected = self.options.selected(mode)
+        shared = [each for each in selected if not each.settings]
+        own = [each for each in selected if each.settings]
+        deadline = time.monotonic() + seconds - ENDING
+        if not shared:
+            for each in own:
+                self._on_a_fleet(mode, [each], deadline)
+            return
+        beside = [self.apart([each], mode, seconds) for each in own]
+        self._on_a_fleet(mode, shared, deadline)
+        for apart in beside:
+            self.join(apart)
+
+    def apart(self, chosen: Sequence[Experiment], mode: str, seconds: float) -> Apart:
+        """Starts some experiments in another process."""
+        ids = [each.id for each in chosen]
+        return Apart.start(ids, mode, self.options.arguments(), self.directory, seconds)
+
+    def join(self, apart: Apart) -> None:
+        """Waits for another process and takes what came of it into this run."""
+        said, outcome = apart.finish()
+        self.options.say(said)
+        self._take(outcome)
+
+    def _on_a_fleet(self, mode: str, selected: Sequence[Experiment], deadline: float) -> None:
+        folder = self.directory / f"{mode}-{selected[0].id}"
+        settings = selected[0].settings
+        with open_arena(folder, keyed=mode == KEYED, settings=settings) as arena:
+            outcomes: list[Outcome] = []
+            tally = _all(self.options, arena, selected, deadline, outcomes)
+            faults = Counter(each.fault or "" for each in arena.trace.faults())
+        self._take(evolve(self.result, outcomes=outcomes, tallies={mode: tally}, faults=faults))
+
+    def _take(self, other: Run) -> None:
+        result = self.result
+        tallies = dict(result.tallies)
+        for mode, tally in other.tallies.items():
+            tallies[mode] = tallies.get(mode, Tally()) + tally
+        self.result = evolve(
+            result,
+            outcomes=[*result.outcomes, *other.outcomes],
+            tallies=tallies,
+            faults=result.faults + other.faults,
+        )
+
+
+def run(options: Options, directory: Path) -> Run:
+    """Everything that the options ask for and the time allows; the modes side by side, each on its own stack."""
+    running = _Running(options, directory)
+    first, *others = [mode for mode in options.modes if options.selected(mode)] or options.modes
+    beside = [running.apart(options.selected(mode), mode, options.seconds) for mode in others]
+    running.mode(first, options.seconds)
+    for apart in beside:
+        running.join(apart)
+    return evolve(running.result, seconds=time.monotonic() - running.began)
+
+
+def _all(
+    options: Options, arena: Arena, selected: Sequence[Experiment], deadline: float, outcomes: list[Outcome]
+) -> Tally:
+    total = Tally()
+    for _, group in groupby(selected, key=lambda each: each.run):
+        same = list(group)
+        if deadline - time.monotonic() < SHORTEST_TRIAL:
+            options.say(f"{'/'.join(each.id for each in same):>8}  not run: no time left")
+            continue
+        trial = Trial(arena, options.seed, deadline, options.full, options.kills, options.executions)
+        began, first = time.monotonic(), len(arena.trace.entries)
+        _carried_out(trial, same[0])
+        seconds = time.monotonic() - began
+        total += trial.judged.tally
+        for each in same:
+            outcomes.append(_outcome(each, trial, seconds, first))
+            options.say(_line(outcomes[-1]))
+        if trial.judged.problems:
+            options.say(told(trial, first))
+    return total
+
+
+def _carried_out(trial: Trial, chosen: Experiment) -> None:
+    """One trial, with everything whole before and after it."""
+    try:
+        trial.arena.heal()
+        chosen.run(trial)
+    except (TimeoutError, CallFailed, ProcessError, redis.RedisError) as error:
+        trial.judged.problems.append(Problem(f"could not be carried out: {type(error).__name__}: {error}"))
+    try:
+        trial.arena.heal()
+    except ProcessError as error:
+        trial.judged.problems.append(Problem(f"the fleet did not recover: {error}"))
+
+
+def _outcome(chosen: Experiment, trial: Trial, seconds: float, first: int) -> Outcome:
+    shares = SHARES.get(chosen.id)
+    problems = [
+        problem
+        for problem in trial.judged.problems
+        if shares is None or "+" not in problem.text or problem.text.startswith(shares)
+    ]
+    return Outcome(
+        id=chosen.id,
+        mode=KEYED if trial.arena.keyed else AS_REAL,
+        verdict=FAIL if problems else PASS,
+        title=chosen.title,
+        scaled=chosen.scaled and not trial.full,
+        seconds=round(seconds, 1),
+        problems=tuple(f"{problem.text} ({problem.execution_id})" for problem in problems),
+        measured=tuple(f"{problem.text} ({problem.execution_id})" for problem in trial.judged.measured),
+        recovery=tuple(recovery_times(trial, first)),
+    )
+
+
+def _line(outcome: Outcome) -> str:
+    scaled = " (scaled down)" if outcome.scaled else ""
+    return f"{outcome.id:>8}  {outcome.verdict}  {outcome.mode}, {outcome.seconds:.1f} s{scaled}: {outcome.title}"

@@ -1,0 +1,100 @@
+"""Listens to what is pushed onto the broker's queues, so that copies of real messages can be pushed again later."""
+
+import ast
+import base64
+import contextlib
+import json
+import re
+import socket
+import threading
+from collections.abc import Sequence
+
+import redis
+from attrs import define, field, frozen
+
+from unstract_devstack.redis_server import HOST, RedisHandle
+
+__all__ = ["Heard", "MessageTap"]
+
+ARGUMENT = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+AGAIN_SECONDS = 0.2
+
+
+@frozen
+class Heard:
+    """One message as it was pushed."""
+
+    queue: str
+    payload: str
+
+    def about(self, run_id: str) -> bool:
+        """Whether it names this execution."""
+        return run_id in _body(self.payload)
+
+
+@define
+class MessageTap:
+    """Follows Redis's MONITOR in a thread, over its restarts; a message pushed while it is cut off is not heard."""
+
+    server: RedisHandle
+    _heard: list[Heard] = field(factory=list, init=False)
+    _stopping: threading.Event = field(factory=threading.Event, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Begins to listen."""
+        self._thread = threading.Thread(target=self._run, name="message-tap", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends listening."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def heard(self, queues: Sequence[str] = (), run_id: str = "") -> list[Heard]:
+        """Messages of these queues (all without any), about this execution if one is given, oldest first."""
+        found = [each for each in list(self._heard) if not queues or each.queue in queues]
+        return [each for each in found if not run_id or each.about(run_id)]
+
+    def push(self, messages: Sequence[Heard]) -> None:
+        """Pushes copies; what Redis does not take is not pushed."""
+        with contextlib.suppress(redis.RedisError), self.server.client() as client:
+            for each in messages:
+                client.lpush(each.queue, each.payload)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            with contextlib.suppress(OSError):
+                self._follow()
+            self._stopping.wait(AGAIN_SECONDS)
+
+    def _follow(self) -> None:
+        with socket.create_connection((HOST, self.server.port), timeout=1.0) as link:
+            link.sendall(b"MONITOR\r\n")
+            link.settimeout(0.5)
+            left = b""
+            while not self._stopping.is_set():
+                try:
+                    data = link.recv(1 << 20)
+                except TimeoutError:
+                    continue
+                if not data:
+                    return
+                *lines, left = (left + data).split(b"\r\n")
+                for line in lines:
+                    self._note(line)
+
+    def _note(self, line: bytes) -> None:
+        if b'"LPUSH"' not in line:
+            return
+        parts = [ast.literal_eval(f'b"{part.decode("latin-1")}"').decode() for part in ARGUMENT.findall(line)]
+        if len(parts) == 3 and '"properties"' in parts[2]:
+            self._heard.append(Heard(parts[1], parts[2]))
+
+
+def _body(payload: str) -> str:
+    envelope = json.loads(payload)
+    if (envelope.get("properties") or {}).get("body_encoding") == "base64":
+        return base64.b64decode(envelope["body"]).decode()
+    return str(envelope["body"])

@@ -1,0 +1,144 @@
+import json
+import re
+from collections import Counter
+from xml.dom import minidom
+
+import pytest
+
+from unstract_devstack.faults import report
+from unstract_devstack.faults.cli import options_of, parser
+from unstract_devstack.faults.nemesis import cut_log
+from unstract_devstack.faults.outcome import ALL_IDS, FAIL, PASS, Outcome, Run
+from unstract_devstack.faults.plot import recovery_plot
+from unstract_devstack.faults.registry import AS_REAL, KEYED
+from unstract_devstack.faults.schedule import Kind, plan
+from unstract_devstack.faults.tally import Tally
+from unstract_devstack.faults.tap import MessageTap
+from unstract_devstack.processes import wait_until
+from unstract_devstack.producer import Producer
+from unstract_devstack.redis_server import running_redis
+
+LINE = [
+    "ok", "seed", "executions", "terminal", "files", "effects_lost", "effects_doubled", "effects_doubled_unkeyed",
+    "callbacks_lost", "callbacks_doubled", "notifications_lost", "notifications_doubled", "status_regressions",
+    "faults", "results",
+]  # fmt: skip
+
+
+def outcome(identifier, verdict, mode=KEYED, **more):
+    return Outcome(identifier, mode, verdict, "what it shows", scaled=True, seconds=1.5, **more)
+
+
+def a_run(*outcomes):
+    tallies = {KEYED: Tally(executions=3, terminal=3, files=9), AS_REAL: Tally(2, 2, 4, effects_doubled_unkeyed=1)}
+    return Run(7, 20, 10, False, 1_750_000_000.0, 12.0, outcomes, tallies, Counter(kill_redis=2))
+
+
+def test_a_seed_gives_one_schedule_and_another_gives_another():
+    one, same, other = (plan(seed, kills=20, seconds=40) for seed in (5, 5, 6))
+
+    assert one == same
+    assert one != other
+
+
+def test_a_schedule_kills_as_often_as_asked_for_and_is_in_order():
+    actions = plan(3, kills=20, seconds=40)
+
+    kills = [each for each in actions if each.kind in (Kind.KILL_FILES, Kind.KILL_CALLBACK, Kind.KILL_START)]
+    assert len(kills) == 20
+    assert {Kind.KILL_REDIS, Kind.FREEZE_REDIS, Kind.OUTAGE, Kind.DROP_DOORBELLS} <= {each.kind for each in actions}
+    assert [each.at for each in actions] == sorted(each.at for each in actions)
+    assert all(0 <= each.at <= 40 for each in actions)
+
+
+def test_the_line_sums_both_modes_and_names_every_id():
+    line = json.loads(a_run(outcome("R1", PASS), outcome("R1", PASS, AS_REAL)).line())
+
+    assert list(line) == LINE
+    assert (line["executions"], line["files"], line["effects_doubled_unkeyed"]) == (5, 13, 1)
+    assert (line["ok"], line["results"]["R1"], line["results"]["R4"]) == (True, "pass", "not run")
+    assert tuple(line["results"]) == ALL_IDS
+
+
+@pytest.mark.parametrize("verdicts", [(PASS, FAIL), (FAIL, PASS)])
+def test_a_failure_in_one_mode_is_a_failure(verdicts):
+    result = a_run(outcome("R1", verdicts[0]), outcome("R1", verdicts[1], AS_REAL))
+
+    assert (result.ok, result.results()["R1"]) == (False, "fail")
+
+
+def test_nothing_run_is_not_ok():
+    assert not a_run().ok
+
+
+def test_a_saved_run_is_read_back():
+    result = a_run(outcome("R1", FAIL, problems=("lost",), recovery=(1.0, 2.5)))
+
+    read = Run.read(result.saved())
+
+    assert read.saved() == result.saved()
+    assert read.line() == result.line()
+
+
+def test_the_page_says_what_was_run_and_what_was_not(tmp_path):
+    (tmp_path / "run.json").write_text(a_run(outcome("R1", PASS, recovery=(0.5, 4.0)), outcome("B1", FAIL)).saved())
+
+    report.main([str(tmp_path / "run.json"), str(tmp_path)])
+
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "seed 7" in text
+    assert "| B1 | keyed | fail |" in text
+    assert re.search(r"Not run here: .*R2, .*B2", text)
+    assert "60.00%" in text  # 3 in 5 executions
+    assert _is_svg((tmp_path / "recovery.svg").read_text())
+
+
+def test_a_plot_without_points_is_still_one():
+    assert _is_svg(recovery_plot((), "none < some"))
+
+
+def _is_svg(text):
+    return minidom.parseString(text).documentElement.tagName == "svg"  # noqa: S318 - our own text
+
+
+def test_options():
+    chosen = options_of(parser().parse_args(["--only", "r5, R11", "--mode", "keyed", "--kills", "3", "--seed", "9"]))
+
+    assert (chosen.seed, chosen.kills, chosen.modes) == (9, 3, (KEYED,))
+    assert {each.id for each in chosen.selected(KEYED)} == {"R5", "R11"}
+
+
+def test_messages_are_heard_and_can_be_pushed_again(tmp_path):
+    with running_redis(tmp_path) as server:
+        tap = MessageTap(server)
+        tap.start()
+        try:
+            with server.client() as client:
+                assert wait_until(lambda: "monitor" in {each["cmd"] for each in client.client_list()}, seconds=5)
+            producer = Producer(server.url)
+            producer.send("a_task", ['an "odd" \\ name é'], {"execution_id": "e1"}, queue="some_queue")
+            assert wait_until(lambda: bool(tap.heard(("some_queue",), "e1")), seconds=5)
+            tap.push(tap.heard(run_id="e1"))
+            with server.client() as client:
+                first, again = client.lrange("some_queue", 0, -1)
+            producer.close()
+        finally:
+            tap.stop()
+    assert first == again
+
+
+def test_cutting_the_log_loses_the_newest_writes(tmp_path):
+    from attrs import frozen
+
+    @frozen
+    class Only:
+        redis: object
+
+    with running_redis(tmp_path) as server:
+        with server.client() as client:
+            client.set("old", "1")
+            client.set("filler", "x" * 5000)
+            client.set("new", "1")
+        cut_log(Only(server), 100)
+        with server.client() as client:
+            assert (client.get("old"), client.get("new")) == ("1", None)
