@@ -165,9 +165,6 @@ def test_an_enqueue_of_unknown_outcome_is_repeated_with_its_key(either_rig):
     assert len(rig.ends(prepared)) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ExecutionCounts drops zeros on the wire: its fields have defaults (core.client.models)"
-)
 def test_numbers_that_are_zero_are_told_too(rig):
     prepared = rig.prepare()
     rig.subscribe(prepared)

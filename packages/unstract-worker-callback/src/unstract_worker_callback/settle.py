@@ -75,5 +75,5 @@ def recheck(backend: Backend, organization_id: str, execution_id: str, final: Fi
         return False
     if execution.status.terminal:
         return False
-    write_final(backend, organization_id, execution_id, final, key=_fresh(f"{execution_id}:recheck"))
+    write_final(backend, organization_id, execution_id, final, key=f"{execution_id}:recheck:{final.status}")
     return True

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, WatchError
 
 from unstract_worker_core import wire
 from unstract_worker_core.crash_points import reach
-from unstract_worker_core.errors import LedgerError, LedgerUnavailable
+from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.ledger.steps import translated
 from unstract_worker_core.messages.api_result import ApiResultItem
 
@@ -55,7 +55,7 @@ class ApiResults:
                     pipe.expire(target, self._ttl)
                     pipe.execute()
         except RedisError as error:
-            raise _translated(error) from None
+            raise translated(error, "api_results") from None
         reach("api_results.replace.after")
         return written
 
@@ -78,15 +78,9 @@ class ApiResults:
             # Another push of this file, or a cut connection: only the marker can tell.
             raise LedgerUnavailable("api_results: the push was interrupted") from None
         except RedisError as error:
-            raise _translated(error) from None
+            raise translated(error, "api_results") from None
         reach("api_results.push.after")
         return True
-
-
-def _translated(error: RedisError) -> LedgerError:
-    # In a MULTI redis-py puts the command, arguments and all, before what Redis said.
-    said = str(error).rpartition(" caused error: ")[2]
-    return translated(type(error)(said), "api_results")
 
 
 def _list_key(workflow_id: str, execution_id: str) -> str:

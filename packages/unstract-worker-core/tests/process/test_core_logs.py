@@ -98,6 +98,7 @@ def test_libraries_that_log_whole_urls_stay_quiet_even_at_debug(capsys: pytest.C
     configure_logging(LoggingSettings(level="DEBUG"))
     logging.getLogger("httpx").info("HTTP Request: POST https://hooks.example.test/services/T0/B0/token")
     logging.getLogger("httpcore.connection").debug("connect")
+    logging.getLogger("celery.pool").debug("TaskPool: Apply %s (args:%s kwargs:%s)", "run", ["https://hooks/token"], {})
     assert capsys.readouterr().err == ""
 
 

@@ -11,6 +11,8 @@ from unstract_worker_core.logs import Redactor, get_logger
 __all__ = ["bury", "put_aside"]
 
 _BODY_LIMIT = 4096
+# Any argument of these may be a URL or a header with a credential, which no pattern tells from other text.
+_NEVER_KEPT = frozenset({"send_webhook_notification"})
 
 log = get_logger(__name__)
 
@@ -30,7 +32,12 @@ def bury(runtime: Runtime, delivery: Delivery, reason: str) -> None:
 def put_aside(
     runtime: Runtime, *, task: str, task_id: str, queue: str, reason: str, content: object | None, kind: str = "task"
 ) -> None:
-    """Dead-letter a message. `content` is its decoded body; None where it is not safe to keep. Raises LedgerError."""
+    """Dead-letter a message. `content` is its decoded body; None where it is not safe to keep. Raises LedgerError.
+
+    Of a webhook nothing is kept, at whichever worker it ended up.
+    """
+    if task in _NEVER_KEPT:
+        content = None
     redactor = Redactor(runtime.settings.secrets())
     body = "" if content is None else json.dumps(redactor.value(content), default=str)[:_BODY_LIMIT]
     letter = DeadLetter(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from unstract_worker_core import wire
 from unstract_worker_core.client import models, operations
@@ -33,7 +33,10 @@ class Notifications:
 
     def enqueue(self, organization_id: str, event: models.NotificationEvent, *, key: str | None = None) -> str | None:
         """Hand an event over; the id of its buffer row, or None where the target does not want it."""
-        answer = self._call(operations.ENQUEUE, organization_id, body=wire.unstructure(event), key=key)
+        body = wire.unstructure(event)
+        if event.additional_data is not None:
+            body["additional_data"] = asdict(event.additional_data)  # zeros are told too
+        answer = self._call(operations.ENQUEUE, organization_id, body=body, key=key)
         row = answer.member("buffer_row_id")
         if row is None or isinstance(row, str):
             return row

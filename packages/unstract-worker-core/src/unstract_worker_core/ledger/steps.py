@@ -43,7 +43,8 @@ def translated(error: RedisError, step: str) -> LedgerError:
     """The ledger's error for a Redis error of this step; says what happened, never what was written."""
     if isinstance(error, RedisConnectionError | RedisTimeoutError):
         return LedgerUnavailable(f"{step}: Redis is unreachable ({type(error).__name__})")
-    word = str(error).split(" ", 1)[0]
+    # In a MULTI redis-py puts the command, arguments and all, before what Redis said.
+    word = str(error).rpartition(" caused error: ")[2].split(" ", 1)[0]
     if isinstance(error, _PASSING) or (isinstance(error, ResponseError) and word in _PASSING_CODES):
         return LedgerUnavailable(f"{step}: Redis refuses writes ({type(error).__name__} {word})")
     return LedgerError(f"{step}: Redis answered {type(error).__name__} {word}")

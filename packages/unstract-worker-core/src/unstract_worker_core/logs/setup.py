@@ -21,8 +21,8 @@ __all__ = ["bind_task", "configure_logging", "get_logger"]
 
 # Chatter of libraries: only shown where the operator asks for DEBUG.
 _CHATTY = ("amqp", "asyncio", "kombu", "redis", "urllib3")
-# They log whole URLs, and a webhook's URL may hold its token: never below WARNING.
-_INDISCREET = ("httpcore", "httpx")
+# They log whole URLs and every task's arguments, and a webhook's may hold its token: never below WARNING.
+_INDISCREET = ("celery.pool", "httpcore", "httpx")
 
 
 def configure_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) -> None:
