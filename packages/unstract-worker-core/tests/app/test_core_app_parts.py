@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from celery.exceptions import Reject
@@ -192,10 +193,13 @@ def test_the_watchdog_begins_a_drain_once(runtime):
     assert resident_mb() > 1
 
 
+SAMPLE = Path(__file__).parent / "sample"
+
+
 def command(*arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "unstract_worker_callback", *arguments],
-        env=environment,
+        [sys.executable, "-m", "tiny_worker", *arguments],
+        env={"PYTHONPATH": str(SAMPLE), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -227,7 +231,7 @@ def test_the_check_without_redis_fails_in_each_role():
 
 
 def test_the_commands_tell_their_version_and_refuse_a_faulty_environment():
-    assert command("--version").stdout.startswith("unstract-worker-callback, version ")
+    assert command("--version").stdout == "unstract-worker-callback, version 0.0.1\n"
     assert command("check").returncode == 2
 
 

@@ -185,11 +185,18 @@ def test_a_port_in_use_is_named(start_worker):
     assert "CALLBACK_HEALTH_PORT" in second.log
 
 
+SAMPLE = Path(__file__).parent / "sample"
+
+
 def test_importing_the_packages_reads_no_environment():
     from subprocess import run
 
-    code = "import unstract_worker_callback, unstract_worker_core.app.main as m; print(m.__name__)"
+    code = "import tiny_worker, tiny_worker.definition, unstract_worker_core.app.main as m; print(m.__name__)"
     done = run(
-        [sys.executable, "-c", code], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SAMPLE)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "unstract_worker_core.app.main"

@@ -130,7 +130,9 @@ def test_a_replica_and_a_cluster_are_refused(server: RedisSettings, tmp_path: Pa
         assert finding.fatal
         assert "replica" in finding.problem
     (tmp_path / "cluster").mkdir()
-    with running(tmp_path / "cluster", "--appendonly", "yes", "--cluster-enabled", "yes") as cluster:
+    with running(
+        tmp_path / "cluster", "--appendonly", "yes", "--cluster-enabled", "yes", "--cluster-port", str(free_port())
+    ) as cluster:
         (finding,) = check_ledger_redis(connect(cluster, name="ledger"))
         assert finding.fatal
         assert "Cluster" in finding.problem

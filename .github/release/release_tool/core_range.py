@@ -1,0 +1,46 @@
+"""Which versions of core a worker runs with: `>=1.2,<2`."""
+
+import re
+from typing import Self
+
+from attrs import frozen
+from packaging.version import Version
+
+from release_tool.errors import ReleaseError
+
+__all__ = ["CoreRange"]
+
+FORM = re.compile(r"^>=(?P<lower>\d+(?:\.\d+)*),<(?P<upper>\d+(?:\.\d+)*)$")
+
+
+@frozen
+class CoreRange:
+    """From `lower`, included, to `upper`, excluded. `text` is how the worker declares it."""
+
+    text: str
+    lower: Version
+    upper: Version
+
+    @classmethod
+    def parse(cls, text: str, *, where: str) -> Self:
+        """Reads a range.
+
+        Args:
+            text: such as `>=1.2,<2`.
+            where: what the error names as its place.
+
+        Raises:
+            ReleaseError: it has another form.
+        """
+        found = FORM.match(text.replace(" ", ""))
+        if found is None:
+            raise ReleaseError(f"{where} needs core {text!r}: write it as `>=1.2,<2`, with both bounds")
+        return cls(found[0], Version(found["lower"]), Version(found["upper"]))
+
+    def __contains__(self, version: Version) -> bool:
+        return self.lower <= version < self.upper
+
+    @property
+    def next_major(self) -> Version:
+        """What the upper bound has to be: messages and ledger records may change with it."""
+        return Version(str(self.lower.major + 1))
