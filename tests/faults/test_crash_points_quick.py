@@ -6,7 +6,7 @@ import pytest
 
 from unstract_devstack.crash_points.ground import open_ground
 from unstract_devstack.crash_points.places import KEYED, Place, Trial
-from unstract_devstack.crash_points.trial import Tester
+from unstract_devstack.crash_points.trial import Bench
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL
 
 TRIALS = (
@@ -22,14 +22,14 @@ TRIALS = (
 
 
 @pytest.fixture(scope="module")
-def tester(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tester]:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with open_ground(tmp_path_factory.mktemp("ground"), KEYED) as ground:
-        yield Tester(ground)
+        yield Bench(ground)
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=str)
-def test_a_kill_changes_nothing(tester, trial):
-    verdict = tester.make(trial)
+def test_a_kill_changes_nothing(bench, trial):
+    verdict = bench.make(trial)
 
     assert verdict.reached
     assert verdict.problems == ()

@@ -13,7 +13,7 @@ from attrs import asdict, define, field
 
 from unstract_devstack.crash_points.ground import open_ground
 from unstract_devstack.crash_points.places import AS_REAL, KEYED, Trial
-from unstract_devstack.crash_points.trial import Tester, Verdict
+from unstract_devstack.crash_points.trial import Bench, Verdict
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.processes import ProcessError
 
@@ -23,13 +23,15 @@ __all__ = ["Shards", "serve"]
 def serve(trials: Sequence[Trial], mode: str) -> None:
     """In a fleet's process: make the trials whose numbers come in, until there are no more."""
     with tempfile.TemporaryDirectory(prefix="crash-points-") as folder, open_ground(Path(folder), mode) as ground:
-        tester = Tester(ground)
+        bench = Bench(ground)
         for line in sys.stdin:
             trial = trials[int(line)]
             try:
-                verdict = tester.make(trial)
+                verdict = bench.make(trial)
             except (AssertionError, CallFailed, ProcessError) as error:  # the others have nothing to do with it
-                verdict = Verdict(str(trial), trial.point, reached=False, problems=(f"{type(error).__name__}: {error}",))
+                verdict = Verdict(
+                    str(trial), trial.point, reached=False, problems=(f"{type(error).__name__}: {error}",)
+                )
             sys.stdout.write(json.dumps(asdict(verdict)) + "\n")
             sys.stdout.flush()
 

@@ -11,7 +11,7 @@ from unstract_devstack.crash_points.verdict import Seen, ended, look, problems
 from unstract_devstack.processes import wait_until
 from unstract_devstack.sink import Answer
 
-__all__ = ["Tester", "Verdict"]
+__all__ = ["Bench", "Verdict"]
 
 REACH_SECONDS = 60.0
 END_SECONDS = 90.0
@@ -35,7 +35,7 @@ class Verdict:
 
 
 @define
-class Tester:
+class Bench:
     """Makes trials on one fleet, one after the other."""
 
     ground: Ground

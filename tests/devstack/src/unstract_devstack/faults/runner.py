@@ -50,8 +50,9 @@ class Options:
         assert experiments.__all__
         found = [each for each in EXPERIMENTS.values() if mode in each.modes]
         if self.chosen:
-            return [each for each in found if each.id in self.chosen]
-        found = [each for each in found if each.quick or not self.quick]
+            found = [each for each in found if each.id in self.chosen]
+        else:
+            found = [each for each in found if each.quick or not self.quick]
         return sorted(found, key=lambda each: each.id not in SHARES)
 
     def arguments(self) -> tuple[str, ...]:
