@@ -2,6 +2,7 @@
 
 import pytest
 import redis
+
 from unstract_devstack.stack import running_stack
 
 SETTINGS = {
