@@ -51,7 +51,7 @@ class Bench:
         pool = PREFORK if trial.pool == "prefork" else {}
         ground.start(kind, WORKER_CRASH_POINT=trial.armed, WORKER_CRASH_TESTING="1", **pool)
         said = f"crash point {trial.point} reached"
-        reached = wait_until(lambda: ground.said(kind, said, after=length), seconds=REACH_SECONDS)
+        reached = wait_until(lambda: ground.said(kind, said, after=length), seconds=REACH_SECONDS, pause=0.05)
         died = time.monotonic()
         child = trial.pool == "prefork" and not trial.group
         if not (reached and child):  # a child's end is its parent's business
@@ -96,7 +96,7 @@ class Bench:
         self.ground.start(trial.place.worker)
 
     def _ended(self, expected: Expected) -> bool:
-        return wait_until(lambda: ended(self.ground, expected) and self.ground.quiet(), seconds=END_SECONDS, pause=0.05)
+        return wait_until(lambda: ended(self.ground, expected) and self.ground.quiet(), seconds=END_SECONDS, pause=0.15)
 
     def _seen(self, expected: Expected) -> Seen:
         return look(self.ground, expected, after=self._last)

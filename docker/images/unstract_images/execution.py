@@ -1,0 +1,105 @@
+"""The platform's side of the trial: the reference backend on this machine, and executions that go through the fleet."""
+
+import contextlib
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from attrs import field, frozen
+
+from unstract_devstack.multipart import Upload
+from unstract_devstack.platform_client import ExecutionRow, Platform
+from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
+from unstract_devstack.samples import DOCUMENTS, INBOX, Expectations, ExpectedFile, load_expectations
+from unstract_images.deployed import Site
+from unstract_images.running import ImagesError, say
+
+__all__ = ["Trial", "running_backend"]
+
+ORGANIZATION = "org_images"
+API_NAME = "documents"
+TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
+START_SECONDS = 30.0
+RUN_SECONDS = 120.0
+# Long enough for a rolling update to happen in the middle.
+FILE_SECONDS = "2"
+
+
+@frozen
+class Trial:
+    """An API deployment and a pipeline that are there to be run."""
+
+    platform: Platform = field(repr=False)
+    expected: Expectations
+    pipeline: str
+
+    def start_api(self) -> str:
+        """Sends all sample documents; the execution's id."""
+        names = self.expected.documents
+        uploads = [Upload(DOCUMENTS / name, name, (DOCUMENTS / name).stat().st_size) for name in names]
+        return self.platform.send_files(API_NAME, uploads, use_file_history=False)
+
+    def finish_api(self, execution: str) -> None:
+        """Waits for an API run's end and compares every file. Raises ImagesError."""
+        row = self._ended(execution, "API deployment", self.expected.documents)
+        items = {str(item["file"]): str(item["status"]) for item in self.platform.results(API_NAME, row.id).items}
+        wanted = {name: file.status for name, file in self.expected.documents.items()}
+        if items != wanted:
+            raise ImagesError(f"the API's results are {items} instead of {wanted}")
+
+    def run_pipeline(self) -> None:
+        """Runs the pipeline to its end and compares the counts. Raises ImagesError."""
+        execution = self.platform.trigger(self.pipeline)
+        if execution is None:
+            raise ImagesError("the backend started the pipeline without an execution")
+        self._ended(execution, "ETL pipeline", self.expected.inbox)
+
+    def _ended(self, execution: str, title: str, files: Mapping[str, ExpectedFile]) -> ExecutionRow:
+        good = sum(file.status == "Success" for file in files.values())
+        wait_until(lambda: self.platform.execution(execution).status in TERMINAL, seconds=RUN_SECONDS, pause=0.5)
+        row = self.platform.execution(execution)
+        told = (row.status, row.total, row.successful, row.failed)
+        if told != ("COMPLETED", len(files), good, len(files) - good):
+            raise ImagesError(f"{title}: status, total, successful and failed are {told} ({row.error})")
+        say(f"{title}: {row.status}, {row.successful} of {row.total} files, {row.failed} failed as they should")
+        return row
+
+
+@contextlib.contextmanager
+def running_backend(site: Site, folder: Path) -> Iterator[Trial]:
+    """The reference backend where the workers look for it, with something to run."""
+    folder.mkdir()
+    redis = f"redis://platform:{site.secrets['redis_password']}@{site.redis_address()}:6379/0"
+    addresses = ("--host", site.gateway, "--port", str(site.port), "--broker-url", redis, "--redis-url", redis)
+    key = ("--api-key-file", str(site.folder / "secrets" / "internal_api_key"))
+    process = ManagedProcess(
+        name="reference backend",
+        command=(
+            *(sys.executable, "-m", "unstract_devstack.backend", "--data", str(folder)),
+            *(*addresses, *key, "--file-delay", FILE_SECONDS),
+        ),
+        environment={**inherited_environment(), "PYTHONUNBUFFERED": "1"},
+        log_path=folder / "backend.log",
+        output_path=folder / "backend.ready",
+    )
+    process.start()
+    try:
+        ready = folder / "backend.ready"
+        wait_until(lambda: not process.running or b"\n" in ready.read_bytes(), seconds=START_SECONDS)
+        if not process.running or not ready.read_bytes():
+            raise ImagesError(str(process.failure("does not serve")))
+        yield _prepared(Platform(f"http://{site.gateway}:{site.port}", site.secrets["internal_api_key"], ORGANIZATION))
+    finally:
+        process.stop()
+
+
+def _prepared(platform: Platform) -> Trial:
+    expected = load_expectations()
+    platform.set_up_organization()
+    platform.configure("MAX_PARALLEL_FILE_BATCHES", 4)
+    documents = platform.create_workflow("documents", "api", expected.fields)
+    platform.create_api_deployment(documents, API_NAME)
+    table = f"results_{secrets.token_hex(4)}"
+    inbox = platform.create_workflow("inbox", "etl", expected.fields, source_folder=str(INBOX), destination_table=table)
+    return Trial(platform, expected, platform.create_pipeline(inbox, "inbox"))

@@ -1,0 +1,135 @@
+"""What deploy.sh refuses, before it touches anything."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("LOG_LEVLE=DEBUG", "LOG_LEVLE: is not known; did you mean LOG_LEVEL?"),
+        ("INTERNAL_SERVICE_API_KEY=hush-hush", "INTERNAL_SERVICE_API_KEY: is a secret"),
+        ("WORKER_LEDGER_REDIS_URL=redis://:hush-hush@redis", "WORKER_LEDGER_REDIS_URL: is a secret"),
+        ("LOG_LEVEL='DEBUG'", "LOG_LEVEL: quotes"),
+        ("LOG_LEVEL=$LEVEL", "LOG_LEVEL: quotes, $"),
+        ("LOG_LEVEL=DEBUG\nLOG_LEVEL=INFO", "LOG_LEVEL: is set twice"),
+        ("export LOG_LEVEL=DEBUG", "is not NAME=value"),
+        ("CALLBACK_IMAGE=unstract-worker-callback", "CALLBACK_IMAGE: names no version"),
+        ("CALLBACK_IMAGE=unstract-worker-callback:latest", "CALLBACK_IMAGE: names `latest`"),
+        ("CALLBACK_IMAGE=Not An Image", "CALLBACK_IMAGE: is not an image's name"),
+        ("PLATFORM_NETWORK_EXTERNAL=maybe", "PLATFORM_NETWORK_EXTERNAL: must be true or false"),
+    ],
+)
+def test_a_faulty_environment_file_is_refused(machine, line, told):
+    machine.variables.write_text(f"{machine.variables.read_text()}{line}\n")
+    done = machine.deploy("--action", "deploy")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "hush-hush" not in done.stderr
+    assert machine.calls() == []
+
+
+def test_every_fault_is_told_at_once(machine):
+    machine.variables.write_text("CELERY_BROKER_BASE_URL=ftp://u:hush-hush@broker\n")
+    done = machine.deploy("--action", "deploy", "--dry-run")
+    assert done.returncode == 2
+    for told in (
+        "INTERNAL_API_BASE_URL: is required",
+        "REDIS_HOST: is required",
+        "SECRETS_DIR: is required",
+        "INTERNAL_SERVICE_API_KEY_FILE: is required",
+        "CELERY_BROKER_BASE_URL: must be a URL of redis",
+        "CELERY_BROKER_BASE_URL: holds a password",
+    ):
+        assert told in done.stderr
+    assert "hush-hush" not in done.stderr
+
+
+@pytest.mark.parametrize("digest", ["@sha256:" + "0f" * 32, ":1.4.0@sha256:" + "0f" * 32])
+def test_pins_may_be_digests(machine, digest):
+    machine.pin(CALLBACK_IMAGE=f"registry.example:5000/team/unstract-worker-callback{digest}")
+    assert machine.deploy("--action", "deploy", "--dry-run").returncode == 0
+
+
+def test_a_missing_secret_stops_a_deployment_and_shows_in_a_dry_run(machine):
+    (machine.folder / "secrets" / "ledger_url").unlink()
+    done = machine.deploy("--action", "deploy")
+    assert done.returncode == 2
+    assert "ledger_url is missing" in done.stderr
+    assert machine.changes() == []
+    dry = machine.deploy("--action", "deploy", "--dry-run")
+    assert dry.returncode == 0
+    assert "would stop here" in dry.stdout
+
+
+def test_a_secret_that_containers_cannot_read_is_told(machine):
+    (machine.folder / "secrets" / "redis_acl").chmod(0o600)
+    done = machine.deploy("--action", "deploy")
+    assert done.returncode == 2
+    assert "redis_acl cannot be read inside the containers" in done.stderr
+
+
+def test_two_deployments_do_not_run_at_once(machine):
+    (machine.folder / "state").mkdir()
+    with Path(machine.folder, "state", "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = machine.deploy("--action", "deploy")
+    assert done.returncode == 1
+    assert "another deployment" in done.stderr
+    assert machine.changes() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--action", "explode"),
+        ("--action", "deploy", "--workers", "postman"),
+        ("--action", "deploy", "--workers", "file=3"),
+        ("--action", "scale"),
+        ("--action", "scale", "--workers", "file=0"),
+    ],
+)
+def test_nonsense_is_refused(machine, arguments):
+    assert machine.deploy(*arguments).returncode == 2
+    assert machine.calls() == []
+
+
+@pytest.mark.parametrize("action", ["restart", "rollback"])
+def test_without_a_release_there_is_nothing_to_go_back_to(machine, action):
+    done = machine.deploy("--action", action, "--workers", "callback")
+    assert done.returncode == 1
+    assert "deploy" in done.stderr
+    assert machine.changes() == []
+
+
+def test_without_an_engine_it_says_so(machine):
+    (machine.folder / "bin" / "docker").write_text("#!/bin/sh\necho 'is the daemon running?' >&2\nexit 1\n")
+    done = machine.deploy("--action", "deploy")
+    assert done.returncode == 1
+    assert "is the daemon running?" in done.stderr
+
+
+@pytest.mark.parametrize("environment", ["production", "staging"])
+def test_the_shipped_environment_files_are_valid(machine, environment, docker_folder):
+    machine.variables.write_text((docker_folder / "environments" / f"{environment}.env").read_text())
+    assert machine.deploy("--action", "deploy", "--dry-run", environment=environment).returncode == 0
+
+
+def test_the_shipped_development_file_asks_for_the_backends_key(machine, docker_folder):
+    text = (docker_folder / "environments" / "development.env").read_text()
+    machine.variables.write_text(text)
+    done = machine.deploy("--action", "deploy", "--dry-run", environment="development")
+    assert done.returncode == 2
+    assert "INTERNAL_SERVICE_API_KEY: still holds its placeholder" in done.stderr
+    machine.variables.write_text(text.replace("replace-with-the-key-of-your-backend", "a-key"))
+    assert machine.deploy("--action", "deploy", "--dry-run", environment="development").returncode == 0
+
+
+def test_development_builds_before_it_rolls(machine, docker_folder):
+    text = (docker_folder / "environments" / "development.env").read_text()
+    machine.variables.write_text(text.replace("replace-with-the-key-of-your-backend", "a-key"))
+    done = machine.deploy("--action", "deploy", "--workers", "callback", environment="development")
+    assert done.returncode == 0, done.stderr
+    assert [change.split()[0] for change in machine.changes()] == ["build", "up", "up"]

@@ -1,0 +1,144 @@
+"""deploy.sh with a docker that only records: what it does, in which order, and what is left if something fails."""
+
+import os
+import subprocess
+
+import pytest
+
+WORKERS = ("callback", "file-processing", "general", "api-deployment")
+
+
+@pytest.fixture
+def defaults(docker_folder):
+    """The pins in the production compose file, whatever their versions are by now."""
+    from unstract_deploy.pins import default_pins
+
+    pins = default_pins(docker_folder / "compose.production.yaml")
+    return {worker: pins[f"{worker.upper().replace('-', '_')}_IMAGE"] for worker in WORKERS}
+
+
+def test_first_deploy_starts_redis_and_then_each_worker_from_the_end_of_the_line(machine, defaults):
+    done = machine.deploy("--action", "deploy")
+    assert done.returncode == 0, done.stderr
+    assert [change.split()[1] for change in machine.changes()] == ["redis", *WORKERS]
+    assert {worker: images for worker, images in machine.running().items() if worker != "redis"} == {
+        worker: [image] for worker, image in defaults.items()
+    }
+    assert "canary-secret" not in done.stdout + done.stderr
+
+
+def test_a_new_container_is_healthy_before_the_old_one_drains(machine):
+    machine.deploy("--action", "deploy", "--workers", "callback")
+    machine.pin(CALLBACK_IMAGE="unstract-worker-callback:2.0")
+    before = len(machine.changes())
+    assert machine.deploy("--action", "deploy", "--workers", "callback").returncode == 0
+    up, stop, removed = machine.changes()[before:]
+    assert up == "up callback unstract-worker-callback:2.0"
+    assert stop.startswith("stop callback unstract-worker-callback:")
+    assert "2.0" not in stop
+    assert removed == stop.replace("stop", "rm")
+    assert machine.running()["callback"] == ["unstract-worker-callback:2.0"]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("unhealthy", "is unhealthy"),
+        ("silent", "is not healthy after 0.5 s"),
+        ("exits", "ended with exit code 3"),
+    ],
+)
+def test_a_worker_that_does_not_get_healthy_takes_everything_back(machine, how, reason):
+    machine.deploy("--action", "deploy", "--workers", "callback,file")
+    old = machine.running()
+    machine.behave(**{"2.0": how})
+    machine.pin(
+        CALLBACK_IMAGE="unstract-worker-callback:1.9", FILE_PROCESSING_IMAGE="unstract-worker-file-processing:2.0"
+    )
+    done = machine.deploy("--action", "deploy", "--workers", "callback,file")
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "the worker's last words" in done.stderr
+    assert "callback: rolling back" in done.stdout
+    assert machine.running() == old
+    # What is remembered is what runs: a restart brings up the old pins, not those that failed.
+    assert machine.deploy("--action", "restart", "--workers", "callback,file").returncode == 0
+    assert machine.running() == old
+
+
+def test_a_rollback_starts_workers_with_the_variables_they_had(machine):
+    machine.deploy("--action", "deploy", "--workers", "general")
+    machine.pin(GENERAL_IMAGE="unstract-worker-general:2.0", LOG_LEVEL="DEBUG")
+    machine.deploy("--action", "deploy", "--workers", "general")
+    done = machine.deploy("--action", "rollback", "--workers", "general")
+    assert done.returncode == 0, done.stderr
+    last = [call for call in machine.calls() if " up " in call][-1]
+    kept = next(word for word in last.split() if word.endswith(".env"))
+    assert "LOG_LEVEL" not in (machine.folder / "state" / kept).read_text()
+    assert machine.running()["general"] != ["unstract-worker-general:2.0"]
+    # And once more: back to where we came from.
+    assert machine.deploy("--action", "rollback", "--workers", "general").returncode == 0
+    assert machine.running()["general"] == ["unstract-worker-general:2.0"]
+
+
+def test_every_replica_is_rolled(machine):
+    machine.deploy("--action", "deploy", "--workers", "file")
+    assert machine.deploy("--action", "scale", "--workers", "file=3").returncode == 0
+    assert len(machine.running()["file-processing"]) == 3
+    machine.pin(FILE_PROCESSING_IMAGE="unstract-worker-file-processing:2.0")
+    assert machine.deploy("--action", "deploy", "--workers", "file").returncode == 0
+    assert machine.running()["file-processing"] == ["unstract-worker-file-processing:2.0"] * 3
+    assert machine.deploy("--action", "scale", "--workers", "file=1").returncode == 0
+    assert len(machine.running()["file-processing"]) == 1
+
+
+def test_a_failing_first_deploy_leaves_no_broken_container(machine):
+    machine.behave(**{"2.0": "exits"})
+    machine.pin(CALLBACK_IMAGE="unstract-worker-callback:2.0")
+    assert machine.deploy("--action", "deploy", "--workers", "callback").returncode == 1
+    assert machine.running() == {"redis": machine.running()["redis"]}
+
+
+def test_stop_drains_from_the_start_of_the_line_and_deploy_clears_up_after_it(machine):
+    machine.deploy("--action", "deploy")
+    before = len(machine.changes())
+    assert machine.deploy("--action", "stop").returncode == 0
+    assert [change.split()[:2] for change in machine.changes()[before:]] == [
+        ["stop", service] for service in (*reversed(WORKERS), "redis")
+    ]
+    assert machine.deploy("--action", "status").returncode == 1
+    assert machine.deploy("--action", "deploy", "--workers", "callback").returncode == 0
+    assert len(machine.running()["callback"]) == 1
+
+
+def test_status_and_logs(machine):
+    machine.deploy("--action", "deploy")
+    done = machine.deploy("--action", "status")
+    assert done.returncode == 0
+    assert all(worker in done.stdout for worker in WORKERS)
+    assert "a line of its log" in machine.deploy("--action", "logs", "--workers", "file").stdout
+
+
+def test_dry_run_changes_nothing(machine, defaults):
+    done = machine.deploy("--action", "deploy", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert all(f"{worker}: nothing -> {image}" in done.stdout for worker, image in defaults.items())
+    assert machine.changes() == []
+    assert not (machine.folder / "state").exists()
+
+
+def test_the_script_runs_it_from_anywhere(machine, docker_folder, tmp_path):
+    done = subprocess.run(
+        (
+            *(str(docker_folder / "deploy.sh"), "--environment", "production", "--action", "deploy", "--dry-run"),
+            *("--env-file", str(machine.variables)),
+        ),
+        cwd=tmp_path,
+        env={"PATH": f"{machine.folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "FAKE_DOCKER": str(machine.folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "dry run, nothing was touched" in done.stdout
