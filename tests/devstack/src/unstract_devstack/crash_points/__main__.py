@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _tell(verdict: Verdict) -> None:
     sys.stderr.write(f"{'ok   ' if verdict.ok else 'WRONG'} {verdict.seconds:5.1f} s  {verdict.trial}\n")
+    sys.stderr.writelines(f"      {problem}\n" for problem in verdict.problems)
 
 
 if __name__ == "__main__":

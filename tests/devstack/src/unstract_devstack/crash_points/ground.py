@@ -13,7 +13,6 @@ from attrs import define, field
 from unstract_devstack.faults.history import Applied, Ended, History
 from unstract_devstack.fleet import Worker, WorkerKind
 from unstract_devstack.http_calls import call, call_json
-from unstract_devstack.processes import wait_until
 from unstract_devstack.sink import SinkHandle, running_sink
 from unstract_devstack.stack import Stack, running_stack
 
@@ -32,7 +31,7 @@ SETTINGS = {
 }
 CLUB_SECONDS = "0.1"
 # Of the ledger and of kombu: looked at to see that all is quiet, never to judge.
-OPEN_RUNS, DUE_RUNS, UNACKNOWLEDGED = "uw:open", "uw:due", "unacked_index"
+OPEN_RUNS, UNACKNOWLEDGED = "uw:open", "unacked_index"
 
 
 @define
@@ -108,11 +107,11 @@ class Ground:
         """The executions of an organization, by id."""
         return self._history.executions(organization)
 
-    def quiet(self, *, settled: bool = False) -> bool:
-        """Whether no run is open and no message is held; `settled`: nor is any to be looked at again."""
+    def unrest(self) -> str:
+        """What is still under way: open runs and messages that somebody holds. Empty when all is quiet."""
         with self.stack.redis.client() as client:
-            held = client.scard(OPEN_RUNS) or client.zcard(UNACKNOWLEDGED)
-            return not held and not (settled and client.zcard(DUE_RUNS))
+            runs, held = client.scard(OPEN_RUNS), client.zcard(UNACKNOWLEDGED)
+        return f"{runs} runs are open, {held} messages are held" if runs or held else ""
 
     def let_messages_return(self) -> None:
         """Ten minutes pass for the broker: what was taken and not acknowledged is delivered again."""
@@ -138,5 +137,4 @@ def open_ground(directory: Path, mode: str) -> Iterator[Ground]:
         with running_stack(directory, settings=settings, backend_options=options, appendonly=False) as stack:
             history = History(stack.backend.public_url, stack.backend.api_key)
             ground = Ground(stack, sink, mode, results, history)
-            wait_until(ground.quiet, seconds=10)
             yield ground

@@ -56,7 +56,7 @@ class Bench:
         child = trial.pool == "prefork" and not trial.group
         if not (reached and child):  # a child's end is its parent's business
             self._restart(trial)
-        found = [] if self._ended(expected) else [f"not over {END_SECONDS:.0f} s after the kill"]
+        found = self._ended(expected)
         took = time.monotonic() - died
         if child:
             self._restart(trial)
@@ -70,9 +70,9 @@ class Bench:
         if scenario not in self._usual:
             expected = self._sent(trial)
             self.ground.start(trial.place.worker)
-            over = self._ended(expected)
+            late = self._ended(expected)
             seen = self._seen(expected)
-            wrong = [*problems(seen, expected, trial.mode, None), *(() if over else ("not over",))]
+            wrong = [*problems(seen, expected, trial.mode, None), *late]
             if wrong:
                 raise AssertionError(f"{scenario} goes wrong though nobody dies: {wrong}")
             self._usual[scenario] = seen
@@ -95,8 +95,12 @@ class Bench:
         self.ground.let_messages_return()
         self.ground.start(trial.place.worker)
 
-    def _ended(self, expected: Expected) -> bool:
-        return wait_until(lambda: ended(self.ground, expected) and self.ground.quiet(), seconds=END_SECONDS, pause=0.15)
+    def _ended(self, expected: Expected) -> list[str]:
+        """Waits until all is over; what is not."""
+        ground = self.ground
+        if wait_until(lambda: ended(ground, expected) and not ground.unrest(), seconds=END_SECONDS, pause=0.15):
+            return []
+        return [f"not over after {END_SECONDS:.0f} s: {ground.unrest() or 'all is quiet, and not everybody was told'}"]
 
     def _seen(self, expected: Expected) -> Seen:
         return look(self.ground, expected, after=self._last)
