@@ -155,11 +155,13 @@ def test_w5_giant_headers_are_refused(webhooks, serve, endless):
 
     server = serve(talk)
     webhooks.send(server.url, timeout=30)
-    assert webhooks.letter().reason.endswith("no answer (RemoteProtocolError)")
+    # A server that closes with our request unread may reset the connection before its line is read.
+    assert webhooks.letter().reason.endswith(("no answer (RemoteProtocolError)", "no answer (ReadError)"))
     assert server.ended.wait(10)
 
 
 def test_w5_what_is_no_http_is_a_failure(webhooks, serve):
     server = serve(lambda send, over: send(b"220 mail.example.test ESMTP\r\n"))
     webhooks.send(server.url)
-    assert webhooks.letter().reason.endswith("no answer (RemoteProtocolError)")
+    # A server that closes with our request unread may reset the connection before its line is read.
+    assert webhooks.letter().reason.endswith(("no answer (RemoteProtocolError)", "no answer (ReadError)"))
