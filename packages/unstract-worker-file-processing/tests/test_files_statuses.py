@@ -6,9 +6,10 @@ import re
 import pytest
 from attrs import evolve
 
-from unstract_worker_core.errors import LeaseLost
+from unstract_worker_core.errors import LeaseLost, SteppedAside
 from unstract_worker_core.ledger import OutcomeKind
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_file_processing.executor import BackendExecutor
 
 TOGETHER = "/file-execution/batch-status-update/$"
 SINGLY = r"/file-execution/[-0-9a-f]{36}/status/$"
@@ -203,3 +204,21 @@ def test_a_drain_shows_what_has_ended(made):
     rows = {name: row.status for name, row in bench.rows().items()}
     assert (rows["a.txt"], rows["b.txt"]) == (ExecutionStatus.COMPLETED, ExecutionStatus.COMPLETED)
     assert bench.claim().recorded == {1, 2}
+
+
+def test_a_backend_that_never_answers_frees_every_slot(made):
+    """On threads nothing ends a call from outside: each has a deadline, and with it its batch goes back."""
+    bench = made("a.txt", "b.txt", "c.txt")
+    settings = bench.runtime.settings
+    bench.runtime.settings = evolve(settings, backend=evolve(settings.backend, file_execution_timeout=1.0))
+    bench.platform.fault("/file-execution/", "hang", delay=60)
+    with pytest.raises(SteppedAside, match="file-execution"):
+        bench.process()
+    bench.platform.heal()
+    bench.platform.fault("execute-file", "hang", delay=60)
+    bench.executor = BackendExecutor(bench.backend)
+
+    bench.process()
+
+    assert all("FILE_EXECUTION_TIMEOUT" in outcome.error for outcome in bench.outcomes().values())
+    assert {row.status for row in bench.rows().values()} == {ExecutionStatus.ERROR}

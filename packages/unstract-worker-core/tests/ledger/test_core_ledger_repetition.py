@@ -118,6 +118,14 @@ def record_file(driver: Driver) -> Call:
     return lambda: driver.record(claim, 1)
 
 
+def record_files_together(driver: Driver) -> Call:
+    driver.armed(RUN, (3,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.ledger.batches.note_executed(claim, 1, {"text": "x"})
+    driver.ledger.batches.start_file(claim, 3)
+    return lambda: driver.ledger.batches.record_all(claim, {1: '{"name":"x"}', 2: '{"name":"y"}'})
+
+
 def complete_batch(driver: Driver) -> Call:
     driver.armed(RUN, (1, 1))
     claim = driver.claim_batch(RUN, 0)
@@ -203,7 +211,7 @@ CASES = {
     "note_executed": [note_executed, note_executed_late],
     "overdue": [overdue],
     "put_batches": [put_batches],
-    "record_file": [record_file],
+    "record_file": [record_file, record_files_together],
     "release_batch": [release_batch],
     "release_run": [release_run],
     "renew_batch": [renew_batch],
