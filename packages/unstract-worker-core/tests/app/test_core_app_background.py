@@ -75,9 +75,12 @@ def test_answers_nobody_asks_for_any_more_are_dropped() -> None:
 def test_actions_are_repeated_while_their_block_runs_and_a_bad_one_ends_no_other() -> None:
     ticker, ticks = Ticker(0.005), threading.Semaphore(0)
 
+    def tick() -> None:
+        ticks.release()
+
     def bad() -> None:
         raise RuntimeError("a defect")
 
-    with ticker.calling(bad), ticker.calling(lambda: ticks.release()):
+    with ticker.calling(bad), ticker.calling(tick):
         assert all(ticks.acquire(timeout=10) for _ in range(3))
     assert not ticker._actions
