@@ -25,7 +25,11 @@ def whole(answer: Incoming, most: int = 7) -> bytes:
     [
         (OK + b"Content-Length: 5\r\n\r\nhelloEXTRA", b"hello", True),
         (OK + b"content-length:5\r\nConnection: Close\r\n\r\nhello", b"hello", False),
-        (OK + b"Transfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0006;x=y\r\n world\r\n0\r\nX-T: 1\r\n\r\n", b"hello world", True),
+        (
+            OK + b"Transfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0006;x=y\r\n world\r\n0\r\nX-T: 1\r\n\r\n",
+            b"hello world",
+            True,
+        ),
         (OK + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n1\r\nx\r\n0\r\n\r\n", b"x", True),
         (OK + b"\r\nuntil the end of it", b"until the end of it", False),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", b"x", False),
@@ -42,7 +46,12 @@ def test_bodies_are_read_to_their_end(raw: bytes, body: bytes, reusable: bool) -
 
 def test_headers_are_found_by_their_lower_case_name() -> None:
     answer = incoming(OK + b"Retry-After:  7 \r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n")
-    assert (answer.status, answer.header("retry-after"), answer.header("x-a"), answer.header("no")) == (200, "7", "1", "")
+    assert (answer.status, answer.header("retry-after"), answer.header("x-a"), answer.header("no")) == (
+        200,
+        "7",
+        "1",
+        "",
+    )
 
 
 @pytest.mark.parametrize(
