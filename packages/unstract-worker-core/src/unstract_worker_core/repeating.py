@@ -4,8 +4,6 @@ from collections.abc import Callable
 from itertools import chain, repeat
 from typing import TypeVar
 
-import stamina
-
 __all__ = ["repeated"]
 
 T = TypeVar("T")
@@ -28,6 +26,8 @@ def repeated(
         return call()
     except Exception as error:  # noqa: BLE001 - stamina decides about it below, as about any later one
         failed = error
+
+    import stamina  # with tenacity: only once something failed
 
     def fail() -> T:
         raise failed

@@ -1,14 +1,14 @@
-"""Celery's pools, but that ending one never takes longer than the drain allows."""
+"""Celery's thread pool, but that ending it never takes longer than the drain allows; and which pool of ours to take."""
 
 from concurrent.futures import Future, wait
 from typing import Any
 
-from celery.concurrency.prefork import TaskPool as CeleryPreforkPool
 from celery.concurrency.thread import TaskPool as CeleryThreadPool
 
-__all__ = ["PreforkPool", "ThreadPool", "pool_for"]
+__all__ = ["ThreadPool", "pool_for"]
 
 _LOOK_SECONDS = 0.1
+_PREFORK = "celery.concurrency.prefork"
 
 
 class ThreadPool(CeleryThreadPool):  # type: ignore[misc]
@@ -33,18 +33,12 @@ class ThreadPool(CeleryThreadPool):  # type: ignore[misc]
             wait(running, timeout=_LOOK_SECONDS)
 
 
-class PreforkPool(CeleryPreforkPool):  # type: ignore[misc]
-    """Processes. On stop the children are told to drain; they end by themselves within the grace."""
-
-    def on_stop(self) -> None:
-        """Tell the children, then wait for them."""
-        self.app.worker_process.drain.begin()
-        super().on_stop()
-
-
 def pool_for(chosen: type) -> type:
     """Ours for what was chosen on Celery's command line. Raises ValueError where the workers cannot run in it."""
-    for ours in (ThreadPool, PreforkPool):
-        if issubclass(chosen, ours.__mro__[1]):
-            return ours
+    if issubclass(chosen, CeleryThreadPool):
+        return ThreadPool
+    if any(base.__module__ == _PREFORK for base in chosen.__mro__):
+        from unstract_worker_core.app.prefork_pool import PreforkPool  # it and what it imports cost threads nothing
+
+        return PreforkPool
     raise ValueError("the workers run in threads or prefork only")
