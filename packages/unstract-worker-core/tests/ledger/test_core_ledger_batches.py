@@ -2,6 +2,7 @@
 
 import pytest
 
+from unstract_worker_core import wire
 from unstract_worker_core.errors import LeaseLost, LedgerError
 from unstract_worker_core.ledger import BatchRefusal, FileOutcome, OutcomeKind, RunState
 
@@ -72,6 +73,21 @@ def test_the_first_outcome_of_a_file_is_immutable(driver: Driver) -> None:
     driver.ledger.batches.record(first, outcome(1, "late"))  # known already: as good as recorded
 
     assert [found.name for found in driver.ledger.runs.outcomes(RUN)] == ["first"]
+
+
+def test_outcomes_that_come_with_the_completion_count_like_those_before(driver: Driver) -> None:
+    driver.armed(RUN, (2,))
+    first = driver.claim_batch(RUN, 0)
+    driver.record(first, 1)
+    driver.lapse_batch(RUN, 0)
+    second = driver.claim_batch(RUN, 0)
+    late = wire.encode(outcome(2, "late"))
+    with pytest.raises(LeaseLost):
+        driver.ledger.batches.complete(first, {2: late})
+    assert len(list(driver.ledger.runs.outcomes(RUN))) == 1
+
+    assert driver.ledger.batches.complete(second, {2: wire.encode(outcome(2, "second"))}) is RunState.READY
+    assert [found.name for found in driver.ledger.runs.outcomes(RUN)][1] == "second"
 
 
 def test_the_fence_of_each_accepted_write_is_at_least_all_earlier_ones(driver: Driver) -> None:

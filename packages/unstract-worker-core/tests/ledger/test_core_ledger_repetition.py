@@ -133,6 +133,14 @@ def complete_batch(driver: Driver) -> Call:
     return lambda: driver.ledger.batches.complete(claim)
 
 
+def complete_with_outcomes(driver: Driver) -> Call:
+    driver.armed(RUN, (2, 1))
+    claim = driver.claim_batch(RUN, 0)
+    driver.record(claim, 1)
+    driver.ledger.batches.note_executed(claim, 2, {"text": "x"})
+    return lambda: driver.ledger.batches.complete(claim, {2: '{"name":"y"}'})
+
+
 def complete_last_batch(driver: Driver) -> Call:
     driver.armed(RUN, (1, 1))
     driver.work_off(driver.claim_batch(RUN, 0))
@@ -204,7 +212,7 @@ CASES = {
     "arm": [arm, arm_nothing],
     "claim_batch": [claim_batch, claim_lapsed_batch, claim_busy_batch],
     "claim_run": [claim_run, claim_lapsed_run, claim_ready_run],
-    "complete_batch": [complete_batch, complete_last_batch],
+    "complete_batch": [complete_batch, complete_with_outcomes, complete_last_batch],
     "finish": [finish],
     "journal": [journal],
     "look": [look_accepted, look_armed, look_ready, look_done],

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from attrs import evolve
 
@@ -27,6 +28,7 @@ from unstract_worker_file_processing.work import BatchWork, HandedBack, pause_se
 
 __all__ = ["process_batch", "push_items", "work_on"]
 
+T = TypeVar("T")
 _log = get_logger(__name__)
 
 
@@ -58,8 +60,7 @@ def work_on(runtime: Runtime, executor: FileExecutor, claim: BatchClaim) -> RunS
                 for file in claim.files:
                     if file.number not in claim.recorded:
                         _process_file(work, statuses, file)
-                _stored(work, claim.files[-1], statuses.settle)
-            return work.kept(lambda: batches.complete(claim))
+                return _stored(work, claim.files[-1], statuses.complete)
         except SteppedAside as error:
             _settle_rest(statuses)
             charged = error.charge_file if isinstance(error, HandedBack) else 0
@@ -87,10 +88,10 @@ def _end(work: BatchWork, statuses: RowStatuses, file: FileItem, outcome: FileOu
     statuses.ends(file, outcome)
 
 
-def _stored(work: BatchWork, file: FileItem, step: Callable[[], None]) -> None:
+def _stored(work: BatchWork, file: FileItem, step: Callable[[], T]) -> T:
     """Store outcomes; one that cannot be stored would come back for ever, so a defect is charged to the file."""
     try:
-        step()
+        return step()
     except (LedgerError, BackendError, SteppedAside):
         raise
     except Exception as error:

@@ -17,7 +17,7 @@ from attrs import define, evolve, field, frozen
 from unstract_worker_core import wire
 from unstract_worker_core.client.models import BatchWritten, FileStatusUpdate
 from unstract_worker_core.errors import WorkerError
-from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind
+from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunState
 from unstract_worker_core.log_events import LogEvent
 from unstract_worker_core.logs import bind_task, get_logger
 from unstract_worker_core.statuses import ExecutionStatus
@@ -88,13 +88,31 @@ class RowStatuses:
         Raises BackendError when the backend is out of reach, and LedgerError.
         """
         with self._lock:
-            updates = [update for each in self._ended if (update := self._last(each)) is not None]
-            executing = FileStatusUpdate(status=ExecutionStatus.EXECUTING)
-            updates += [(file, executing) for file in begin if file.file_execution_id is not None]
-            if updates:
-                self._write(updates)
-            self._executing.update(file.number for file in begin)
-            self._record()
+            self._write_all(begin)
+            if self._ended:
+                work, texts = self.work, self._texts()
+                work.kept(lambda: work.runtime.ledger.batches.record_all(work.claim, texts))
+                self._tell_all()
+
+    def complete(self) -> RunState:
+        """After the last file: as `settle`, and the batch is closed with it; the state that the run is in then."""
+        with self._lock:
+            self._write_all(())
+            work, texts = self.work, self._texts()
+            state = work.kept(lambda: work.runtime.ledger.batches.complete(work.claim, texts))
+            self._tell_all()
+            return state
+
+    def _write_all(self, begin: Sequence[FileItem]) -> None:
+        updates = [update for each in self._ended if (update := self._last(each)) is not None]
+        executing = FileStatusUpdate(status=ExecutionStatus.EXECUTING)
+        updates += [(file, executing) for file in begin if file.file_execution_id is not None]
+        if updates:
+            self._write(updates)
+        self._executing.update(file.number for file in begin)
+
+    def _texts(self) -> dict[int, str]:
+        return {each.file.number: each.text for each in self._ended}
 
     def _due(self) -> bool:
         return time.monotonic() - self._since >= self.work.runtime.settings.files.status_seconds
@@ -152,11 +170,7 @@ class RowStatuses:
             lambda: work.runtime.backend.files.update_statuses(work.context.organization_id, rows, key=key),
         )
 
-    def _record(self) -> None:
-        if not self._ended:
-            return
-        work, texts = self.work, {each.file.number: each.text for each in self._ended}
-        work.kept(lambda: work.runtime.ledger.batches.record_all(work.claim, texts))
+    def _tell_all(self) -> None:
         recorded, self._ended = self._ended, []
         for each in recorded:
             self._tell(each)

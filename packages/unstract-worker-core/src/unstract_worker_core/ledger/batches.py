@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from unstract_worker_core import wire
@@ -11,6 +12,8 @@ from unstract_worker_core.ledger.records import FileItem, FileOutcome, RunContex
 from unstract_worker_core.ledger.steps import Steps
 
 __all__ = ["Batches"]
+
+_NONE: Mapping[int, str] = MappingProxyType({})
 
 
 class Batches:
@@ -70,9 +73,13 @@ class Batches:
         if not self._write("record_file", claim, *pairs):
             raise _lost(claim)
 
-    def complete(self, claim: BatchClaim) -> RunState:
-        """Close the batch; returns the run's state (READY when it was the last). Raises LeaseLost."""
-        answer = self._write("complete_batch", claim, self._wait_ms)
+    def complete(self, claim: BatchClaim, outcomes: Mapping[int, str] = _NONE) -> RunState:
+        """Record the last outcomes, as `record_all` does, and close the batch: one step.
+
+        Returns the run's state (READY when it was the last). Raises LeaseLost.
+        """
+        pairs = [part for pair in outcomes.items() for part in pair]
+        answer = self._write("complete_batch", claim, self._wait_ms, *pairs)
         if answer[0] in ("recorded", "already"):
             return RunState(answer[1])
         if answer[0] == "closed":

@@ -73,7 +73,7 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
     "ledger.claim_batch": _BATCH,
     "ledger.start_file": _at(_FILES, "api", 1, 2),
     "ledger.note_executed": _at(_FILES, "etl"),
-    "ledger.record_file": _at(_FILES, "api", 1, 3),
+    "ledger.record_file": _at(_FILES, "api"),  # the last files of a batch are recorded as it is completed
     "ledger.complete_batch": _at(_FILES, "api", 1, 2),
     "ledger.release_batch": _at(_FILES, "files unavailable"),
     "ledger.release_run": (*_at(_GENERAL, "hook"), *_at(_CALLBACK, "targets unavailable")),

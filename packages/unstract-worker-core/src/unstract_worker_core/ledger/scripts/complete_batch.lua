@@ -1,9 +1,14 @@
--- complete_batch(run, epoch, batch, token, ring_wait_ms): first outcome wins; READY exactly when every batch has one.
+-- complete_batch(run, epoch, batch, token, ring_wait_ms, number, outcome, ...): first outcome wins, of a file and of
+-- the batch; READY exactly when every batch has one. The outcomes are those of files that are not recorded yet.
 local epoch, batch, token = ARGV[2], ARGV[3], ARGV[4]
 if get("epoch") ~= epoch or get("state") == "DONE" then return {"closed"} end
 if redis.call("HEXISTS", OUTCOMES, batch) == 1 then return {"already", get("state")} end
 local lease = holds_batch(epoch, batch, token)
 if not lease then return {"lost"} end
+for i = 6, #ARGV, 2 do
+  redis.call("HSETNX", RESULTS, ARGV[i], ARGV[i + 1])
+  redis.call("HDEL", EXECUTED, ARGV[i])
+end
 for _, file in ipairs(cjson.decode(redis.call("HGET", batches_key(epoch), batch))) do
   if redis.call("HEXISTS", RESULTS, tostring(file.number)) == 0 then return {"incomplete", tostring(file.number)} end
 end
