@@ -62,7 +62,7 @@ def fill(target: Target, *, released: Path | None = None, workers: Sequence[Work
 
 
 def build_released(folder: Path) -> Path:
-    """The wheels of the last releases, each from its commit in the release index; where they are. Raises ImagesError."""
+    """The wheels of the last releases, each from its commit in the index; where they are. Raises ImagesError."""
     tool_of_releases = str(ROOT / ".github" / "release")
     run((sys.executable, tool_of_releases, "wheels", "--released", "--out", str(folder)), seconds=SECONDS)
     return folder
