@@ -153,6 +153,7 @@ class FileSettings:
     active_file_ttl_seconds: int = 300
     logs_ttl_seconds: int = 3600
     executor: str = "backend"
+    status_seconds: float = 1.0
     api_dir_prefix: str | None = None
 
 

@@ -142,6 +142,9 @@ _FILES = (
     _is("result_ttl_seconds", "EXECUTION_RESULT_TTL_SECONDS", p.integer(60, _MANY), "life of API results"),
     _is("active_file_ttl_seconds", "ACTIVE_FILE_CACHE_TTL", p.clamped(60, 9000), "life of a mark of use"),
     _is("logs_ttl_seconds", "LOGS_EXPIRATION_TIME_IN_SECOND", p.integer(1, _MANY), "life of UI logs"),
+    _is("status_seconds", "WORKER_STATUS_SECONDS", p.seconds(0, 60),
+        "how long the statuses of files are collected before they are written together, and how old an execution's own "
+        "may be; 0: neither"),
     _is("executor", "WORKER_FILE_EXECUTOR", p.text, "name of the file executor"),
     _is("api_dir_prefix", "API_EXECUTION_DIR_PREFIX", p.text, "staging of API uploads; contains `/api`"),
 )
