@@ -12,6 +12,7 @@ from attrs import define, evolve, field, frozen
 from unstract_devstack.faults import experiments
 from unstract_devstack.faults.apart import Apart
 from unstract_devstack.faults.arena import Arena, open_arena
+from unstract_devstack.faults.bound import check_bound
 from unstract_devstack.faults.outcome import FAIL, PASS, Outcome, Run
 from unstract_devstack.faults.registry import AS_REAL, EXPERIMENTS, KEYED, Experiment, Trial
 from unstract_devstack.faults.tally import Problem, Tally
@@ -168,7 +169,7 @@ def _all(
             continue
         trial = Trial(arena, options.seed, deadline, options.full, options.kills, options.executions)
         began, first = time.monotonic(), len(arena.trace.entries)
-        _carried_out(trial, same[0])
+        _carried_out(trial, same[0], first)
         seconds = time.monotonic() - began
         total += trial.judged.tally
         for each in same:
@@ -179,11 +180,13 @@ def _all(
     return total
 
 
-def _carried_out(trial: Trial, chosen: Experiment) -> None:
+def _carried_out(trial: Trial, chosen: Experiment, first: int) -> None:
     """One trial, with everything whole before and after it."""
+    began = time.time()
     try:
         trial.arena.heal()
         chosen.run(trial)
+        check_bound(trial, first, began)
     except (TimeoutError, CallFailed, ProcessError, redis.RedisError) as error:
         trial.judged.problems.append(Problem(f"could not be carried out: {type(error).__name__}: {error}"))
     try:
