@@ -166,7 +166,7 @@ def test_experiments_that_need_a_ground_of_their_own_are_in_a_lane_of_their_own(
     lanes = options_of(parser().parse_args(["--only", "R12,R15,R16,R25,M1"])).lanes()
 
     assert [(lane.mode, [each.id for each in lane.experiments]) for lane in lanes] == [
-        (KEYED, ["R15", "R16", "R12"]),
+        (KEYED, ["R12", "R15", "R16"]),
         (AS_REAL, ["R25"]),
     ]
 

@@ -13,7 +13,7 @@ from unstract_devstack.faults import experiments
 from unstract_devstack.faults.apart import Apart
 from unstract_devstack.faults.arena import Arena, open_arena
 from unstract_devstack.faults.bound import check_bound
-from unstract_devstack.faults.outcome import FAIL, PASS, Outcome, Run
+from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
 from unstract_devstack.faults.registry import AS_REAL, EXPERIMENTS, KEYED, Experiment, Trial
 from unstract_devstack.faults.tally import Problem, Tally
 from unstract_devstack.faults.telling import recovery_times, told
@@ -56,14 +56,14 @@ class Options:
     say: Callable[[str], None] = field(default=lambda text: print(text, flush=True))  # noqa: T201
 
     def selected(self, mode: str) -> list[Experiment]:
-        """The experiments of one mode in the order of their registration, the random run first."""
+        """The experiments of one mode: the random run, those that must not be missing, the others."""
         assert experiments.__all__
         found = [each for each in EXPERIMENTS.values() if mode in each.modes]
         if self.chosen:
             found = [each for each in found if each.id in self.chosen]
         else:
             found = [each for each in found if each.quick or not self.quick]
-        return sorted(found, key=lambda each: each.id not in SHARES)
+        return sorted(found, key=lambda each: (each.id not in SHARES, each.id not in FIRST))
 
     def lanes(self) -> list[Lane]:
         """For each mode those that share a fleet, and those that need one of their own."""

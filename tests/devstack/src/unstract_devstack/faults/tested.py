@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from unstract_devstack.faults.outcome import FAIL, PASS, Outcome, Run
+from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
 from unstract_devstack.processes import ManagedProcess, inherited_environment
 
 __all__ = ["Tests", "ids_with_tests"]
@@ -49,8 +49,8 @@ def listed() -> dict[str, Tested]:
 
 
 def ids_with_tests() -> tuple[str, ...]:
-    """The ids that tests prove."""
-    return tuple(listed())
+    """The ids that tests prove, first those that must not be missing."""
+    return tuple(sorted(listed(), key=lambda each: each not in FIRST))
 
 
 @frozen

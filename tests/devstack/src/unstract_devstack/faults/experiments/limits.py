@@ -41,7 +41,8 @@ LIMITS = {
     "WORKER_FILE_EXECUTOR": "overlong",
 }
 POOLS = {"threads": {}, "prefork": {"CELERY_POOL_TYPE": "prefork", "CELERY_CONCURRENCY": "3"}}
-UNANSWERED_SECONDS = 4.0
+UNANSWERED_SECONDS = 8.0
+"""What a supervisor waits for an answer, a start among it."""
 
 
 @experiment("R20", modes=(KEYED,), alone=True)
@@ -100,22 +101,18 @@ def _judge(trial: Trial, sent: Sent, pool: str) -> None:
 
 
 def _supervise(trial: Trial, fleet: Fleet, sent: list[Sent]) -> None:
-    """Restarts what ended or does not answer, until these executions have ended."""
-    arena, silent = trial.arena, dict[str, float]()
+    """Restarts what ended or has not answered for a while, until these executions have ended."""
+    heard = dict.fromkeys(fleet.workers, time.monotonic())
     deadline = time.monotonic() + 150
-    while time.monotonic() < deadline and not all(aiming.ended(arena, each) for each in sent):
-        for worker in fleet.workers.values():
+    while time.monotonic() < deadline and not all(aiming.ended(trial.arena, each) for each in sent):
+        for name, worker in fleet.workers.items():
             if worker.running and _alive(worker):
-                silent.pop(worker.name, None)
-                continue
-            since = silent.setdefault(worker.name, time.monotonic())
-            if worker.running and time.monotonic() - since < UNANSWERED_SECONDS:
-                continue
-            arena.trace.note(f"{worker.name} is restarted, exit code {worker.process.exit_code}")
-            worker.kill()
-            worker.start()
-            worker.wait_ready()
-            silent.pop(worker.name, None)
+                heard[name] = time.monotonic()
+            elif not worker.running or time.monotonic() - heard[name] > UNANSWERED_SECONDS:
+                trial.arena.trace.note(f"{name} is restarted, exit code {worker.process.exit_code}")
+                worker.kill()
+                worker.start()
+                heard[name] = time.monotonic()
         aiming.pause(0.2)
 
 
