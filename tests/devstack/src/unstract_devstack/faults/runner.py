@@ -125,6 +125,15 @@ class _Running:
 
     def _on_a_fleet(self, mode: str, selected: Sequence[Experiment], deadline: float) -> None:
         folder = self.directory / f"{mode}-{selected[0].id}"
+        try:
+            self._tried(mode, selected, deadline, folder)
+        except ProcessError as error:
+            problem = f"its fleet did not start: {error}"
+            failed = [Outcome(each.id, mode, FAIL, each.title, False, 0.0, problems=(problem,)) for each in selected]
+            self.options.say("\n".join(f"{each.id:>8}  {FAIL}  {problem}" for each in failed))
+            self._take(evolve(self.result, outcomes=failed, tallies={}, faults=Counter()))
+
+    def _tried(self, mode: str, selected: Sequence[Experiment], deadline: float, folder: Path) -> None:
         ground = selected[0].ground
         with open_arena(folder, keyed=mode == KEYED, settings=ground.settings, relayed=ground.relayed) as arena:
             outcomes: list[Outcome] = []

@@ -15,7 +15,11 @@ from unstract_devstack.faults.schedule import Kind, plan
 from unstract_devstack.processes import wait_until
 
 # Two file workers of two slots; a batch must be done within 10 s of its claim, and waits for longer than that.
-TIGHT = {"FILE_PROCESSING_CONCURRENCY": "2", "FILE_PROCESSING_TASK_TIME_LIMIT": "10"}
+TIGHT = {
+    "FILE_PROCESSING_CONCURRENCY": "2",
+    "FILE_PROCESSING_TASK_TIME_LIMIT": "10",
+    "FILE_PROCESSING_TASK_SOFT_TIME_LIMIT": "9",
+}
 ORGANIZATIONS = 3
 FILE_SECONDS = 1.2
 ALLOWED = (24.0, 24, 24)
