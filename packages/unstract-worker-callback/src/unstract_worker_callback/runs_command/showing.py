@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import NoReturn
 
 from attrs import asdict, frozen
 
@@ -84,7 +84,7 @@ def how_it_ended(access: Access, run_id: str) -> str:
     return access.redactor.text(f"it ended {status} {duration(detail.done_ago)} ago{counts}{error}")
 
 
-def _unknown(run_id: str) -> Any:
+def _unknown(run_id: str) -> NoReturn:
     stop_here(
         f"the ledger knows no run {run_id}: it never came here, or it ended and its tombstone is gone "
         "(WORKER_TOMBSTONE_SECONDS). Ask the platform for the execution's status.",
