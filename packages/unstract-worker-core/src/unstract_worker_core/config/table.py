@@ -179,6 +179,8 @@ _TRAFFIC = (
     _is("organizations", "WORKER_TRAFFIC_ORGANIZATIONS", p.names, "organizations that are taken whole"),
     _is("percent", "WORKER_TRAFFIC_PERCENT", p.integer(0, 100), "share of the other executions",
         shown="100; 0 where organizations are listed"),
+    _is("forward_suffix", "WORKER_TRAFFIC_FORWARD_SUFFIX", p.queue_suffix,
+        "what is not ours goes to its queue's name with this at the end, such as `_today`; needed below 100 percent"),
 )
 _OWN = (
     _is("name", "WORKER_NAME", p.text, "name in logs"),
