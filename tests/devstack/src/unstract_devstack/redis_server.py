@@ -22,7 +22,7 @@ from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_
 __all__ = ["RedisHandle", "find_redis_server", "free_port", "running_redis"]
 
 HOST = "127.0.0.1"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 START_ATTEMPTS = 5
 PORT_TAKEN = "Address already in use"
 
