@@ -14,7 +14,7 @@ from unstract_devstack.platform_client import Platform
 pytestmark = pytest.mark.timeout(400)
 
 PATIENCE = 90
-HOSTILE = "<script>document.title='taken'</script><b onclick=x>.txt"
+HOSTILE = "<img src=x onerror=document.title='taken'><script>document.title='taken'<b onclick=x>&amp;.txt"
 
 
 def find(browser, selector):
