@@ -98,7 +98,7 @@ def test_a_running_execution_counts_the_files_that_ended(scene):
     scene.file(execution_id, "b", "ERROR")
     scene.file(execution_id, "c", "EXECUTING")
     (line,) = scene.sources().backend.executions(before=None, limit=5)
-    assert (line.ended, line.total, line.seconds) == (2, 3, None)
+    assert (line.ended, line.failed, line.total, line.seconds) == (2, 1, 3, None)
 
 
 def test_a_backend_that_tells_no_log_events_is_told(scene):

@@ -19,7 +19,8 @@ SELECT e.rowid AS number, e.id, e.status, e.total_files, e.successful_files, e.f
     e.created, e.execution_time, e.execution_log_id, e.pipeline_id, w.type AS kind, o.organization_id,
     COALESCE(a.api_name, p.name, w.name) AS title,
     (SELECT COUNT(*) FROM file_executions f
-     WHERE f.execution_id = e.id AND f.status IN ('COMPLETED', 'ERROR', 'STOPPED')) AS ended
+     WHERE f.execution_id = e.id AND f.status IN ('COMPLETED', 'ERROR', 'STOPPED')) AS ended,
+    (SELECT COUNT(*) FROM file_executions f WHERE f.execution_id = e.id AND f.status = 'ERROR') AS errors
 FROM executions e
 JOIN workflows w ON w.id = e.workflow_id
 JOIN organizations o ON o.pk = e.organization_pk
@@ -115,7 +116,7 @@ def _execution(row: sqlite3.Row) -> ExecutionLine:
         status=row["status"],
         total=row["total_files"] or 0,
         ended=successful + (failed or 0) if counted else row["ended"],
-        failed=failed or 0,
+        failed=(failed or 0) if counted else row["errors"],
         error=row["error_message"] or "",
         created=row["created"],
         seconds=row["execution_time"] if terminal else None,
