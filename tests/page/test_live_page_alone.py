@@ -1,4 +1,4 @@
-"""A page that lost its server finds it again; no stack is needed for that."""
+"""What the script of the page does by itself: it finds a lost server again, and swaps no more than what changed."""
 
 import contextlib
 
@@ -67,3 +67,27 @@ def test_a_hidden_page_does_not_watch(browser, sources):
         browser.close()
         browser.switch_to.window(browser.window_handles[0])
         WebDriverWait(browser, PATIENCE).until(lambda _: page.watchers == 1, "the stream is opened again")
+
+
+def test_what_stays_keeps_the_focus_while_rows_come_and_go(browser, sources):
+    read, names = sources
+    names[:] = ["first", "kept", "last"]
+    with running_page(read) as page:
+        browser.get(page.url)
+        until_it_says(browser, "#live-state", "live")
+        browser.execute_script("document.querySelector('#w-kept a').focus()")
+        shown = (
+            "return [...document.querySelectorAll('#workers tbody tr')].map(row => row.querySelector('th').innerText)"
+        )
+        for now in (
+            ["new", "first", "kept", "last"],
+            ["kept", "newer"],
+            ["a", "b", "kept"],
+            ["kept"],
+            ["z", "kept", "a"],
+        ):
+            names[:] = now
+            WebDriverWait(browser, PATIENCE).until(lambda _, now=now: browser.execute_script(shown) == now, f"{now}")
+            assert browser.execute_script("return document.activeElement.innerText") == "kept"
+        names[:] = ["a", "z"]
+        WebDriverWait(browser, PATIENCE).until(lambda _: browser.execute_script(shown) == ["a", "z"])
