@@ -27,7 +27,11 @@ def sources(tmp_path):
         ledger = LedgerKeys.connect(f"redis://127.0.0.1:{free_port()}/0")
         names: list[str] = []
         yield (
-            Sources(BackendRows(database.path), ledger, workers=lambda: [WorkerLine(name, True) for name in names]),
+            Sources(
+                BackendRows(database.path),
+                ledger,
+                workers=lambda: [WorkerLine(name, True, "http://127.0.0.1:1/") for name in names],
+            ),
             names,
         )
 
