@@ -6,9 +6,11 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
+from attrs import evolve
 
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.page import running_page
+from unstract_devstack.page.backend_rows import BackendRows
 from unstract_devstack.page.server import Bounds
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'"
@@ -149,3 +151,12 @@ def test_the_page_has_all_of_the_lists(served, scene):
     assert 'data-live="/live/"' in text
     assert "general" in text
     assert json.dumps(None) not in text
+
+
+def test_a_database_that_cannot_be_read_is_told(scene):
+    sources = evolve(scene.sources(), backend=BackendRows(scene.database.path.with_name("gone.sqlite3")))
+    with running_page(sources) as handle:
+        status, _, text = ask(handle)
+        assert status == 503
+        assert "database cannot be read" in text
+        assert ask(handle, path="/live/")[2].startswith("retry: ")

@@ -14,6 +14,9 @@ from unstract_devstack.sink import Delivery
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>\r\n\u202e.pdf"
 
 
+ODD = [(json.dumps({"output": {"fields": fields}}), "") for fields in ("words", 7, [1], None, True)]
+
+
 class Tags(HTMLParser):
     """The tags of a page as a browser sees them."""
 
@@ -99,6 +102,26 @@ def test_a_running_execution_counts_the_files_that_ended(scene):
     scene.file(execution_id, "c", "EXECUTING")
     (line,) = scene.sources().backend.executions(before=None, limit=5)
     assert (line.ended, line.failed, line.total, line.seconds) == (2, 1, 3, None)
+
+
+def test_the_newest_result_of_a_file_is_the_one_shown(scene):
+    execution_id = scene.execution()
+    file_id = scene.file(execution_id, "a", result={"output": {"fields": {"total": "1.00"}}})
+    sources = scene.sources()
+    assert sources.backend.files(execution_id, limit=5)[0].summary == "total 1.00"
+    for result, told in (
+        ('{"output": {"text": "12345"}}', "5 characters of text"),
+        ("not json", ""),
+        (None, ""),
+        ("7", ""),
+        *ODD,
+    ):
+        row = {"execution_id": execution_id, "file_execution_id": file_id, "status": "success", "result": result}
+        scene.database.insert("results", **row)
+        assert sources.backend.files(execution_id, limit=5)[0].summary == told
+    long = json.dumps({"output": {"fields": {"text": "x" * 5000}}})
+    scene.database.insert("results", execution_id=execution_id, file_execution_id=file_id, status="", result=long)
+    assert len(sources.backend.files(execution_id, limit=5)[0].summary) < 400
 
 
 def test_a_backend_that_tells_no_log_events_is_told(scene):

@@ -7,9 +7,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from unstract_devstack.page.shapes import ExecutionLine, FileLine
+from unstract_devstack.page.summaries import Summaries
 
 __all__ = ["BackendRows", "EffectRow"]
 
@@ -31,12 +32,6 @@ FILES = """
 SELECT id, file_name, file_path, status, file_size, execution_time, execution_error FROM file_executions
 WHERE execution_id = ? ORDER BY rowid LIMIT ?
 """
-# The results themselves may be megabytes: only what is shown of them leaves the database.
-EXTRACTED = """
-SELECT file_execution_id, json_extract(result, '$.output.fields') AS fields,
-    json_array_length(result, '$.output.rows') AS rows, length(json_extract(result, '$.output.text')) AS characters
-FROM results WHERE execution_id = ? AND json_valid(result) ORDER BY id
-"""
 EFFECTS = "SELECT id, at, operation, file, detail FROM effects WHERE execution_id = ? ORDER BY id DESC LIMIT ?"
 
 
@@ -56,6 +51,7 @@ class BackendRows:
     """The rows of the database at `path`, which the backend has created already."""
 
     path: Path
+    _summaries: Summaries = field(factory=Summaries, repr=False, eq=False)
 
     def executions(self, *, before: int | None, limit: int) -> tuple[ExecutionLine, ...]:
         """The newest executions, or the newest of those before a number."""
@@ -79,9 +75,9 @@ class BackendRows:
     def files(self, execution_id: str, *, limit: int) -> tuple[FileLine, ...]:
         """The first files of an execution."""
         with self._reading() as connection:
-            extracted = {row["file_execution_id"]: row for row in connection.execute(EXTRACTED, (execution_id,))}
-            rows = connection.execute(FILES, (execution_id, limit))
-            return tuple(_file(row, extracted.get(row["id"])) for row in rows)
+            rows = connection.execute(FILES, (execution_id, limit)).fetchall()
+            told = self._summaries.of(connection, execution_id, [row["id"] for row in rows])
+        return tuple(_file(row, told.get(row["id"], "")) for row in rows)
 
     def file_count(self, execution_id: str) -> int:
         """How many file rows an execution has."""
@@ -124,7 +120,7 @@ def _execution(row: sqlite3.Row) -> ExecutionLine:
     )
 
 
-def _file(row: sqlite3.Row, extracted: sqlite3.Row | None) -> FileLine:
+def _file(row: sqlite3.Row, summary: str) -> FileLine:
     return FileLine(
         id=row["id"],
         name=row["file_name"],
@@ -133,22 +129,8 @@ def _file(row: sqlite3.Row, extracted: sqlite3.Row | None) -> FileLine:
         size=row["file_size"],
         seconds=row["execution_time"],
         error=row["execution_error"] or "",
-        summary="" if extracted is None else _summary(extracted),
+        summary=summary,
     )
-
-
-def _summary(extracted: sqlite3.Row) -> str:
-    fields = json.loads(extracted["fields"] or "{}")
-    parts = [f"{name} {_told(value)}" for name, value in fields.items()] if isinstance(fields, dict) else []
-    if extracted["rows"]:
-        parts.append(f"{extracted['rows']} rows")
-    elif extracted["characters"] and not parts:
-        parts.append(f"{extracted['characters']} characters of text")
-    return ", ".join(parts)
-
-
-def _told(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _effect(row: sqlite3.Row) -> EffectRow:
