@@ -20,6 +20,7 @@ _HERE = "unstract_worker_core.app"
 _OPERATORS = {
     "conformance": f"{_HERE}.conformance_command:conformance",
     "dead-letters": f"{_HERE}.letters:dead_letters",
+    "scaling": f"{_HERE}.scaling_command:scaling",
 }
 
 
