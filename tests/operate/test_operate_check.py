@@ -122,6 +122,11 @@ def test_a_user_without_info_is_told_what_was_not_looked_at(ground, tmp_path):
     assert "its-own-password" not in done.out + done.err
 
 
+def test_both_clocks_are_compared(ground):
+    told = [line["detail"] for line in ground.run("check", "--json").json["lines"] if line["subject"] == "clock"]
+    assert [detail.split(" is ")[0] for detail in told] == ["the ledger's Redis", "the backend"]
+
+
 def test_a_clock_that_is_off_is_a_warning():
     assert clock_line("the backend", 2.0).status == "ok"
     assert clock_line("the backend", -31.0).status == "warn"

@@ -69,7 +69,9 @@ def test_the_yaml_says_what_the_objects_say(entry):
 
 
 def test_yaml_keeps_words_and_keys_that_would_read_otherwise():
-    odd = [{"on": "no", "1.5": "1", "a b": ["x: y", "", None, True, 3], "deep": [{"one": [], "two": {}}, ["- x"]], "n": {}}]
+    odd = [
+        {"on": "no", "1.5": "1", "a b": ["x: y", "", None, True, 3], "deep": [{"one": [], "two": {}}, ["- x"]], "n": {}}
+    ]
     assert list(yaml.safe_load_all(yaml_of(odd))) == odd
 
 

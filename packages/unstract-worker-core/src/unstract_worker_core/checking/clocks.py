@@ -17,7 +17,7 @@ _FAR_SECONDS = 30.0
 
 
 def clock_lines(settings: Settings) -> Iterator[Line]:
-    """The ledger's Redis, whose clock is what leases go by, and the backend. What cannot be asked is told elsewhere."""
+    """The ledger's Redis, whose clock is what leases go by (unless it is away), and the backend."""
     client = connect(settings.ledger_redis, name="check")
     try:
         began = time.time()
@@ -27,7 +27,9 @@ def clock_lines(settings: Settings) -> Iterator[Line]:
     finally:
         client.close()
     began, told = time.time(), backend_time(settings.backend)
-    if told is not None:
+    if told is None:
+        yield Line("clock", "warn", "the backend's could not be read: no answer, or none with a Date header")
+    else:
         yield clock_line("the backend", told + 0.5 - (began + time.time()) / 2)  # a Date header has whole seconds
 
 
