@@ -27,7 +27,7 @@ EVERY = [each for each in vars(operations).values() if isinstance(each, Operatio
 # Called on paths that no run here takes: an unknown outcome, a chord, a rescue. They are listed all the same.
 SELDOM = {
     "health", "file-execution.list", "file-execution.get", "workflow-execution.list", "file-execution.check_active",
-    "file-execution.create", "webhook.mark_dead_letter", "webhook.pipeline_notifications", "webhook.enqueue",
+    "file-execution.create", "file-execution.status", "webhook.mark_dead_letter", "webhook.pipeline_notifications", "webhook.enqueue",
 }  # fmt: skip
 
 
@@ -78,6 +78,9 @@ def worked(tmp_path_factory):
             (folder / "source" / f"{number}.txt").write_text(f"Total: {number}")
         etl = platform.create_workflow(
             "etl", "etl", (), source_folder=str(folder / "source"), destination_table="operations"
+        )
+        call_json(
+            "POST", f"{platform.url}/dev/tool-instances", payload=tool | {"workflow_id": etl}, key=platform.api_key
         )
         pipeline = platform.create_pipeline(etl, "etl")
         platform.notify(f"{stack.sink.url}/etl", pipeline_id=pipeline)

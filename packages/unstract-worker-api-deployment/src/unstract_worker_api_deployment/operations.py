@@ -11,6 +11,7 @@ OPERATIONS = (
     ops.VALIDATE_TOOLS,
     ops.CHECK_HISTORY,
     ops.LIST_FILES,
+    ops.CREATE_FILES,
     ops.CREATE_FILE,
     ops.UPDATE_FILES,
     ops.UPDATE_EXECUTION,

@@ -245,7 +245,15 @@ def test_the_check_names_what_is_wrong_and_what_to_do(redis_url):
 def test_the_check_without_redis_fails_in_each_role():
     done = command("check", **environment_for())
     assert done.returncode == 1
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["ok", "fail", "fail", "fail", "fail", "fail", "warn"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "ok",
+        "fail",
+        "fail",
+        "fail",
+        "fail",
+        "fail",
+        "warn",
+    ]
     assert "Traceback" not in done.stderr
 
 

@@ -18,6 +18,7 @@ OPERATIONS = (
     ops.SOURCE_FILES,
     ops.CHECK_ACTIVE,
     ops.LIST_FILES,
+    ops.CREATE_FILES,
     ops.CREATE_FILE,
     ops.UPDATE_FILES,
     ops.UPDATE_EXECUTION,

@@ -44,8 +44,8 @@ def _server(broker: BrokerSettings, connection: Connection) -> Iterator[Line]:
         return
     told: Any = connection.connection.server_properties
     yield Line("broker", "ok", f"{_text(told, 'product')} {_text(told, 'version')}".strip())
-    if _version(_text(told, "version")) < (3, 12):
-        yield Line("broker", "warn", "this RabbitMQ is older than 3.12, the oldest that was looked at")
+    if _version(_text(told, "version")) < (3, 10):
+        yield Line("broker", "warn", "this RabbitMQ is older than 3.10, the oldest that was looked at")
 
 
 def _on_redis(connection: Connection, queue: str) -> Line:

@@ -33,6 +33,24 @@ def _create_row(scene: Scene) -> str:
     return "created"
 
 
+def _create_rows(scene: Scene) -> str:
+    """Rows together, of files of the same execution that are not worked on."""
+    names = [f"conformance-{scene.mark}-{number}.txt" for number in (1, 2)]
+    wanted = [
+        models.FileHash(
+            file_name=name, file_path=name, source_connection_type="FILESYSTEM", file_hash=f"{scene.mark}{number}"
+        )
+        for number, name in enumerate(names)
+    ]
+    made = scene.backend.files.create_many(scene.organization, _execution(scene), wanted)
+    if made.failed:
+        raise Mismatch(f"not created: {made.failed[0][1]}")
+    there = {row.file_name for row in scene.backend.files.list(scene.organization, _execution(scene))}
+    if not there.issuperset(names):
+        raise Mismatch("said to be created, and not in the list")
+    return "created and in the list"
+
+
 def _update_execution(scene: Scene) -> str:
     update = models.StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=1)
     return _write_status(scene, update)
@@ -152,6 +170,7 @@ TEAR_DOWN = Try(ops.UPDATE_EXECUTION, "STOPPED, read back", _stop)
 _ALL = (
     Try(ops.CREATE_EXECUTION, "a new execution of the scratch workflow", _create),
     Try(ops.CREATE_FILE, "a row for a file of it", _create_row),
+    Try(ops.CREATE_FILES, "two rows, in the list", _create_rows),
     Try(ops.UPDATE_EXECUTION, "EXECUTING, read back", _update_execution),
     Try(ops.UPDATE_FILE, "EXECUTING, read back", _update_row),
     Try(ops.UPDATE_FILES, "PENDING, read back", _update_rows),
