@@ -73,7 +73,8 @@ class Transport:
                     raise AnswerRefused(reason, status=response.status_code)
             content_type = response.headers.get("content-type", "")
             retry_after = response.headers.get("retry-after")
-            return RawAnswer(response.status_code, content_type, retry_after, bytes(body))
+            date = response.headers.get("date")
+            return RawAnswer(response.status_code, content_type, retry_after, bytes(body), date)
 
     @property
     def open_clients(self) -> int:
