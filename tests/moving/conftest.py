@@ -16,8 +16,9 @@ from unstract_devstack.postgres_server import running_postgres
 from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.stack import worker_environment
-from unstract_devstack.today.app import ROLES, make_app
+from unstract_devstack.today.app import make_app
 from unstract_devstack.today.process import running_today
+from unstract_devstack.today.scenario import Tenant, new_tenant
 
 SETTINGS = {
     "CHORD_COMPAT": "true",
@@ -29,8 +30,6 @@ SETTINGS = {
     "WORKER_DRAIN_SECONDS": "8",
     "MAX_PARALLEL_FILE_BATCHES": "2",
 }
-SUFFIX = "_today"
-TODAYS_QUEUES = {role.variable: ",".join(f"{name}{SUFFIX}" for name in role.queues) for role in ROLES}
 
 
 @define
@@ -54,6 +53,10 @@ class Ground:
         """Our workers of these kinds."""
         with running_fleet({**self.environment, **SETTINGS, **variables}, self._logs(), kinds=kinds) as fleet:
             yield fleet
+
+    def tenant(self) -> Tenant:
+        """A fresh organization."""
+        return new_tenant(self.backend.public_url, self.backend.api_key, self.directory)
 
     def _logs(self) -> Path:
         self.fleets += 1

@@ -3,11 +3,10 @@
 import threading
 
 import pytest
-import scenario
-from conftest import SUFFIX, TODAYS_QUEUES
 
 from unstract_devstack.fleet import WORKERS
 from unstract_devstack.processes import wait_until
+from unstract_devstack.today.app import ASIDE, SUFFIX
 from unstract_worker_core.config.sections import TrafficSettings
 
 NAMES = tuple(kind.name for kind in WORKERS)
@@ -25,16 +24,16 @@ def ours(ground, executions) -> set[str]:
 
 
 @pytest.mark.parametrize("percent", [0, 50])
-def test_an_execution_is_wholly_one_kinds(ground, tmp_path, percent):
-    tenant = scenario.new_tenant(ground, tmp_path)
+def test_an_execution_is_wholly_one_kinds(ground, percent):
+    tenant = ground.tenant()
     tenant.api()
-    with ground.theirs(NAMES, **TODAYS_QUEUES), ground.ours(**share(percent)):
+    with ground.theirs(NAMES, **ASIDE), ground.ours(**share(percent)):
         sent = [tenant.send(FILES) for _ in range(16)]
         pipelines = [tenant.etl({"one.txt": b"Total: 1"}) for _ in range(8)]
-        started = [tenant.platform.trigger(pipeline, how) for pipeline, _ in pipelines for how in ("run",)]
+        started = [tenant.platform.trigger(pipeline) for pipeline, _ in pipelines]
         seen = [tenant.ended(each, api="extract") for each in sent]
         runs = [tenant.ended(each) for each in started]
-        scheduled = scenario._scheduled(tenant)
+        scheduled = tenant.scheduled()
 
     assert {(one.status, one.total, one.successful, one.failed, one.executed) for one in seen} == {
         ("COMPLETED", 3, 2, 1, 3)
@@ -47,9 +46,9 @@ def test_an_execution_is_wholly_one_kinds(ground, tmp_path, percent):
     assert ours(ground, everything) == {each for each in everything if takes(organization, each)}
 
 
-def test_a_share_that_changes_under_load_loses_nothing(ground, tmp_path):
+def test_a_share_that_changes_under_load_loses_nothing(ground):
     """Ours are restarted with other shares, up to all and back to none, while executions keep coming."""
-    tenant, enough, sent = scenario.new_tenant(ground, tmp_path), threading.Event(), []
+    tenant, enough, sent = ground.tenant(), threading.Event(), []
     tenant.api()
 
     def feed() -> None:
@@ -57,7 +56,7 @@ def test_a_share_that_changes_under_load_loses_nothing(ground, tmp_path):
             sent.append(tenant.send(FILES))
 
     feeder = threading.Thread(target=feed)
-    with ground.theirs(NAMES, **TODAYS_QUEUES):
+    with ground.theirs(NAMES, **ASIDE):
         feeder.start()
         try:
             for percent in (0, 50, 100, 0):

@@ -3,9 +3,9 @@
 import contextlib
 
 import pytest
-import scenario
 
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL, WORKERS
+from unstract_devstack.today.scenario import everything
 
 NAMES = tuple(kind.name for kind in WORKERS)
 # The order that docker/MOVING.md gives, and the two that leave it at one worker: each type in turn is today's.
@@ -21,9 +21,9 @@ STAGES = {
 
 
 @pytest.fixture(scope="module")
-def reference(ground, tmp_path_factory):
+def reference(ground):
     with ground.theirs(NAMES):
-        return scenario.everything(ground, tmp_path_factory.mktemp("reference"))
+        return everything(ground.tenant())
 
 
 def test_the_reference_is_what_the_contract_says(reference):
@@ -40,11 +40,11 @@ def test_the_reference_is_what_the_contract_says(reference):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_callers_see_no_difference(ground, reference, tmp_path, stage):
+def test_callers_see_no_difference(ground, reference, stage):
     ours = STAGES[stage]
     with contextlib.ExitStack() as fleets:
         fleets.enter_context(ground.theirs([name for name in NAMES if name not in {kind.name for kind in ours}]))
         fleets.enter_context(ground.ours(ours))
-        seen = scenario.everything(ground, tmp_path)
+        seen = everything(ground.tenant())
     for name, expected in reference.items():
         assert seen[name] == expected, name

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import redis
@@ -73,6 +73,7 @@ class RedisHandle:
     appendonly: bool = True
     password: str | None = field(default=None, repr=False)
     port: int = 0
+    options: tuple[str, ...] = ()
     _process: ManagedProcess | None = field(default=None, init=False, repr=False)
 
     @property
@@ -168,6 +169,7 @@ class RedisHandle:
             "appendfsync everysec",
             "maxmemory-policy noeviction",
         ]
+        lines.extend(self.options)
         if self.password is not None:
             lines.append(f'requirepass "{self.password}"')
         path = self.directory / "redis.conf"
@@ -184,10 +186,15 @@ class RedisHandle:
 
 
 @contextlib.contextmanager
-def running_redis(directory: Path, *, appendonly: bool = True, password: str | None = None) -> Iterator[RedisHandle]:
-    """A Redis server that keeps its data in `directory` and runs until the block is left."""
+def running_redis(
+    directory: Path, *, appendonly: bool = True, password: str | None = None, options: Sequence[str] = ()
+) -> Iterator[RedisHandle]:
+    """A Redis server that keeps its data in `directory` and runs until the block is left.
+
+    `options` are further lines of its configuration.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    handle = RedisHandle(directory.resolve(), appendonly=appendonly, password=password)
+    handle = RedisHandle(directory.resolve(), appendonly=appendonly, password=password, options=tuple(options))
     try:
         handle.start()
         yield handle

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from attrs import frozen
 from celery import Celery
 
-__all__ = ["ROLES", "Role", "make_app", "role_named"]
+__all__ = ["ASIDE", "ROLES", "SUFFIX", "Role", "make_app", "role_named"]
 
 
 @frozen
@@ -31,6 +31,10 @@ ROLES = (
     Role("file-processing", ("file_processing", "api_file_processing")),
     Role("callback", ("file_processing_callback", "api_file_processing_callback")),
 )
+
+SUFFIX = "_today"
+ASIDE = {role.variable: ",".join(f"{name}{SUFFIX}" for name in role.queues) for role in ROLES}
+"""Variables by which each role consumes only what our workers hand on to it."""
 
 
 def role_named(name: str) -> Role:
