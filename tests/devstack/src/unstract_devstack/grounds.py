@@ -12,7 +12,7 @@ from attrs import Factory, frozen
 
 from unstract_devstack.certificates import make_certificates
 from unstract_devstack.rabbitmq_server import running_rabbitmq
-from unstract_devstack.redis_server import RedisHandle, free_port, running_redis
+from unstract_devstack.redis_server import RedisHandle, find_valkey_server, free_port, running_redis
 
 __all__ = ["GROUNDS", "Ground", "running_ground"]
 
@@ -55,6 +55,10 @@ def running_ground(name: str, directory: Path, *, grants: Mapping[str, str] | No
 
 def _redis(parts: contextlib.ExitStack, directory: Path, grants: Mapping[str, str]) -> Ground:
     return Ground(parts.enter_context(running_redis(directory / "redis")))
+
+
+def _valkey(parts: contextlib.ExitStack, directory: Path, grants: Mapping[str, str]) -> Ground:
+    return Ground(parts.enter_context(running_redis(directory / "valkey", program=find_valkey_server())))
 
 
 def _rabbitmq(parts: contextlib.ExitStack, directory: Path, grants: Mapping[str, str]) -> Ground:
@@ -120,6 +124,7 @@ GROUNDS: Mapping[str, _Make] = {
     "redis-apart": _apart,
     "redis-tls": _tls,
     "redis-least": _least,
+    "valkey": _valkey,
     "rabbitmq": _rabbitmq,
     "rabbitmq-quorum": _quorum,
 }

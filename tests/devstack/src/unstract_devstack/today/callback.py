@@ -32,8 +32,8 @@ def register_callback(app: Celery, api_of: ApiOf) -> None:
         _finished(api_of(kwargs["organization_id"]), results, kwargs["execution_id"])
         return {"status": "completed", "execution_id": kwargs["execution_id"]}
 
-    app.task(name="process_batch_callback", max_retries=0)(process_batch_callback)
-    app.task(name="process_batch_callback_api", max_retries=0)(process_batch_callback_api)
+    app.task(name="process_batch_callback", shared=False, max_retries=0)(process_batch_callback)
+    app.task(name="process_batch_callback_api", shared=False, max_retries=0)(process_batch_callback_api)
 
 
 def _finished(api: InternalApi, results: list[Any], execution_id: str) -> str:

@@ -54,7 +54,7 @@ def register_files(app: Celery, api_of: ApiOf, platform: redis.Redis) -> None:
             "skipped_already_completed": 0, "skipped_active_duplicate": 0, "organization_id": api.organization,
         }  # fmt: skip
 
-    app.task(name="process_file_batch", max_retries=0, ignore_result=False)(process_file_batch)
+    app.task(name="process_file_batch", shared=False, max_retries=0, ignore_result=False)(process_file_batch)
 
 
 def _one(api: InternalApi, platform: redis.Redis, data: dict[str, Any], name: str, file: dict[str, Any]) -> bool:

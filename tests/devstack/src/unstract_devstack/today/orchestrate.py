@@ -53,7 +53,7 @@ def register_api(app: Celery, api_of: ApiOf) -> None:
             return {"execution_id": execution_id, "status": "ERROR", "error": str(error), "files_processed": 0}
         return {"execution_id": execution_id, "status": "orchestrated"}
 
-    app.task(name="async_execute_bin", max_retries=0)(async_execute_bin)
+    app.task(name="async_execute_bin", shared=False, max_retries=0)(async_execute_bin)
 
 
 def _api_run(
@@ -97,8 +97,8 @@ def register_general(app: Celery, api_of: ApiOf) -> None:
             kwargs={"use_file_history": True, "pipeline_id": pipepline_id, "transport": "celery"}, queue="celery",
         )  # fmt: skip
 
-    app.task(name="async_execute_bin", max_retries=0)(async_execute_bin)
-    app.task(name="scheduler.tasks.execute_pipeline_task", max_retries=0)(execute_pipeline_task)
+    app.task(name="async_execute_bin", shared=False, max_retries=0)(async_execute_bin)
+    app.task(name="scheduler.tasks.execute_pipeline_task", shared=False, max_retries=0)(execute_pipeline_task)
 
 
 def _etl_run(app: Celery, api: InternalApi, workflow: str, execution: str, kwargs: Mapping[str, Any]) -> None:
