@@ -9,6 +9,8 @@ from unstract_worker_core.app.broker import declared_queue
 from unstract_worker_core.app.forwarding import Forwarding, NotForwarded
 from unstract_worker_core.config import BrokerSettings, Secret
 
+pytestmark = pytest.mark.timeout(240)
+
 FROM, TO = "celery_api_deployments", "celery_api_deployments_today"
 
 

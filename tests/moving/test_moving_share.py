@@ -9,6 +9,8 @@ from unstract_devstack.processes import wait_until
 from unstract_devstack.today.app import ASIDE, SUFFIX
 from unstract_worker_core.config.sections import TrafficSettings
 
+pytestmark = pytest.mark.timeout(400)
+
 NAMES = tuple(kind.name for kind in WORKERS)
 FILES = {"a.txt": b"Total: 1", "b.txt": b"Total: 2", "broken.pdf": b"%PDF no"}
 
@@ -52,7 +54,7 @@ def test_a_share_that_changes_under_load_loses_nothing(ground):
     tenant.api()
 
     def feed() -> None:
-        while not enough.wait(0.3):
+        while not enough.wait(0.7):
             sent.append(tenant.send(FILES))
 
     feeder = threading.Thread(target=feed)

@@ -7,6 +7,9 @@ import pytest
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL, WORKERS
 from unstract_devstack.today.scenario import everything
 
+# Each starts fleets of its own, the first one everything that they stand on.
+pytestmark = pytest.mark.timeout(400)
+
 NAMES = tuple(kind.name for kind in WORKERS)
 # The order that docker/MOVING.md gives, and the two that leave it at one worker: each type in turn is today's.
 # Our orchestrators ring our own file workers and callbacks, so that those two come first.
