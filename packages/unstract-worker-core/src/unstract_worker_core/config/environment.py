@@ -72,7 +72,7 @@ def _broker(reader: Reader) -> sections.BrokerSettings:
         url = broker_url(source) if source.base_url else url
     except ValueError as error:
         reader.fault("CELERY_BROKER_BASE_URL", str(error))
-    return sections.BrokerSettings(url, source.ha_queues, source.heartbeat, source.sentinel_master)
+    return sections.BrokerSettings(url, source.ha_queues, source.heartbeat, source.sentinel_master, source.ca_file)
 
 
 def _cache_redis(reader: Reader, platform: sections.RedisSettings) -> sections.RedisSettings:
@@ -145,7 +145,11 @@ def _check_traffic(reader: Reader, settings: Settings) -> None:
 
 
 def _check_files(reader: Reader, settings: Settings) -> None:
-    named = (("INTERNAL_API_CA_FILE", settings.backend.ca_file), ("WEBHOOK_CA_FILE", settings.webhook.ca_file))
+    named = (
+        ("CELERY_BROKER_SSL_CA_CERTS", settings.broker.ca_file),
+        ("INTERNAL_API_CA_FILE", settings.backend.ca_file),
+        ("WEBHOOK_CA_FILE", settings.webhook.ca_file),
+    )
     for variable, file in named:
         if file and not Path(file).is_file():
             reader.fault(variable, "names no file")

@@ -57,6 +57,7 @@ class BrokerSettings:
     ha_queues: bool = False
     heartbeat: int = 30
     sentinel_master: str = "mymaster"
+    ca_file: str | None = None
 
     @property
     def scheme(self) -> str:

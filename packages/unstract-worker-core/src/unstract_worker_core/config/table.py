@@ -77,6 +77,8 @@ _BROKER = (
     _is("ha_queues", "RABBITMQ_HA_ENABLED", p.flag, "queues are quorum queues"),
     _is("heartbeat", _celery("BROKER_HEARTBEAT"), p.integer(0, 3600), "AMQP heartbeat, 0 for none"),
     _is("sentinel_master", "CELERY_BROKER_SENTINEL_MASTER_NAME", p.text, "master of a sentinel:// broker"),
+    _is("ca_file", "CELERY_BROKER_SSL_CA_CERTS", p.text,
+        "CA bundle for a rediss or amqps broker, instead of the system's"),
 )
 _REDIS = (
     _is("host", "{PREFIX}HOST", p.text, "host; in Sentinel mode a comma list of sentinels"),
