@@ -35,7 +35,7 @@ def test_no_variable_is_declared_twice() -> None:
 def test_every_field_of_a_section_has_a_variable() -> None:
     sections = {attribute.type for attribute in attrs.fields(Settings)}
     declared = [section for section in SECTIONS if section.cls in sections]
-    assert len(declared) == 8
+    assert len(declared) == 9
     for section in declared:
         fields = [attribute.name for attribute in attrs.fields(section.cls)]
         assert sorted(fields) == sorted(declaration.target for declaration in section.declarations)

@@ -82,9 +82,14 @@ class CeleryDoorbells:
 
     def depth(self, queues: Sequence[str]) -> int | None:
         """How many messages wait in these queues; None while the broker cannot be asked."""
+        depths = self.depths(queues)
+        return None if depths is None else sum(depths.values())
+
+    def depths(self, queues: Sequence[str]) -> dict[str, int] | None:
+        """The same for each queue."""
         try:
             with self._line() as line:
-                return sum(_depth(line, name) for name in queues)
+                return {name: _depth(line, name) for name in queues}
         except _BrokerAway as error:
             log.warning("queue depth not known", error=str(error))
             return None

@@ -5,7 +5,7 @@ import threading
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from attrs import define
+from attrs import define, field
 from redis import Redis
 
 from unstract_worker_core.app.solo import SoloGate
@@ -13,6 +13,7 @@ from unstract_worker_core.config import Settings
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.ledger import LeaseKeeper, Ledger
 from unstract_worker_core.metrics import Metrics
+from unstract_worker_core.tracing import NoTraces, Traces
 
 if TYPE_CHECKING:
     from unstract_worker_core.client import Backend
@@ -44,6 +45,7 @@ class Runtime:
     log_events: "LogEvents"
     solo: SoloGate
     draining: threading.Event
+    traces: Traces = field(factory=NoTraces)
 
     def token(self) -> str:
         """A fresh claim token: the ledger tells owners apart by it, and operators read the process from it."""
