@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from unstract_devstack.fleet import CALLBACK, FILE_PROCESSING, WORKERS
 from unstract_devstack.monitoring import all_queries, names_in
+from unstract_devstack.processes import wait_until
 
 # Made by Prometheus itself for every target.
 OF_PROMETHEUS = {"up"}
@@ -36,7 +37,7 @@ def total(fleet, kind, metric, /, **labels) -> float:
     )
 
 
-def test_every_metric_of_rules_and_dashboards_is_exported_by_a_running_fleet(stack, tenant, eventually):
+def test_every_metric_of_rules_and_dashboards_is_exported_by_a_running_fleet(stack, tenant):
     tenant.api()
     tenant.run([tenant.upload("a.txt", "Total: 1")])
     queries = all_queries()
@@ -46,7 +47,8 @@ def test_every_metric_of_rules_and_dashboards_is_exported_by_a_running_fleet(sta
         names = exported(stack.fleet) | OF_PROMETHEUS
         return [f"{query.where}: {name}" for query in queries for name in sorted(query.metrics - names)]
 
-    eventually(lambda: not missing())  # queues and ledger are read every few seconds
+    wait_until(lambda: not missing(), seconds=60)  # queues and ledger are read every few seconds
+    assert missing() == []
 
 
 def test_a_run_shows_in_the_metrics_of_all_that_had_to_do_with_it(stack, tenant, eventually):

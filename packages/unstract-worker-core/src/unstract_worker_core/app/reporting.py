@@ -12,18 +12,23 @@ from attrs import define, field
 from unstract_worker_core.app.ringing import CeleryDoorbells
 from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.errors import LedgerError
+from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.census import take_census, take_role
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.metrics import readings as told
 from unstract_worker_core.metrics.readings import Reading
 from unstract_worker_core.queues import queues_of
-from unstract_worker_core.statuses import WorkerType
+from unstract_worker_core.statuses import RunKind, WorkerType
 
 __all__ = ["Reporter"]
 
 _PAUSE_SECONDS = 5.0
 # A role lasts this long without being taken again, and what was read under it is shown no longer.
 _ROLE_SECONDS = 15.0
+# There also while there are none: a graph shows 0 and not a gap.
+_NO_RUNS = {(RunTask.EXECUTION.value, state.value): 0 for state in RunState if state is not RunState.DONE}
+_NO_WAIT = {RunTask.EXECUTION.value: 0.0}
+_NONE_UNCLAIMED = {kind.value: 0 for kind in RunKind}
 
 log = get_logger(__name__)
 
@@ -83,11 +88,11 @@ class Reporter:
         census = take_census(self.runtime.ledger.redis)
         yield Reading(told.DUE, census.due)
         yield Reading(told.LETTERS, census.dead_letters)
-        for (task, state), number in census.runs.items():
+        for (task, state), number in (_NO_RUNS | census.runs).items():
             yield Reading(told.RUNS, number, (task, state))
-        for task, seconds in census.idle.items():
+        for task, seconds in (_NO_WAIT | census.idle).items():
             yield Reading(told.IDLE, seconds, (task,))
-        for kind, waiting in census.unclaimed.items():
+        for kind, waiting in (_NONE_UNCLAIMED | census.unclaimed).items():
             yield Reading(told.UNCLAIMED, waiting, (kind,))
 
     def _loop(self) -> None:
