@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unstract_worker_core.metrics import READ, Described, Metrics, Readings, metrics_table
+from unstract_worker_core.metrics import READ, Described, Metrics, Readings, SharedFolder, metrics_table
 from unstract_worker_core.metrics.readings import DUE, QUEUE_LENGTH, Reading
 
 PAGE = Path(__file__).parents[2] / "README.md"
@@ -107,6 +107,19 @@ def test_what_was_read_is_shown_until_its_time() -> None:
     assert value("unstract_worker_ledger_due_seconds") == 7.5
     readings.show("ledger", [])
     assert value("unstract_worker_ledger_due_seconds") is None
+
+
+def test_folders_that_killed_workers_left_are_removed_and_no_others(tmp_path: Path) -> None:
+    left = tmp_path / "unstract-worker-metrics-left"
+    left.mkdir()
+    (left / "lock").touch()
+    (left / "counter_1.db").touch()
+    starting = tmp_path / "unstract-worker-metrics-starting"
+    starting.mkdir()
+
+    first, second = SharedFolder.made_in(str(tmp_path)), SharedFolder.made_in(str(tmp_path))
+
+    assert set(tmp_path.iterdir()) == {starting, first.path, second.path}
 
 
 def test_the_page_lists_every_metric_as_it_is() -> None:

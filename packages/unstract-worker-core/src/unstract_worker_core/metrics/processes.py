@@ -5,6 +5,7 @@ metrics of a process are made. Files of children that are gone are folded into o
 the folder does not grow with every child that is replaced.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ __all__ = ["SharedFolder", "keep_values_in"]
 
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _KEPT = "folded"
+_PREFIX, _LOCK = "unstract-worker-metrics-", "lock"
 
 
 def keep_values_in(folder: "SharedFolder | None") -> None:
@@ -43,8 +45,14 @@ class SharedFolder:
 
     @classmethod
     def made_in(cls, parent: str | None) -> "SharedFolder":
-        """A new folder, below `parent` or the system's temporary folder. Raises OSError."""
-        return cls(Path(tempfile.mkdtemp(prefix="unstract-worker-metrics-", dir=parent)))
+        """A new folder, below `parent` or the system's temporary folder; those of killed workers go. Raises OSError."""
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        # Held, by the descriptor, for as long as this process or a child of it lives.
+        fcntl.flock(os.open(path / _LOCK, os.O_CREAT | os.O_RDWR, 0o600), fcntl.LOCK_EX)
+        for other in path.parent.glob(f"{_PREFIX}*/{_LOCK}"):
+            if _abandoned(other):
+                shutil.rmtree(other.parent, ignore_errors=True)
+        return cls(path)
 
     def forget_own(self) -> None:
         """In a child, right after the fork: gauges that an earlier process with this pid left are not ours."""
@@ -90,6 +98,21 @@ def _has_values(file: Path) -> bool:
     with suppress(OSError):
         return file.stat().st_size > 0
     return False
+
+
+def _abandoned(lock: Path) -> bool:
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except OSError:  # gone meanwhile, or somebody else's
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def _alive(pid: int) -> bool:
