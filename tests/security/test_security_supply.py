@@ -117,7 +117,7 @@ def test_s8_everything_that_the_packages_need_is_pinned():
     assert others - pinned().keys() == set()
 
 
-def test_s8_known_vulnerabilities():
+def test_known_vulnerabilities():
     if importlib.util.find_spec("pip_audit") is None:
         pytest.skip("not run here: `hatch run workflows:audit` asks the database of vulnerabilities, over the network")
     command = [sys.executable, "-m", "pip_audit", "--no-deps", "--disable-pip", "--progress-spinner", "off"]

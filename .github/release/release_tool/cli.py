@@ -51,7 +51,12 @@ def status(repository: Repository, *, as_json: bool) -> None:
 
 @commands.command("prepare")
 @click.argument("package", type=PACKAGE)
-@click.option("--bump", required=True, type=click.Choice([each.name.lower() for each in Bump]))
+@click.option(
+    "--bump",
+    required=True,
+    type=click.Choice([each.name.lower() for each in Bump]),
+    help="How far the version moves; none is for a package's first release, of the version that it has.",
+)
 @click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Date of the release; today in UTC if not given.")
 @click.pass_obj
 def prepare_command(repository: Repository, package: Package, bump: str, date: datetime | None) -> None:

@@ -55,6 +55,8 @@ def _refuse(repository: Repository, package: Package, bump: Bump) -> None:
     fragments = fragments_of(repository, package)
     if not fragments:
         raise ReleaseError(f"{package.fragments}/ says of no change: add a fragment for what this release brings")
+    if latest is None and bump is Bump.NONE:
+        return
     least = least_bump(version, fragments)
     if bump < least:
         kinds = ", ".join(sorted({fragment.kind for fragment in fragments}))

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif told.command == "secrets":
             write_secrets(told.folder, {})
         else:
-            try_images(Options(told.base, told.redis, told.released))
+            try_images(Options(told.base, told.redis, told.released, told.head))
             say(f"images: all is well after {time.monotonic() - began:.0f} s")
     except (ImagesError, ValueError) as error:
         sys.stderr.write(f"images: {error}\n")
@@ -66,8 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     trial = commands.add_parser("test", help="build the images and try them")
     trial.add_argument("--base", help="an image to build on; by default a stand-in is made")
     trial.add_argument("--redis", help="an image of Redis; by default a stand-in is made")
+    trial.add_argument("--head", action="store_true", help="our sources as they stand instead of the last releases")
     for command in (wheels, trial):
-        command.add_argument("--released", type=Path, help="a folder with our wheels, instead of building them here")
+        command.add_argument("--released", type=Path, help="a folder with our wheels, instead of building them")
     return parser
 
 

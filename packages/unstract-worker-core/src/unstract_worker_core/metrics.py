@@ -28,6 +28,7 @@ class Metrics:
         self.rings = self._counter("rings", "Doorbells rung.", "kind")
         self.rescues = self._counter("rescues", "Work that the sweeper brought back.", "kind")
         self.dead_letters = self._counter("dead_letters", "Messages put aside for good.", "kind")
+        self.traffic = self._counter("traffic", "Messages that a traffic share decided about.", "name", "outcome")
         self.log_events = self._counter("log_events", "UI log events.", "outcome")
         self.webhook_deliveries = self._counter("webhook_deliveries", "Webhook deliveries.", "outcome")
         self.ledger_steps = self._counter("ledger_steps", "Steps of the run ledger.", "step", "outcome")

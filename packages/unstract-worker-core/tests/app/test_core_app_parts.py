@@ -73,6 +73,20 @@ def test_shared_files_run_together_and_one_alone_keeps_all_out():
     late.leave()
 
 
+def test_a_file_that_hangs_keeps_one_alone_out_but_not_for_ever_the_others():
+    gate = SoloGate(threading.Event(), patience=0.3)
+    hanging = Running(gate.shared())
+    assert hanging.inside.wait(5)
+    alone = Running(gate.alone())
+    alone.thread.join(5)
+    assert isinstance(alone.error, SteppedAside)
+    assert alone.error.delay_seconds == 0.3
+    other = Running(gate.shared())
+    assert other.inside.wait(5)
+    other.leave()
+    hanging.leave()
+
+
 @pytest.mark.parametrize("kind", ["shared", "alone"])
 def test_waiting_at_the_gate_ends_with_a_drain(kind):
     draining = threading.Event()

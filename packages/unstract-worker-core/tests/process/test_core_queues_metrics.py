@@ -91,6 +91,7 @@ def test_the_labels_are_those_agreed() -> None:
         "rings": ("kind",),
         "rescues": ("kind",),
         "dead_letters": ("kind",),
+        "traffic": ("name", "outcome"),
         "log_events": ("outcome",),
         "webhook_deliveries": ("outcome",),
         "ledger_steps": ("step", "outcome"),

@@ -135,7 +135,8 @@ class RedisHandle:
         config = self._write_config(port)
         process = ManagedProcess(
             name="Redis",
-            command=(str(find_redis_server()), str(config)),
+            # At a limit to the size of its files it is to see failed writes, as on a full disk, and no signal.
+            command=("/bin/sh", "-c", 'trap "" XFSZ; exec "$@"', "redis", str(find_redis_server()), str(config)),
             environment=inherited_environment(),
             log_path=self.directory / "redis.log",
         )

@@ -21,7 +21,7 @@ __all__ = [
 # Where kombu puts what no queue takes (Redis only).
 UNROUTED_QUEUE = "uw_unrouted"
 _BRIEF = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-_UNCONFIRMED = {"confirm_publish": False, "read_timeout": 10, "write_timeout": 10}
+_BOUNDED = {"read_timeout": 10, "write_timeout": 10}
 _HERE = "unstract_worker_core.app.redis_transport"
 
 
@@ -67,12 +67,15 @@ def declared_queue(name: str, broker: BrokerSettings) -> Queue:
     return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
 
 
-def publishing_connection(broker: BrokerSettings) -> Connection:
-    """A connection for publishing and asking what may be repeated or lost: brief timeouts, no retries, no heartbeat.
+def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False) -> Connection:
+    """A connection for publishing and asking: brief timeouts, no retries, no heartbeat.
 
-    Without publisher confirms: they would cost a round trip a doorbell, and a lost one is rung again by the ledger.
+    Args:
+        confirmed: on RabbitMQ each publish waits for the broker's word, 10 s at most. Not for doorbells, which would
+            cost a round trip each: a lost one is rung again by the ledger.
     """
-    options = transport_options(broker) | _BRIEF | ({"socket_timeout": 10} if broker.is_redis else _UNCONFIRMED)
+    rabbit = _BOUNDED | {"confirm_publish": confirmed}
+    options = transport_options(broker) | _BRIEF | ({"socket_timeout": 10} if broker.is_redis else rabbit)
     return Connection(
         broker.url.reveal(),
         transport_options=options,

@@ -49,6 +49,6 @@ def build_runtime(
             ttl_seconds=settings.files.logs_ttl_seconds,
             observe=lambda outcome: metrics.log_events.labels(outcome=outcome).inc(),
         ),
-        solo=SoloGate(draining),
+        solo=SoloGate(draining, patience=settings.ledger.lease_seconds),
         draining=draining,
     )

@@ -1,4 +1,4 @@
-"""The commands of a worker: run, check, --version."""
+"""The commands of a worker: run, check, those of operators, and what the worker adds."""
 
 import os
 from collections.abc import MutableMapping
@@ -9,20 +9,30 @@ import click
 
 from unstract_worker_core.app.definition import WorkerDefinition
 from unstract_worker_core.app.entry import run_worker, settings_or_exit
+from unstract_worker_core.app.lazy_group import LazyGroup
 from unstract_worker_core.config import read_dotenv
 from unstract_worker_core.errors import ConfigurationError
 
 __all__ = ["command_line"]
+
+_HERE = "unstract_worker_core.app"
+# Imported when they are asked for.
+_OPERATORS = {
+    "dead-letters": f"{_HERE}.letters:dead_letters",
+}
 
 
 def command_line(definition: WorkerDefinition) -> click.Group:
     """The command group of one worker."""
     name = definition.worker.distribution
 
-    @click.group(name=name, help=f"The Unstract {definition.worker.value.replace('_', '-')} worker.")
-    @click.version_option(version(name), prog_name=name)
-    def group() -> None:
-        """Nothing is common to the commands."""
+    group = LazyGroup(
+        name=name,
+        help=f"The Unstract {definition.worker.value.replace('_', '-')} worker.",
+        lazy=_OPERATORS | dict(definition.commands),
+        make=lambda function: function(definition),
+    )
+    click.version_option(version(name), prog_name=name)(group)
 
     @group.command(help="Run the worker until a signal ends it (SIGTERM drains; a second one hands back at once).")
     @click.option("--development", is_flag=True, help="Read .env and allow the development key.")

@@ -27,7 +27,7 @@ from unstract_worker_core.metrics import Metrics
 from unstract_worker_core.queues import DOORBELL_QUEUES, DOORBELL_TASKS, Doorbell, queues_of
 from unstract_worker_core.statuses import RunKind, WorkerType
 
-__all__ = ["CeleryDoorbells"]
+__all__ = ["CeleryDoorbells", "message_headers"]
 
 # What is told where the broker cannot say: as if everything rung still waited, so that nothing is rung again now.
 _UNKNOWN_DEPTH = 2**31
@@ -131,8 +131,9 @@ class CeleryDoorbells:
         with line.producer.batch(max_size=_CHUNK):
             for task_id, kwargs in zip(_ids(), messages, strict=False):
                 line.producer.publish(
-                    json.dumps([[], kwargs, {}]), exchange="", routing_key=queue_name, headers=_headers(task, task_id),
-                    correlation_id=task_id, content_type="application/json", content_encoding="utf-8",
+                    json.dumps([[], kwargs, {}]), exchange="", routing_key=queue_name,
+                    headers=message_headers(task, task_id), correlation_id=task_id, content_type="application/json",
+                    content_encoding="utf-8",
                 )  # fmt: skip
 
     @contextmanager
@@ -175,7 +176,7 @@ def _ids() -> Iterator[str]:
     return (str(make()) for make in repeat(uuid4))
 
 
-def _headers(task: str, task_id: str) -> dict[str, Any]:
+def message_headers(task: str, task_id: str) -> dict[str, Any]:
     """What Celery's protocol 2 asks of a task message."""
     return {
         "lang": "py", "task": task, "id": task_id, "root_id": task_id, "parent_id": None, "group": None,

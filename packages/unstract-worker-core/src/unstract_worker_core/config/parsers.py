@@ -26,6 +26,7 @@ __all__ = [
     "networks",
     "path_prefix",
     "ports",
+    "queue_suffix",
     "seconds",
     "secret",
     "signing_secret",
@@ -118,6 +119,13 @@ def names(value: str) -> tuple[str, ...]:
     if len(set(items)) != len(items):
         raise ValueError("names something twice")
     return items
+
+
+def queue_suffix(value: str) -> str:
+    """The end of a queue's name."""
+    if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,32}", value):
+        raise ValueError("must be the end of a queue's name, such as _today")
+    return value
 
 
 def hosts(value: str) -> tuple[str, ...]:

@@ -153,6 +153,7 @@ class FileSettings:
     active_file_ttl_seconds: int = 300
     logs_ttl_seconds: int = 3600
     executor: str = "backend"
+    status_seconds: float = 1.0
     api_dir_prefix: str | None = None
 
 
@@ -199,14 +200,27 @@ class CrashPoint:
 class TrafficSettings:
     """The share of executions that this fleet takes while it runs beside today's workers.
 
-    Organizations listed are taken whole; of the others, `percent` of the executions.
+    Organizations listed are taken whole; of the others, `percent` of the executions. The rest goes to the queue that
+    a message came from with `forward_suffix` at its name's end, which only today's workers consume.
     """
 
     organizations: tuple[str, ...] = ()
     percent: int = field(default=Factory(lambda self: 0 if self.organizations else 100, takes_self=True))
+    forward_suffix: str = ""
 
-    def takes(self, organization_id: str, execution_id: str) -> bool:
-        """Whether an execution belongs to this fleet; the same answer in every process."""
-        if self.percent == 100 or organization_id in self.organizations:
+    @property
+    def whole(self) -> bool:
+        """Whether everything belongs to this fleet."""
+        return self.percent == 100
+
+    def takes(self, organization_id: str, execution_id: str | None) -> bool:
+        """Whether an execution belongs to this fleet; the same answer in every process.
+
+        Without an execution, which a schedule does not have yet, only the organization decides: the execution that
+        comes of it is decided about by its own id.
+        """
+        if self.whole or organization_id in self.organizations:
             return True
+        if execution_id is None:
+            return False
         return int.from_bytes(sha256(execution_id.encode()).digest()[:4]) % 100 < self.percent

@@ -142,6 +142,9 @@ _FILES = (
     _is("result_ttl_seconds", "EXECUTION_RESULT_TTL_SECONDS", p.integer(60, _MANY), "life of API results"),
     _is("active_file_ttl_seconds", "ACTIVE_FILE_CACHE_TTL", p.clamped(60, 9000), "life of a mark of use"),
     _is("logs_ttl_seconds", "LOGS_EXPIRATION_TIME_IN_SECOND", p.integer(1, _MANY), "life of UI logs"),
+    _is("status_seconds", "WORKER_STATUS_SECONDS", p.seconds(0, 60),
+        "how long the statuses of files are collected before they are written together, and how old an execution's own "
+        "may be; 0: neither"),
     _is("executor", "WORKER_FILE_EXECUTOR", p.text, "name of the file executor"),
     _is("api_dir_prefix", "API_EXECUTION_DIR_PREFIX", p.text, "staging of API uploads; contains `/api`"),
 )
@@ -176,6 +179,8 @@ _TRAFFIC = (
     _is("organizations", "WORKER_TRAFFIC_ORGANIZATIONS", p.names, "organizations that are taken whole"),
     _is("percent", "WORKER_TRAFFIC_PERCENT", p.integer(0, 100), "share of the other executions",
         shown="100; 0 where organizations are listed"),
+    _is("forward_suffix", "WORKER_TRAFFIC_FORWARD_SUFFIX", p.queue_suffix,
+        "what is not ours goes to its queue's name with this at the end, such as `_today`; needed below 100 percent"),
 )
 _OWN = (
     _is("name", "WORKER_NAME", p.text, "name in logs"),
