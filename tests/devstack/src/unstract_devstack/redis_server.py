@@ -155,7 +155,14 @@ class RedisHandle:
         process = ManagedProcess(
             name="Redis",
             # At a limit to the size of its files it is to see failed writes, as on a full disk, and no signal.
-            command=("/bin/sh", "-c", 'trap "" XFSZ; exec "$@"', "redis", str(self.program or find_redis_server()), str(config)),
+            command=(
+                "/bin/sh",
+                "-c",
+                'trap "" XFSZ; exec "$@"',
+                "redis",
+                str(self.program or find_redis_server()),
+                str(config),
+            ),
             environment=inherited_environment(),
             log_path=self.directory / "redis.log",
         )
