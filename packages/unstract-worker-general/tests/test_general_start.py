@@ -9,7 +9,7 @@ import pytest
 
 from unstract_worker_core import wire
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
-from unstract_worker_core.client.models import SourceFile
+from unstract_worker_core.client.models import FileStatusUpdate, SourceFile
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, RunContext, RunState, RunTask
 from unstract_worker_core.orchestration import accept_start, attend
@@ -132,6 +132,24 @@ def test_a_crash_between_a_row_and_its_note_makes_no_second_row(rig, folder, mon
     asked = [each["path"] for each in rig.requests() if each["path"].startswith("/internal/v1/file-execution/")]
     assert [path.split("/")[4] for path in asked[:3]] == ["batch-create", "batch-status-update", ""], "no second create"
     assert len(rig.effects("executions.update_status", execution_id=execution)) == 2, "no status is written again"
+
+
+def test_files_that_ended_before_the_ledger_lost_the_run_count(rig, folder):
+    workflow, execution = begin(rig, folder)
+    orchestrate(rig, execution)
+    done, failed, _ = rig.seen(execution)["files"]
+    files = rig.runtime.backend.files
+    for row, status in ((done, ExecutionStatus.COMPLETED), (failed, ExecutionStatus.ERROR)):
+        files.update_status(rig.organization, row["id"], FileStatusUpdate(status=status))
+    (folder / done["name"]).unlink()
+    rig.redis.flushall()
+    accept(rig, workflow, execution)
+    assert orchestrate(rig, execution)
+    (again,) = batches(rig, execution, 1)
+    assert done["name"] not in {item.name for item in again}
+    stored = context(rig, execution)
+    assert (stored.completed_before, stored.failed_before) == (1, 0), "the failed one is at the source, and tried again"
+    assert stored.total_files == rig.seen(execution)["total_files"] == 1 + len(again)
 
 
 def test_files_are_chosen_once(rig, folder, monkeypatch):

@@ -37,6 +37,11 @@ class TinyWorker:
         except OSError:
             return 0, {}
 
+    def metrics(self) -> str:
+        """Its metrics in Prometheus' text format."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/metrics", timeout=5) as answer:
+            return answer.read().decode()
+
     def wait_ready(self) -> None:
         """Wait until it consumes."""
         if not wait_until(lambda: not self.process.running or self.get("/health/ready")[0] == 200, seconds=30):

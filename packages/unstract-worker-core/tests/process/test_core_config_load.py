@@ -358,13 +358,31 @@ def test_derived_times_follow_unless_set() -> None:
 
 def test_rescue_is_refused_beside_other_workers() -> None:
     assert load({"RESCUE_UNSEEN_AFTER": "600"}).rescue_unseen_after == 600
-    assert list(faults({"RESCUE_UNSEEN_AFTER": "600", "WORKER_TRAFFIC_PERCENT": "50"})) == ["RESCUE_UNSEEN_AFTER"]
-    assert list(faults({"RESCUE_UNSEEN_AFTER": "600", "WORKER_TRAFFIC_ORGANIZATIONS": "a"})) == ["RESCUE_UNSEEN_AFTER"]
+    beside = {"RESCUE_UNSEEN_AFTER": "600", "WORKER_TRAFFIC_FORWARD_SUFFIX": "_today"}
+    assert list(faults(beside | {"WORKER_TRAFFIC_PERCENT": "50"})) == ["RESCUE_UNSEEN_AFTER"]
+    assert list(faults(beside | {"WORKER_TRAFFIC_ORGANIZATIONS": "a"})) == ["RESCUE_UNSEEN_AFTER"]
+
+
+def test_a_share_needs_to_know_where_the_rest_goes() -> None:
+    half = {"WORKER_TRAFFIC_PERCENT": "50"}
+    assert list(faults(half)) == ["WORKER_TRAFFIC_FORWARD_SUFFIX"]
+    assert list(faults(half | {"WORKER_TRAFFIC_FORWARD_SUFFIX": "no good"})) == ["WORKER_TRAFFIC_FORWARD_SUFFIX"]
+    told = half | {"WORKER_TRAFFIC_FORWARD_SUFFIX": "_today"}
+    assert list(faults(told | {"CELERY_QUEUES_CALLBACK": "a,a_today"})) == ["CELERY_QUEUES_CALLBACK"]
+    assert load(told | {"CELERY_QUEUES_CALLBACK": "a"}).traffic.forward_suffix == "_today"
+    # With everything ours, what was left there is taken like any other queue.
+    assert load({"CELERY_QUEUES_CALLBACK": "a,a_today", "WORKER_TRAFFIC_FORWARD_SUFFIX": "_today"}).traffic.whole
 
 
 @given(st.integers(0, 100), st.uuids())
 def test_a_share_of_traffic_is_the_same_in_every_process(percent: int, execution: object) -> None:
-    traffic = load({"WORKER_TRAFFIC_PERCENT": str(percent), "WORKER_TRAFFIC_ORGANIZATIONS": "mine"}).traffic
+    traffic = load(
+        {
+            "WORKER_TRAFFIC_PERCENT": str(percent),
+            "WORKER_TRAFFIC_ORGANIZATIONS": "mine",
+            "WORKER_TRAFFIC_FORWARD_SUFFIX": "_today",
+        }
+    ).traffic
     first = traffic.takes("other", str(execution))
     assert first is traffic.takes("other", str(execution))
     assert traffic.takes("mine", str(execution))

@@ -21,7 +21,7 @@ __all__ = [
 # Where kombu puts what no queue takes (Redis only).
 UNROUTED_QUEUE = "uw_unrouted"
 _BRIEF = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-_UNCONFIRMED = {"confirm_publish": False, "read_timeout": 10, "write_timeout": 10}
+_BOUNDED = {"read_timeout": 10, "write_timeout": 10}
 _HERE = "unstract_worker_core.app.redis_transport"
 
 
@@ -53,11 +53,14 @@ def transport_class(broker: BrokerSettings) -> str | None:
 
 def tls_options(broker: BrokerSettings) -> dict[str, Any] | None:
     """What a TLS broker must show; None without TLS. A certificate that does not verify is refused."""
+    checked: dict[str, Any]
     if broker.scheme == "rediss":
-        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+        checked = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+        return checked | ({"ssl_ca_certs": broker.ca_file} if broker.ca_file else {})
     if broker.scheme == "amqps":
         host = urlsplit(broker.url.reveal().split(";")[0]).hostname
-        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": host}
+        checked = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": host}
+        return checked | ({"ca_certs": broker.ca_file} if broker.ca_file else {})
     return None
 
 
@@ -67,12 +70,15 @@ def declared_queue(name: str, broker: BrokerSettings) -> Queue:
     return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
 
 
-def publishing_connection(broker: BrokerSettings) -> Connection:
-    """A connection for publishing and asking what may be repeated or lost: brief timeouts, no retries, no heartbeat.
+def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False) -> Connection:
+    """A connection for publishing and asking: brief timeouts, no retries, no heartbeat.
 
-    Without publisher confirms: they would cost a round trip a doorbell, and a lost one is rung again by the ledger.
+    Args:
+        confirmed: on RabbitMQ each publish waits for the broker's word, 10 s at most. Not for doorbells, which would
+            cost a round trip each: a lost one is rung again by the ledger.
     """
-    options = transport_options(broker) | _BRIEF | ({"socket_timeout": 10} if broker.is_redis else _UNCONFIRMED)
+    rabbit = _BOUNDED | {"confirm_publish": confirmed}
+    options = transport_options(broker) | _BRIEF | ({"socket_timeout": 10} if broker.is_redis else rabbit)
     return Connection(
         broker.url.reveal(),
         transport_options=options,

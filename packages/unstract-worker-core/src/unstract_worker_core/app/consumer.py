@@ -1,5 +1,6 @@
 """Celery's consumer; what cannot be processed is dead-lettered once, acknowledged, and never logged whole."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
@@ -11,6 +12,7 @@ from unstract_worker_core.logs import get_logger
 
 if TYPE_CHECKING:
     from unstract_worker_core.app.process import WorkerProcess
+    from unstract_worker_core.app.sharing import Share
 
 __all__ = ["Consumer"]
 
@@ -30,8 +32,9 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         return process
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
-        """Celery's handler behind the admission."""
+        """Celery's handler behind the admission and, where this fleet takes only a part of the traffic, the share."""
         receive = super().create_task_handler(*args, **kwargs)
+        share = self.share
 
         def on_task_received(message: Any) -> None:
             self.process.message_seen()
@@ -39,13 +42,26 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
             if reason is not None:
                 self.refuse(message, reason)
                 return
+            if share is not None and share.settled(message, self.connection_errors):
+                return
             try:
                 receive(message)
             except _MESSAGE_ERRORS as error:
                 log.warning("message not understood", kind=type(error).__name__, exc_info=True)
                 self.refuse(message, f"Celery cannot read it ({type(error).__name__})")
+                return
+            self.process.task_received(message)
 
         return on_task_received
+
+    @cached_property
+    def share(self) -> "Share | None":
+        """What decides about each message; None where everything is ours."""
+        if self.process.settings.traffic.whole:
+            return None
+        from unstract_worker_core.app.sharing import Share  # few processes need it, and it loads a driver
+
+        return Share(self.process.runtime())
 
     def refuse(self, message: Any, reason: str, *, task: str = "") -> None:
         """Dead-letter a message and acknowledge it; where it cannot be kept, it goes back to its queue."""

@@ -25,6 +25,7 @@ from unstract_worker_core.config import BackendSettings
 from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import BackendError, BackendUnavailable, UnexpectedAnswer
 from unstract_worker_core.repeating import repeated
+from unstract_worker_core.tracing.current import trace_headers, traced_call
 
 _NO_IDS: Mapping[str, str] = {}
 Observe = Callable[[str, BackendError | None, float], None]
@@ -60,6 +61,7 @@ class Caller:
             "User-Agent": f"UnstractWorker/{version}",
         }
 
+    @traced_call
     def __call__(
         self,
         operation: Operation,
@@ -160,7 +162,7 @@ class Caller:
     def _headers_of(
         self, operation: Operation, organization_id: str | None, key: str | None, request_id: str
     ) -> dict[str, str]:
-        headers = {**self._headers, "X-Request-ID": request_id}
+        headers = {**self._headers, "X-Request-ID": request_id, **trace_headers()}
         if operation.organization:
             headers["X-Organization-ID"] = identifiers.organization_id(organization_id)
         if key is not None:

@@ -57,8 +57,8 @@ class Transport:
             if answer.header("content-encoding").lower() not in ("", "identity"):
                 raise AnswerRefused("the answer is compressed, unasked", status=answer.status)
             body = _read(answer, wanted.body_limit)
-            retry_after = answer.header("retry-after") or None
-            return RawAnswer(answer.status, answer.header("content-type"), retry_after, body)
+            retry_after, date = answer.header("retry-after") or None, answer.header("date") or None
+            return RawAnswer(answer.status, answer.header("content-type"), retry_after, body, date)
 
     @property
     def open_clients(self) -> int:

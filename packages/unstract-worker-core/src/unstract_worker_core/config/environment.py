@@ -43,6 +43,7 @@ def load_settings(environ: Mapping[str, str], *, worker: WorkerType, development
         "logging": reader.section(sections.LoggingSettings),
         "files": reader.section(sections.FileSettings),
         "webhook": reader.section(sections.WebhookSettings),
+        "tracing": reader.section(sections.TracingSettings),
         "traffic": reader.section(sections.TrafficSettings),
         "chord": _chord(reader),
         "version": _version(worker),
@@ -72,7 +73,7 @@ def _broker(reader: Reader) -> sections.BrokerSettings:
         url = broker_url(source) if source.base_url else url
     except ValueError as error:
         reader.fault("CELERY_BROKER_BASE_URL", str(error))
-    return sections.BrokerSettings(url, source.ha_queues, source.heartbeat, source.sentinel_master)
+    return sections.BrokerSettings(url, source.ha_queues, source.heartbeat, source.sentinel_master, source.ca_file)
 
 
 def _cache_redis(reader: Reader, platform: sections.RedisSettings) -> sections.RedisSettings:
@@ -127,13 +128,29 @@ def _check_together(reader: Reader, settings: Settings) -> None:
         reader.fault("RESCUE_UNSEEN_AFTER", "is refused while WORKER_TRAFFIC_PERCENT is below 100")
     if settings.files.api_dir_prefix and "/api" not in settings.files.api_dir_prefix:
         reader.fault("API_EXECUTION_DIR_PREFIX", "must contain /api: the platform tells API files by it")
+    _check_traffic(reader, settings)
     _check_files(reader, settings)
     for variable, role in _redis_roles(settings):
         _check_redis(reader, variable, role)
 
 
+def _check_traffic(reader: Reader, settings: Settings) -> None:
+    suffix = settings.traffic.forward_suffix
+    if settings.traffic.whole:
+        return
+    if not suffix:
+        reader.fault("WORKER_TRAFFIC_FORWARD_SUFFIX", "is needed while the share is below 100: where the rest goes")
+    elif any(name.endswith(suffix) for name in settings.process.queues):
+        variable = f"CELERY_QUEUES_{settings.worker.value.upper()}"
+        reader.fault(variable, "names a queue of WORKER_TRAFFIC_FORWARD_SUFFIX: that one is for today's workers")
+
+
 def _check_files(reader: Reader, settings: Settings) -> None:
-    named = (("INTERNAL_API_CA_FILE", settings.backend.ca_file), ("WEBHOOK_CA_FILE", settings.webhook.ca_file))
+    named = (
+        ("CELERY_BROKER_SSL_CA_CERTS", settings.broker.ca_file),
+        ("INTERNAL_API_CA_FILE", settings.backend.ca_file),
+        ("WEBHOOK_CA_FILE", settings.webhook.ca_file),
+    )
     for variable, file in named:
         if file and not Path(file).is_file():
             reader.fault(variable, "names no file")
@@ -172,11 +189,6 @@ def _warnings(reader: Reader, settings: Settings) -> tuple[str, ...]:
         found.append(f"WORKER_TYPE has no effect: this is {settings.worker.distribution}")
     if reader.is_set("CELERY_RESULT_BACKEND") and not settings.chord.enabled:
         found.append("CELERY_RESULT_BACKEND has no effect: results are kept only with CHORD_COMPAT")
-    found.extend(
-        f"{variable} only guards RESCUE_UNSEEN_AFTER: this release takes every start message it gets"
-        for variable in ("WORKER_TRAFFIC_PERCENT", "WORKER_TRAFFIC_ORGANIZATIONS")
-        if reader.is_set(variable)
-    )
     if settings.crash_point is not None:
         works = settings.crash_testing or settings.development
         effect = "ends this process on purpose" if works else "has no effect outside of tests"

@@ -87,6 +87,7 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
     for name, body in bodies.items():
         add_task(app, runtime, f"tiny.{name}", body)
     add_task(app, runtime, "tiny.start", start, late=True)
+    add_task(app, runtime, "process_batch_callback", note, late=True)  # a message of the platform's
 
 
 DEFINITION = WorkerDefinition(WorkerType.CALLBACK, "tiny_worker", register)
