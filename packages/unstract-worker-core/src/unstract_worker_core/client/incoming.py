@@ -9,12 +9,13 @@ from io import BufferedReader
 
 __all__ = ["Incoming"]
 
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([2-5][0-9]{2})(?: [^\r\n]*)?\r?\n")
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n]*)?\r?\n")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\x00]*?)[ \t]*\r?\n")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _LONGEST_LINE = 64 * 1024
 _MOST_HEADERS = 100
+_SWITCHING = 101
 
 
 class Incoming:
@@ -22,16 +23,16 @@ class Incoming:
 
     def __init__(self, reader: BufferedReader) -> None:
         self._reader = reader
-        found = _STATUS.fullmatch(self._line())
-        if found is None:
-            raise HTTPException("not the status line of a final answer")
-        self.status = int(found[2])
-        self._headers = self._read_headers()
+        version, self.status, self._headers = self._head()
+        while 100 <= self.status < 200 and self.status != _SWITCHING:  # interim: the answer is still to come
+            version, self.status, self._headers = self._head()
+        if self.status == _SWITCHING:
+            raise HTTPException("another protocol, which nobody asked for")
         self._chunked = self._framed_in_chunks()
         self._left = 0 if self._chunked else self._length()
         self._ended = self._left == 0 and not self._chunked
-        keeps = "close" if found[1] == b"1" else "keep-alive"
-        self._keeps = (keeps in self.header("connection").lower()) == (found[1] == b"0")
+        wish = self.header("connection").lower()
+        self._keeps = "keep-alive" in wish if version == b"0" else "close" not in wish
 
     def header(self, name: str) -> str:
         """A header by its lower-case name; the first where there are several, empty where there is none."""
@@ -64,6 +65,13 @@ class Incoming:
                 raise HTTPException("a chunk that does not end where it should")
             self._ended = not self._left and not self._chunked
         return chunk
+
+    def _head(self) -> tuple[bytes, int, dict[str, str]]:
+        """Minor version, status and headers."""
+        found = _STATUS.fullmatch(self._line())
+        if found is None:
+            raise HTTPException("not the status line of an answer")
+        return found[1], int(found[2]), self._read_headers()
 
     def _line(self) -> bytes:
         line = self._reader.readline(_LONGEST_LINE + 1)
