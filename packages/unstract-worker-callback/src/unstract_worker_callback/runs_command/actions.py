@@ -68,7 +68,7 @@ def _look_now(access: Access, run_id: str, action: str) -> str:
             "the sweeper of a callback worker rings once the broker is back, or repeat this command",
             AWAY,
         )
-    busy = f"{retried.held} leases are live and were left alone" if retried.held else ""
+    busy = f"live leases, left alone: {retried.held}" if retried.held else ""
     return "; ".join(part for part in (told, busy) if part)
 
 

@@ -18,7 +18,9 @@ __all__ = ["command_line"]
 _HERE = "unstract_worker_core.app"
 # Imported when they are asked for.
 _OPERATORS = {
+    "conformance": f"{_HERE}.conformance_command:conformance",
     "dead-letters": f"{_HERE}.letters:dead_letters",
+    "scaling": f"{_HERE}.scaling_command:scaling",
 }
 
 
@@ -40,15 +42,17 @@ def command_line(definition: WorkerDefinition) -> click.Group:
         _read_dotenv(os.environ, development=development)
         run_worker(definition, development=development)
 
-    @group.command(help="Look whether this worker could run: configuration, broker, Redis, backend.")
+    @group.command(help="Look whether this worker could run: configuration, broker, queues, Redis, backend, clock.")
+    @click.option("--organization", "organizations", multiple=True, help="Look at it in the backend; may be repeated.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
     @click.pass_context
-    def check(context: click.Context, *, as_json: bool, development: bool) -> None:
+    def check(context: click.Context, *, organizations: tuple[str, ...], as_json: bool, development: bool) -> None:
         from unstract_worker_core.app.check import lines_of, rendered
 
         _read_dotenv(os.environ, development=development)
-        lines = list(lines_of(settings_or_exit(definition, os.environ, development=development)))
+        settings = settings_or_exit(definition, os.environ, development=development)
+        lines = list(lines_of(settings, organizations))
         click.echo(rendered(lines, as_json=as_json))
         context.exit(1 if any(line.status == "fail" for line in lines) else 0)
 

@@ -66,7 +66,6 @@ class Watchdog:
     def look(self) -> None:
         """Look once."""
         self._report_due()
-        self.runtime.metrics.slots_in_use.set(self.runtime.progress.slots_in_use)
         if not self.threads:
             return
         limits = self.runtime.settings.process

@@ -75,11 +75,14 @@ class LeaseKeeper:
         *,
         lease_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        observe: Callable[[int], None] = lambda held: None,
     ) -> None:
+        """`observe` is told how many leases are held whenever that changes."""
         self._runs = runs
         self._batches = batches
         self._seconds = lease_seconds
         self._clock = clock
+        self._observe = observe
         self._held: set[Held] = set()
         self._guard = threading.Lock()
         self._stop = threading.Event()
@@ -119,11 +122,13 @@ class LeaseKeeper:
         self._start_once()
         with self._guard:
             self._held.add(held)
+            self._observe(len(self._held))
         try:
             yield
         finally:
             with self._guard:
                 self._held.discard(held)
+                self._observe(len(self._held))
 
     def held(self) -> tuple[Held, ...]:
         """What this process holds now."""
