@@ -1,12 +1,11 @@
 """The real worker processes over a real broker, a real Redis and the reference backend's real HTTP.
 
-`ACCEPTANCE_BROKER` is "redis" (the default), "rabbitmq" or "rabbitmq-quorum": the broker between the workers; all
-else stays.
+`ACCEPTANCE_GROUND` is what the workers stand on, one of `unstract_devstack.grounds`; "redis" unless it is set.
 """
 
-import contextlib
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,10 +13,10 @@ import pytest
 from attrs import define
 
 from unstract_devstack.extraction import Field
+from unstract_devstack.grounds import running_ground
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import ExecutionRow, Platform
 from unstract_devstack.processes import wait_until
-from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_devstack.stack import Stack, running_stack
 
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
@@ -35,17 +34,25 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory) -> Iterator[Stack]:
-    settings, broker = dict(SETTINGS), os.environ.get("ACCEPTANCE_BROKER", "redis")
-    with contextlib.ExitStack() as parts:
-        url = None
-        if broker != "redis":
-            url = parts.enter_context(running_rabbitmq(tmp_path_factory.mktemp("rabbitmq"))).url
-        options = ()
-        if broker == "rabbitmq-quorum":
-            settings["RABBITMQ_HA_ENABLED"] = "true"
-            options = ("--quorum-queues",)
-        folder = tmp_path_factory.mktemp("stack")
-        yield parts.enter_context(running_stack(folder, settings=settings, broker_url=url, backend_options=options))
+    name, folder = os.environ.get("ACCEPTANCE_GROUND", "redis"), tmp_path_factory.mktemp("stack")
+    with (
+        running_ground(name, folder / "ground", grants=_grants()) as ground,
+        running_stack(
+            folder,
+            settings={**SETTINGS, **ground.settings},
+            broker_url=ground.broker_url,
+            backend_options=ground.backend_options,
+            redis=ground.redis,
+        ) as stack,
+    ):
+        yield stack
+
+
+def _grants() -> dict[str, str]:
+    """What core's README grants each role's user."""
+    page = Path(__file__).parents[2] / "packages/unstract-worker-core/README.md"
+    text = page.read_text(encoding="utf-8")
+    return dict(re.findall(r"^ACL SETUSER unstract-(\w+) on >PASSWORD (.+)$", text, re.MULTILINE))
 
 
 @define

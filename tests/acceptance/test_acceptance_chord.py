@@ -1,21 +1,20 @@
 """Beside today's workers: a real chord with ours on one side, on the other, or on both."""
 
 import contextlib
-import importlib.util
 import json
-import sys
 from base64 import b64decode
-from pathlib import Path
 
 import redis
 
 from unstract_devstack.fleet import CALLBACK, FILE_PROCESSING
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform
-from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
+from unstract_devstack.processes import wait_until
 from unstract_devstack.stack import running_stack
+from unstract_devstack.today.app import make_app
+from unstract_devstack.today.orchestrate import API, send_chord
+from unstract_devstack.today.process import running_today
 
-SCRIPT = Path(__file__).with_name("todays_worker.py")
 SETTINGS = {
     "CHORD_COMPAT": "true",
     "CELERY_RESULT_CHORD_RETRY_INTERVAL": "0.2",
@@ -26,36 +25,14 @@ SETTINGS = {
 }
 
 
-def todays():
-    spec = importlib.util.spec_from_file_location("todays_worker", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @contextlib.contextmanager
 def side_by_side(directory, *, ours, theirs=()):
     """A stack with some of our workers and stand-ins of today's for the rest; yields (stack, Celery app)."""
     results = f"db+sqlite:///{directory}/results.sqlite?timeout=30"
     with running_stack(directory, workers=ours, settings=SETTINGS | {"CELERY_RESULT_BACKEND": results}) as stack:
-        app = todays().make(stack.redis.url, results)
+        app = make_app(stack.redis.url, results)
         app.backend.ResultSession()  # creates the tables once, before several processes would
-        environment = inherited_environment() | {
-            "BROKER": stack.redis.url,
-            "RESULTS": results,
-            "BACKEND_URL": stack.backend.internal_url,
-            "BACKEND_KEY": stack.backend.api_key,
-        }
-        with contextlib.ExitStack() as stand_ins:
-            for role in theirs:
-                process = ManagedProcess(
-                    name=role,
-                    command=[sys.executable, str(SCRIPT), role],
-                    environment=environment,
-                    log_path=directory / f"today-{role}.log",
-                )
-                process.start()
-                stand_ins.callback(process.stop)
+        with running_today(stack.environment, directory / "logs", roles=theirs):
             yield stack, app
         app.close()
 
@@ -79,9 +56,7 @@ def start_as_today(stack, app, tmp_path, names):
         "use_file_history": False,
     }
     batches = [{"files": [[name, file]], "file_data": data} for name, file in files.items()]
-    todays().send_chord(
-        app, batches, api=True, execution_id=execution_id, organization_id=organization, pipeline_id=None
-    )
+    send_chord(app, API, batches, execution_id=execution_id, organization_id=organization, pipeline_id=None)
     return platform, execution_id
 
 
@@ -125,7 +100,7 @@ def test_our_file_and_callback_workers_serve_a_chord(tmp_path):
 
 
 def test_our_callback_finalises_what_todays_file_worker_did(tmp_path):
-    with side_by_side(tmp_path, ours=(CALLBACK,), theirs=("file",)) as (stack, app):
+    with side_by_side(tmp_path, ours=(CALLBACK,), theirs=(FILE_PROCESSING.name,)) as (stack, app):
         platform, execution_id = start_as_today(stack, app, tmp_path, ["a.txt", "b.txt"])
 
         row = ended(platform, execution_id)
@@ -134,7 +109,7 @@ def test_our_callback_finalises_what_todays_file_worker_did(tmp_path):
 
 
 def test_todays_callback_gets_what_our_file_worker_reports(tmp_path):
-    with side_by_side(tmp_path, ours=(FILE_PROCESSING,), theirs=("callback",)) as (stack, app):
+    with side_by_side(tmp_path, ours=(FILE_PROCESSING,), theirs=(CALLBACK.name,)) as (stack, app):
         platform, execution_id = start_as_today(stack, app, tmp_path, ["a.txt", "b.txt"])
 
         row = ended(platform, execution_id)

@@ -11,7 +11,7 @@ import pytest
 FOLDER = Path(__file__).parent / "messages"
 sys.path.insert(0, str(FOLDER))
 
-from message_contract.commands import LAYOUT, committed, compared, current  # noqa: E402
+from message_contract.commands import NAMES, committed, compared, current  # noqa: E402
 from message_contract.reading import reading_faults  # noqa: E402
 from message_contract.specimens import specimens_of  # noqa: E402
 
@@ -40,7 +40,7 @@ def test_schemas_are_json_schema_and_hold_their_own_specimens(before):
     from jsonschema import Draft202012Validator
     from referencing import Registry, Resource
 
-    schemas = {name: schema for name, schema in before.items() if name != LAYOUT}
+    schemas = {name: schema for name, schema in before.items() if name != NAMES}
     registry = Registry().with_resources(
         (f"{name}.json", Resource.from_contents(each)) for name, each in schemas.items()
     )
@@ -116,9 +116,14 @@ def test_a_field_with_a_default_may_come(before, after):
     assert list(compared(before, after)) == []
 
 
-def test_names_in_the_ledger_may_come_and_not_go(before, after):
-    after[LAYOUT]["fields of meta"] = ["colour", *(each for each in after[LAYOUT]["fields of meta"] if each != "epoch")]
-    assert list(compared(before, after)) == ["ledger, fields of meta: epoch is gone, older workers expect it"]
+def test_shared_names_may_come_and_not_go(before, after):
+    fields = after[NAMES]["ledger fields of a run"]
+    after[NAMES]["ledger fields of a run"] = ["colour", *(each for each in fields if each != "epoch")]
+    after[NAMES]["doorbells"] = [each.replace("uw_files", "uw_documents") for each in after[NAMES]["doorbells"]]
+    assert list(compared(before, after)) == [
+        "ledger fields of a run: epoch is gone, older workers expect it",
+        "doorbells: unstract_worker.process_batch on uw_files is gone, older workers expect it",
+    ]
 
 
 def test_a_new_major_version_may_do_what_it_wants(before, after):

@@ -1,6 +1,7 @@
 import json
 import re
 import socket
+import time
 from collections import Counter
 from xml.dom import minidom
 
@@ -11,10 +12,10 @@ from unstract_devstack.faults.cli import options_of, parser
 from unstract_devstack.faults.nemesis import cut_log
 from unstract_devstack.faults.outcome import ALL_IDS, FAIL, PASS, Outcome, Run
 from unstract_devstack.faults.plot import recovery_plot
-from unstract_devstack.faults.registry import AS_REAL, EXPERIMENTS, KEYED
+from unstract_devstack.faults.registry import AS_REAL, EXPERIMENTS, KEYED, Trial
 from unstract_devstack.faults.relay import running_relay
 from unstract_devstack.faults.schedule import Kind, plan
-from unstract_devstack.faults.tally import Tally
+from unstract_devstack.faults.tally import Judged, Tally
 from unstract_devstack.faults.tap import MessageTap
 from unstract_devstack.faults.tested import ids_with_tests
 from unstract_devstack.processes import wait_until
@@ -231,3 +232,19 @@ def connected(server, relay):
     far, _ = server.accept()
     far.settimeout(10)
     return near, far
+
+
+class Stuck:
+    """An arena in which nothing ends."""
+
+    def settled(self, sent, *, seconds):
+        return Judged(Tally(executions=1))
+
+
+@pytest.mark.parametrize(("left", "cut"), [(1.0, True), (1000.0, False)])
+def test_what_the_end_of_the_run_cuts_off_is_told_from_what_is_lost(left, cut):
+    trial = Trial(Stuck(), 1, deadline=time.monotonic() + left)
+
+    trial.settle(seconds=30.0)
+
+    assert trial.cut is cut

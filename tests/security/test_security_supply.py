@@ -87,7 +87,7 @@ def test_s8_the_security_rules_of_the_linter_are_on_for_the_packages():
     assert set(silenced) <= ALLOWED_IN.keys()
 
 
-def test_s8_the_linter_finds_nothing():
+def test_the_linter_finds_nothing():
     if importlib.util.find_spec("ruff") is None:
         pytest.skip("ruff is not in this environment: `hatch run lint:style` runs the same rules")
     rules = ("--select", "S,BLE,PGH", "--ignore", ",".join(ALLOWED_OFF))

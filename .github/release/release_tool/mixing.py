@@ -90,7 +90,7 @@ def reading_faults(repository: Repository, released: Released, head: Path) -> tu
     other = f"{released.package.name} {released.version} with core {released.core}"
     told = [f"{other}: {fault}" for fault in _read(repository, head, released.python, "read-newer")]
     told += [f"head reads {other}: {fault}" for fault in _read(repository, released.python, head, "read-older")]
-    return tuple(told)
+    return tuple(dict.fromkeys(told))
 
 
 def run_mix(repository: Repository, mix: Mix, scratch: Path, options: Sequence[str]) -> Ended:

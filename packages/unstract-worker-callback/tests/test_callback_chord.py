@@ -212,6 +212,7 @@ def test_chord_unlock_stays_celery_s_own_with_a_result_backend(rig):
     app.finalize()
 
     assert app.tasks["celery.chord_unlock"].__module__ == "celery.app.builtins"
+    assert app.tasks["celery.chord_unlock"].acks_late
 
 
 def test_a_doorbell_finalises_its_run(rig, app):

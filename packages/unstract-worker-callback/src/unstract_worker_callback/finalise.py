@@ -47,8 +47,11 @@ def finalise_run(runtime: Runtime, run_id: str) -> bool:
     if claim is None:
         _log.info("callback doorbell without work", run_id=run_id)
         return False
-    ids = bind_task(execution_id=run_id.removesuffix(".callback"), organization_id=claim.organization_id or None)
-    with ids, runtime.keeper.run(claim) as held:
+    runtime.metrics.attempts.labels("callback", "yes" if claim.attempts else "no").inc()
+    execution_id = run_id.removesuffix(".callback")
+    ids = bind_task(execution_id=execution_id, organization_id=claim.organization_id or None)
+    traced = runtime.traces.span(execution_id, "callback", attempt=claim.attempts + 1)
+    with ids, traced, runtime.keeper.run(claim) as held:
         try:
             _finalise(runtime, claim, held)
         except (BackendUnavailable, OutcomeUnknown) as error:

@@ -31,6 +31,9 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
         add_task(app, runtime, name, _chord_callback, late=True)
     if not app.conf.result_backend:
         add_task(app, runtime, "celery.chord_unlock", _refuse_unlock)
+    else:
+        # Celery's own, acknowledged once its next look or the callback is sent: a look that is cut off is given again.
+        app.tasks["celery.chord_unlock"].acks_late = True
 
 
 def _finalise(runtime: Runtime, delivery: Delivery) -> None:

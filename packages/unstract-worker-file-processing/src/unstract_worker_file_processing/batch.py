@@ -20,6 +20,7 @@ from unstract_worker_core.ledger import (
 from unstract_worker_core.logs import bind_task, get_logger
 from unstract_worker_core.messages import result_items
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.tracing import step_span
 from unstract_worker_file_processing.executor import FileExecutor
 from unstract_worker_file_processing.file_steps import MOST_CHARGES, outcome_of
 from unstract_worker_file_processing.row_statuses import RowStatuses
@@ -47,10 +48,12 @@ def work_on(runtime: Runtime, executor: FileExecutor, claim: BatchClaim) -> RunS
     Raises SteppedAside once the batch was handed back, LeaseLost and LedgerUnavailable.
     """
     runtime.progress.claim_made()
+    runtime.metrics.attempts.labels("batch", "yes" if claim.fence > 1 else "no").inc()
     ends = time.monotonic() + runtime.settings.process.time_limit - claim.age_seconds
     batches, context = runtime.ledger.batches, claim.context
     ids = {"execution_id": context.execution_id, "organization_id": context.organization_id}
-    with bind_task(**ids, batch_id=str(claim.batch)), runtime.keeper.batch(claim) as held:
+    traced = runtime.traces.span(context.execution_id, "batch", batch=claim.batch, files=len(claim.files))
+    with bind_task(**ids, batch_id=str(claim.batch)), traced, runtime.keeper.batch(claim) as held:
         work = BatchWork(runtime, executor, claim, held, ends, stopped=claim.stop)
         statuses = RowStatuses(work)
         try:
@@ -75,7 +78,7 @@ def _process_file(work: BatchWork, statuses: RowStatuses, file: FileItem) -> Non
     charges = work.claim.charges.get(file.number, 0)
     alone = 0 < charges < MOST_CHARGES
     with bind_task(file_execution_id=file.file_execution_id):
-        with work.runtime.solo.alone() if alone else work.runtime.solo.shared():
+        with step_span("file", file=file.number), work.runtime.solo.alone() if alone else work.runtime.solo.shared():
             outcome = outcome_of(work, statuses, file)
         _stored(work, file, lambda: _end(work, statuses, file, outcome))
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import stamina
 from attrs import Factory, define
 
 from unstract_worker_core.app.recent import Recent
@@ -12,6 +11,7 @@ from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.errors import BackendError, LedgerUnavailable, MessageError, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, FileItem, Held, RunContext
 from unstract_worker_core.logs import get_logger
+from unstract_worker_core.repeating import repeated
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_file_processing.executor import FileExecutor
 
@@ -116,7 +116,4 @@ class BatchWork:
         def worth_it(error: Exception) -> bool:
             return isinstance(error, LedgerUnavailable) and not self.held.lost
 
-        for attempt in stamina.retry_context(on=worth_it, attempts=None, timeout=None, wait_initial=0.5, wait_max=2.0):
-            with attempt:
-                return step()
-        raise AssertionError("unreachable: stamina raises the last error")
+        return repeated(step, on=worth_it, attempts=None, timeout=None, wait_initial=0.5, wait_max=2.0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from message_contract.schemas import Schema
 
-__all__ = ["layout_faults", "schema_faults"]
+__all__ = ["name_faults", "schema_faults"]
 
 
 def schema_faults(name: str, before: Schema, after: Schema) -> Iterator[str]:
@@ -26,12 +26,12 @@ def schema_faults(name: str, before: Schema, after: Schema) -> Iterator[str]:
             yield f"{name}.{field}: new and without a default, older workers do not write it"
 
 
-def layout_faults(before: Mapping[str, list[str]], after: Mapping[str, list[str]]) -> Iterator[str]:
-    """One line for each name in the ledger's Redis that older workers use and newer ones no longer know."""
+def name_faults(before: Mapping[str, list[str]], after: Mapping[str, list[str]]) -> Iterator[str]:
+    """One line for each name that older workers use and newer ones no longer know."""
     for part, names in before.items():
         for name in names:
             if name not in after.get(part, ()):
-                yield f"ledger, {part}: {name} is gone, older workers expect it"
+                yield f"{part}: {name} is gone, older workers expect it"
 
 
 def _field_faults(where: str, old: Schema, new: Schema) -> Iterator[str]:

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from message_contract.catalogue import MODELS, distribution_of, found_models
-from message_contract.changes import layout_faults, schema_faults
-from message_contract.layout import layout
+from message_contract.changes import name_faults, schema_faults
+from message_contract.names import names
 from message_contract.reading import reading_faults
 from message_contract.schemas import schema_of
 from message_contract.specimens import specimens_of
 
-__all__ = ["LAYOUT", "committed", "compared", "current", "main"]
+__all__ = ["NAMES", "committed", "compared", "current", "main"]
 
 FOLDER = Path(__file__).parents[1]
 PACKAGES = FOLDER.parents[2] / "packages"
-LAYOUT = "ledger_layout"
+NAMES = "names"
 
 
 def current() -> dict[str, Any]:
-    """The schemas of the installed packages, by name, and the ledger's layout; each with its major version."""
+    """The schemas of the installed packages, by name, and the names that are shared; each with its major version."""
     schemas = {name: {"x-major": _major(distribution_of(name)), **schema_of(model)} for name, model in found_models()}
-    return {**schemas, LAYOUT: {"x-major": _major("unstract-worker-core"), **layout()}}
+    return {**schemas, NAMES: {"x-major": _major("unstract-worker-core"), **names()}}
 
 
 def compared(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
@@ -36,8 +36,8 @@ def compared(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
             yield f"{name}: removed, older workers write it"
         elif new["x-major"] > old["x-major"]:
             continue
-        elif name == LAYOUT:
-            yield from layout_faults(_names(old), _names(new))
+        elif name == NAMES:
+            yield from name_faults(_parts(old), _parts(new))
         else:
             yield from schema_faults(name, old, new)
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         return _write()
     if list(arguments) == ["specimens"]:
         schemas = {name: schema_of(model) for name, model in found_models()}
-        told = {"specimens": {name: specimens_of(name, schemas) for name in schemas}, "layout": layout()}
+        told = {"specimens": {name: specimens_of(name, schemas) for name in schemas}, "names": names()}
         sys.stdout.write(json.dumps(told))
         return 0
     if list(arguments) in (["read-newer"], ["read-older"]):
@@ -79,13 +79,13 @@ def _read(*, newer: bool) -> int:
     installed = [each for each in {distribution_of(name) for name in MODELS} if _is_installed(each)]
     faults = list(reading_faults(told["specimens"], installed, newer=newer))
     if not newer:
-        faults.extend(layout_faults(told["layout"], layout()))
+        faults.extend(name_faults(told["names"], names()))
     sys.stdout.writelines(f"{each}\n" for each in faults)
     return 1 if faults else 0
 
 
-def _names(told: dict[str, Any]) -> dict[str, list[str]]:
-    return {part: names for part, names in told.items() if part != "x-major"}
+def _parts(told: dict[str, Any]) -> dict[str, list[str]]:
+    return {part: each for part, each in told.items() if part != "x-major"}
 
 
 def _major(distribution: str) -> int:

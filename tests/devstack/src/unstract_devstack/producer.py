@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from amqp.exceptions import AMQPError, MessageNacked
 from attrs import frozen
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -11,6 +12,9 @@ from kombu.exceptions import OperationalError
 API_QUEUE = "celery_api_deployments"
 DEFAULT_QUEUE = "celery"
 NOTIFICATION_QUEUE = "notifications"
+
+
+_AT_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 class SendFailed(RuntimeError):
@@ -29,9 +33,14 @@ class StartOptions:
 class Producer:
     """A Celery app that only sends. Thread-safe."""
 
-    def __init__(self, broker_url: str, *, quorum_queues: bool = False) -> None:
-        """Connects when it first sends. With `quorum_queues` it declares RabbitMQ's quorum queues, as Django does
-        with RABBITMQ_HA_ENABLED."""
+    def __init__(self, broker_url: str, *, quorum_queues: bool = False, confirmed: bool = False) -> None:
+        """Connects when it first sends.
+
+        Args:
+            broker_url: where to.
+            quorum_queues: declare RabbitMQ's quorum queues, as Django does with RABBITMQ_HA_ENABLED.
+            confirmed: wait for RabbitMQ's word that it has a message, which Django does not.
+        """
         self._app = Celery("backend", broker=broker_url, set_as_current=False)
         self._app.conf.update(
             task_serializer="json",
@@ -40,7 +49,7 @@ class Producer:
             task_default_queue=DEFAULT_QUEUE,
             broker_connection_retry=False,
             # kombu's own tries before it reports a broker that is gone; without these it takes six seconds.
-            broker_transport_options={"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0},
+            broker_transport_options={**_AT_ONCE, **({"confirm_publish": True} if confirmed else {})},
             task_publish_retry=False,
         )
         if quorum_queues:
@@ -50,7 +59,7 @@ class Producer:
         """Send one task; returns its id. Raises SendFailed if the broker does not take it."""
         try:
             sent = self._app.send_task(name, args=list(args), kwargs=dict(kwargs), queue=queue)
-        except OperationalError as problem:
+        except (OperationalError, AMQPError, MessageNacked, OSError) as problem:
             raise SendFailed(f"the broker did not take {name}: {problem}") from problem
         return str(sent.id)
 

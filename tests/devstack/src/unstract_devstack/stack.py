@@ -55,6 +55,7 @@ def running_stack(
     backend_options: Sequence[str] = (),
     appendonly: bool = True,
     broker_url: str | None = None,
+    redis: RedisHandle | None = None,
 ) -> Iterator[Stack]:
     """The stack in `directory`, until the block is left; parts end in the opposite order of their start.
 
@@ -65,9 +66,10 @@ def running_stack(
         backend_options: further arguments for the reference backend.
         appendonly: whether Redis writes its log to disk.
         broker_url: the broker, if it is not to be this Redis.
+        redis: a server that runs already, if it is not to be one of the stack's own.
     """
     with contextlib.ExitStack() as parts:
-        redis = parts.enter_context(running_redis(directory / "redis", appendonly=appendonly))
+        redis = redis or parts.enter_context(running_redis(directory / "redis", appendonly=appendonly))
         broker = broker_url or redis.url
         data = directory / "backend"
         backend = parts.enter_context(

@@ -53,11 +53,14 @@ def transport_class(broker: BrokerSettings) -> str | None:
 
 def tls_options(broker: BrokerSettings) -> dict[str, Any] | None:
     """What a TLS broker must show; None without TLS. A certificate that does not verify is refused."""
+    checked: dict[str, Any]
     if broker.scheme == "rediss":
-        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+        checked = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+        return checked | ({"ssl_ca_certs": broker.ca_file} if broker.ca_file else {})
     if broker.scheme == "amqps":
         host = urlsplit(broker.url.reveal().split(";")[0]).hostname
-        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": host}
+        checked = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": host}
+        return checked | ({"ca_certs": broker.ca_file} if broker.ca_file else {})
     return None
 
 

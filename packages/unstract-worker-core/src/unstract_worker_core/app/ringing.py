@@ -83,10 +83,16 @@ class CeleryDoorbells:
     def depth(self, queues: Sequence[str]) -> int | None:
         """How many messages wait in these queues; None while the broker cannot be asked."""
         try:
-            with self._line() as line:
-                return sum(_depth(line, name) for name in queues)
+            return sum(self._asked(queues).values())
         except _BrokerAway as error:
             log.warning("queue depth not known", error=str(error))
+            return None
+
+    def depths(self, queues: Sequence[str]) -> dict[str, int] | None:
+        """The same for each queue, and without a word: it is asked every few seconds."""
+        try:
+            return self._asked(queues)
+        except _BrokerAway:
             return None
 
     def starts_waiting(self) -> int | None:
@@ -101,6 +107,10 @@ class CeleryDoorbells:
                 _quit(self._idle.get_nowait())
             except queue.Empty:
                 return
+
+    def _asked(self, queues: Sequence[str]) -> dict[str, int]:
+        with self._line() as line:
+            return {name: _depth(line, name) for name in queues}
 
     def _ring(self, bell: Doorbell, messages: Sequence[dict[str, Any]]) -> None:
         """Publish, once more on a fresh connection if the first attempt failed; doorbells may be repeated."""

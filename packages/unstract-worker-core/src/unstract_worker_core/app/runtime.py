@@ -16,6 +16,7 @@ from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.ledger import LeaseKeeper, Ledger
 from unstract_worker_core.metrics import Metrics
 from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.tracing import NoTraces, Traces
 
 if TYPE_CHECKING:
     from unstract_worker_core.client import Backend
@@ -51,6 +52,7 @@ class Runtime:
     draining: threading.Event
     statuses: Recent[ExecutionStatus] = Factory(Recent)
     ticker: Ticker = Factory(lambda: Ticker(1.0))
+    traces: Traces = Factory(NoTraces)
 
     def token(self) -> str:
         """A fresh claim token: the ledger tells owners apart by it, and operators read the process from it."""

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
 
 import structlog
 from attrs import define, field
@@ -21,9 +23,13 @@ class Ticker:
 
     @contextmanager
     def calling(self, action: Callable[[], None]) -> Iterator[None]:
-        """Call `action` again and again while the block runs, and possibly once right after it."""
+        """Call `action` again and again while the block runs, and possibly once right after it.
+
+        It runs in the caller's context: its log records and backend calls are those of the caller's task and trace.
+        """
+        called = partial(copy_context().run, action)
         with self._guard:
-            self._actions.add(action)
+            self._actions.add(called)
             # Started on first use: a thread does not survive a fork.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._loop, name="ticker", daemon=True)
@@ -32,7 +38,7 @@ class Ticker:
             yield
         finally:
             with self._guard:
-                self._actions.discard(action)
+                self._actions.discard(called)
 
     def _loop(self) -> None:
         pause = threading.Event()

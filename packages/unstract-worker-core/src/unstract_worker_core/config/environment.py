@@ -43,6 +43,7 @@ def load_settings(environ: Mapping[str, str], *, worker: WorkerType, development
         "logging": reader.section(sections.LoggingSettings),
         "files": reader.section(sections.FileSettings),
         "webhook": reader.section(sections.WebhookSettings),
+        "tracing": reader.section(sections.TracingSettings),
         "traffic": reader.section(sections.TrafficSettings),
         "chord": _chord(reader),
         "version": _version(worker),
@@ -72,7 +73,7 @@ def _broker(reader: Reader) -> sections.BrokerSettings:
         url = broker_url(source) if source.base_url else url
     except ValueError as error:
         reader.fault("CELERY_BROKER_BASE_URL", str(error))
-    return sections.BrokerSettings(url, source.ha_queues, source.heartbeat, source.sentinel_master)
+    return sections.BrokerSettings(url, source.ha_queues, source.heartbeat, source.sentinel_master, source.ca_file)
 
 
 def _cache_redis(reader: Reader, platform: sections.RedisSettings) -> sections.RedisSettings:
@@ -145,7 +146,11 @@ def _check_traffic(reader: Reader, settings: Settings) -> None:
 
 
 def _check_files(reader: Reader, settings: Settings) -> None:
-    named = (("INTERNAL_API_CA_FILE", settings.backend.ca_file), ("WEBHOOK_CA_FILE", settings.webhook.ca_file))
+    named = (
+        ("CELERY_BROKER_SSL_CA_CERTS", settings.broker.ca_file),
+        ("INTERNAL_API_CA_FILE", settings.backend.ca_file),
+        ("WEBHOOK_CA_FILE", settings.webhook.ca_file),
+    )
     for variable, file in named:
         if file and not Path(file).is_file():
             reader.fault(variable, "names no file")

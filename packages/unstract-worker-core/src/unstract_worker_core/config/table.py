@@ -77,6 +77,8 @@ _BROKER = (
     _is("ha_queues", "RABBITMQ_HA_ENABLED", p.flag, "queues are quorum queues"),
     _is("heartbeat", _celery("BROKER_HEARTBEAT"), p.integer(0, 3600), "AMQP heartbeat, 0 for none"),
     _is("sentinel_master", "CELERY_BROKER_SENTINEL_MASTER_NAME", p.text, "master of a sentinel:// broker"),
+    _is("ca_file", "CELERY_BROKER_SSL_CA_CERTS", p.text,
+        "CA bundle for a rediss or amqps broker, instead of the system's"),
 )
 _REDIS = (
     _is("host", "{PREFIX}HOST", p.text, "host; in Sentinel mode a comma list of sentinels"),
@@ -128,6 +130,8 @@ _PROCESS = (
         p.integer(1, _MANY), "tasks after which a prefork child is replaced"),
     _is("max_memory_mb", "WORKER_MAX_MEMORY_MB", p.integer(64, 2**20),
         "MiB at which a prefork child is replaced or a threads process drains"),
+    _is("metrics_dir", "PROMETHEUS_MULTIPROC_DIR", p.text,
+        "where prefork children share their metrics, in a folder made for it", shown="the temporary folder"),
 )
 _LOGGING = (
     _is("level", f"{_celery('LOG_LEVEL')} LOG_LEVEL",
@@ -175,6 +179,15 @@ _WEBHOOK = (
         "signs deliveries as Standard Webhooks does: `whsec_` and base64 of 24 to 64 bytes"),
     _is("ca_file", "WEBHOOK_CA_FILE", p.text, "CA bundle that is trusted besides the well-known ones"),
 )
+_TRACING = (
+    _is("endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", p.any_http_url,
+        "collector that traces are sent to over OTLP/HTTP, below `/v1/traces` (extra `otel`)"),
+    _is("traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", p.any_http_url, "the same, as a whole URL"),
+    _is("headers", "OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS", p.secret,
+        "headers for it, as `name=value,name=value`"),
+    _is("ratio", "OTEL_TRACES_SAMPLER_ARG", p.share, "share of the executions that are traced, 0 to 1"),
+    _is("service_name", "OTEL_SERVICE_NAME", p.text, "name of this worker in traces", shown="the distribution's"),
+)
 _TRAFFIC = (
     _is("organizations", "WORKER_TRAFFIC_ORGANIZATIONS", p.names, "organizations that are taken whole"),
     _is("percent", "WORKER_TRAFFIC_PERCENT", p.integer(0, 100), "share of the other executions",
@@ -208,5 +221,6 @@ SECTIONS: tuple[Section, ...] = (
     Section(sections.FileSettings, _FILES),
     Section(sections.WebhookSettings, _WEBHOOK),
     Section(sections.TrafficSettings, _TRAFFIC),
+    Section(sections.TracingSettings, _TRACING),
     Section(ChordSource, _CHORD),
 )

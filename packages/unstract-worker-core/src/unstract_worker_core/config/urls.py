@@ -23,6 +23,7 @@ class BrokerSource:
     ha_queues: bool = False
     heartbeat: int = 30
     sentinel_master: str = "mymaster"
+    ca_file: str | None = None
 
 
 @frozen

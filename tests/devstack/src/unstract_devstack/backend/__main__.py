@@ -27,6 +27,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--broker-url", default=None)
     options.add_argument("--redis-url", default=None, help="the platform's Redis, with its database number")
     options.add_argument("--quorum-queues", action="store_true", help="declare quorum queues (RabbitMQ)")
+    options.add_argument(
+        "--confirm-publish", action="store_true", help="wait for RabbitMQ's confirms (Django does not)"
+    )
     options.add_argument("--api-key-file", type=Path, required=True)
     options.add_argument("--public-key-file", type=Path, default=None)
     options.add_argument("--mode", type=Mode, choices=list(Mode), default=Mode.AS_REAL)
@@ -55,6 +58,7 @@ def config_of(chosen: argparse.Namespace) -> BackendConfig:
         broker_url=chosen.broker_url,
         redis_url=chosen.redis_url,
         quorum_queues=chosen.quorum_queues,
+        confirm_publish=chosen.confirm_publish,
         mode=chosen.mode,
         execute_file=chosen.execute_file,
         file_delay=chosen.file_delay,

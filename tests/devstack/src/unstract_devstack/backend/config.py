@@ -37,6 +37,7 @@ class BackendConfig:
     broker_url: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
     quorum_queues: bool = False
+    confirm_publish: bool = False
     mode: Mode = Mode.AS_REAL
     execute_file: FileWork = FileWork.REAL
     file_delay: tuple[float, float] = (0.0, 0.0)

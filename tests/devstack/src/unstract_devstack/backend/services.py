@@ -46,7 +46,7 @@ class Services:
             requests=RequestLog(database),
             answers=KeyedAnswers(database),
             faults=Faults(),
-            broker=Producer(config.broker_url, quorum_queues=config.quorum_queues) if config.broker_url else None,
+            broker=_producer(config),
         )
 
     @property
@@ -114,3 +114,9 @@ class Call:
 
 
 Handler = Callable[[Call], Reply]
+
+
+def _producer(config: BackendConfig) -> Producer | None:
+    if not config.broker_url:
+        return None
+    return Producer(config.broker_url, quorum_queues=config.quorum_queues, confirmed=config.confirm_publish)

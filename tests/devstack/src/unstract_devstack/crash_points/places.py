@@ -90,7 +90,7 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
     # One row is asked for by itself: the only one of a run, and those of today's orchestrators.
     "backend.file-execution.create": (*_at(_GENERAL, "schedule"), *_at(_FILES, "chord", 1, 2)),
     "backend.file-execution.batch_create": _START,
-    "backend.file-execution.batch_status": (*_START, *_BATCH),
+    "backend.file-execution.batch_status": (*_START, *_at(_FILES, "api")),
     "backend.file-execution.status": _at(_FILES, "api", 1, 3),
     "backend.execute-file": (*_at(_FILES, "api", 1, 2), *_at(_FILES, "etl")),
     "backend.file-history.create": _BATCH,

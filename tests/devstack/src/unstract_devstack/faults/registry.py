@@ -20,7 +20,8 @@ class Trial:
     """One experiment under way.
 
     Attributes:
-        deadline: when it must be over, on the monotonic clock: then what has not ended counts as lost.
+        deadline: when it must be over, on the monotonic clock.
+        cut: it was not over by then, so that nobody knows what would have become of it.
         full: at the size of the reliability page, else scaled down.
         kills, executions: the size of the random run.
     """
@@ -31,6 +32,7 @@ class Trial:
     full: bool = False
     kills: int = 0
     executions: int = 0
+    cut: bool = False
     judged: Judged = field(factory=Judged)
     sent: list[Sent] = field(factory=list)
 
@@ -40,8 +42,9 @@ class Trial:
 
     def settle(self, *sent: Sent, seconds: float | None = None) -> Judged:
         """Waits for these executions and takes their verdict into this trial's."""
-        left = max(5.0, self.deadline - time.monotonic())
-        taken = self.arena.settled(sent, seconds=min(T_MAX if seconds is None else seconds, left))
+        left, wanted = max(5.0, self.deadline - time.monotonic()), T_MAX if seconds is None else seconds
+        taken = self.arena.settled(sent, seconds=min(wanted, left))
+        self.cut |= bool(taken.tally.pending) and left < wanted
         self.sent.extend(sent)
         self.judged.take(taken)
         return taken

@@ -23,7 +23,7 @@ from unstract_devstack.processes import ProcessError
 
 __all__ = ["Options", "run"]
 
-SHORTEST_TRIAL = 10.0
+SHORTEST_TRIAL = 20.0
 ENDING = 15.0
 # Which of a random run's problems are which experiment's.
 SHARES = {
@@ -180,6 +180,11 @@ def _all(
         began, first = time.monotonic(), len(arena.trace.entries)
         _carried_out(trial, same[0], first)
         seconds = time.monotonic() - began
+        if trial.cut:
+            options.say(
+                f"{'/'.join(each.id for each in same):>8}  not run: cut off after {seconds:.0f} s, no time left"
+            )
+            continue
         total += trial.judged.tally
         for each in same:
             outcomes.append(_outcome(each, trial, seconds, first))

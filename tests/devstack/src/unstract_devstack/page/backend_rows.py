@@ -7,9 +7,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from unstract_devstack.page.shapes import ExecutionLine, FileLine
+from unstract_devstack.page.summaries import Summaries
 
 __all__ = ["BackendRows", "EffectRow"]
 
@@ -19,7 +20,8 @@ SELECT e.rowid AS number, e.id, e.status, e.total_files, e.successful_files, e.f
     e.created, e.execution_time, e.execution_log_id, e.pipeline_id, w.type AS kind, o.organization_id,
     COALESCE(a.api_name, p.name, w.name) AS title,
     (SELECT COUNT(*) FROM file_executions f
-     WHERE f.execution_id = e.id AND f.status IN ('COMPLETED', 'ERROR', 'STOPPED')) AS ended
+     WHERE f.execution_id = e.id AND f.status IN ('COMPLETED', 'ERROR', 'STOPPED')) AS ended,
+    (SELECT COUNT(*) FROM file_executions f WHERE f.execution_id = e.id AND f.status = 'ERROR') AS errors
 FROM executions e
 JOIN workflows w ON w.id = e.workflow_id
 JOIN organizations o ON o.pk = e.organization_pk
@@ -29,12 +31,6 @@ LEFT JOIN pipelines p ON p.id = e.pipeline_id
 FILES = """
 SELECT id, file_name, file_path, status, file_size, execution_time, execution_error FROM file_executions
 WHERE execution_id = ? ORDER BY rowid LIMIT ?
-"""
-# The results themselves may be megabytes: only what is shown of them leaves the database.
-EXTRACTED = """
-SELECT file_execution_id, json_extract(result, '$.output.fields') AS fields,
-    json_array_length(result, '$.output.rows') AS rows, length(json_extract(result, '$.output.text')) AS characters
-FROM results WHERE execution_id = ? AND json_valid(result) ORDER BY id
 """
 EFFECTS = "SELECT id, at, operation, file, detail FROM effects WHERE execution_id = ? ORDER BY id DESC LIMIT ?"
 
@@ -55,6 +51,7 @@ class BackendRows:
     """The rows of the database at `path`, which the backend has created already."""
 
     path: Path
+    _summaries: Summaries = field(factory=Summaries, repr=False, eq=False)
 
     def executions(self, *, before: int | None, limit: int) -> tuple[ExecutionLine, ...]:
         """The newest executions, or the newest of those before a number."""
@@ -78,9 +75,9 @@ class BackendRows:
     def files(self, execution_id: str, *, limit: int) -> tuple[FileLine, ...]:
         """The first files of an execution."""
         with self._reading() as connection:
-            extracted = {row["file_execution_id"]: row for row in connection.execute(EXTRACTED, (execution_id,))}
-            rows = connection.execute(FILES, (execution_id, limit))
-            return tuple(_file(row, extracted.get(row["id"])) for row in rows)
+            rows = connection.execute(FILES, (execution_id, limit)).fetchall()
+            told = self._summaries.of(connection, execution_id, [row["id"] for row in rows])
+        return tuple(_file(row, told.get(row["id"], "")) for row in rows)
 
     def file_count(self, execution_id: str) -> int:
         """How many file rows an execution has."""
@@ -115,7 +112,7 @@ def _execution(row: sqlite3.Row) -> ExecutionLine:
         status=row["status"],
         total=row["total_files"] or 0,
         ended=successful + (failed or 0) if counted else row["ended"],
-        failed=failed or 0,
+        failed=(failed or 0) if counted else row["errors"],
         error=row["error_message"] or "",
         created=row["created"],
         seconds=row["execution_time"] if terminal else None,
@@ -123,7 +120,7 @@ def _execution(row: sqlite3.Row) -> ExecutionLine:
     )
 
 
-def _file(row: sqlite3.Row, extracted: sqlite3.Row | None) -> FileLine:
+def _file(row: sqlite3.Row, summary: str) -> FileLine:
     return FileLine(
         id=row["id"],
         name=row["file_name"],
@@ -132,22 +129,8 @@ def _file(row: sqlite3.Row, extracted: sqlite3.Row | None) -> FileLine:
         size=row["file_size"],
         seconds=row["execution_time"],
         error=row["execution_error"] or "",
-        summary="" if extracted is None else _summary(extracted),
+        summary=summary,
     )
-
-
-def _summary(extracted: sqlite3.Row) -> str:
-    fields = json.loads(extracted["fields"] or "{}")
-    parts = [f"{name} {_told(value)}" for name, value in fields.items()] if isinstance(fields, dict) else []
-    if extracted["rows"]:
-        parts.append(f"{extracted['rows']} rows")
-    elif extracted["characters"] and not parts:
-        parts.append(f"{extracted['characters']} characters of text")
-    return ", ".join(parts)
-
-
-def _told(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _effect(row: sqlite3.Row) -> EffectRow:

@@ -1,5 +1,7 @@
 """One connection to the page: who may ask, for what, and the headers of every answer."""
 
+import contextlib
+import sqlite3
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
@@ -48,7 +50,9 @@ class PageHandler(BaseHTTPRequestHandler):
                 return
             self.send_response(HTTPStatus.OK)
             self._headers({"Content-Type": "text/event-stream; charset=utf-8", "Connection": "close"})
-            watch(self.connection, view, self.server.ending, self.server.bounds.pace)
+            # The backend's database went away: the browser comes again, and is told so by then.
+            with contextlib.suppress(sqlite3.OperationalError):
+                watch(self.connection, view, self.server.ending, self.server.bounds.pace)
 
     do_HEAD = do_GET  # noqa: N815 - the names are the base class's
 

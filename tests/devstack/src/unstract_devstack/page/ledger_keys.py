@@ -4,8 +4,6 @@ The stack knows only this much: open runs are members of `uw:open`, a run is the
 outcomes are hashes beside it, and `uw:due` says when it is looked at next (milliseconds).
 """
 
-import json
-from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -14,29 +12,13 @@ from attrs import evolve, frozen
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from unstract_devstack.page.shapes import Batch, DeadLetter, LedgerState, Run
+from unstract_devstack.page.ledger_records import read_batch, read_letter, read_run
+from unstract_devstack.page.shapes import LedgerState, Run
 
 __all__ = ["LedgerKeys"]
 
 PREFIX = "uw:"
 DEAD_LETTERS = f"{PREFIX}dead_letters"
-KNOWN = frozenset(
-    [
-        "state",
-        "task",
-        "kind",
-        "organization",
-        "epoch",
-        "n",
-        "attempts",
-        "fence",
-        "owner",
-        "lease_ends",
-        "accepted_at",
-        "stop",
-        "last_error",
-    ]
-)
 ANSWER_SECONDS = 2.0
 
 
@@ -69,7 +51,7 @@ class LedgerKeys:
             told = self.client.lrange(DEAD_LETTERS, 0, letters - 1) if put_aside else []
         except redis.RedisError as error:
             return LedgerState(problem=f"The ledger's Redis does not answer: {error}")
-        return LedgerState(total, tuple(runs), tuple(_letter(str(text)) for text in told), put_aside)
+        return LedgerState(total, tuple(runs), tuple(read_letter(str(text)) for text in told), put_aside)
 
     def run(self, run_id: str, *, batches: int) -> Run | None:
         """One run with up to `batches` of its batches; None where the ledger does not know it or does not answer."""
@@ -87,7 +69,7 @@ class LedgerKeys:
             pipe.hlen(_key(run_id, "outcomes"))
             pipe.zscore(f"{PREFIX}due", run_id)
             meta, done, due = (_unless_refused(answer) for answer in pipe.execute(raise_on_error=False))
-        return _read(run_id, meta or {}, done, due)
+        return read_run(run_id, meta or {}, done, due)
 
     def _detailed(self, run: Run, limit: int) -> Run:
         with self.client.pipeline(transaction=False) as pipe:
@@ -98,7 +80,7 @@ class LedgerKeys:
             return run
         shown = range(min(run.batches or 0, limit))
         done = set(outcomes or ())
-        details = (_batch(index, str(index) in done, (leases or {}).get(str(index))) for index in shown)
+        details = (read_batch(index, str(index) in done, (leases or {}).get(str(index))) for index in shown)
         return evolve(run, details=tuple(details))
 
 
@@ -113,66 +95,3 @@ def _unless_refused(answer: Any) -> Any:
     if isinstance(answer, Exception):
         raise answer
     return answer
-
-
-def _read(run_id: str, meta: Mapping[str, str], done: int | None, due: float | None) -> Run:
-    return Run(
-        id=run_id,
-        state=meta.get("state", ""),
-        task=meta.get("task", ""),
-        kind=meta.get("kind", ""),
-        organization=meta.get("organization", ""),
-        epoch=_whole(meta.get("epoch")),
-        batches=_whole(meta.get("n")),
-        done=done,
-        attempts=_whole(meta.get("attempts")),
-        fence=_whole(meta.get("fence")),
-        owner=meta.get("owner", ""),
-        lease_ends=_seconds(meta.get("lease_ends")),
-        accepted=_seconds(meta.get("accepted_at")),
-        next_look=_seconds(due),
-        stopped=bool(_whole(meta.get("stop"))),
-        last_error=meta.get("last_error", ""),
-        others=tuple(sorted((name, value) for name, value in meta.items() if name not in KNOWN)),
-    )
-
-
-def _batch(index: int, done: bool, lease: str | None) -> Batch:
-    told = _object(lease)
-    return Batch(
-        index=index,
-        done=done,
-        owner=str(told.get("owner") or ""),
-        fence=_whole(told.get("fence")) or 0,
-        ends=_seconds(told.get("ends")),
-        file=_whole(told.get("file")) or None,
-    )
-
-
-def _letter(text: str) -> DeadLetter:
-    told = _object(text)
-    words = (str(told.get(name) or "") for name in ("task", "queue", "reason", "at"))
-    return DeadLetter(*words) if told else DeadLetter("", "", text, "")
-
-
-def _object(text: str | None) -> Mapping[str, Any]:
-    try:
-        told = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
-def _whole(told: Any) -> int | None:
-    try:
-        return int(told)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _seconds(milliseconds: Any) -> float | None:
-    """Seconds since the epoch; None for none and for 0, which the ledger writes for never."""
-    try:
-        return float(milliseconds) / 1000 or None
-    except (TypeError, ValueError):
-        return None

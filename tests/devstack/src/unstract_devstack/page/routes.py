@@ -1,6 +1,7 @@
 """Which path is answered with what."""
 
 import re
+import sqlite3
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
@@ -47,7 +48,10 @@ class Routes:
         if path.startswith("/static/"):
             return _static(path.removeprefix("/static/"))
         view = self._view(target)
-        shown = None if view is None else view()
+        try:
+            shown = None if view is None else view()
+        except sqlite3.OperationalError as error:
+            return self.refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"The backend's database cannot be read: {error}")
         if shown is None:
             return self.refusal(HTTPStatus.NOT_FOUND, "There is no such page, or no such execution any more.")
         return Answer(HTTPStatus.OK, body=page(self.sources, shown).encode(errors="replace"))

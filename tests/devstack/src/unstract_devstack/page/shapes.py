@@ -9,7 +9,8 @@ __all__ = ["Batch", "DeadLetter", "Event", "ExecutionLine", "FileLine", "Hook", 
 class ExecutionLine:
     """An execution. `number` grows with each; `seconds` is what the backend counted, None before the end.
 
-    `channel` is where its log events go; `ended` counts files while it runs, and uploads once it is terminal.
+    `channel` is where its log events go; `ended` and `failed` count files while it runs, and uploads
+    once it is terminal.
     """
 
     number: int

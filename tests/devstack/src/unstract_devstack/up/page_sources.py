@@ -33,8 +33,8 @@ def page_sources(stack: Stack, example: Example) -> Sources:
         deliveries=stack.sink.received,
         workers=live.workers,
         starts={
-            "api": Start("Run the API example", "Sends the sample documents to the API deployment", live.send),
-            "etl": Start("Run the ETL example", "Runs the pipeline over the sample inbox", live.trigger),
+            "api": Start("Run API example", "Sends the sample documents to the API deployment", live.send),
+            "etl": Start("Run ETL example", "Runs the pipeline over the sample inbox", live.trigger),
         },
     )
 

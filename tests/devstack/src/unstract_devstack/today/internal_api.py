@@ -1,0 +1,49 @@
+"""The stand-in's calls to the internal API: one organization each, no retries, any refusal is an error."""
+
+import json
+from typing import Any
+
+from attrs import field, frozen
+
+from unstract_devstack.http_calls import CallFailed, call
+
+__all__ = ["InternalApi"]
+
+
+@frozen
+class InternalApi:
+    """The internal API as one organization sees it."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    organization: str
+
+    def get(self, path: str) -> Any:
+        """The JSON answer of ``v1/`` and `path`. Raises CallFailed."""
+        return self._call("GET", path, None)
+
+    def post(self, path: str, **content: Any) -> Any:
+        """The JSON answer to a JSON object. Raises CallFailed."""
+        return self._call("POST", path, content)
+
+    def put(self, path: str, **content: Any) -> Any:
+        """The same with PUT. Raises CallFailed."""
+        return self._call("PUT", path, content)
+
+    def update_execution(self, execution_id: str, status: str, **more: Any) -> None:
+        """Write an execution's status. Raises CallFailed."""
+        self.post(f"workflow-execution/{execution_id}/update_status/", status=status, **more)
+
+    def _call(self, method: str, path: str, content: Any) -> Any:
+        headers = {
+            "Authorization": f"Bearer {self.api_key}",
+            "X-Organization-ID": self.organization,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+        }
+        body = None if content is None else json.dumps(content, default=str).encode()
+        reply = call(method, f"{self.base_url}/v1/{path}", body=body, headers=headers, timeout=60)
+        if reply.status >= 300:
+            told = reply.body[:300].decode(errors="replace")
+            raise CallFailed(f"{method} {path}: HTTP {reply.status}: {told}", status=reply.status)
+        return reply.json()
