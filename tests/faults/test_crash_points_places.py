@@ -105,6 +105,18 @@ def test_an_execution_that_is_not_over_or_lost_a_file_is_seen():
     assert wrong(evolve(USUAL, executions={"e1": ROW, "e2": evolve(ROW, id="e2")}))
 
 
+def row(number, file, status):
+    return evolve(applied(number, "files.update_status", status=status), file=file)
+
+
+def test_rows_may_be_written_again_and_must_show_their_end():
+    usual = evolve(USUAL, effects=(*history(), row(21, "a", "EXECUTING"), row(22, "a", "COMPLETED")))
+    again = evolve(usual, effects=(*usual.effects, row(23, "a", "EXECUTING"), row(24, "a", "COMPLETED")))
+    assert list(problems(again, EXPECTED, KEYED, usual)) == []
+    left = evolve(usual, effects=(*usual.effects, row(23, "a", "EXECUTING")))
+    assert list(problems(left, EXPECTED, KEYED, usual))
+
+
 def test_deliveries_may_repeat_once_under_their_id_and_under_no_other():
     assert wrong(evolve(USUAL, deliveries=(delivery(), delivery()))) == []
     assert wrong(evolve(USUAL, deliveries=(delivery(), delivery("w2"))))

@@ -1,19 +1,23 @@
 import json
 import re
+import socket
+import time
 from collections import Counter
 from xml.dom import minidom
 
 import pytest
 
-from unstract_devstack.faults import report
+from unstract_devstack.faults import report, tested
 from unstract_devstack.faults.cli import options_of, parser
 from unstract_devstack.faults.nemesis import cut_log
 from unstract_devstack.faults.outcome import ALL_IDS, FAIL, PASS, Outcome, Run
 from unstract_devstack.faults.plot import recovery_plot
-from unstract_devstack.faults.registry import AS_REAL, KEYED
+from unstract_devstack.faults.registry import AS_REAL, EXPERIMENTS, KEYED, Trial
+from unstract_devstack.faults.relay import running_relay
 from unstract_devstack.faults.schedule import Kind, plan
-from unstract_devstack.faults.tally import Tally
+from unstract_devstack.faults.tally import Judged, Tally
 from unstract_devstack.faults.tap import MessageTap
+from unstract_devstack.faults.tested import ids_with_tests
 from unstract_devstack.processes import wait_until
 from unstract_devstack.producer import Producer
 from unstract_devstack.redis_server import running_redis
@@ -144,3 +148,103 @@ def test_cutting_the_log_loses_the_newest_writes(tmp_path):
         cut_log(Only(server), 100)
         with server.client() as client:
             assert (client.get("old"), client.get("new")) == ("1", None)
+
+
+def test_every_id_is_proven_by_an_experiment_or_by_tests_and_not_by_both():
+    assert set(EXPERIMENTS) | set(ids_with_tests()) == set(ALL_IDS)
+    assert not set(EXPERIMENTS) & set(ids_with_tests())
+
+
+def test_the_default_run_has_every_id():
+    options = options_of(parser().parse_args([]))
+
+    found = {each.id for lane in options.lanes() for each in lane.experiments} | set(options.tested())
+
+    assert found == set(ALL_IDS)
+
+
+def test_experiments_that_need_a_ground_of_their_own_are_in_a_lane_of_their_own():
+    lanes = options_of(parser().parse_args(["--only", "R12,R15,R16,R25,M1"])).lanes()
+
+    assert [(lane.mode, [each.id for each in lane.experiments]) for lane in lanes] == [
+        (KEYED, ["R12", "R15", "R16"]),
+        (AS_REAL, ["R25"]),
+    ]
+
+
+def noted(folder, *notes):
+    path = folder / "notes.jsonl"
+    lines = [json.dumps({"test": test, "outcome": outcome, "seconds": 1.0}) for test, outcome in notes]
+    path.write_text("".join(f"{line}\n" for line in lines) + '{"test": "cut')
+    return list(tested._read(path))
+
+
+KNOWN = tested.Tested("M1", "what", ("a.py::one", "a.py::two"))
+
+
+@pytest.mark.parametrize(
+    ("notes", "verdict"),
+    [
+        ([("a.py::one", "passed"), ("a.py::one", "passed"), ("a.py::two", "passed")], PASS),
+        ([("a.py::one", "passed"), ("a.py::two", "failed")], FAIL),
+        ([("a.py::one", "passed"), ("a.py::one", "failed"), ("a.py::two", "passed")], FAIL),
+        ([("a.py::one", "passed")], None),
+        ([("a.py::one", "passed"), ("a.py::two", "skipped")], None),
+        ([], None),
+    ],
+)
+def test_an_id_passed_only_if_each_of_its_tests_was_made_and_passed(tmp_path, notes, verdict):
+    found = tested._outcome(KNOWN, noted(tmp_path, *notes))
+
+    assert (found and found.verdict) == verdict
+
+
+def test_tests_are_run_and_what_they_say_is_the_ids_verdict(tmp_path):
+    running = tested.Tests.start(["B7"], tmp_path, 60.0)
+
+    said, result = running.finish()
+
+    assert result.results()["B7"] == "pass"
+    assert result.results()["B8"] == "not run"
+    assert "B7  pass" in said
+
+
+def test_a_relay_passes_on_goes_silent_for_ever_and_hangs_up():
+    with socket.create_server(("127.0.0.1", 0)) as server, running_relay("any", server.getsockname()[1]) as relay:
+        old, far = connected(server, relay)
+        old.sendall(b"one")
+        assert far.recv(10) == b"one"
+        relay.silence()
+        old.sendall(b"two")
+        relay.heal()
+        new, far_new = connected(server, relay)
+        new.sendall(b"three")
+        assert far_new.recv(10) == b"three"
+        far.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            far.recv(10)
+        relay.hang_up()
+        assert new.recv(10) == b""
+
+
+def connected(server, relay):
+    near = socket.create_connection(("127.0.0.1", relay.port), timeout=10)
+    far, _ = server.accept()
+    far.settimeout(10)
+    return near, far
+
+
+class Stuck:
+    """An arena in which nothing ends."""
+
+    def settled(self, sent, *, seconds):
+        return Judged(Tally(executions=1))
+
+
+@pytest.mark.parametrize(("left", "cut"), [(1.0, True), (1000.0, False)])
+def test_what_the_end_of_the_run_cuts_off_is_told_from_what_is_lost(left, cut):
+    trial = Trial(Stuck(), 1, deadline=time.monotonic() + left)
+
+    trial.settle(seconds=30.0)
+
+    assert trial.cut is cut

@@ -42,9 +42,21 @@ def test_sources_that_went_on_are_a_note(released):
     assert "1 files changed since core-v1.0.0" in released.ok("check", "core")
 
 
-def test_fragments_that_are_left_are_refused(released):
+def test_fragments_that_are_left_in_a_release_are_refused(released):
+    released.git("checkout", "--quiet", "core-v1.0.0")
     released.fragment("core", "b.bugfix.md")
-    assert "still holds b.bugfix.md" in released.refused("check", "core")
+    assert "holds b.bugfix.md: they belong to the next release" in released.refused("check", "core")
+    assert "holds b.bugfix.md" in released.refused("check", "core", "--tag", "core-v1.0.0")
+
+
+def test_fragments_and_another_range_after_a_release_are_notes(released):
+    released.release_one("core")
+    released.fragment("callback", "b.bugfix.md")
+    released.replace(released.folder("callback") / "pyproject.toml", ">=1.0,<2", ">=1.1,<2")
+    told = released.ok("check", "callback")
+    assert "note: packages/unstract-worker-callback/changes/ holds b.bugfix.md" in told
+    assert "note: CHANGELOG.md says that callback 1.0.0 needs core >=1.0,<2, not >=1.1,<2" in told
+    assert "holds b.bugfix.md" in released.refused("check", "callback", "--tag", "callback-v1.0.0")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +77,7 @@ def test_fragments_that_are_left_are_refused(released):
     ],
 )
 def test_what_disagrees_is_named(released, file, before, after, told):
+    released.git("checkout", "--quiet", "callback-v1.0.0")
     released.replace(released.folder("callback") / file, before, after)
     assert told in released.refused("check", "callback")
 

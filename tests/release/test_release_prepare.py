@@ -40,6 +40,19 @@ def test_each_kind_of_bump(released):
     assert versions == ["1.0.1", "1.1.0", "1.1.1", "2.0.0"]
 
 
+def test_the_first_release_is_of_the_version_that_is_there(workspace):
+    workspace.fragment("core")
+    workspace.ok("prepare", "core", "--bump", "none", "--date", "2026-02-03")
+    assert workspace.ok("version", "core") == "0.1.0\n"
+    assert (
+        "| 2026-02-03 | unstract-worker-core | 0.1.0 | pending | - |" in (workspace.root / "CHANGELOG.md").read_text()
+    )
+    commit = workspace.commit("Release core 0.1.0")
+    assert workspace.status("core")["released"]["commit"] == commit
+    workspace.fragment("core", "b.misc.md")
+    assert "--bump patch at least" in workspace.refused("prepare", "core", "--bump", "none")
+
+
 def test_the_commits_of_earlier_releases_are_written_down_on_the_way(released):
     commit = released.release_one("core")
     released.fragment("general")

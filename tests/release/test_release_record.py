@@ -36,6 +36,42 @@ def test_a_tag_says_which_commit_where_a_row_came_earlier(released):
     assert commits(released)["core 1.1.0"] == tagged
 
 
+def without_tags(workspace) -> None:
+    workspace.git("tag", "--delete", *workspace.git("tag").splitlines())
+
+
+def test_a_release_that_came_by_a_merge_is_known_without_tags(released):
+    released.git("switch", "--quiet", "--create", "release-core")
+    core = released.release_one("core")
+    released.git("switch", "--quiet", "main")
+    released.source("general").write_text('"""Meanwhile."""\n')
+    released.commit("Meanwhile")
+    released.git("merge", "--quiet", "--no-ff", "--no-edit", "release-core")
+    without_tags(released)
+    assert commits(released)["core 1.1.0"] == core
+    assert released.status("core")["released"]["commit"] == core
+
+
+def test_releases_of_two_branches_meet_in_a_merge(released):
+    released.git("switch", "--quiet", "--create", "one")
+    core = released.release_one("core")
+    released.git("switch", "--quiet", "--create", "other", "main")
+    callback = released.release_one("callback")
+    released.git("switch", "--quiet", "main")
+    released.git("merge", "--quiet", "--no-ff", "--no-edit", "one")
+    # Both added a first row: whoever merges keeps both.
+    released.git("merge", "--quiet", "--no-ff", "--no-edit", "--strategy-option", "ours", "other")
+    index = released.root / "CHANGELOG.md"
+    row = "| 2026-02-03 | unstract-worker-callback | 1.1.0 | pending | >=1.0,<2 |\n"
+    if row not in index.read_text():
+        released.replace(index, "| 2026-02-03 | unstract-worker-core", f"{row}| 2026-02-03 | unstract-worker-core")
+        released.git("commit", "--quiet", "--all", "--amend", "--no-edit")
+    without_tags(released)
+    found = commits(released)
+    assert (found["core 1.1.0"], found["callback 1.1.0"]) == (core, callback)
+    assert "wrong" not in released.ok("check", "callback") + released.ok("check", "core")
+
+
 def test_after_a_rewritten_history_the_new_commit_is_written_down(released):
     released.release_one("core")
     released.ok("record")

@@ -34,13 +34,14 @@ class Told:
 
 
 def everything_in(database: Redis) -> dict[str, bytes]:
-    """Every key of a database with all that it holds."""
+    """Every key of a database with all that it holds; one that goes while it is looked at holds nothing."""
     readers = {
         b"string": database.get,
         b"list": lambda key: database.lrange(key, 0, -1),
         b"hash": database.hgetall,
         b"set": database.smembers,
         b"zset": lambda key: database.zrange(key, 0, -1, withscores=True),
+        b"none": lambda key: None,
     }
     return {key.decode(errors="replace"): key + repr(readers[database.type(key)](key)).encode() for key in database.scan_iter(count=1000)}  # fmt: skip
 

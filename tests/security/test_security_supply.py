@@ -87,7 +87,7 @@ def test_s8_the_security_rules_of_the_linter_are_on_for_the_packages():
     assert set(silenced) <= ALLOWED_IN.keys()
 
 
-def test_s8_the_linter_finds_nothing():
+def test_the_linter_finds_nothing():
     if importlib.util.find_spec("ruff") is None:
         pytest.skip("ruff is not in this environment: `hatch run lint:style` runs the same rules")
     rules = ("--select", "S,BLE,PGH", "--ignore", ",".join(ALLOWED_OFF))
@@ -117,7 +117,7 @@ def test_s8_everything_that_the_packages_need_is_pinned():
     assert others - pinned().keys() == set()
 
 
-def test_s8_known_vulnerabilities():
+def test_known_vulnerabilities():
     if importlib.util.find_spec("pip_audit") is None:
         pytest.skip("not run here: `hatch run workflows:audit` asks the database of vulnerabilities, over the network")
     command = [sys.executable, "-m", "pip_audit", "--no-deps", "--disable-pip", "--progress-spinner", "off"]

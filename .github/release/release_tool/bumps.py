@@ -10,8 +10,9 @@ __all__ = ["Bump", "least_bump", "next_version"]
 
 
 class Bump(IntEnum):
-    """How much a release changes for its users, by semantic versioning."""
+    """How much a release changes for its users, by semantic versioning; NONE is a package's first release."""
 
+    NONE = -1
     PATCH = 0
     MINOR = 1
     MAJOR = 2
@@ -21,7 +22,9 @@ LEAST = {"removal": Bump.MAJOR, "feature": Bump.MINOR}
 
 
 def next_version(version: Version, bump: Bump) -> Version:
-    """The version after this one."""
+    """The version after this one; for a first release, this one."""
+    if bump is Bump.NONE:
+        return version
     if bump is Bump.MAJOR:
         return Version(f"{version.major + 1}.0.0")
     if bump is Bump.MINOR:

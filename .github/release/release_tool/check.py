@@ -7,7 +7,7 @@ from attrs import frozen
 from release_tool.catalogue import Package
 from release_tool.changelog import fragments_of, sections_of
 from release_tool.errors import ReleaseError
-from release_tool.history import current, load_index, source_of
+from release_tool.history import commit_of, current, load_index, source_of
 from release_tool.index import INDEX, Row
 from release_tool.project import Project
 from release_tool.ranges import range_faults
@@ -28,6 +28,8 @@ class Verdict:
 def check(repository: Repository, package: Package, *, tag: str | None = None) -> Verdict:
     """Looks at version, tag, changelog, fragments, release index and the range of core.
 
+    On a later commit than the release's, what waits for the next release is a note.
+
     Args:
         repository: its work tree is what is looked at.
         package: which package.
@@ -42,7 +44,25 @@ def check(repository: Repository, package: Package, *, tag: str | None = None) -
         *_tag_faults(repository, package, project, row, tag, notes),
         *range_faults(repository, package, project),
     ]
+    waiting = [*_fragments_left(repository, package), *_range_differs(package, project, row)]
+    (notes if tag is None and _went_on(repository, row) else faults).extend(waiting)
     return Verdict(project, tuple(faults), tuple(notes))
+
+
+def _went_on(repository: Repository, row: Row | None) -> bool:
+    source = None if row is None else commit_of(repository, row)
+    return source is not None and source != repository.commit("HEAD")
+
+
+def _fragments_left(repository: Repository, package: Package) -> Iterator[str]:
+    left = [fragment.path.name for fragment in fragments_of(repository, package)]
+    if left:
+        yield f"{package.fragments}/ holds {', '.join(left)}: they belong to the next release"
+
+
+def _range_differs(package: Package, project: Project, row: Row | None) -> Iterator[str]:
+    if row is not None and row.needs_core != project.core_text:
+        yield f"{INDEX} says that {package.name} {row.version} needs core {row.needs_core}, not {project.core_text}"
 
 
 def _changelog_faults(repository: Repository, package: Package, project: Project) -> Iterator[str]:
@@ -50,17 +70,12 @@ def _changelog_faults(repository: Repository, package: Package, project: Project
     newest = sections[0].version if sections else "none"
     if newest != str(project.version):
         yield f"{package.changelog}: the newest heading is {newest}, the version is {project.version}"
-    left = [fragment.path.name for fragment in fragments_of(repository, package)]
-    if left:
-        yield f"{package.fragments}/ still holds {', '.join(left)}: they belong to a release of their own"
 
 
 def _index_faults(repository: Repository, package: Package, project: Project, row: Row | None) -> Iterator[str]:
     if row is None:
         yield f"{INDEX} has no row for {package.distribution} {project.version}: `prepare` writes it"
         return
-    if row.needs_core != project.core_text:
-        yield f"{INDEX} says that {package.name} {row.version} needs core {row.needs_core}, not {project.core_text}"
     dates = {each.date for each in sections_of(repository.read(package.changelog)) if each.version == str(row.version)}
     if dates and dates != {row.date}:
         yield f"{INDEX} dates {package.name} {row.version} {row.date}, {package.changelog} {', '.join(dates)}"

@@ -16,6 +16,7 @@ from release_tool.changelog import section_of
 from release_tool.check import check
 from release_tool.errors import ReleaseError
 from release_tool.history import commit_of, current, load_index, record
+from release_tool.pins import pins_of, write_pins
 from release_tool.prepare import prepare, today
 from release_tool.repository import Repository, repository_at
 from release_tool.status import status_of
@@ -51,11 +52,16 @@ def status(repository: Repository, *, as_json: bool) -> None:
 
 @commands.command("prepare")
 @click.argument("package", type=PACKAGE)
-@click.option("--bump", required=True, type=click.Choice([each.name.lower() for each in Bump]))
+@click.option(
+    "--bump",
+    required=True,
+    type=click.Choice([each.name.lower() for each in Bump]),
+    help="How far the version moves; none is for a package's first release, of the version that it has.",
+)
 @click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Date of the release; today in UTC if not given.")
 @click.pass_obj
 def prepare_command(repository: Repository, package: Package, bump: str, date: datetime | None) -> None:
-    """Set the next version, write the changelog and the row of the index. Commits nothing."""
+    """Set the next version, write changelog, row of the index, and pins. Commits nothing."""
     day = today() if date is None else f"{date:%Y-%m-%d}"
     row = prepare(repository, package, Bump[bump.upper()], date=day)
     tag = package.tag(row.version)
@@ -133,6 +139,20 @@ def releases(repository: Repository, *, as_json: bool) -> None:
         return
     for row, commit in rows:
         click.echo(f"{row.date}  {row.package.tag(row.version):28} {commit or 'not committed'}")
+
+
+@commands.command()
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit code 1 if a number is another one.")
+@click.pass_obj
+def pins(repository: Repository, *, only_check: bool) -> None:
+    """Write the newest releases into the README's table, the production compose file and the manifests."""
+    wrong = tuple(pin for pin in pins_of(repository) if not pin.agrees) if only_check else write_pins(repository)
+    for pin in wrong:
+        click.echo(f"{pin.path}: {pin.package.name} {pin.found} -> {pin.wanted}")
+    if wrong and only_check:
+        raise ReleaseError("numbers that are not the newest release: hatch run release pins")
+    if not wrong:
+        click.echo("every number is the newest release of the index")
 
 
 @commands.command()

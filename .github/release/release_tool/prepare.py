@@ -1,4 +1,4 @@
-"""Makes the work tree ready for a release: version, changelog, release index. Commits nothing."""
+"""Makes the work tree ready for a release: version, changelog, release index, pins. Commits nothing."""
 
 import sys
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ from release_tool.changelog import fragments_of
 from release_tool.errors import ReleaseError
 from release_tool.history import current, load_index, record
 from release_tool.index import INDEX, Row
+from release_tool.pins import write_pins
 from release_tool.processes import run
 from release_tool.project import with_version
 from release_tool.ranges import range_faults
@@ -25,7 +26,7 @@ def today() -> str:
 
 
 def prepare(repository: Repository, package: Package, bump: Bump, *, date: str) -> Row:
-    """Sets the next version, moves the fragments into the changelog and adds the row of the index.
+    """Sets the next version, moves the fragments into the changelog, adds the row of the index and pins the release.
 
     Raises:
         ReleaseError: there is nothing to release, the bump is too small for it, the range of core cannot be kept, or
@@ -42,6 +43,7 @@ def prepare(repository: Repository, package: Package, bump: Bump, *, date: str) 
     repository.write(package.pyproject, with_version(package, repository.read(package.pyproject), version))
     row = Row(date, package, version, None, project.core_text)
     repository.write(INDEX, load_index(repository).with_row(row).rendered())
+    write_pins(repository)
     return row
 
 
@@ -55,6 +57,8 @@ def _refuse(repository: Repository, package: Package, bump: Bump) -> None:
     fragments = fragments_of(repository, package)
     if not fragments:
         raise ReleaseError(f"{package.fragments}/ says of no change: add a fragment for what this release brings")
+    if latest is None and bump is Bump.NONE:
+        return
     least = least_bump(version, fragments)
     if bump < least:
         kinds = ", ".join(sorted({fragment.kind for fragment in fragments}))

@@ -1,9 +1,7 @@
 """The commands that build wheels, and those that show that what is built works."""
 
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -16,8 +14,10 @@ from release_tool.errors import ReleaseError
 from release_tool.history import current, source_of
 from release_tool.inspecting import inspect
 from release_tool.installing import try_install
+from release_tool.mixed_fleet import mixed_fleet
 from release_tool.published import check_published
 from release_tool.repository import Repository
+from release_tool.scratch import scratch_folder
 from release_tool.sources import copy_into
 from release_tool.trials import WhichCore, downstream_trials, head_trials
 from release_tool.trying import Surroundings, Trial, run_trials
@@ -38,7 +38,7 @@ def build(repository: Repository, package: Package, version: Version | None, out
     expected = current(repository, package).version if row is None else row.version
     if revision is None and repository.changed_since("HEAD", package.contents):
         click.echo(f"note: {package.folder} holds changes that are not committed; they are in this build", err=True)
-    with _scratch() as scratch:
+    with scratch_folder() as scratch:
         built = build_twice(repository, package.folder, scratch, revision=revision)
         faults = inspect(package, expected, built)
         if faults:
@@ -69,7 +69,7 @@ def test_wheel(
 ) -> None:
     """Run each package's own tests against its installed wheel, with the lowest and the newest core of its range."""
     around = Surroundings(repository, python, latest, options)
-    with _scratch() as scratch:
+    with scratch_folder() as scratch:
         house = Wheelhouse(repository, scratch / "wheels")
         cores = tuple(WhichCore) if core is None else (WhichCore(core),)
         _try(around, list(head_trials(house, packages or PACKAGES, cores)), scratch, jobs)
@@ -80,7 +80,7 @@ def test_wheel(
 @click.pass_obj
 def downstream(repository: Repository, jobs: int) -> None:
     """Run the own tests of each worker's last release with core as it stands."""
-    with _scratch() as scratch:
+    with scratch_folder() as scratch:
         trials = list(downstream_trials(Wheelhouse(repository, scratch / "wheels")))
         if not trials:
             click.echo("no worker is released that allows this core")
@@ -95,7 +95,7 @@ def downstream(repository: Repository, jobs: int) -> None:
 @click.pass_obj
 def wheels(repository: Repository, packages: tuple[Package, ...], out: Path, *, released: bool) -> None:
     """Build wheels once, without the checks of `build`, into a folder for `pip install --find-links`."""
-    with _scratch() as scratch:
+    with scratch_folder() as scratch:
         house = Wheelhouse(repository, scratch)
         for package in packages or PACKAGES:
             row = release_of(repository, package, None) if released else None
@@ -110,7 +110,7 @@ def wheels(repository: Repository, packages: tuple[Package, ...], out: Path, *, 
 def try_install_command(repository: Repository, packages: tuple[Package, ...], folder: Path | None) -> None:
     """Install packages with pip into empty environments, and use the commands that they bring."""
     for package in packages or PACKAGES:
-        with _scratch() as scratch:
+        with scratch_folder() as scratch:
             if folder is None:
                 house = Wheelhouse(repository, scratch / "built")
                 for each in {CORE, package}:
@@ -127,20 +127,14 @@ def try_install_command(repository: Repository, packages: tuple[Package, ...], f
 def verify(repository: Repository, package: Package, built: Path) -> None:
     """Look whether the package index serves what was built, and install and use it from there."""
     version = current(repository, package).version
-    with _scratch() as scratch:
+    with scratch_folder() as scratch:
         click.echo(f"published {package.distribution} {version}: {check_published(package, version, built, scratch)}")
-    with _scratch() as scratch:
+    with scratch_folder() as scratch:
         for line in try_install(package, version, None, scratch):
             click.echo(line)
 
 
-COMMANDS: tuple[click.Command, ...] = (build, test_wheel, downstream, wheels, try_install_command, verify)
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="release-", ignore_cleanup_errors=True) as name:
-        yield Path(name).resolve()
+COMMANDS: tuple[click.Command, ...] = (build, test_wheel, downstream, wheels, try_install_command, verify, mixed_fleet)
 
 
 def _try(around: Surroundings, trials: Sequence[Trial], scratch: Path, jobs: int) -> None:

@@ -1,4 +1,4 @@
-"""The command line: lock, wheels, pins, secrets, test."""
+"""The command line: lock, wheels, secrets, test."""
 
 import argparse
 import sys
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unstract_images.locks import all_locks, refresh, stale
-from unstract_images.pins import write_pins
 from unstract_images.running import ImagesError, say
 from unstract_images.secret_files import write_secrets
 from unstract_images.trial import Options, try_images
@@ -25,12 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif told.command == "wheels":
             workers = [worker_named(name) for name in told.worker or ()] or list(WORKERS)
             fill(Target(told.python, told.machine), released=told.released, workers=workers)
-        elif told.command == "pins":
-            write_pins()
         elif told.command == "secrets":
             write_secrets(told.folder, {})
         else:
-            try_images(Options(told.base, told.redis, told.released))
+            try_images(Options(told.base, told.redis, told.released, told.head))
             say(f"images: all is well after {time.monotonic() - began:.0f} s")
     except (ImagesError, ValueError) as error:
         sys.stderr.write(f"images: {error}\n")
@@ -60,14 +57,14 @@ def _parser() -> argparse.ArgumentParser:
     wheels.add_argument("--worker", action="append", metavar="NAME", help="only for this one; may be given again")
     wheels.add_argument("--python", default="3.13.0", help="version of the base's Python")
     wheels.add_argument("--machine", default="x86_64")
-    commands.add_parser("pins", help="pin the newest releases in compose.production.yaml and the manifests")
     secrets = commands.add_parser("secrets", help="write the secret files of a deployment, with new passwords")
     secrets.add_argument("folder", type=Path)
     trial = commands.add_parser("test", help="build the images and try them")
     trial.add_argument("--base", help="an image to build on; by default a stand-in is made")
     trial.add_argument("--redis", help="an image of Redis; by default a stand-in is made")
+    trial.add_argument("--head", action="store_true", help="our sources as they stand instead of the last releases")
     for command in (wheels, trial):
-        command.add_argument("--released", type=Path, help="a folder with our wheels, instead of building them here")
+        command.add_argument("--released", type=Path, help="a folder with our wheels, instead of building them")
     return parser
 
 

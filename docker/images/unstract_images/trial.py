@@ -16,7 +16,7 @@ from unstract_images.execution import Trial, running_backend
 from unstract_images.inspection import check_containers, check_redis
 from unstract_images.running import ImagesError, say
 from unstract_images.standins import BASE_TAG, REDIS_TAG, make_base, make_redis, target_of
-from unstract_images.wheelhouse import fill
+from unstract_images.wheelhouse import build_released, fill
 from unstract_images.workers import WORKERS
 
 __all__ = ["Options", "try_images"]
@@ -27,11 +27,15 @@ BROKEN = 'FROM {image}\nENTRYPOINT ["/bin/false"]\n'
 
 @frozen
 class Options:
-    """What may be named instead of made: a base, a Redis, a folder of released wheels."""
+    """What may be named instead of made: a base, a Redis, a folder of our wheels.
+
+    Without a folder ours are the last releases, built from their commits; with `head`, the sources as they stand.
+    """
 
     base: str | None = None
     redis: str | None = None
     released: Path | None = None
+    head: bool = False
 
 
 def try_images(options: Options) -> None:
@@ -45,7 +49,8 @@ def try_images(options: Options) -> None:
             base = options.base or make_base(engine, folder)
             redis = options.redis or make_redis(engine, folder, base)
         with _step("wheels"):
-            fill(target_of(engine, base), released=options.released)
+            ours = options.released or (None if options.head else build_released(folder / "released"))
+            fill(target_of(engine, base), released=ours)
         with _step("images"):
             images = {worker.name: build_worker(engine, worker, base) for worker in WORKERS}
             check_sizes(engine, base, images)

@@ -16,7 +16,7 @@ from unstract_images.locks import Lock, all_locks
 from unstract_images.running import ImagesError, run, tool
 from unstract_images.workers import CORE, DOCKER, ROOT, WORKERS, Worker, packaged_version
 
-__all__ = ["WHEELS", "Target", "fill", "own_wheel"]
+__all__ = ["WHEELS", "Target", "build_released", "fill", "own_wheel"]
 
 WHEELS = DOCKER / "wheels"
 SECONDS = 300.0
@@ -59,6 +59,13 @@ def fill(target: Target, *, released: Path | None = None, workers: Sequence[Work
         if pins not in fetched:
             _fetch(lock, target)
             fetched.add(pins)
+
+
+def build_released(folder: Path) -> Path:
+    """The wheels of the last releases, each from its commit in the index; where they are. Raises ImagesError."""
+    tool_of_releases = str(ROOT / ".github" / "release")
+    run((sys.executable, tool_of_releases, "wheels", "--released", "--out", str(folder)), seconds=SECONDS)
+    return folder
 
 
 def own_wheel(distribution: str) -> Path:

@@ -66,15 +66,15 @@ def armed(rig, run):
 
 def die_at(rig, monkeypatch, field):
     runs = rig.runtime.ledger.runs
-    note = runs.note
+    note_all = runs.note_all
 
-    def dying(claim, name, value):
-        if name == field:
-            monkeypatch.setattr(runs, "note", note)
+    def dying(claim, notes):
+        if field in notes:
+            monkeypatch.setattr(runs, "note_all", note_all)
             raise LeaseLost("dead")
-        return note(claim, name, value)
+        return note_all(claim, notes)
 
-    monkeypatch.setattr(runs, "note", dying)
+    monkeypatch.setattr(runs, "note_all", dying)
 
 
 def test_uploads_become_rows_and_batches(rig):
@@ -173,15 +173,14 @@ def test_a_crash_between_a_row_and_its_note_makes_no_second_row(rig, monkeypatch
     rig.lapse(execution)
     orchestrate(rig, execution)
     assert len(rig.effects("files.create", execution_id=execution)) == 4
-    posts = [each for each in rig.requests() if each["method"] == "POST" and each["path"].endswith("/file-execution/")]
-    assert len(posts) == 4, "the row that nobody journalled is looked up, not asked for again"
+    assert len(row_posts(rig)) == 1, "rows that nobody journalled are looked up, not asked for again"
     rows = {row["id"] for row in rig.seen(execution)["files"]}
     assert {item.file_execution_id for item in armed(rig, execution)} == rows
 
 
 def test_a_row_with_an_unknown_outcome_is_looked_for(rig):
     _, execution = begin(rig, upload("a.txt", "one"), upload("b.txt", "two"))
-    rig.fault("cut_after", r"v1/file-execution/$", method="POST", count=1)
+    rig.fault("cut_after", r"v1/file-execution/batch-create/$", method="POST", count=1)
     with pytest.raises(OutcomeUnknown):
         orchestrate(rig, execution)
     orchestrate(rig, execution)
@@ -189,13 +188,75 @@ def test_a_row_with_an_unknown_outcome_is_looked_for(rig):
     assert state(rig, execution) is RunState.ARMED
 
 
-def test_rows_are_created_one_after_the_other(rig):
+def row_posts(rig):
+    """Calls that may create rows, in order."""
+    asked = [each for each in rig.requests() if each["method"] == "POST"]
+    return [
+        each for each in asked if each["path"].endswith(("/v1/file-execution/", "/v1/file-execution/batch-create/"))
+    ]
+
+
+def test_rows_are_created_by_one_call_for_many_and_each_is_pending(rig):
     _, execution = begin(rig, *(upload(f"{n}.txt", f"text {n}") for n in range(6)))
     orchestrate(rig, execution)
-    posts = [each for each in rig.requests() if each["method"] == "POST" and each["path"].endswith("/file-execution/")]
-    ends = [each["at"] for each in posts]
-    assert len(posts) == 6
-    assert ends == sorted(ends)
+    assert len(row_posts(rig)) == 1
+    assert [row["status"] for row in rig.seen(execution)["files"]] == ["PENDING"] * 6
+    assert len(rig.effects("files.update_status", execution_id=execution)) == 6, "each once"
+
+
+def test_a_single_file_needs_no_call_for_many(rig):
+    _, execution = begin(rig, upload("a.txt", "one"))
+    orchestrate(rig, execution)
+    assert [each["path"] for each in row_posts(rig)] == ["/internal/v1/file-execution/"]
+
+
+def test_rows_that_were_told_and_taken_back_are_asked_for_again(rig):
+    """A late error undoes the whole transaction of a batch that reports its rows as made."""
+    _, execution = begin(rig, upload("a.txt", "one"), upload("b.txt", "two"))
+    told = {
+        "successful_creations": [
+            {"id": str(uuid4()), "file_name": name, "file_path": f"unstract/api/{name}", "status": ""}
+            for name in ("a.txt", "b.txt")
+        ],
+        "failed_creations": [],
+        "total_processed": 2,
+    }
+    rig.fault("body", "batch-create/$", status=201, body=json.dumps(told))
+    orchestrate(rig, execution)
+    rows = {row["id"]: row["status"] for row in rig.seen(execution)["files"]}
+    assert {item.file_execution_id for item in armed(rig, execution)} == rows.keys()
+    assert list(rows.values()) == ["PENDING", "PENDING"]
+
+
+def test_what_a_batch_could_not_make_is_asked_for_by_itself(rig):
+    _, execution = begin(rig, upload("a.txt", "one"), upload("b.txt", "two"), upload("c.txt", "three"))
+    failed = [{"file_name": name, "error": "deadlock detected"} for name in ("a.txt", "b.txt", "c.txt")]
+    told = {"successful_creations": [], "failed_creations": failed, "total_processed": 3}
+    rig.fault("body", "batch-create/$", status=201, body=json.dumps(told))
+    orchestrate(rig, execution)
+    items = sorted(armed(rig, execution), key=lambda item: item.number)
+    assert [row["id"] for row in rig.seen(execution)["files"]] == [item.file_execution_id for item in items]
+    posts = row_posts(rig)
+    assert len(posts) == 4
+    assert [each["at"] for each in posts] == sorted(each["at"] for each in posts)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_backend_without_the_call_for_many_is_asked_file_by_file(rig, status):
+    _, execution = begin(rig, upload("a.txt", "one"), upload("b.txt", "two"))
+    rig.fault("status", "batch-create/$", status=status)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ARMED
+    assert len(rig.seen(execution)["files"]) == 2
+
+
+def test_a_batch_that_never_answers_is_not_tried_for_ever(rig):
+    _, execution = begin(rig, upload("a.txt", "one"), upload("b.txt", "two"))
+    rig.fault("status", "batch-create/$", status=500)
+    with pytest.raises(OutcomeUnknown):
+        orchestrate(rig, execution)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ARMED
 
 
 def test_tool_validation_failure_ends_the_run_with_its_reason(rig):

@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 
-from unstract_worker_callback.verdict import Totals, count, count_results, decide
+from unstract_worker_callback.verdict import Totals, count, count_results, counted, decide
 from unstract_worker_core.ledger import FileOutcome, OutcomeKind, RunContext
 from unstract_worker_core.messages import BatchResult
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
@@ -77,3 +77,14 @@ def test_results_of_a_chord_are_summed_and_a_missing_total_is_the_sum_of_its_par
     ]
 
     assert count_results(results) == Totals(total=5, successful=3, failed=1, skipped=1)
+
+
+def test_files_that_ended_before_the_ledger_lost_the_run_count():
+    started_again = context(total_files=5, completed_before=2, failed_before=1)
+    before = counted(started_again)
+
+    totals = count([outcome(1, OutcomeKind.COMPLETED), outcome(2, OutcomeKind.ERROR)], before=before)
+
+    assert (totals.total, totals.successful, totals.failed) == (5, 3, 2)
+    assert decide(totals, started_again, expected=5, stopped=False).status is ExecutionStatus.COMPLETED
+    assert decide(before, started_again, expected=5, stopped=False).status is ExecutionStatus.ERROR

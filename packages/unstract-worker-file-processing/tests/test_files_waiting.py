@@ -177,6 +177,8 @@ def test_a_stop_between_files_skips_the_rest_and_completes(bench, scripted):
         bench.stop()
         return {"output": 1}
 
+    settings = bench.runtime.settings
+    bench.runtime.settings = evolve(settings, files=evolve(settings.files, status_seconds=0))
     bench.executor = scripted(a_txt=stopping)
     for name in ("a.txt", "b.txt", "c.txt"):
         bench.file(name, name)

@@ -9,7 +9,7 @@ import pytest
 
 from unstract_worker_core import wire
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
-from unstract_worker_core.client.models import SourceFile
+from unstract_worker_core.client.models import FileStatusUpdate, SourceFile
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, RunContext, RunState, RunTask
 from unstract_worker_core.orchestration import accept_start, attend
@@ -50,15 +50,15 @@ def batches(rig, run, count):
 def die_at(rig, monkeypatch, field):
     """The worker dies right before it journals `field`: what it did is done, but nobody noted it."""
     runs = rig.runtime.ledger.runs
-    note = runs.note
+    note_all = runs.note_all
 
-    def dying(claim, name, value):
-        if name == field:
-            monkeypatch.setattr(runs, "note", note)
+    def dying(claim, notes):
+        if field in notes:
+            monkeypatch.setattr(runs, "note_all", note_all)
             raise LeaseLost("dead")
-        return note(claim, name, value)
+        return note_all(claim, notes)
 
-    monkeypatch.setattr(runs, "note", dying)
+    monkeypatch.setattr(runs, "note_all", dying)
 
 
 def test_files_of_the_source_become_rows_and_batches(rig, folder):
@@ -97,9 +97,8 @@ def test_connector_credentials_are_stored_nowhere(rig, folder):
 def test_each_effect_carries_its_organization_and_a_key(rig, folder):
     _, execution = begin(rig, folder)
     orchestrate(rig, execution)
-    keys = [each["key"] for each in rig.effects("files.create", execution_id=execution)]
-    assert len(set(keys)) == 3
-    assert all(re.fullmatch(f"{execution}:1:[0-9a-f]{{16}}:row", key) for key in keys)
+    (key,) = {each["key"] for each in rig.effects("files.create", execution_id=execution)}
+    assert re.fullmatch(f"{execution}:1:[0-9a-f]{{16}}:rows", key)
     statuses = rig.effects("executions.update_status", execution_id=execution)
     assert [each["key"] for each in statuses] == [f"{execution}:1:-:executing", f"{execution}:1:-:total_files"]
     assert {each["organization"] for each in statuses} == {rig.organization}
@@ -130,9 +129,27 @@ def test_a_crash_between_a_row_and_its_note_makes_no_second_row(rig, folder, mon
     assert {each["file_execution_id"] for each in (one["detail"] for one in created)} == {
         item.file_execution_id for item in files
     }
-    asked = [each["path"] for each in rig.requests()]
-    assert asked.count("/internal/v1/file-execution/") == 4, "three creates and one look, no fourth create"
+    asked = [each["path"] for each in rig.requests() if each["path"].startswith("/internal/v1/file-execution/")]
+    assert [path.split("/")[4] for path in asked[:3]] == ["batch-create", "batch-status-update", ""], "no second create"
     assert len(rig.effects("executions.update_status", execution_id=execution)) == 2, "no status is written again"
+
+
+def test_files_that_ended_before_the_ledger_lost_the_run_count(rig, folder):
+    workflow, execution = begin(rig, folder)
+    orchestrate(rig, execution)
+    done, failed, _ = rig.seen(execution)["files"]
+    files = rig.runtime.backend.files
+    for row, status in ((done, ExecutionStatus.COMPLETED), (failed, ExecutionStatus.ERROR)):
+        files.update_status(rig.organization, row["id"], FileStatusUpdate(status=status))
+    (folder / done["name"]).unlink()
+    rig.redis.flushall()
+    accept(rig, workflow, execution)
+    assert orchestrate(rig, execution)
+    (again,) = batches(rig, execution, 1)
+    assert done["name"] not in {item.name for item in again}
+    stored = context(rig, execution)
+    assert (stored.completed_before, stored.failed_before) == (1, 0), "the failed one is at the source, and tried again"
+    assert stored.total_files == rig.seen(execution)["total_files"] == 1 + len(again)
 
 
 def test_files_are_chosen_once(rig, folder, monkeypatch):
@@ -151,7 +168,7 @@ def test_files_are_chosen_once(rig, folder, monkeypatch):
 
 def test_a_row_with_an_unknown_outcome_is_looked_for(rig, folder):
     _, execution = begin(rig, folder)
-    rig.fault("cut_after", r"v1/file-execution/$", method="POST", count=1, skip=1)
+    rig.fault("cut_after", r"v1/file-execution/batch-create/$", method="POST", count=1)
     with pytest.raises(OutcomeUnknown):
         orchestrate(rig, execution)
     assert rig.meta(execution)["owner"] == ""
@@ -164,6 +181,7 @@ def test_a_row_with_an_unknown_outcome_is_looked_for(rig, folder):
 def test_a_refused_row_fails_its_file_alone(rig, folder):
     _, execution = begin(rig, folder)
     told = json.dumps({"error": "value too long for type character varying(255)"})
+    rig.fault("body", r"v1/file-execution/batch-create/$", status=500, body=told)
     rig.fault("body", r"v1/file-execution/$", method="POST", status=500, body=told, count=1, skip=1)
     orchestrate(rig, execution)
     (files,) = batches(rig, execution, 1)
@@ -340,14 +358,14 @@ def test_a_stop_between_two_attempts_is_not_overwritten(rig, folder, monkeypatch
 def test_a_stop_before_arming_is_seen(rig, folder, monkeypatch):
     _, execution = begin(rig, folder)
     runs = rig.runtime.ledger.runs
-    note = runs.note
+    note_all = runs.note_all
 
-    def stopping(claim, name, value):
-        if name == "row:3":
+    def stopping(claim, notes):
+        if "row:3" in notes:
             rig.dev("POST", f"/dev/executions/{execution}/stop")
-        return note(claim, name, value)
+        return note_all(claim, notes)
 
-    monkeypatch.setattr(runs, "note", stopping)
+    monkeypatch.setattr(runs, "note_all", stopping)
     orchestrate(rig, execution)
     assert context(rig, execution).stopped
     assert rig.batches == []
@@ -369,7 +387,7 @@ def test_a_start_that_the_backend_calls_final_is_left_to_it(rig, folder, before)
 @pytest.mark.parametrize("status", [401, 404])
 def test_a_refusal_that_is_not_about_one_file_ends_the_run(rig, folder, status):
     _, execution = begin(rig, folder)
-    rig.fault("status", r"v1/file-execution/$", method="POST", status=status)
+    rig.fault("status", r"v1/file-execution/(batch-create/)?$", method="POST", status=status)
     orchestrate(rig, execution)
     error = context(rig, execution).error
     assert error is not None

@@ -7,4 +7,10 @@ from unstract_worker_core.statuses import WorkerType
 
 __all__ = ["DEFINITION"]
 
-DEFINITION = WorkerDefinition(WorkerType.CALLBACK, "unstract_worker_callback", register, services=services)
+DEFINITION = WorkerDefinition(
+    WorkerType.CALLBACK,
+    "unstract_worker_callback",
+    register,
+    services=services,
+    commands={"runs": "unstract_worker_callback.runs_command.commands:runs"},
+)

@@ -11,7 +11,7 @@ from unstract_worker_callback.chord import chord_run
 from unstract_worker_callback.notify import notify
 from unstract_worker_callback.settle import settle, settled_by
 from unstract_worker_callback.steps import ATTEMPTS, Run, clean_up, close, update_pipeline, write_results
-from unstract_worker_callback.verdict import Totals, count, decide
+from unstract_worker_callback.verdict import Totals, count, counted, decide
 from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.client.models import Execution
 from unstract_worker_core.errors import (
@@ -47,8 +47,11 @@ def finalise_run(runtime: Runtime, run_id: str) -> bool:
     if claim is None:
         _log.info("callback doorbell without work", run_id=run_id)
         return False
-    ids = bind_task(execution_id=run_id.removesuffix(".callback"), organization_id=claim.organization_id or None)
-    with ids, runtime.keeper.run(claim) as held:
+    runtime.metrics.attempts.labels("callback", "yes" if claim.attempts else "no").inc()
+    execution_id = run_id.removesuffix(".callback")
+    ids = bind_task(execution_id=execution_id, organization_id=claim.organization_id or None)
+    traced = runtime.traces.span(execution_id, "callback", attempt=claim.attempts + 1)
+    with ids, traced, runtime.keeper.run(claim) as held:
         try:
             _finalise(runtime, claim, held)
         except (BackendUnavailable, OutcomeUnknown) as error:
@@ -130,7 +133,7 @@ def _load(runtime: Runtime, claim: RunClaim) -> _Loaded:
         context, totals = chord_run(runtime.backend, claim)
         return _Loaded(context, totals)
     try:
-        return _Loaded(claim.context, count(runtime.ledger.runs.outcomes(claim.run_id)))
+        return _Loaded(claim.context, count(runtime.ledger.runs.outcomes(claim.run_id), before=counted(claim.context)))
     except MessageError:  # a record that nobody can read: the reason for ERROR at the last try
         if claim.attempts < ATTEMPTS:
             raise

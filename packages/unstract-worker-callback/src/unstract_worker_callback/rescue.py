@@ -81,6 +81,7 @@ class Rescue:
         if accepted.fresh:
             _log.warning("an execution that the ledger never saw is rescued", execution_id=summary.id)
             self.runtime.metrics.rescues.labels(kind="unseen").inc()
+            self.runtime.traces.accepted(message.execution_id, "unseen execution")
             self.runtime.doorbells.ring_start(message.execution_id, task=RunTask.EXECUTION, kind=message.kind)
         return accepted.fresh
 

@@ -8,7 +8,7 @@ from unstract_worker_core.ledger import FileOutcome, FinalState, OutcomeKind, Ru
 from unstract_worker_core.messages import BatchResult
 from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["Totals", "count", "count_results", "decide"]
+__all__ = ["Totals", "count", "count_results", "counted", "decide"]
 
 
 @frozen
@@ -32,9 +32,16 @@ class Totals:
         return evolve(more, failed=self.failed + files, reason=self.reason or outcome.error)
 
 
-def count(outcomes: Iterable[FileOutcome]) -> Totals:
-    """Count a run's outcomes."""
-    totals = Totals()
+def counted(context: RunContext) -> Totals:
+    """The files that ended in a run of the same execution before the ledger lost it."""
+    completed, failed = context.completed_before, context.failed_before
+    reason = "failed before the run was started again" if failed else None
+    return Totals(total=completed + failed, successful=completed, failed=failed, reason=reason)
+
+
+def count(outcomes: Iterable[FileOutcome], *, before: Totals | None = None) -> Totals:
+    """Count a run's outcomes, on top of those from `before`."""
+    totals = before or Totals()
     for outcome in outcomes:
         totals = totals.plus(outcome)
     return totals

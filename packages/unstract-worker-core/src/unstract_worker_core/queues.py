@@ -68,10 +68,13 @@ class ScalingRule:
 
     Attributes:
         waiting_per_replica: messages waiting in all its queues that justify one more replica.
-        cooldown_seconds: how long the queues stay short before a replica is taken away.
+        running_per_replica: slots in use that keep a replica: below the slots that it has, so that a fleet which is
+            busy grows before it is full, and one that works is not shrunk below its work.
+        cooldown_seconds: how long less is needed before a replica is taken away.
     """
 
     waiting_per_replica: int
+    running_per_replica: int
     min_replicas: int
     max_replicas: int
     cooldown_seconds: int
@@ -105,27 +108,35 @@ WORKER_QUEUES: tuple[WorkerQueues, ...] = (
         WorkerType.API_DEPLOYMENT,
         ("celery_api_deployments",),
         (Doorbell.ORCHESTRATE_API,),
-        ScalingRule(waiting_per_replica=20, min_replicas=1, max_replicas=10, cooldown_seconds=120),
+        ScalingRule(
+            waiting_per_replica=20, running_per_replica=12, min_replicas=1, max_replicas=10, cooldown_seconds=120
+        ),
     ),
     WorkerQueues(
         WorkerType.GENERAL,
         ("celery", "notifications"),
         (Doorbell.ORCHESTRATE, Doorbell.DELIVER),
-        ScalingRule(waiting_per_replica=20, min_replicas=1, max_replicas=10, cooldown_seconds=120),
+        ScalingRule(
+            waiting_per_replica=20, running_per_replica=12, min_replicas=1, max_replicas=10, cooldown_seconds=120
+        ),
     ),
     # Files take minutes: a replica more is worth it early, and one less is not worth a half-done batch.
     WorkerQueues(
         WorkerType.FILE_PROCESSING,
         ("file_processing", "api_file_processing"),
         (Doorbell.FILES, Doorbell.API_FILES),
-        ScalingRule(waiting_per_replica=8, min_replicas=1, max_replicas=40, cooldown_seconds=300),
+        ScalingRule(
+            waiting_per_replica=8, running_per_replica=12, min_replicas=1, max_replicas=40, cooldown_seconds=300
+        ),
     ),
     # At least one: the sweeper lives here.
     WorkerQueues(
         WorkerType.CALLBACK,
         ("file_processing_callback", "api_file_processing_callback"),
         (Doorbell.CALLBACK,),
-        ScalingRule(waiting_per_replica=50, min_replicas=1, max_replicas=6, cooldown_seconds=120),
+        ScalingRule(
+            waiting_per_replica=50, running_per_replica=12, min_replicas=1, max_replicas=6, cooldown_seconds=120
+        ),
     ),
 )
 

@@ -11,7 +11,7 @@ from unstract_devstack.processes import wait_until
 from unstract_worker_core.client import operations
 from unstract_worker_core.client.operations import Operation, Repeat
 from unstract_worker_core.config import Settings, load_settings
-from unstract_worker_core.crash_points.registry import NEVER_CALLED, POINTS
+from unstract_worker_core.crash_points.registry import POINTS
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.ledger.steps import STEP_NAMES
 from unstract_worker_core.queues import Doorbell
@@ -49,9 +49,7 @@ def reached_by_name() -> set[str]:
 def test_every_step_effect_and_doorbell_has_a_point_before_and_after_it():
     effects = [each for each in vars(operations).values() if isinstance(each, Operation)]
     wanted = {f"ledger.{step}" for step in STEP_NAMES}
-    wanted |= {
-        f"backend.{each.name}" for each in effects if each.repeat is not Repeat.READ and each.name not in NEVER_CALLED
-    }
+    wanted |= {f"backend.{each.name}" for each in effects if each.repeat is not Repeat.READ}
     wanted |= {f"doorbell.{bell.value}" for bell in Doorbell}
     for stem in wanted:
         assert {f"{stem}.before", f"{stem}.after"} <= set(NAMES)
@@ -62,13 +60,6 @@ def test_every_step_effect_and_doorbell_has_a_point_before_and_after_it():
 def test_the_points_that_the_code_names_are_those_that_are_listed():
     derived = ("ledger.", "backend.", "doorbell.")
     assert reached_by_name() == {name for name in NAMES if not name.startswith(derived)}
-
-
-def test_the_effect_without_points_is_called_by_nobody():
-    assert {operations.CREATE_FILES.name} == NEVER_CALLED
-    called = {node.attr for tree in trees() for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    assert "create_many" not in called
-    assert "update_statuses" in called  # the search does find calls
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,28 @@ def test_handing_back_releases_everything_and_charges_nothing(
     assert driver.claim_batch(RUN, 0).charges == {}
 
 
+def test_what_hangs_is_left_to_lapse(driver: Driver, make_keeper: Callable[..., LeaseKeeper]) -> None:
+    driver.accept("run-b")
+    driver.armed(RUN, (2,))
+    run, batch = driver.claim("run-b"), driver.claim_batch(RUN, 0)
+    keeper, entered, done = make_keeper(), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with keeper.batch(batch):
+            entered.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    assert entered.wait(10)
+    with keeper.run(run) as other:
+        assert keeper.hand_back_all(but=[thread.ident or 0]) == 1
+        assert other.lost
+    assert [held.lost for held in keeper.held()] == [False]
+    done.set()
+    thread.join(10)
+
+
 def test_handing_back_while_redis_is_away_still_marks_the_work_as_lost(clock: Clock, driver: Driver) -> None:
     class Away:
         def release(self, *_: Any, **__: Any) -> None:

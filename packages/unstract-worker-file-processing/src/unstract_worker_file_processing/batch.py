@@ -1,6 +1,7 @@
 """One batch: claim it, bring each of its files to an outcome, complete it, ring the callback."""
 
 import time
+from collections.abc import Callable
 
 from attrs import evolve
 
@@ -13,16 +14,16 @@ from unstract_worker_core.ledger import (
     BatchRefusal,
     FileItem,
     FileOutcome,
-    OutcomeKind,
     RunContext,
     RunState,
 )
-from unstract_worker_core.log_events import LogEvent
 from unstract_worker_core.logs import bind_task, get_logger
 from unstract_worker_core.messages import result_items
-from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.tracing import step_span
 from unstract_worker_file_processing.executor import FileExecutor
-from unstract_worker_file_processing.file_steps import MOST_CHARGES, outcome_of, write_status
+from unstract_worker_file_processing.file_steps import MOST_CHARGES, outcome_of
+from unstract_worker_file_processing.row_statuses import RowStatuses
 from unstract_worker_file_processing.work import BatchWork, HandedBack, pause_seconds
 
 __all__ = ["process_batch", "push_items", "work_on"]
@@ -47,17 +48,23 @@ def work_on(runtime: Runtime, executor: FileExecutor, claim: BatchClaim) -> RunS
     Raises SteppedAside once the batch was handed back, LeaseLost and LedgerUnavailable.
     """
     runtime.progress.claim_made()
+    runtime.metrics.attempts.labels("batch", "yes" if claim.fence > 1 else "no").inc()
     ends = time.monotonic() + runtime.settings.process.time_limit - claim.age_seconds
     batches, context = runtime.ledger.batches, claim.context
     ids = {"execution_id": context.execution_id, "organization_id": context.organization_id}
-    with bind_task(**ids, batch_id=str(claim.batch)), runtime.keeper.batch(claim) as held:
+    traced = runtime.traces.span(context.execution_id, "batch", batch=claim.batch, files=len(claim.files))
+    with bind_task(**ids, batch_id=str(claim.batch)), traced, runtime.keeper.batch(claim) as held:
         work = BatchWork(runtime, executor, claim, held, ends, stopped=claim.stop)
+        statuses = RowStatuses(work)
         try:
-            for file in claim.files:
-                if file.number not in claim.recorded:
-                    _process_file(work, file)
+            with runtime.ticker.calling(statuses.tick):
+                for file in claim.files:
+                    if file.number not in claim.recorded:
+                        _process_file(work, statuses, file)
+                _stored(work, claim.files[-1], statuses.settle)
             return work.kept(lambda: batches.complete(claim))
         except SteppedAside as error:
+            _settle_rest(statuses)
             charged = error.charge_file if isinstance(error, HandedBack) else 0
             batches.release(claim, delay_seconds=error.delay_seconds, charge_file=charged)
             raise
@@ -67,45 +74,40 @@ def work_on(runtime: Runtime, executor: FileExecutor, claim: BatchClaim) -> RunS
             raise SteppedAside(str(error), delay_seconds=delay) from None
 
 
-def _process_file(work: BatchWork, file: FileItem) -> None:
+def _process_file(work: BatchWork, statuses: RowStatuses, file: FileItem) -> None:
     charges = work.claim.charges.get(file.number, 0)
     alone = 0 < charges < MOST_CHARGES
     with bind_task(file_execution_id=file.file_execution_id):
-        with work.runtime.solo.alone() if alone else work.runtime.solo.shared():
-            outcome = outcome_of(work, file)
-        try:
-            _settle(work, file, outcome)
-        except (LedgerError, BackendError, SteppedAside):
-            raise
-        except Exception as error:
-            # An outcome that cannot be stored would come back for ever: it is charged to the file.
-            _log.exception("an outcome could not be settled", kind=type(error).__name__)
-            reason = f"file {file.number}: {type(error).__name__}"
-            raise HandedBack(reason, delay_seconds=pause_seconds(work.runtime), charge_file=file.number) from error
+        with step_span("file", file=file.number), work.runtime.solo.alone() if alone else work.runtime.solo.shared():
+            outcome = outcome_of(work, statuses, file)
+        _stored(work, file, lambda: _end(work, statuses, file, outcome))
 
 
-def _settle(work: BatchWork, file: FileItem, outcome: FileOutcome) -> None:
-    """Write the row's last status, then record; what comes before the record may be repeated."""
-    runtime, claim = work.runtime, work.claim
-    if outcome.kind is not OutcomeKind.SKIPPED:
-        write_status(work, file, ExecutionStatus(outcome.kind), outcome)
+def _end(work: BatchWork, statuses: RowStatuses, file: FileItem, outcome: FileOutcome) -> None:
     if work.context.chord:
-        work.kept(lambda: push_items(runtime, claim.run_id, work.context, outcome))
+        work.kept(lambda: push_items(work.runtime, work.claim.run_id, work.context, outcome))
         outcome = evolve(outcome, result=None, metadata={})
-    work.kept(lambda: runtime.ledger.batches.record(claim, outcome))
-    runtime.metrics.files.labels(outcome.kind.lower()).inc(outcome.uploads)
-    _log.info("file ended", outcome=str(outcome.kind), seconds=outcome.seconds, error=outcome.error)
-    failed = outcome.kind is OutcomeKind.ERROR
-    runtime.log_events.log(
-        LogEvent(
-            work.context.log_channel,
-            f"File '{outcome.name}' ended {outcome.kind}" + (f": {outcome.error}" if outcome.error else ""),
-            work.context.execution_id,
-            work.context.organization_id,
-            level="ERROR" if failed else "INFO",
-            file_execution_id=outcome.file_execution_id,
-        )
-    )
+    statuses.ends(file, outcome)
+
+
+def _stored(work: BatchWork, file: FileItem, step: Callable[[], None]) -> None:
+    """Store outcomes; one that cannot be stored would come back for ever, so a defect is charged to the file."""
+    try:
+        step()
+    except (LedgerError, BackendError, SteppedAside):
+        raise
+    except Exception as error:
+        _log.exception("an outcome could not be settled", kind=type(error).__name__)
+        reason = f"file {file.number}: {type(error).__name__}"
+        raise HandedBack(reason, delay_seconds=pause_seconds(work.runtime), charge_file=file.number) from error
+
+
+def _settle_rest(statuses: RowStatuses) -> None:
+    """Before a batch is handed back: what ended shows. What cannot be written now is done by the next owner."""
+    try:
+        statuses.settle()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the batch must go back
+        _log.warning("statuses are left to the next owner", reason=str(error), kind=type(error).__name__)
 
 
 def push_items(runtime: Runtime, run_id: str, context: RunContext, outcome: FileOutcome) -> None:

@@ -9,7 +9,6 @@ import time
 from attrs import evolve
 
 from unstract_worker_core import wire
-from unstract_worker_core.client.models import FileStatusUpdate
 from unstract_worker_core.errors import (
     BackendError,
     BackendRefused,
@@ -19,7 +18,7 @@ from unstract_worker_core.errors import (
     SteppedAside,
     UnexpectedAnswer,
 )
-from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind
+from unstract_worker_core.ledger import FileItem, FileOutcome
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.executor import FileFailed, FileRequest
@@ -33,22 +32,23 @@ from unstract_worker_file_processing.outcomes import (
     file_metadata,
     told_before,
 )
+from unstract_worker_file_processing.row_statuses import RowStatuses
 from unstract_worker_file_processing.work import BatchWork, HandedBack, out_of_reach, pause_seconds
 
-__all__ = ["MOST_CHARGES", "outcome_of", "write_status"]
+__all__ = ["MOST_CHARGES", "outcome_of"]
 
 MOST_CHARGES = 3
 _USED_UP = 0.95
 _log = get_logger(__name__)
 
 
-def outcome_of(work: BatchWork, file: FileItem) -> FileOutcome:
+def outcome_of(work: BatchWork, statuses: RowStatuses, file: FileItem) -> FileOutcome:
     """How the file ends. A defect that it lays bare is its own ERROR.
 
     Raises LedgerError, SteppedAside, and BackendError when the backend is out of reach.
     """
     try:
-        return _refused(work, file) or _run(work, file)
+        return _refused(work, file) or _run(work, statuses, file)
     except (LedgerError, SteppedAside):
         raise
     except (BackendError, MessageError) as error:
@@ -83,7 +83,7 @@ def _refused(work: BatchWork, file: FileItem) -> FileOutcome | None:
     return None if error is None else ended(context, file, error=error)
 
 
-def _run(work: BatchWork, file: FileItem) -> FileOutcome:
+def _run(work: BatchWork, statuses: RowStatuses, file: FileItem) -> FileOutcome:
     started, said = time.monotonic(), work.claim.executed.get(file.number)
     stopped = work.kept(lambda: work.runtime.ledger.batches.start_file(work.claim, file.number))
     if said is not None:
@@ -93,17 +93,17 @@ def _run(work: BatchWork, file: FileItem) -> FileOutcome:
         work.stopped = True
         return ended(work.context, file, skipped=True, error=NOT_STARTED)
     else:
-        executed = reused(work, file) or _execute(work, file)
+        executed = reused(work, file) or _execute(work, statuses, file)
     outcome = _concluded(work, file, executed, time.monotonic() - started)
     if not executed.reused:
         write_history(work, file, executed, outcome)
     return outcome
 
 
-def _execute(work: BatchWork, file: FileItem) -> Executed:
+def _execute(work: BatchWork, statuses: RowStatuses, file: FileItem) -> Executed:
     """Run the file and journal at once what came of it. The only step that may take an hour."""
     settings, started = work.runtime.settings, time.monotonic()
-    write_status(work, file, ExecutionStatus.EXECUTING)
+    statuses.begins(file)
     budget = max(1.0, min(settings.backend.file_execution_timeout, work.seconds_left()))
     work.held.check()
     asked = time.monotonic()
@@ -168,20 +168,3 @@ def _concluded(work: BatchWork, file: FileItem, executed: Executed, seconds: flo
             pages=work.tried("usage.pages", lambda: usage.pages(organization, row_id), wait=False),
         )
     return ended(context, file, error=executed.error, result=executed.result, metadata=metadata, seconds=seconds)
-
-
-def write_status(work: BatchWork, file: FileItem, status: ExecutionStatus, outcome: FileOutcome | None = None) -> None:
-    """Write the status of the file's row; a refusal is logged, an unreachable backend is waited for."""
-    row_id = file.file_execution_id
-    if row_id is None:
-        return
-    update = FileStatusUpdate(
-        status=status,
-        error_message=outcome.error if outcome and outcome.kind is OutcomeKind.ERROR else None,
-        execution_time=outcome.seconds if outcome else None,
-    )
-    organization, key = work.context.organization_id, work.key(file, f"status-{status}")
-    work.tried(
-        "file-execution.status",
-        lambda: work.runtime.backend.files.update_status(organization, row_id, update, key=key),
-    )

@@ -15,6 +15,8 @@ from unstract_worker_file_processing.work import BatchWork
 
 __all__ = ["content_key", "history_row", "reused", "write_history"]
 
+# How long a batch goes by one answer: another execution may complete a content meanwhile.
+_KNOWN_SECONDS = 10.0
 _log = get_logger(__name__)
 
 
@@ -22,6 +24,9 @@ def reused(work: BatchWork, file: FileItem) -> Executed | None:
     """What an earlier execution of the workflow made of the same content, for API files that ask for it."""
     context = work.context
     if context.kind is not RunKind.API or not context.use_file_history or not file.hash:
+        return None
+    known = work.known.get("batch", lambda: _known(work), seconds=_KNOWN_SECONDS)
+    if known is not None and file.hash not in known:
         return None
     found = work.tried(
         "file-history.by_hash",
@@ -35,6 +40,17 @@ def reused(work: BatchWork, file: FileItem) -> Executed | None:
     stored = stored_value(found.metadata)
     metadata = file_metadata(context, file) | (stored if isinstance(stored, dict) else {})
     return evolve(said, reused=True, metadata=metadata)
+
+
+def _known(work: BatchWork) -> frozenset[str] | None:
+    """Which contents of the batch the workflow has completed before: one call for all; None where that is not told."""
+    context, history = work.context, work.runtime.backend.history
+    left = [each for each in work.claim.files if each.number not in work.claim.recorded]
+    hashes = [each.hash for each in left if each.hash and not each.unsupported]
+    return work.tried(
+        "file-history.check_batch",
+        lambda: history.check_batch(context.organization_id, context.workflow_id, hashes),
+    )
 
 
 def write_history(work: BatchWork, file: FileItem, executed: Executed, outcome: FileOutcome) -> None:

@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import stamina
-from attrs import define
+from attrs import Factory, define
 
+from unstract_worker_core.app.recent import Recent
 from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.errors import BackendError, LedgerUnavailable, MessageError, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, FileItem, Held, RunContext
 from unstract_worker_core.logs import get_logger
+from unstract_worker_core.repeating import repeated
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_file_processing.executor import FileExecutor
 
@@ -41,7 +42,10 @@ def pause_seconds(runtime: Runtime) -> float:
 
 @define(eq=False)
 class BatchWork:
-    """A claimed batch. `ends` is its deadline on the monotonic clock; `stopped`: no further file starts."""
+    """A claimed batch. `ends` is its deadline on the monotonic clock; `stopped`: no further file starts.
+
+    `known`: hashes of the batch's contents that have a history, as the backend told them a moment ago.
+    """
 
     runtime: Runtime
     executor: FileExecutor
@@ -49,6 +53,7 @@ class BatchWork:
     held: Held
     ends: float
     stopped: bool = False
+    known: Recent[frozenset[str] | None] = Factory(Recent)
 
     @property
     def context(self) -> RunContext:
@@ -64,20 +69,28 @@ class BatchWork:
         return self.ends - time.monotonic()
 
     def stop_seen(self) -> bool:
-        """Ask whether the execution was stopped, and tell the ledger if it was."""
+        """Ask whether the execution was stopped, and tell the ledger if it was.
+
+        All batches of the execution in this process share an answer for a second; a stop that a worker has seen is
+        in the ledger, and nobody needs to ask any more.
+        """
         context = self.context
         if not self.stopped:
+            seconds = self.runtime.settings.files.status_seconds
             try:
-                execution = self.runtime.backend.executions.get(context.organization_id, context.execution_id)
+                status = self.runtime.statuses.get(context.execution_id, self._status, seconds=seconds)
             except BackendError as error:
                 if not error.retryable:
                     raise
                 # Any 500 too: it concerns the whole execution, and the batch's deadline bounds the waiting.
                 raise HandedBack(str(error), delay_seconds=pause_seconds(self.runtime)) from None
-            self.stopped = execution.status is ExecutionStatus.STOPPED
+            self.stopped = status is ExecutionStatus.STOPPED
             if self.stopped:
                 self.runtime.ledger.runs.request_stop(self.claim.run_id)
         return self.stopped
+
+    def _status(self) -> ExecutionStatus:
+        return self.runtime.backend.executions.get(self.context.organization_id, self.context.execution_id).status
 
     def tried(self, what: str, call: Callable[[], T], *, wait: bool = True) -> T | None:
         """Make a call that must not fail the file: a refusal is logged, the client counts it, and None comes back.
@@ -103,7 +116,4 @@ class BatchWork:
         def worth_it(error: Exception) -> bool:
             return isinstance(error, LedgerUnavailable) and not self.held.lost
 
-        for attempt in stamina.retry_context(on=worth_it, attempts=None, timeout=None, wait_initial=0.5, wait_max=2.0):
-            with attempt:
-                return step()
-        raise AssertionError("unreachable: stamina raises the last error")
+        return repeated(step, on=worth_it, attempts=None, timeout=None, wait_initial=0.5, wait_max=2.0)

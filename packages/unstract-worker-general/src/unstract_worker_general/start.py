@@ -11,6 +11,7 @@ from unstract_worker_core.orchestration import (
     open_run,
 )
 from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_general.before import ended_before, not_among
 from unstract_worker_general.sources import chosen_files
 
 __all__ = ["start_execution"]
@@ -21,13 +22,15 @@ def start_execution(turn: Turn) -> Verdict:
     opened = open_run(turn)
     if not isinstance(opened, Opened):
         return opened
+    before = ended_before(turn, opened)
     begun = StatusUpdate(status=ExecutionStatus.EXECUTING, attempts=turn.claim.attempts + 1)
     over = announce(turn, opened, begun, operation="executing")
     if over is not None:
         return over
     items = chosen_files(turn, opened)
-    counted = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=len(items))
+    done = not_among(before, items)
+    counted = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=len(items) + sum(done))
     over = announce(turn, opened, counted, operation="total_files")
     if over is not None:
         return over
-    return arm_files(turn, opened, create_rows(turn, opened, items))
+    return arm_files(turn, opened, create_rows(turn, opened, items), before=done)

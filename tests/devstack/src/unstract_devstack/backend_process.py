@@ -15,7 +15,7 @@ from unstract_devstack.processes import ManagedProcess, inherited_environment, w
 __all__ = ["BackendProcess", "running_backend"]
 
 HOST = "127.0.0.1"
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 
 
 @define

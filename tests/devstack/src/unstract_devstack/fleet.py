@@ -42,6 +42,15 @@ class WorkerKind:
         """The variable that holds its health port."""
         return f"{self.name.upper().replace('-', '_')}_HEALTH_PORT"
 
+    def interpreter(self, number: int) -> str:
+        """The Python that runs the `number`th worker of this kind, from 0: this one, or what FILE_PROCESSING_PYTHON says.
+
+        Such a variable holds one path for all of the kind, or several as PATH does, the last one for all further ones:
+        so that workers of different releases, each in an environment of its own, make one fleet.
+        """
+        named = os.environ.get(f"{self.name.upper().replace('-', '_')}_PYTHON", sys.executable).split(os.pathsep)
+        return named[min(number, len(named) - 1)]
+
 
 API_DEPLOYMENT = WorkerKind("api-deployment", "unstract_worker_api_deployment")
 GENERAL = WorkerKind("general", "unstract_worker_general")
@@ -174,7 +183,7 @@ def running_fleet(
     fleet = Fleet()
     for kind in kinds:
         name = _free_name(kind.name, fleet.workers)
-        fleet.workers[name] = _worker(name, kind, environment, logs)
+        fleet.workers[name] = _worker(name, kind, environment, logs, python=kind.interpreter(len(fleet.of(kind))))
     try:
         fleet.start()
         fleet.wait_ready(seconds=ready_seconds)
@@ -188,7 +197,7 @@ def _free_name(name: str, taken: Mapping[str, Worker]) -> str:
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def _worker(name: str, kind: WorkerKind, environment: Mapping[str, str], logs: Path) -> Worker:
+def _worker(name: str, kind: WorkerKind, environment: Mapping[str, str], logs: Path, *, python: str) -> Worker:
     port = free_port()
     own = {
         "WORKER_HEALTH_HOST": HEALTH_HOST,
@@ -198,7 +207,7 @@ def _worker(name: str, kind: WorkerKind, environment: Mapping[str, str], logs: P
     }
     process = ManagedProcess(
         name=f"worker {name}",
-        command=(sys.executable, "-m", kind.package, "run"),
+        command=(python, "-m", kind.package, "run"),
         environment={**inherited_environment(), **own, **environment},
         log_path=logs / f"{name}.log",
     )

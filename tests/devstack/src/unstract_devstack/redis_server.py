@@ -22,7 +22,7 @@ from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_
 __all__ = ["RedisHandle", "find_redis_server", "find_valkey_server", "free_port", "running_redis"]
 
 HOST = "127.0.0.1"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 START_ATTEMPTS = 5
 PORT_TAKEN = "Address already in use"
 
@@ -151,10 +151,11 @@ class RedisHandle:
         return self._started().frozen()
 
     def _start_on(self, port: int) -> None:
-        config = self._write_config(port)
+        config, program = self._write_config(port), str(self.program or find_redis_server())
         process = ManagedProcess(
             name="Redis",
-            command=(str(self.program or find_redis_server()), str(config)),
+            # At a limit to the size of its files it is to see failed writes, as on a full disk, and no signal.
+            command=("/bin/sh", "-c", 'trap "" XFSZ; exec "$@"', "redis", program, str(config)),
             environment=inherited_environment(),
             log_path=self.directory / "redis.log",
         )

@@ -55,6 +55,19 @@ def test_the_json_line_is_a_workers_environment(started: subprocess.Popen[str], 
     assert (tmp_path / "worker.env").stat().st_mode & 0o077 == 0
 
 
+def test_the_live_page_is_served_and_its_buttons_start_the_examples(started: subprocess.Popen[str]) -> None:
+    told = said(started)
+    url = told["addresses"]["live page"]
+    assert "None were started with the stack" in page(url)
+    for name, title in (("api", "documents"), ("etl", "inbox")):
+        request = urllib.request.Request(f"{url}start/{name}", method="POST", headers={"Origin": url.rstrip("/")})  # noqa: S310
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            execution_id = answer.url.partition("#e-")[2]
+        shown = page(f"{url}executions/{execution_id}")
+        assert f"<bdi>{title}</bdi>" in shown
+        assert "PENDING" in shown
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, and only Linux ties a child to its parent")
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "end of input", "SIGKILL"])
 def test_it_ends_without_a_trace(started: subprocess.Popen[str], how: str) -> None:
@@ -103,6 +116,13 @@ def test_workers_started_by_hand_serve_the_curl_lines(started: subprocess.Popen[
     (item,) = message["result"]
     assert item["status"] == "Success"
     assert item["result"]["output"]["fields"]["invoice_number"] == "LD/88/1207"
+
+
+def page(url: str) -> str:
+    """The text of a page."""
+    with urllib.request.urlopen(url) as answer:  # noqa: S310
+        text: str = answer.read().decode()
+    return text
 
 
 PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"]}

@@ -29,6 +29,7 @@ Body = Callable[[Runtime, Delivery], Any]
 # Pause between two attempts to write into a ledger that is away, and before a chord's task is tried again.
 _ACCEPT_PAUSE_SECONDS = 1.0
 _AGAIN_SECONDS = 5.0
+_SIGNALS = {Reject: "rejected", Retry: "retried"}
 
 log = get_logger(__name__)
 
@@ -71,27 +72,31 @@ def boundary(
 
     `again`: what to raise so that the message comes back after that many seconds; None where the ledger rings.
     """
-    began, outcome = time.monotonic(), "ok"
+    began, outcome, failure = time.monotonic(), "ok", ""
+    meter = runtime.metrics.task(delivery.task, delivery.queue)
+    meter.started.inc()
+    runtime.metrics.slots(1)
     runtime.progress.claim_made()
     with bind_task(task=delivery.task, task_id=delivery.task_id), runtime.progress.slot(delivery.task) as mark:
         try:
             with progressing(mark):
                 yield
-        except (Reject, Retry, Ignore):  # Celery's own signals, raised on purpose
-            outcome = "returned"
+        except (Reject, Retry, Ignore) as signal:  # Celery's own signals, raised on purpose
+            outcome = _SIGNALS.get(type(signal), "ignored")
             raise
         except MessageError as error:
             outcome = "rejected"
             _reject(runtime, delivery, error)
         except (SteppedAside, BackendError, LedgerError) as error:
-            outcome = _ended_early(error)
+            outcome, failure = _ended_early(error), type(error).__name__
             if again is not None and outcome != "refused":
                 raise again(getattr(error, "delay_seconds", 0.0) or _AGAIN_SECONDS) from None
         except Exception as error:  # process boundary: one task's defect must not end the worker
-            outcome = "failed"
-            log.exception("task failed unexpectedly", kind=type(error).__name__)
+            outcome, failure = "failed", type(error).__name__
+            log.exception("task failed unexpectedly", kind=failure)
         finally:
-            runtime.metrics.task_seconds.labels(delivery.task).observe(time.monotonic() - began)
+            runtime.metrics.slots(-1)
+            meter.ended(outcome, time.monotonic() - began, failure)
             runtime.metrics.tasks.labels(delivery.task, outcome).inc()
 
 

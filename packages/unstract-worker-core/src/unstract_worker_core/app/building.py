@@ -14,16 +14,22 @@ from unstract_worker_core.health import Progress
 from unstract_worker_core.ledger import LeaseKeeper, Ledger
 from unstract_worker_core.log_events import LogEvents
 from unstract_worker_core.metrics import Metrics
+from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.redis_connections import connect
+from unstract_worker_core.tracing import make_traces
 
 __all__ = ["build_runtime"]
 
 
 def build_runtime(
-    settings: Settings, *, draining: threading.Event | None = None, doorbells: Doorbells | None = None
+    settings: Settings,
+    *,
+    draining: threading.Event | None = None,
+    doorbells: Doorbells | None = None,
+    metrics: Metrics | None = None,
 ) -> Runtime:
     """A runtime of its own connections. Raises ConfigurationError for what only shows here, such as a bad CA file."""
-    metrics = Metrics()
+    metrics = metrics or Metrics(settings.instance, consumed_queues(settings))
     draining = draining or threading.Event()
 
     def observe(step: str, outcome: str) -> None:
@@ -38,7 +44,12 @@ def build_runtime(
         metrics=metrics,
         backend=Backend(settings.backend, metrics, version=settings.version),
         ledger=ledger,
-        keeper=LeaseKeeper(leases.runs, leases.batches, lease_seconds=settings.ledger.lease_seconds),
+        keeper=LeaseKeeper(
+            leases.runs,
+            leases.batches,
+            lease_seconds=settings.ledger.lease_seconds,
+            observe=metrics.leases_held.set,
+        ),
         doorbells=doorbells or CeleryDoorbells(settings.broker, metrics),
         platform_redis=platform_redis,
         cache_redis=connect(settings.cache_redis, name="cache"),
@@ -49,6 +60,7 @@ def build_runtime(
             ttl_seconds=settings.files.logs_ttl_seconds,
             observe=lambda outcome: metrics.log_events.labels(outcome=outcome).inc(),
         ),
-        solo=SoloGate(draining),
+        solo=SoloGate(draining, patience=settings.ledger.lease_seconds),
         draining=draining,
+        traces=make_traces(settings),
     )

@@ -49,6 +49,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
             except _MESSAGE_ERRORS as error:
                 log.warning("message not understood", kind=type(error).__name__, exc_info=True)
                 self.refuse(message, f"Celery cannot read it ({type(error).__name__})")
+                return
+            self.process.task_received(message)
 
         return on_task_received
 

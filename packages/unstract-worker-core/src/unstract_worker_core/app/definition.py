@@ -1,9 +1,9 @@
 """What makes one worker of the core: its type, its package, its tasks and its background services."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from attrs import frozen
+from attrs import Factory, frozen
 from celery import Celery
 
 from unstract_worker_core.app.runtime import Runtime
@@ -40,9 +40,11 @@ class WorkerDefinition:
         package: import package, such as ``unstract_worker_callback``.
         register: adds the tasks to the Celery app; must not build the runtime, only keep the function.
         services: what runs beside the tasks in the main process.
+        commands: the worker's own commands, as ``module:function`` by name; the function gets this definition.
     """
 
     worker: WorkerType
     package: str
     register: Register
     services: Services = _no_services
+    commands: Mapping[str, str] = Factory(dict)

@@ -36,6 +36,7 @@ def tie(process: "WorkerProcess") -> None:
     signals.celeryd_init.connect(select_missing, weak=False)
     signals.worker_shutdown.connect(ended, weak=False)
     signals.worker_process_init.connect(lambda **_: process.in_child(), weak=False)
+    signals.worker_process_shutdown.connect(lambda **_: process.flush(), weak=False)
     signals.setup_logging.connect(_leave_logging, weak=False)
 
 

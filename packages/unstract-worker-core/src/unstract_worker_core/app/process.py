@@ -8,7 +8,10 @@ import logging
 import os
 import signal
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from celery.utils.nodenames import nodesplit
 
 from unstract_worker_core.app.broker import declared_queue
 from unstract_worker_core.app.building import build_runtime
@@ -18,9 +21,10 @@ from unstract_worker_core.app.drain import Drain, within
 from unstract_worker_core.app.factory import make_app
 from unstract_worker_core.app.guarded import enforce
 from unstract_worker_core.app.hooks import tie
-from unstract_worker_core.app.pools import ThreadPool, pool_for
+from unstract_worker_core.app.pools import PreforkPool, ThreadPool, pool_for
 from unstract_worker_core.app.readiness import check_ledger, health_server
 from unstract_worker_core.app.redis_transport import on_malformed
+from unstract_worker_core.app.reporting import Reporter
 from unstract_worker_core.app.ringing import CeleryDoorbells
 from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.app.unpacking import refuse_compression
@@ -28,6 +32,7 @@ from unstract_worker_core.app.watchdog import Watchdog
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import ConfigurationError, LedgerError
 from unstract_worker_core.logs import get_logger
+from unstract_worker_core.metrics import Metrics, SharedFolder
 from unstract_worker_core.queues import queues_of
 
 if TYPE_CHECKING:
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["WorkerProcess"]
 
 _HAND_BACK_SECONDS = 5.0
+_FLUSH_SECONDS = 3.0
 # How the worker object names settings that a command line may have changed.
 _SETTINGS_OF_WORKER = {
     "prefetch_multiplier": "worker_prefetch_multiplier",
@@ -61,6 +67,8 @@ class WorkerProcess:
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
         self._consuming = False
+        self._hostname = settings.instance
+        self._shared: SharedFolder | None = None
         self._services: list[Service] = []
         tie(self)
 
@@ -68,7 +76,8 @@ class WorkerProcess:
         """The runtime of this operating-system process, built when it is first asked for."""
         with self._lock:
             if self._runtime is None:
-                self._runtime = build_runtime(self.settings, draining=self.drain.draining)
+                metrics = Metrics(self._hostname, self._queues(), shared=self._shared)
+                self._runtime = build_runtime(self.settings, draining=self.drain.draining, metrics=metrics)
             return self._runtime
 
     def consuming(self, *, now: bool) -> None:
@@ -78,6 +87,12 @@ class WorkerProcess:
     def message_seen(self) -> None:
         """Told by the consumer, for liveness (under prefork the tasks run elsewhere)."""
         self.runtime().progress.claim_made()
+
+    def task_received(self, message: Any) -> None:
+        """Told by the consumer of each message that Celery took as a task, for the metrics."""
+        name, info = message.headers.get("task"), message.delivery_info or {}
+        if name in self.app.tasks:  # the others were put aside
+            self.runtime().metrics.task(name, str(info.get("routing_key") or "")).received.inc()
 
     def adopt(self, worker: Any) -> None:
         """Before anything starts: settings that somebody changed go back, doorbell queues are consumed in any case."""
@@ -92,6 +107,9 @@ class WorkerProcess:
         worker.options.update(without_mingle=True, without_gossip=True, without_heartbeat=True)
         for name in queues_of(self.definition.worker).doorbell_queues:
             self.app.amqp.queues.select_add(declared_queue(name, self.settings.broker))
+        self._hostname = nodesplit(worker.hostname)[1]
+        if issubclass(worker.pool_cls, PreforkPool):
+            self._share_metrics()
         gc.enable()
         gc.collect()
         gc.freeze()  # what was imported stays: never walked again, and shared with prefork children
@@ -105,6 +123,7 @@ class WorkerProcess:
         try:
             if self.settings.process.health_enabled:
                 self._serve(health_server(self.definition.worker, runtime, lambda: self._consuming))
+                self._serve(Reporter(runtime, self._queues))
             check_ledger(runtime)
             for service in (*self.definition.services(runtime), watchdog):
                 self._serve(service)
@@ -126,15 +145,37 @@ class WorkerProcess:
         if self._runtime is not None:
             self._runtime.log_events.stop(timeout=2.0)
             within(_HAND_BACK_SECONDS, self._runtime.keeper.hand_back_all)
+            self.flush()
+        if self._shared is not None:
+            self._shared.remove()
         log.info("stopped", exit_code=code)
         logging.shutdown()
         os._exit(code)
 
+    def flush(self) -> None:
+        """Send the traces of what ended, within a few seconds; also when a prefork child is through."""
+        if self._runtime is not None:
+            within(_FLUSH_SECONDS, partial(self._runtime.traces.flush, _FLUSH_SECONDS))
+
     def in_child(self) -> None:
         """In a prefork child, right after the fork: nothing of the parent's is used again."""
         self._lock, self._runtime, self._services = threading.Lock(), None, []
+        if self._shared is not None:
+            self._shared.forget_own()
         self.drain.listen_in_child(lambda: self._runtime is None or not self._runtime.progress.slots_in_use)
         signal.signal(signal.SIGTERM, lambda *_: self.drain.notify())
+
+    def _queues(self) -> tuple[str, ...]:
+        return tuple(self.app.amqp.queues.consume_from)
+
+    def _share_metrics(self) -> None:
+        parent = self.settings.process.metrics_dir
+        try:
+            self._shared = SharedFolder.made_in(parent)
+        except OSError as error:
+            reason = f"no folder for the children's metrics in {parent or 'the temporary folder'}: {error.strerror}"
+            log.critical("cannot start", problem=f"PROMETHEUS_MULTIPROC_DIR: {reason}")
+            self.finish(2)
 
     def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
@@ -142,7 +183,9 @@ class WorkerProcess:
         self.drain.listen()
 
     def _hand_back(self) -> int:
-        return self._runtime.keeper.hand_back_all() if self._runtime is not None else 0
+        given = self._runtime.keeper.hand_back_all() if self._runtime is not None else 0
+        self.flush()
+        return given
 
     def _serve(self, service: Service) -> None:
         service.start()
@@ -156,4 +199,4 @@ class WorkerProcess:
 
     def _waiting(self) -> int | None:
         bells = self.runtime().doorbells
-        return bells.depth(tuple(self.app.amqp.queues.consume_from)) if isinstance(bells, CeleryDoorbells) else None
+        return bells.depth(self._queues()) if isinstance(bells, CeleryDoorbells) else None

@@ -10,6 +10,7 @@ from typing import Any
 from kombu.transport.redis import Channel, SentinelChannel, SentinelTransport, Transport
 
 from unstract_worker_core.app.admission import BODY_LIMIT
+from unstract_worker_core.app.redis_qos import PatientQoS
 
 __all__ = ["ENVELOPE_LIMIT", "TolerantSentinelTransport", "TolerantTransport", "on_malformed"]
 
@@ -41,6 +42,8 @@ def _popped(answer: Any, **options: object) -> tuple[bytes, bytes] | None:
 
 
 class _Tolerant:
+    QoS = PatientQoS
+
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - the signature is kombu's
         client = super()._create_client(asynchronous)  # type: ignore[misc]
         client.set_response_callback("BRPOP", _popped)

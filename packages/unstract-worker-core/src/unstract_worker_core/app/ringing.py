@@ -27,7 +27,7 @@ from unstract_worker_core.metrics import Metrics
 from unstract_worker_core.queues import DOORBELL_QUEUES, DOORBELL_TASKS, Doorbell, queues_of
 from unstract_worker_core.statuses import RunKind, WorkerType
 
-__all__ = ["CeleryDoorbells"]
+__all__ = ["CeleryDoorbells", "message_headers"]
 
 # What is told where the broker cannot say: as if everything rung still waited, so that nothing is rung again now.
 _UNKNOWN_DEPTH = 2**31
@@ -83,10 +83,16 @@ class CeleryDoorbells:
     def depth(self, queues: Sequence[str]) -> int | None:
         """How many messages wait in these queues; None while the broker cannot be asked."""
         try:
-            with self._line() as line:
-                return sum(_depth(line, name) for name in queues)
+            return sum(self._asked(queues).values())
         except _BrokerAway as error:
             log.warning("queue depth not known", error=str(error))
+            return None
+
+    def depths(self, queues: Sequence[str]) -> dict[str, int] | None:
+        """The same for each queue, and without a word: it is asked every few seconds."""
+        try:
+            return self._asked(queues)
+        except _BrokerAway:
             return None
 
     def starts_waiting(self) -> int | None:
@@ -101,6 +107,10 @@ class CeleryDoorbells:
                 _quit(self._idle.get_nowait())
             except queue.Empty:
                 return
+
+    def _asked(self, queues: Sequence[str]) -> dict[str, int]:
+        with self._line() as line:
+            return {name: _depth(line, name) for name in queues}
 
     def _ring(self, bell: Doorbell, messages: Sequence[dict[str, Any]]) -> None:
         """Publish, once more on a fresh connection if the first attempt failed; doorbells may be repeated."""
@@ -131,8 +141,9 @@ class CeleryDoorbells:
         with line.producer.batch(max_size=_CHUNK):
             for task_id, kwargs in zip(_ids(), messages, strict=False):
                 line.producer.publish(
-                    json.dumps([[], kwargs, {}]), exchange="", routing_key=queue_name, headers=_headers(task, task_id),
-                    correlation_id=task_id, content_type="application/json", content_encoding="utf-8",
+                    json.dumps([[], kwargs, {}]), exchange="", routing_key=queue_name,
+                    headers=message_headers(task, task_id), correlation_id=task_id, content_type="application/json",
+                    content_encoding="utf-8",
                 )  # fmt: skip
 
     @contextmanager
@@ -175,7 +186,7 @@ def _ids() -> Iterator[str]:
     return (str(make()) for make in repeat(uuid4))
 
 
-def _headers(task: str, task_id: str) -> dict[str, Any]:
+def message_headers(task: str, task_id: str) -> dict[str, Any]:
     """What Celery's protocol 2 asks of a task message."""
     return {
         "lang": "py", "task": task, "id": task_id, "root_id": task_id, "parent_id": None, "group": None,

@@ -5,14 +5,18 @@ import threading
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from attrs import define
+from attrs import Factory, define
 from redis import Redis
 
+from unstract_worker_core.app.recent import Recent
 from unstract_worker_core.app.solo import SoloGate
+from unstract_worker_core.app.ticking import Ticker
 from unstract_worker_core.config import Settings
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.ledger import LeaseKeeper, Ledger
 from unstract_worker_core.metrics import Metrics
+from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.tracing import NoTraces, Traces
 
 if TYPE_CHECKING:
     from unstract_worker_core.client import Backend
@@ -30,6 +34,8 @@ class Runtime:
         keeper: holds the leases of what runs; it has its own connection to the ledger.
         solo: whether files run side by side or one runs alone.
         draining: set once the process must end; steps hand back what they have not finished.
+        statuses: of executions, as the backend told them a moment ago.
+        ticker: repeats what is to happen about every second while a batch runs.
     """
 
     settings: Settings
@@ -44,6 +50,9 @@ class Runtime:
     log_events: "LogEvents"
     solo: SoloGate
     draining: threading.Event
+    statuses: Recent[ExecutionStatus] = Factory(Recent)
+    ticker: Ticker = Factory(lambda: Ticker(1.0))
+    traces: Traces = Factory(NoTraces)
 
     def token(self) -> str:
         """A fresh claim token: the ledger tells owners apart by it, and operators read the process from it."""

@@ -66,7 +66,6 @@ class Watchdog:
     def look(self) -> None:
         """Look once."""
         self._report_due()
-        self.runtime.metrics.slots_in_use.set(self.runtime.progress.slots_in_use)
         if not self.threads:
             return
         limits = self.runtime.settings.process
@@ -74,7 +73,9 @@ class Watchdog:
         if stuck:
             idle = round(stuck[0].idle_seconds)
             log.critical("a slot is stuck: ending the process", task=stuck[0].task, idle_seconds=idle)
-            within(_HAND_BACK_SECONDS, self.runtime.keeper.hand_back_all)
+            # What is stuck is charged, or it would come back and be stuck for ever.
+            hanging = [slot.thread for slot in stuck]
+            within(_HAND_BACK_SECONDS, lambda: self.runtime.keeper.hand_back_all(but=hanging))
             self.end(1)
         elif (used := self.memory_mb()) > limits.max_memory_mb and not self.runtime.draining.is_set():
             log.warning("memory above its limit: draining", used_mb=round(used), limit_mb=limits.max_memory_mb)

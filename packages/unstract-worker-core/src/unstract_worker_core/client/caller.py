@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote
 from uuid import uuid4
 
-import stamina
 from attrs import evolve, fields
 
 from unstract_worker_core import identifiers
@@ -25,6 +24,8 @@ from unstract_worker_core.client.verdicts import Passing, verdict
 from unstract_worker_core.config import BackendSettings
 from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import BackendError, BackendUnavailable, UnexpectedAnswer
+from unstract_worker_core.repeating import repeated
+from unstract_worker_core.tracing.current import trace_headers, traced_call
 
 _NO_IDS: Mapping[str, str] = {}
 Observe = Callable[[str, BackendError | None, float], None]
@@ -49,16 +50,18 @@ class Caller:
         self._observe = observe
         self._clock = clock
         self._base_url = settings.base_url.rstrip("/") + "/"
-        self._key = settings.api_key.reveal()
+        key = settings.api_key.reveal()
+        self._raw_key = key.encode()
         names = (attribute.name for attribute in fields(BackendSettings))
         self._prefixes = {name: getattr(settings, name) for name in names if name.endswith("_prefix")}
         self._headers = {
-            "Authorization": f"Bearer {self._key}",
+            "Authorization": f"Bearer {key}",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": f"UnstractWorker/{version}",
         }
 
+    @traced_call
     def __call__(
         self,
         operation: Operation,
@@ -131,10 +134,12 @@ class Caller:
         return answer
 
     def _tried(self, tries: Tries, request_id: str, limit: int) -> Answer:
-        for attempt in stamina.retry_context(on=tries.pause_after, attempts=limit, timeout=None):
-            with attempt:
-                return self._once(tries.operation, tries.next_request(), request_id)
-        raise AssertionError("stamina ends with an answer or an error")
+        return repeated(
+            lambda: self._once(tries.operation, tries.next_request(), request_id),
+            on=tries.pause_after,
+            attempts=limit,
+            timeout=None,
+        )
 
     def _once(self, operation: Operation, wanted: Wanted, request_id: str) -> Answer:
         try:
@@ -150,13 +155,14 @@ class Caller:
                 str(error), endpoint=operation.name, status=error.status, request_id=request_id
             ) from None
         # A backend that shows the key, as its debug pages do in part, must not get it into an error.
-        body = raw.body.replace(self._key.encode(), b"***")
-        return verdict(operation, evolve(raw, body=body), request_id)
+        if self._raw_key in raw.body:
+            raw = evolve(raw, body=raw.body.replace(self._raw_key, b"***"))
+        return verdict(operation, raw, request_id)
 
     def _headers_of(
         self, operation: Operation, organization_id: str | None, key: str | None, request_id: str
     ) -> dict[str, str]:
-        headers = {**self._headers, "X-Request-ID": request_id}
+        headers = {**self._headers, "X-Request-ID": request_id, **trace_headers()}
         if operation.organization:
             headers["X-Organization-ID"] = identifiers.organization_id(organization_id)
         if key is not None:

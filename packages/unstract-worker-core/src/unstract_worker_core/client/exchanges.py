@@ -48,6 +48,7 @@ class RawAnswer:
     content_type: str = ""
     retry_after: str | None = None
     body: bytes = field(default=b"", repr=False)
+    date: str | None = None
 
 
 @frozen

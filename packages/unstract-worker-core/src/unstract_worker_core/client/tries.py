@@ -3,8 +3,6 @@
 import random
 from collections.abc import Callable
 
-from attrs import evolve
-
 from unstract_worker_core.client.exchanges import Wanted
 from unstract_worker_core.client.operations import Operation, Repeat
 from unstract_worker_core.client.verdicts import Passing
@@ -31,7 +29,11 @@ class Tries:
 
     def next_request(self) -> Wanted:
         """The request for the next try, with the time that it may take."""
-        return evolve(self._wanted, seconds=max(0.0, min(self._longest, self._end - self._clock())))
+        seconds = max(0.0, min(self._longest, self._end - self._clock()))
+        wanted = self._wanted
+        return Wanted(
+            wanted.method, wanted.url, wanted.headers, seconds, wanted.body_limit, wanted.query, wanted.content
+        )
 
     def pause_after(self, error: Exception) -> float | bool:
         """Seconds until the next try; False: no next try."""

@@ -13,6 +13,7 @@ from unstract_worker_core.config.sections import (
     LoggingSettings,
     ProcessSettings,
     RedisSettings,
+    TracingSettings,
     TrafficSettings,
     WebhookSettings,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "RedisSettings",
     "Secret",
     "Settings",
+    "TracingSettings",
     "TrafficSettings",
     "Variable",
     "WebhookSettings",

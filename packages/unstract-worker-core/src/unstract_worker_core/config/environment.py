@@ -43,6 +43,7 @@ def load_settings(environ: Mapping[str, str], *, worker: WorkerType, development
         "logging": reader.section(sections.LoggingSettings),
         "files": reader.section(sections.FileSettings),
         "webhook": reader.section(sections.WebhookSettings),
+        "tracing": reader.section(sections.TracingSettings),
         "traffic": reader.section(sections.TrafficSettings),
         "chord": _chord(reader),
         "version": _version(worker),

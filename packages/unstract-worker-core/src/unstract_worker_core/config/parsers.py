@@ -15,6 +15,7 @@ from unstract_worker_core.config.sections import CrashPoint
 
 __all__ = [
     "Parser",
+    "any_http_url",
     "choice",
     "clamped",
     "crash_point",
@@ -29,6 +30,7 @@ __all__ = [
     "queue_suffix",
     "seconds",
     "secret",
+    "share",
     "signing_secret",
     "text",
 ]
@@ -99,6 +101,13 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def share(value: str) -> float:
+    """A decimal number between 0 and 1."""
+    if not re.fullmatch(r"[0-9](\.[0-9]{1,18})?", value) or float(value) > 1:
+        raise ValueError("must be a number from 0 to 1")
+    return float(value)
+
+
 def choice(*allowed: str) -> Callable[[str], str]:
     """One of the given words, in any case."""
 
@@ -161,7 +170,15 @@ def crash_point(value: str) -> CrashPoint:
 
 
 def http_url(value: str) -> str:
-    """An http(s) URL with a host and a path; no userinfo, query or fragment. A trailing slash is dropped."""
+    """As `any_http_url`, with a path: the internal API has one."""
+    url = any_http_url(value)
+    if not urlsplit(url).path.strip("/"):
+        raise ValueError("must include the path of the internal API, such as /internal")
+    return url
+
+
+def any_http_url(value: str) -> str:
+    """An http(s) URL with a host; no userinfo, query or fragment. A trailing slash is dropped."""
     try:
         parts = urlsplit(text(value))
         host, _ = parts.hostname, parts.port
@@ -171,8 +188,6 @@ def http_url(value: str) -> str:
         raise ValueError("must be an http:// or https:// URL with a host")
     if "@" in parts.netloc or "?" in value or "#" in value:
         raise ValueError("must have no user, password, query or fragment")
-    if not parts.path.strip("/"):
-        raise ValueError("must include the path of the internal API, such as /internal")
     return value.rstrip("/")
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "LoggingSettings",
     "ProcessSettings",
     "RedisSettings",
+    "TracingSettings",
     "TrafficSettings",
     "WebhookSettings",
 ]
@@ -134,6 +135,7 @@ class ProcessSettings:
     time_limit: int = 3600
     max_tasks_per_child: int = 500
     max_memory_mb: int = 512
+    metrics_dir: str | None = None
 
 
 @frozen
@@ -154,6 +156,7 @@ class FileSettings:
     active_file_ttl_seconds: int = 300
     logs_ttl_seconds: int = 3600
     executor: str = "backend"
+    status_seconds: float = 1.0
     api_dir_prefix: str | None = None
 
 
@@ -224,3 +227,21 @@ class TrafficSettings:
         if execution_id is None:
             return False
         return int.from_bytes(sha256(execution_id.encode()).digest()[:4]) % 100 < self.percent
+
+
+@frozen
+class TracingSettings:
+    """Where traces go: to nowhere unless an endpoint is set. `ratio` is the share of the executions that are traced."""
+
+    endpoint: str | None = None
+    traces_endpoint: str | None = None
+    headers: Secret | None = None
+    ratio: float = 1.0
+    service_name: str | None = None
+
+    @property
+    def url(self) -> str | None:
+        """Where spans are posted: the endpoint for traces as it is, or the one for all signals with their path."""
+        if self.traces_endpoint is not None or self.endpoint is None:
+            return self.traces_endpoint
+        return self.endpoint.rstrip("/") + "/v1/traces"

@@ -39,6 +39,7 @@ class Settings:
     files: sections.FileSettings = field(factory=sections.FileSettings)
     chord: sections.ChordSettings = field(factory=sections.ChordSettings)
     webhook: sections.WebhookSettings = field(factory=sections.WebhookSettings)
+    tracing: sections.TracingSettings = field(factory=sections.TracingSettings)
     traffic: sections.TrafficSettings = field(factory=sections.TrafficSettings)
     name: str = "unstract-worker"
     version: str = "0"

@@ -130,6 +130,8 @@ _PROCESS = (
         p.integer(1, _MANY), "tasks after which a prefork child is replaced"),
     _is("max_memory_mb", "WORKER_MAX_MEMORY_MB", p.integer(64, 2**20),
         "MiB at which a prefork child is replaced or a threads process drains"),
+    _is("metrics_dir", "PROMETHEUS_MULTIPROC_DIR", p.text,
+        "where prefork children share their metrics, in a folder made for it", shown="the temporary folder"),
 )
 _LOGGING = (
     _is("level", f"{_celery('LOG_LEVEL')} LOG_LEVEL",
@@ -144,6 +146,9 @@ _FILES = (
     _is("result_ttl_seconds", "EXECUTION_RESULT_TTL_SECONDS", p.integer(60, _MANY), "life of API results"),
     _is("active_file_ttl_seconds", "ACTIVE_FILE_CACHE_TTL", p.clamped(60, 9000), "life of a mark of use"),
     _is("logs_ttl_seconds", "LOGS_EXPIRATION_TIME_IN_SECOND", p.integer(1, _MANY), "life of UI logs"),
+    _is("status_seconds", "WORKER_STATUS_SECONDS", p.seconds(0, 60),
+        "how long the statuses of files are collected before they are written together, and how old an execution's own "
+        "may be; 0: neither"),
     _is("executor", "WORKER_FILE_EXECUTOR", p.text, "name of the file executor"),
     _is("api_dir_prefix", "API_EXECUTION_DIR_PREFIX", p.text, "staging of API uploads; contains `/api`"),
 )
@@ -173,6 +178,15 @@ _WEBHOOK = (
     _is("signing_secret", "WEBHOOK_SIGNING_SECRET", p.signing_secret,
         "signs deliveries as Standard Webhooks does: `whsec_` and base64 of 24 to 64 bytes"),
     _is("ca_file", "WEBHOOK_CA_FILE", p.text, "CA bundle that is trusted besides the well-known ones"),
+)
+_TRACING = (
+    _is("endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", p.any_http_url,
+        "collector that traces are sent to over OTLP/HTTP, below `/v1/traces` (extra `otel`)"),
+    _is("traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", p.any_http_url, "the same, as a whole URL"),
+    _is("headers", "OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS", p.secret,
+        "headers for it, as `name=value,name=value`"),
+    _is("ratio", "OTEL_TRACES_SAMPLER_ARG", p.share, "share of the executions that are traced, 0 to 1"),
+    _is("service_name", "OTEL_SERVICE_NAME", p.text, "name of this worker in traces", shown="the distribution's"),
 )
 _TRAFFIC = (
     _is("organizations", "WORKER_TRAFFIC_ORGANIZATIONS", p.names, "organizations that are taken whole"),
@@ -207,5 +221,6 @@ SECTIONS: tuple[Section, ...] = (
     Section(sections.FileSettings, _FILES),
     Section(sections.WebhookSettings, _WEBHOOK),
     Section(sections.TrafficSettings, _TRAFFIC),
+    Section(sections.TracingSettings, _TRACING),
     Section(ChordSource, _CHORD),
 )

@@ -9,7 +9,7 @@ from unstract_worker_core.client.operations import Operation, Repeat
 from unstract_worker_core.ledger.steps import STEP_NAMES
 from unstract_worker_core.queues import Doorbell
 
-__all__ = ["NEVER_CALLED", "POINTS", "Point", "effects"]
+__all__ = ["POINTS", "Point", "effects"]
 
 
 @frozen
@@ -19,9 +19,6 @@ class Point:
     name: str
     description: str
 
-
-# Effects that the client offers and no step has.
-NEVER_CALLED = frozenset({operations.CREATE_FILES.name})
 
 _BY_HAND = (
     Point("task.begun", "a message was taken from the broker, nothing of it was done"),
@@ -39,9 +36,9 @@ _BY_HAND = (
 
 
 def effects() -> tuple[Operation, ...]:
-    """The backend's operations that change something and that some step calls."""
+    """The backend's operations that change something: some step calls each."""
     found = (each for each in vars(operations).values() if isinstance(each, Operation))
-    return tuple(each for each in found if each.repeat is not Repeat.READ and each.name not in NEVER_CALLED)
+    return tuple(each for each in found if each.repeat is not Repeat.READ)
 
 
 def _points() -> Iterator[Point]:

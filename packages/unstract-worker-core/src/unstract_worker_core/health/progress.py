@@ -15,17 +15,19 @@ __all__ = ["Progress", "SlotState"]
 
 @frozen
 class SlotState:
-    """A slot at work: what runs in it and the seconds since it last progressed."""
+    """A slot at work: what runs in it, in which thread, and the seconds since it last progressed."""
 
     number: int
     task: str
     idle_seconds: float
+    thread: int = 0
 
 
 @define(eq=False)
 class _Slot:
     task: str
     progressed_at: float
+    thread: int
 
 
 class Progress:
@@ -62,7 +64,7 @@ class Progress:
     @contextmanager
     def slot(self, task: str) -> Iterator[Callable[[], None]]:
         """Occupy a slot while a task runs; call what it gives at each step forward."""
-        slot = _Slot(task, self._clock())
+        slot = _Slot(task, self._clock(), threading.get_ident())
         with self._lock:
             number = next(self._numbers)
             self._slots[number] = slot
@@ -80,7 +82,10 @@ class Progress:
         """The slots at work, the one without progress for longest first."""
         with self._lock:
             now = self._clock()
-            states = [SlotState(number, slot.task, now - slot.progressed_at) for number, slot in self._slots.items()]
+            states = [
+                SlotState(number, slot.task, now - slot.progressed_at, slot.thread)
+                for number, slot in self._slots.items()
+            ]
         return tuple(sorted(states, key=lambda state: -state.idle_seconds))
 
     def stuck(self, seconds: float) -> tuple[SlotState, ...]:

@@ -1,6 +1,7 @@
 """Steps on one batch: claim, start a file, record its outcome, complete, hand back."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from unstract_worker_core import wire
@@ -61,7 +62,12 @@ class Batches:
 
     def record(self, claim: BatchClaim, outcome: FileOutcome) -> None:
         """Record how a file ended; the first outcome wins. Raises LeaseLost."""
-        if not self._write("record_file", claim, outcome.number, wire.encode(outcome)):
+        self.record_all(claim, {outcome.number: wire.encode(outcome)})
+
+    def record_all(self, claim: BatchClaim, outcomes: Mapping[int, str]) -> None:
+        """Record several outcomes, encoded, by their files' numbers; the first of a file wins. Raises LeaseLost."""
+        pairs = [part for pair in outcomes.items() for part in pair]
+        if not self._write("record_file", claim, *pairs):
             raise _lost(claim)
 
     def complete(self, claim: BatchClaim) -> RunState:

@@ -5,9 +5,9 @@ from attrs import evolve, frozen
 from unstract_worker_core import wire
 from unstract_worker_core.ledger.steps import Steps
 
-__all__ = ["DeadLetter", "DeadLetters"]
+__all__ = ["KEY", "DeadLetter", "DeadLetters"]
 
-_KEY = "uw:dead_letters"
+KEY = "uw:dead_letters"
 _BODY_LIMIT = 4096
 
 
@@ -38,18 +38,18 @@ class DeadLetters:
 
     def list(self, limit: int = 100) -> tuple[DeadLetter, ...]:
         """The newest letters."""
-        raw = self._steps.attempt("dead_letters", lambda: self._steps.redis.lrange(_KEY, 0, limit - 1))
+        raw = self._steps.attempt("dead_letters", lambda: self._steps.redis.lrange(KEY, 0, limit - 1))
         return tuple(wire.decode(entry, DeadLetter) for entry in raw)
 
     def count(self) -> int:
         """How many letters are kept."""
-        return int(self._steps.attempt("dead_letters", lambda: self._steps.redis.llen(_KEY)))
+        return int(self._steps.attempt("dead_letters", lambda: self._steps.redis.llen(KEY)))
 
     def _push(self, text: str) -> None:
         with self._steps.redis.pipeline(transaction=True) as pipe:
-            pipe.lrem(_KEY, 1, text)  # a repeated attempt, or the same message again
-            pipe.lpush(_KEY, text)
-            pipe.ltrim(_KEY, 0, self._limit - 1)
+            pipe.lrem(KEY, 1, text)  # a repeated attempt, or the same message again
+            pipe.lpush(KEY, text)
+            pipe.ltrim(KEY, 0, self._limit - 1)
             pipe.execute()
 
 

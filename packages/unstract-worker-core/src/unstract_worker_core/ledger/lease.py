@@ -6,7 +6,7 @@ the local monotonic clock, even while Redis cannot be asked.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -20,7 +20,7 @@ __all__ = ["Held", "LeaseKeeper"]
 
 
 class Held:
-    """One held lease. `check()` before each effect."""
+    """One held lease, of the thread that made it. `check()` before each effect."""
 
     def __init__(
         self,
@@ -37,6 +37,7 @@ class Held:
         self._renew = renew
         self._release = release
         self._clock = clock
+        self.thread = threading.get_ident()
         self._lost = False
         self._good_until = (clock() if asked_at is None else asked_at) + seconds
 
@@ -74,11 +75,14 @@ class LeaseKeeper:
         *,
         lease_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        observe: Callable[[int], None] = lambda held: None,
     ) -> None:
+        """`observe` is told how many leases are held whenever that changes."""
         self._runs = runs
         self._batches = batches
         self._seconds = lease_seconds
         self._clock = clock
+        self._observe = observe
         self._held: set[Held] = set()
         self._guard = threading.Lock()
         self._stop = threading.Event()
@@ -118,21 +122,28 @@ class LeaseKeeper:
         self._start_once()
         with self._guard:
             self._held.add(held)
+            self._observe(len(self._held))
         try:
             yield
         finally:
             with self._guard:
                 self._held.discard(held)
+                self._observe(len(self._held))
 
     def held(self) -> tuple[Held, ...]:
         """What this process holds now."""
         with self._guard:
             return tuple(self._held)
 
-    def hand_back_all(self) -> int:
-        """Release every lease without charging anything; returns how many. For drains and the watchdog."""
+    def hand_back_all(self, *, but: Collection[int] = ()) -> int:
+        """Release every lease without charging anything; returns how many. For drains and the watchdog.
+
+        Those of the threads `but` are left to lapse, which charges what they were at.
+        """
         given = 0
         for held in self.held():
+            if held.thread in but:
+                continue
             try:
                 held.hand_back()
                 given += 1

@@ -84,7 +84,10 @@ class FileItem:
 
 @frozen
 class RunContext:
-    """What every batch of a run shares; stored once per run."""
+    """What every batch of a run shares; stored once per run.
+
+    `completed_before` and `failed_before` of the `total_files` ended in a run that the ledger lost.
+    """
 
     execution_id: str
     organization_id: str
@@ -95,6 +98,8 @@ class RunContext:
     use_file_history: bool = False
     log_channel: str | None = None
     total_files: int = 0
+    completed_before: int = 0
+    failed_before: int = 0
     error: str | None = None
     stopped: bool = False
     chord: bool = False

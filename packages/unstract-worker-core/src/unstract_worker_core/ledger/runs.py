@@ -115,10 +115,18 @@ class Runs:
 
     def note(self, claim: RunClaim, field: str, value: str) -> str:
         """Journal what was done; the first note of a field stands and is returned. Raises LeaseLost."""
-        answer = self._steps.run("journal", claim.run_id, claim.token, field, value)
-        if answer[0] != "ok":
-            raise LeaseLost(f"run {claim.run_id}: the lease is somebody else's")
-        return str(answer[1])
+        return self.note_all(claim, {field: value})[field]
+
+    def note_all(self, claim: RunClaim, notes: Mapping[str, str]) -> dict[str, str]:
+        """Journal several fields; the values that stand, by field. Raises LeaseLost."""
+        stands: list[str] = []
+        flat = [part for pair in notes.items() for part in pair]
+        for start in range(0, len(flat), 2 * _CHUNK):
+            answer = self._steps.run("journal", claim.run_id, claim.token, *flat[start : start + 2 * _CHUNK])
+            if answer[0] != "ok":
+                raise LeaseLost(f"run {claim.run_id}: the lease is somebody else's")
+            stands += answer[1:]
+        return dict(zip(notes, stands, strict=True))
 
     def arm(self, claim: RunClaim, batches: Sequence[Sequence[FileItem]], context: RunContext) -> Armed:
         """Store the batches and flip ACCEPTED to ARMED (READY without batches). Repeatable. Raises LeaseLost."""

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
-import stamina
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import (
@@ -23,6 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
+from unstract_worker_core.repeating import repeated
 
 __all__ = ["STEP_NAMES", "Observer", "Steps", "translated"]
 
@@ -72,12 +72,14 @@ class Steps:
 
     def attempt(self, step: str, call: Callable[[], Any]) -> Any:
         """Run any repeatable Redis call as a step."""
-        for attempt in stamina.retry_context(
-            on=LedgerUnavailable, attempts=self._attempts, timeout=30.0, wait_initial=0.1, wait_max=2.0
-        ):
-            with attempt:
-                return self._once(step, call)
-        raise AssertionError("unreachable: stamina raises the last error")
+        return repeated(
+            lambda: self._once(step, call),
+            on=LedgerUnavailable,
+            attempts=self._attempts,
+            timeout=30.0,
+            wait_initial=0.1,
+            wait_max=2.0,
+        )
 
     def _once(self, step: str, call: Callable[[], Any]) -> Any:
         try:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -31,8 +32,15 @@ _PATTERNS = tuple(
         (rf"({_NAME}[:=]\s{{0,4}})(?!(?:is|must|names|needs|has) )[^\s\"',;&)\]}}]+", rf"\1{_STARS}"),
     )
 )
+# What any of the patterns needs: most texts have nothing of it, and one look tells.
+_SUSPECT = re.compile(rf"://|bearer|{_WORDS}", re.IGNORECASE)
 _PLAIN = (bool, int, type(None))
 _LONGEST, _DEEPEST, _MOST = 16 * 1024, 6, 200
+
+
+@lru_cache(maxsize=512)
+def _names_a_secret(key: str) -> bool:
+    return _KEY.search(key) is not None
 
 
 class Redactor:
@@ -49,8 +57,9 @@ class Redactor:
         value = value[: 2 * _LONGEST]
         if self._literals:
             value = self._literals.sub(_STARS, value)
-        for pattern, replacement in _PATTERNS:
-            value = pattern.sub(replacement, value)
+        if _SUSPECT.search(value):
+            for pattern, replacement in _PATTERNS:
+                value = pattern.sub(replacement, value)
         return value if len(value) <= _LONGEST else value[:_LONGEST] + "... (cut)"
 
     def value(self, value: object, depth: int = 0) -> Any:
@@ -67,7 +76,7 @@ class Redactor:
         return self.text(str(value) if isinstance(value, UUID | Decimal | datetime | float) else repr(value))
 
     def _named(self, key: str, value: object, depth: int) -> Any:
-        return _STARS if _KEY.search(key) else self.value(value, depth)
+        return _STARS if _names_a_secret(key) else self.value(value, depth)
 
     def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """As a processor of structlog: the last one before the renderer."""

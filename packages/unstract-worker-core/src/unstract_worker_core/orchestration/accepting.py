@@ -24,24 +24,32 @@ def accept_start(runtime: Runtime, delivery: Delivery, kind: RunKind) -> None:
 
 def put_start(runtime: Runtime, message: StartMessage) -> Accepted:
     """Write a start message into the ledger. Raises LedgerError."""
-    return runtime.ledger.runs.accept(
+    accepted = runtime.ledger.runs.accept(
         message.execution_id,
         task=RunTask.EXECUTION,
         kind=message.kind,
         organization_id=message.organization_id,
         start=wire.encode(message),
     )
+    return _traced(runtime, accepted, message.execution_id, RunTask.EXECUTION)
 
 
 def accept_run(runtime: Runtime, run_id: str, *, task: RunTask, organization_id: str, message: object) -> None:
     """Accept what has no execution yet, under an id made from its message."""
 
     def put() -> Accepted:
-        return runtime.ledger.runs.accept(
+        accepted = runtime.ledger.runs.accept(
             run_id, task=task, kind=RunKind.ETL, organization_id=organization_id, start=wire.encode(message)
         )
+        return _traced(runtime, accepted, run_id, task)
 
     _ring(runtime, accepting(runtime, put), run_id, task, RunKind.ETL)
+
+
+def _traced(runtime: Runtime, accepted: Accepted, run_id: str, task: RunTask) -> Accepted:
+    if accepted.fresh:  # a trace has one root, however often its message comes
+        runtime.traces.accepted(run_id, task)
+    return accepted
 
 
 def _ring(runtime: Runtime, accepted: Accepted, run_id: str, task: RunTask, kind: RunKind) -> None:

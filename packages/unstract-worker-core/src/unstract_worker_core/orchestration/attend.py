@@ -57,6 +57,7 @@ def attend(runtime: Runtime, run_id: str, jobs: Mapping[RunTask, Job]) -> bool:
         log.info("doorbell without work", run_id=run_id)
         return False
     runtime.progress.claim_made()
+    runtime.metrics.attempts.labels(claim.task, "yes" if claim.attempts else "no").inc()
     execution = run_id if claim.task is RunTask.EXECUTION else None
     with bind_task(execution_id=execution, organization_id=claim.organization_id or None):
         job = jobs.get(claim.task)
@@ -64,7 +65,7 @@ def attend(runtime: Runtime, run_id: str, jobs: Mapping[RunTask, Job]) -> bool:
             log.warning("doorbell for another worker", run_id=run_id, run_task=claim.task.value)
             runtime.ledger.runs.release(claim, reason="rung at the wrong worker")
             return False
-        with runtime.keeper.run(claim) as held:
+        with runtime.traces.span(run_id, claim.task, attempt=claim.attempts + 1), runtime.keeper.run(claim) as held:
             _work(Turn(runtime, claim, held), job)
     return True
 

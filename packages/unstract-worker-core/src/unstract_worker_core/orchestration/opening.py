@@ -128,13 +128,22 @@ def announce(turn: Turn, opened: Opened, update: StatusUpdate, *, operation: str
     return None
 
 
-def arm_files(turn: Turn, opened: Opened, items: tuple[FileItem, ...]) -> Verdict:
-    """Deal the files into batches, unless the execution was stopped meanwhile."""
+def arm_files(turn: Turn, opened: Opened, items: tuple[FileItem, ...], *, before: tuple[int, int] = (0, 0)) -> Verdict:
+    """Deal the files into batches, unless the execution was stopped meanwhile.
+
+    `before`: how many further files completed and failed in a run of this execution that the ledger lost.
+    """
     over = _now_ended(turn, opened)
     if over is not None:
         return over
     batches = deal(items, batch_limit(turn))
-    context = evolve(opened.context, total_files=sum(item.uploads for item in items))
+    completed, failed = before
+    context = evolve(
+        opened.context,
+        total_files=sum(item.uploads for item in items) + completed + failed,
+        completed_before=completed,
+        failed_before=failed,
+    )
     turn.tell(context.log_channel, f"Files to process: {context.total_files}, in batches: {len(batches)}.")
     return Arm(context, batches)
 

@@ -1,23 +1,23 @@
-"""A backend row for each file: created once, one after the other, journalled one by one.
+"""A backend row for each file: created once, never two calls at a time, each journalled.
 
 The backend gets or creates by content (API) or by path and storage id (others), but two creates at the same time can
 make two rows that it can never tell apart again. So nothing here is parallel, and whoever takes a run up after
 somebody else first looks at the rows that are there.
 """
 
-from collections.abc import Iterable, Sequence
-from hashlib import sha256
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import evolve
 
-from unstract_worker_core.client.models import FileExecution, FileHash, FileStatusUpdate
+from unstract_worker_core.client.models import FileExecution
 from unstract_worker_core.errors import BackendRefused, UnexpectedAnswer
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.orchestration.meaning import in_a_line
 from unstract_worker_core.orchestration.opening import Opened
+from unstract_worker_core.orchestration.rows_together import AT_ONCE, created_together, put_pending, row_request
 from unstract_worker_core.orchestration.turn import Turn
-from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_core.statuses import RunKind
 
 __all__ = ["NO_ROW", "create_rows", "match_rows", "row_request"]
 
@@ -25,7 +25,6 @@ __all__ = ["NO_ROW", "create_rows", "match_rows", "row_request"]
 NO_ROW = "none"
 # A name that is too long, a half-made row: about this file. 401 or 404 would be about all of them.
 _ABOUT_THIS_FILE = (201, 400, 500)
-_AT_ONCE = 100
 
 log = get_logger(__name__)
 
@@ -34,8 +33,10 @@ def create_rows(turn: Turn, opened: Opened, items: Sequence[FileItem]) -> tuple[
     """The items with their rows' ids. An item without one was refused by the backend, for a reason of its own."""
     there = _looked_up(turn, opened, items)
     turn.note("rows", "asked for")
+    together = created_together(turn, opened, [each for each in items if each.number not in there])
+    there |= together
     done = tuple(evolve(item, file_execution_id=_row_of(turn, opened, item, there)) for item in items)
-    _set_pending(turn, done)
+    _set_pending(turn, done, written=together.keys())
     return done
 
 
@@ -45,20 +46,6 @@ def match_rows(items: Iterable[FileItem], rows: Iterable[FileExecution], kind: R
     ids = {identity(row.file_hash, row.file_path, row.provider_file_uuid): row.id for row in rows if row.file_name}
     found = {item.number: ids.get(identity(item.hash, item.path, item.provider_file_uuid)) for item in items}
     return {number: row for number, row in found.items() if row is not None}
-
-
-def row_request(item: FileItem, kind: RunKind) -> FileHash:
-    """What the backend is told about a file."""
-    return FileHash(
-        file_name=item.name,
-        file_path=item.path,
-        file_hash=item.hash or None,
-        file_size=item.size,
-        mime_type=item.mime_type or None,
-        provider_file_uuid=item.provider_file_uuid,
-        source_connection_type="API" if kind is RunKind.API else item.source_connection_type or "FILESYSTEM",
-        fs_metadata=item.fs_metadata or None,
-    )
 
 
 def _by_content(content: str | None, path: str | None, uuid: str | None) -> tuple[str, ...] | None:
@@ -71,18 +58,25 @@ def _by_place(content: str | None, path: str | None, uuid: str | None) -> tuple[
 
 def _looked_up(turn: Turn, opened: Opened, items: Sequence[FileItem]) -> dict[int, str]:
     """Rows of an earlier attempt. One may exist though nobody journalled it: its worker died, or no answer came."""
-    if turn.noted("rows") is None or all(turn.noted(f"row:{item.number}") for item in items):
-        return {}
+    noted = {item.number: row for item in items if (row := turn.noted(f"row:{item.number}")) is not None}
+    if turn.noted("rows") is None or len(noted) == len(items):
+        return noted
     rows = turn.runtime.backend.files.list(turn.organization_id, opened.message.execution_id)
-    return match_rows(items, rows, opened.message.kind)
+    missing = [item for item in items if item.number not in noted]
+    found = match_rows(missing, rows, opened.message.kind)
+    return noted | _journalled(turn, found)
 
 
-def _row_of(turn: Turn, opened: Opened, item: FileItem, there: dict[int, str]) -> str | None:
-    field = f"row:{item.number}"
-    row = turn.noted(field)
+def _journalled(turn: Turn, rows: Mapping[int, str]) -> dict[int, str]:
+    stands = turn.note_all({f"row:{number}": row for number, row in rows.items()})
+    return {int(name.removeprefix("row:")): row for name, row in stands.items()}
+
+
+def _row_of(turn: Turn, opened: Opened, item: FileItem, there: Mapping[int, str]) -> str | None:
+    row = there.get(item.number)
     if row is None:
         turn.check()
-        row = turn.note(field, there.get(item.number) or _create(turn, opened, item))
+        row = turn.note(f"row:{item.number}", _create(turn, opened, item))
     return None if row == NO_ROW else row
 
 
@@ -102,18 +96,13 @@ def _create(turn: Turn, opened: Opened, item: FileItem) -> str:
     return row.id
 
 
-def _set_pending(turn: Turn, items: Sequence[FileItem]) -> None:
+def _set_pending(turn: Turn, items: Sequence[FileItem], *, written: Collection[int]) -> None:
     """New rows have no status, and rows without one do not show as in use to other executions."""
     if turn.noted("pending") is not None:
         return
-    rows = [item.file_execution_id for item in items if item.file_execution_id is not None]
-    pending = FileStatusUpdate(status=ExecutionStatus.PENDING)
-    for start in range(0, len(rows), _AT_ONCE):
+    missing = [item for item in items if item.number not in written]
+    rows = [item.file_execution_id for item in missing if item.file_execution_id is not None]
+    for start in range(0, len(rows), AT_ONCE):
         turn.check()
-        some = rows[start : start + _AT_ONCE]
-        updates = [(row, pending) for row in some]
-        key = turn.key("pending", sha256("".join(some).encode()).hexdigest()[:16])
-        answer = turn.runtime.backend.files.update_statuses(turn.organization_id, updates, key=key)
-        if answer.failed:
-            log.warning("rows without a first status", rows=len(answer.failed), first=answer.failed[0][1])
+        put_pending(turn, rows[start : start + AT_ONCE])
     turn.note("pending", "written")

@@ -1,5 +1,7 @@
 """One claimed run while it is worked on, and the verdicts that a turn can end with."""
 
+from collections.abc import Mapping
+
 from attrs import field, frozen
 
 from unstract_worker_core import wire
@@ -66,6 +68,10 @@ class Turn:
     def note(self, name: str, value: str) -> str:
         """Journal a step that was done; the value that stands. Raises LeaseLost."""
         return self.runtime.ledger.runs.note(self.claim, name, value)
+
+    def note_all(self, notes: Mapping[str, str]) -> dict[str, str]:
+        """As `note`, for several steps at once; the values that stand, by name. Raises LeaseLost."""
+        return self.runtime.ledger.runs.note_all(self.claim, notes) if notes else {}
 
     def key(self, operation: str, file: str = "-") -> str:
         """The idempotency key of an effect: execution, epoch, file, operation."""

@@ -81,7 +81,6 @@ def _settings(config: BackendConfig, application: Application, connections: Conn
         log_config=None,
         access_log=False,
         server_header=False,
-        date_header=False,
         timeout_keep_alive=config.keep_alive_seconds,
         timeout_graceful_shutdown=2,
         backlog=1024,

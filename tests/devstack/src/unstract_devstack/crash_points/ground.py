@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import define, field
 
@@ -25,7 +24,6 @@ SETTINGS = {
     "WORKER_MAX_RING_WAIT": "2",
     "WORKER_RECHECK_SECONDS": "1",
     "INTERNAL_API_RETRY_ATTEMPTS": "0",
-    "WORKER_WEBHOOK_NETWORKS": "127.0.0.0/8",
     "CHORD_COMPAT": "true",
     "CELERY_RESULT_CHORD_RETRY_INTERVAL": "0.2",
 }
@@ -128,11 +126,7 @@ def open_ground(directory: Path, mode: str) -> Iterator[Ground]:
     """A fleet in `directory` until the block is left, on a backend in this mode."""
     with running_sink() as sink:
         results = f"db+sqlite:///{directory}/results.sqlite?timeout=30"
-        settings = {
-            **SETTINGS,
-            "WORKER_WEBHOOK_PORTS": str(urlsplit(sink.url).port),
-            "CELERY_RESULT_BACKEND": results,
-        }
+        settings = {**SETTINGS, "CELERY_RESULT_BACKEND": results}
         options = ("--mode", mode, "--club-seconds", CLUB_SECONDS)
         with running_stack(directory, settings=settings, backend_options=options, appendonly=False) as stack:
             history = History(stack.backend.public_url, stack.backend.api_key)

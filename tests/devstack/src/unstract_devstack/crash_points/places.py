@@ -62,8 +62,8 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
     "ledger.claim_run": (*_START, *_at(_GENERAL, "hook"), *_at(_CALLBACK, "api")),
     "ledger.journal.before": (*_at(_API, "api"), *_at(_GENERAL, "schedule"), *_at(_CALLBACK, "api")),
     "ledger.journal.after": (
-        *_at(_API, "api", 1, 3, 6),
-        *_at(_GENERAL, "etl", 2, 5, 7),
+        *_at(_API, "api", 1, 3, 4),
+        *_at(_GENERAL, "etl", 2, 5, 6),
         *_at(_GENERAL, "schedule", 1, 2, 3, 4),
         *_at(_GENERAL, "hook", 1, 2),
         *_at(_CALLBACK, "etl", 1, 2),
@@ -87,8 +87,10 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
     "backend.workflow-execution.update_status": (*_at(_API, "api"), *_at(_GENERAL, "etl", 1, 2), *_END),
     "backend.execution.create": _at(_GENERAL, "schedule"),
     "backend.execution.cleanup": _at(_CALLBACK, "api"),
-    "backend.file-execution.create": (*_at(_API, "api", 1, 2), *_at(_GENERAL, "etl")),
-    "backend.file-execution.batch_status": _START,
+    # One row is asked for by itself: the only one of a run, and those of today's orchestrators.
+    "backend.file-execution.create": (*_at(_GENERAL, "schedule"), *_at(_FILES, "chord", 1, 2)),
+    "backend.file-execution.batch_create": _START,
+    "backend.file-execution.batch_status": (*_START, *_at(_FILES, "api")),
     "backend.file-execution.status": _at(_FILES, "api", 1, 3),
     "backend.execute-file": (*_at(_FILES, "api", 1, 2), *_at(_FILES, "etl")),
     "backend.file-history.create": _BATCH,

@@ -20,6 +20,8 @@ __all__ = ["Seen", "ended", "look", "problems"]
 EXTRA_FILES, EXTRA = 3, 1
 # Never repeated even where keys are ignored: they are looked up first.
 LOOKED_UP = ("executions.create", "files.create", "history.create")
+# A row's status may be written again, with others and so under another key: what it shows last is what counts.
+ROW_STATUS = "files.update_status"
 
 
 @frozen
@@ -32,11 +34,18 @@ class Seen:
 
     @property
     def counts(self) -> Counter[tuple[str, str]]:
-        """How often each effect was applied; a mark of several rows counts for each."""
+        """How often each effect was applied, but for rows' statuses; a mark of several rows counts for each."""
         found: Counter[tuple[str, str]] = Counter()
         for each in self.effects:
+            if each.operation == ROW_STATUS:
+                continue
             found[each.operation, each.status] += int(each.detail.get("updated", 1))
         return found
+
+    @property
+    def rows(self) -> Counter[str]:
+        """How many rows show each status in the end."""
+        return Counter({each.file: each.status for each in self.effects if each.operation == ROW_STATUS}.values())
 
     @property
     def told(self) -> Mapping[tuple[str, str], Sequence[str]]:
@@ -70,6 +79,8 @@ def problems(seen: Seen, expected: Expected, mode: str, usual: Seen | None) -> I
         yield from _execution(seen, expected, mode)
     if usual is not None:
         yield from _compared(seen.counts, usual.counts, mode)
+        if seen.rows != usual.rows:
+            yield f"the rows show {dict(seen.rows)}, usually {dict(usual.rows)}"
         yield from _told(seen, usual, mode)
 
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import define, field
 
 from unstract_devstack.backend_process import BackendProcess, running_backend
 from unstract_devstack.faults.checker import Sent, announcements, judge
 from unstract_devstack.faults.history import History
+from unstract_devstack.faults.relay import Relay, running_relay
 from unstract_devstack.faults.tally import Judged
 from unstract_devstack.faults.tap import MessageTap
 from unstract_devstack.faults.trace import Trace
@@ -31,7 +31,10 @@ from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.sink import SinkHandle, running_sink
 from unstract_devstack.stack import worker_environment
 
-__all__ = ["LEASE_SECONDS", "T_MAX", "Arena", "open_arena"]
+__all__ = ["BACKEND", "BROKER", "LEASE_SECONDS", "STORE", "T_MAX", "Arena", "open_arena"]
+
+BROKER, STORE, BACKEND = "broker", "store", "backend"
+"""The relays: the broker, the Redis of ledger and platform, the backend."""
 
 LEASE_SECONDS = 5.0
 T_MAX = 3 * LEASE_SECONDS + 60.0
@@ -50,7 +53,6 @@ SETTINGS = {
     "INTERNAL_API_TOTAL_TIMEOUT": "20",
     "INTERNAL_API_RETRY_BACKOFF_FACTOR": "0.2",
     "CIRCUIT_BREAKER_RECOVERY_TIMEOUT": "2",
-    "WORKER_WEBHOOK_NETWORKS": "127.0.0.0/8",
 }
 
 
@@ -67,6 +69,7 @@ class Arena:
     fleet: Fleet
     tap: MessageTap
     history: History
+    relays: Mapping[str, Relay] = field(factory=dict)
     trace: Trace = field(factory=Trace)
 
     def workers(self, kind: WorkerKind) -> tuple[Worker, ...]:
@@ -131,8 +134,12 @@ def open_arena(
     settings: Mapping[str, str] | None = None,
     file_delay: str = "0.02-0.2",
     kinds: Sequence[WorkerKind] = KINDS,
+    relayed: bool = False,
 ) -> Iterator[Arena]:
-    """An arena in `directory` until the block is left. `settings` are further variables of the workers."""
+    """An arena in `directory` until the block is left.
+
+    `settings` are further variables of the workers; `relayed`: they reach Redis and the backend through relays.
+    """
     with contextlib.ExitStack() as parts:
         redis = parts.enter_context(running_redis(directory / "redis"))
         sink = parts.enter_context(running_sink())
@@ -140,14 +147,29 @@ def open_arena(
         backend = parts.enter_context(
             running_backend(directory / "backend", broker_url=redis.url, redis_url=redis.url, options=options)
         )
-        environment = worker_environment(
-            backend_url=backend.internal_url, api_key=backend.api_key, redis_url=redis.url, broker_url=redis.url
-        )
-        ports = {"WORKER_WEBHOOK_PORTS": str(urlsplit(sink.url).port)}
-        environment |= SETTINGS | ports | dict(settings or {})
+        relays = _relays(parts, redis, backend) if relayed else {}
+        environment = worker_environment(api_key=backend.api_key, **_addresses(redis, backend, relays))
+        environment |= SETTINGS | dict(settings or {})
         tap = MessageTap(redis)
         tap.start()
         parts.callback(tap.stop)
         fleet = parts.enter_context(running_fleet(environment, directory / "logs", kinds=kinds))
         history = History(backend.public_url, backend.api_key)
-        yield Arena(directory, keyed, redis, backend, sink, environment, fleet, tap, history)
+        yield Arena(directory, keyed, redis, backend, sink, environment, fleet, tap, history, relays)
+
+
+def _relays(parts: contextlib.ExitStack, redis: RedisHandle, backend: BackendProcess) -> dict[str, Relay]:
+    """One for each kind of connection of a worker."""
+    targets = {BROKER: redis.port, STORE: redis.port, BACKEND: backend.port}
+    return {name: parts.enter_context(running_relay(name, port)) for name, port in targets.items()}
+
+
+def _addresses(redis: RedisHandle, backend: BackendProcess, relays: Mapping[str, Relay]) -> dict[str, str]:
+    """Where the workers find what they talk to."""
+    if not relays:
+        return {"backend_url": backend.internal_url, "redis_url": redis.url, "broker_url": redis.url}
+    return {
+        "backend_url": f"http://127.0.0.1:{relays[BACKEND].port}/internal",
+        "redis_url": f"redis://127.0.0.1:{relays[STORE].port}/0",
+        "broker_url": f"redis://127.0.0.1:{relays[BROKER].port}/0",
+    }

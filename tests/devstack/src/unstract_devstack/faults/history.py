@@ -88,6 +88,11 @@ class History:
         (row,) = self._get(f"executions?execution_id={quote(execution_id)}")
         return {file["name"]: file["status"] for file in row["files"]}
 
+    def file_errors(self, execution_id: str) -> dict[str, str]:
+        """What each file's row says went wrong, by name; empty if nothing did."""
+        (row,) = self._get(f"executions?execution_id={quote(execution_id)}")
+        return {file["name"]: file["error"] or "" for file in row["files"]}
+
     def requests(self, *, since: float) -> tuple[Request, ...]:
         """The requests since a time, oldest first."""
         rows = self._get(f"requests?since={since}")

@@ -9,7 +9,7 @@ from attrs import asdict, field, frozen
 
 from unstract_devstack.faults.tally import Tally
 
-__all__ = ["ALL_IDS", "FAIL", "NOT_RUN", "PASS", "Outcome", "Run"]
+__all__ = ["ALL_IDS", "FAIL", "FIRST", "NOT_RUN", "PASS", "Outcome", "Run"]
 
 PASS, FAIL, NOT_RUN = "pass", "fail", "not run"
 ALL_IDS = tuple(
@@ -17,6 +17,13 @@ ALL_IDS = tuple(
     for letter, count in (("R", 33), ("B", 12), ("M", 7), ("W", 8), ("S", 8))
     for number in range(1, count + 1)
 )
+FIRST = frozenset(
+    {
+        *(f"R{number}" for number in (*range(1, 10), 12, 17, 19, 21, 22, *range(26, 30))),
+        *("B1", "B2", "B3", "B4", "B9", "M1", "M2", "M3", "S1", "S2"),
+    }
+)
+"""The ids that no run should be without: they are tried before the others, in case that time runs out."""
 
 
 @frozen

@@ -9,7 +9,7 @@ from unstract_devstack.faults.arena import T_MAX, Arena
 from unstract_devstack.faults.checker import Sent
 from unstract_devstack.faults.tally import Judged, Problem
 
-__all__ = ["AS_REAL", "BOTH", "EXPERIMENTS", "KEYED", "Experiment", "Trial", "experiment"]
+__all__ = ["AS_REAL", "BOTH", "EXPERIMENTS", "KEYED", "Experiment", "Ground", "Trial", "experiment"]
 
 KEYED, AS_REAL = "keyed", "as-real"
 BOTH = (KEYED, AS_REAL)
@@ -20,7 +20,8 @@ class Trial:
     """One experiment under way.
 
     Attributes:
-        deadline: when it must be over, on the monotonic clock: then what has not ended counts as lost.
+        deadline: when it must be over, on the monotonic clock.
+        cut: it was not over by then, so that nobody knows what would have become of it.
         full: at the size of the reliability page, else scaled down.
         kills, executions: the size of the random run.
     """
@@ -31,6 +32,7 @@ class Trial:
     full: bool = False
     kills: int = 0
     executions: int = 0
+    cut: bool = False
     judged: Judged = field(factory=Judged)
     sent: list[Sent] = field(factory=list)
 
@@ -40,8 +42,9 @@ class Trial:
 
     def settle(self, *sent: Sent, seconds: float | None = None) -> Judged:
         """Waits for these executions and takes their verdict into this trial's."""
-        left = max(5.0, self.deadline - time.monotonic())
-        taken = self.arena.settled(sent, seconds=min(T_MAX if seconds is None else seconds, left))
+        left, wanted = max(5.0, self.deadline - time.monotonic()), T_MAX if seconds is None else seconds
+        taken = self.arena.settled(sent, seconds=min(wanted, left))
+        self.cut |= bool(taken.tally.pending) and left < wanted
         self.sent.extend(sent)
         self.judged.take(taken)
         return taken
@@ -53,10 +56,24 @@ class Trial:
 
 
 @frozen
+class Ground:
+    """What a fleet of one's own is for: variables of its workers, relays in between, being `alone`."""
+
+    settings: Mapping[str, str] = field(factory=dict)
+    relayed: bool = False
+    alone: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is the usual one."""
+        return not (self.settings or self.relayed or self.alone)
+
+
+@frozen
 class Experiment:
     """One experiment. It passes if its trial notes no problem, doubles that an ignored key explains apart.
 
-    `settings` are variables of workers that it does not share with others; such a one runs on a fleet of its own.
+    `ground` is what it needs and does not share with the others; such a one runs on a fleet of its own.
     """
 
     id: str
@@ -64,7 +81,7 @@ class Experiment:
     modes: tuple[str, ...]
     scaled: bool
     quick: bool
-    settings: Mapping[str, str] = field(factory=dict)
+    ground: Ground = field(factory=Ground)
 
     @property
     def title(self) -> str:
@@ -82,6 +99,8 @@ def experiment(
     scaled: bool = False,
     quick: bool = False,
     settings: Mapping[str, str] | None = None,
+    relayed: bool = False,
+    alone: bool = False,
 ) -> Callable[[Callable[[Trial], None]], Callable[[Trial], None]]:
     """Registers a function as the experiment with this id.
 
@@ -91,10 +110,14 @@ def experiment(
         scaled: it is smaller than on that page unless asked for in full.
         quick: it is part of the quick selection.
         settings: variables of the workers that it needs for itself.
+        relayed: it needs relays between the workers and what they talk to.
+        alone: it treats its fleet in a way that the others would not bear.
     """
 
     def register(run: Callable[[Trial], None]) -> Callable[[Trial], None]:
-        EXPERIMENTS[identifier] = Experiment(identifier, run, modes, scaled, quick, settings or {})
+        EXPERIMENTS[identifier] = Experiment(
+            identifier, run, modes, scaled, quick, Ground(settings or {}, relayed, alone)
+        )
         return run
 
     return register

@@ -7,21 +7,23 @@ from itertools import groupby
 from pathlib import Path
 
 import redis
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from unstract_devstack.faults import experiments
 from unstract_devstack.faults.apart import Apart
 from unstract_devstack.faults.arena import Arena, open_arena
-from unstract_devstack.faults.outcome import FAIL, PASS, Outcome, Run
+from unstract_devstack.faults.bound import check_bound
+from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
 from unstract_devstack.faults.registry import AS_REAL, EXPERIMENTS, KEYED, Experiment, Trial
 from unstract_devstack.faults.tally import Problem, Tally
 from unstract_devstack.faults.telling import recovery_times, told
+from unstract_devstack.faults.tested import Tests, ids_with_tests
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.processes import ProcessError
 
 __all__ = ["Options", "run"]
 
-SHORTEST_TRIAL = 10.0
+SHORTEST_TRIAL = 20.0
 ENDING = 15.0
 # Which of a random run's problems are which experiment's.
 SHARES = {
@@ -29,6 +31,14 @@ SHARES = {
     "R2": ("effects_",),
     "R3": ("callbacks_", "notifications_", "status_regressions"),
 }
+
+
+@frozen
+class Lane:
+    """Experiments in one mode of the backend, made one after the other."""
+
+    mode: str
+    experiments: tuple[Experiment, ...]
 
 
 @define
@@ -46,14 +56,30 @@ class Options:
     say: Callable[[str], None] = field(default=lambda text: print(text, flush=True))  # noqa: T201
 
     def selected(self, mode: str) -> list[Experiment]:
-        """The experiments of one mode in the order of their registration, the random run first."""
+        """The experiments of one mode: the random run, those that must not be missing, the others."""
         assert experiments.__all__
         found = [each for each in EXPERIMENTS.values() if mode in each.modes]
         if self.chosen:
             found = [each for each in found if each.id in self.chosen]
         else:
             found = [each for each in found if each.quick or not self.quick]
-        return sorted(found, key=lambda each: each.id not in SHARES)
+        return sorted(found, key=lambda each: (each.id not in SHARES, each.id not in FIRST))
+
+    def lanes(self) -> list[Lane]:
+        """For each mode those that share a fleet, and those that need one of their own."""
+        lanes = []
+        for mode in self.modes:
+            selected = self.selected(mode)
+            for shared in (True, False):
+                part = tuple(each for each in selected if each.ground.shared is shared)
+                lanes.extend([Lane(mode, part)] if part else [])
+        return lanes
+
+    def tested(self) -> tuple[str, ...]:
+        """The ids whose tests are to be run: those that are chosen, or all in a whole run."""
+        if self.chosen:
+            return tuple(each for each in ids_with_tests() if each in self.chosen)
+        return () if self.quick or len(self.modes) == 1 else ids_with_tests()
 
     def arguments(self) -> tuple[str, ...]:
         """The sizes, for another process of the same run."""
@@ -75,27 +101,23 @@ class _Running:
         options = self.options
         self.result = Run(options.seed, options.executions, options.kills, options.full, time.time(), 0.0, [])
 
-    def mode(self, mode: str, seconds: float) -> None:
-        """All experiments of one mode; those with workers of their own run beside the others, in a process apart."""
-        selected = self.options.selected(mode)
-        shared = [each for each in selected if not each.settings]
-        own = [each for each in selected if each.settings]
-        deadline = time.monotonic() + seconds - ENDING
-        if not shared:
-            for each in own:
-                self._on_a_fleet(mode, [each], deadline)
-            return
-        beside = [self.apart([each], mode, seconds) for each in own]
-        self._on_a_fleet(mode, shared, deadline)
-        for apart in beside:
-            self.join(apart)
+    def lane(self, lane: Lane) -> None:
+        """One fleet after the other, each for the experiments of its ground."""
+        deadline = self.began + self.options.seconds - ENDING
+        for _, group in groupby(lane.experiments, key=lambda each: each.ground):
+            self._on_a_fleet(lane.mode, list(group), deadline)
 
-    def apart(self, chosen: Sequence[Experiment], mode: str, seconds: float) -> Apart:
-        """Starts some experiments in another process."""
-        ids = [each.id for each in chosen]
-        return Apart.start(ids, mode, self.options.arguments(), self.directory, seconds)
+    def apart(self, lane: Lane) -> Apart:
+        """Starts a lane in another process."""
+        ids, options = [each.id for each in lane.experiments], self.options
+        return Apart.start(ids, lane.mode, options.arguments(), self.directory, options.seconds)
 
-    def join(self, apart: Apart) -> None:
+    def tests(self) -> list[Tests]:
+        """Starts the tests, if any are asked for."""
+        ids = self.options.tested()
+        return [Tests.start(ids, self.directory, self.options.seconds - ENDING)] if ids else []
+
+    def join(self, apart: Apart | Tests) -> None:
         """Waits for another process and takes what came of it into this run."""
         said, outcome = apart.finish()
         self.options.say(said)
@@ -103,8 +125,17 @@ class _Running:
 
     def _on_a_fleet(self, mode: str, selected: Sequence[Experiment], deadline: float) -> None:
         folder = self.directory / f"{mode}-{selected[0].id}"
-        settings = selected[0].settings
-        with open_arena(folder, keyed=mode == KEYED, settings=settings) as arena:
+        try:
+            self._tried(mode, selected, deadline, folder)
+        except ProcessError as error:
+            problem = f"its fleet did not start: {error}"
+            failed = [Outcome(each.id, mode, FAIL, each.title, False, 0.0, problems=(problem,)) for each in selected]
+            self.options.say("\n".join(f"{each.id:>8}  {FAIL}  {problem}" for each in failed))
+            self._take(evolve(self.result, outcomes=failed, tallies={}, faults=Counter()))
+
+    def _tried(self, mode: str, selected: Sequence[Experiment], deadline: float, folder: Path) -> None:
+        ground = selected[0].ground
+        with open_arena(folder, keyed=mode == KEYED, settings=ground.settings, relayed=ground.relayed) as arena:
             outcomes: list[Outcome] = []
             tally = _all(self.options, arena, selected, deadline, outcomes)
             faults = Counter(each.fault or "" for each in arena.trace.faults())
@@ -124,11 +155,13 @@ class _Running:
 
 
 def run(options: Options, directory: Path) -> Run:
-    """Everything that the options ask for and the time allows; the modes side by side, each on its own stack."""
+    """Everything that the options ask for and the time allows: the lanes side by side, and the tests beside them."""
     running = _Running(options, directory)
-    first, *others = [mode for mode in options.modes if options.selected(mode)] or options.modes
-    beside = [running.apart(options.selected(mode), mode, options.seconds) for mode in others]
-    running.mode(first, options.seconds)
+    lanes = options.lanes()
+    beside: list[Apart | Tests] = [running.apart(lane) for lane in lanes[1:]]
+    beside.extend(running.tests())
+    if lanes:
+        running.lane(lanes[0])
     for apart in beside:
         running.join(apart)
     return evolve(running.result, seconds=time.monotonic() - running.began)
@@ -145,8 +178,13 @@ def _all(
             continue
         trial = Trial(arena, options.seed, deadline, options.full, options.kills, options.executions)
         began, first = time.monotonic(), len(arena.trace.entries)
-        _carried_out(trial, same[0])
+        _carried_out(trial, same[0], first)
         seconds = time.monotonic() - began
+        if trial.cut:
+            options.say(
+                f"{'/'.join(each.id for each in same):>8}  not run: cut off after {seconds:.0f} s, no time left"
+            )
+            continue
         total += trial.judged.tally
         for each in same:
             outcomes.append(_outcome(each, trial, seconds, first))
@@ -156,11 +194,13 @@ def _all(
     return total
 
 
-def _carried_out(trial: Trial, chosen: Experiment) -> None:
+def _carried_out(trial: Trial, chosen: Experiment, first: int) -> None:
     """One trial, with everything whole before and after it."""
+    began = time.time()
     try:
         trial.arena.heal()
         chosen.run(trial)
+        check_bound(trial, first, began)
     except (TimeoutError, CallFailed, ProcessError, redis.RedisError) as error:
         trial.judged.problems.append(Problem(f"could not be carried out: {type(error).__name__}: {error}"))
     try:

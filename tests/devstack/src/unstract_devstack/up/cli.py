@@ -9,17 +9,19 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
 from unstract_devstack.fleet import WORKERS
 from unstract_devstack.http_calls import CallFailed
+from unstract_devstack.page import running_page
 from unstract_devstack.processes import ProcessError
 from unstract_devstack.stack import Stack, running_stack
-from unstract_devstack.up.example import set_up_example
+from unstract_devstack.up.example import Example, set_up_example
 from unstract_devstack.up.guide import addresses, curl_lines, worker_lines, write_environment_file
+from unstract_devstack.up.page_sources import page_sources
 
 __all__ = ["main"]
 
@@ -37,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _end)
     try:
         with _directory(options.data) as directory, _stack(directory, workers=options.workers) as stack:
-            _tell(stack, as_json=options.json)
-            _watch(stack, until_input_ends=options.json)
+            example = set_up_example(stack)
+            with running_page(page_sources(stack, example)) as page:
+                _tell(stack, example, addresses(stack, page.url), as_json=options.json)
+                _watch(stack, until_input_ends=options.json)
     except Told:
         return 0
     except (ProcessError, CallFailed) as error:
@@ -78,13 +82,12 @@ def _stack(directory: Path, *, workers: bool) -> contextlib.AbstractContextManag
     return running_stack(directory, workers=WORKERS if workers else ())
 
 
-def _tell(stack: Stack, *, as_json: bool) -> None:
+def _tell(stack: Stack, example: Example, places: Mapping[str, str], *, as_json: bool) -> None:
     """Prints what there is and how to use it; in JSON mode the people's part goes to standard error."""
-    example = set_up_example(stack)
     environment_file = stack.directory / "worker.env"
     write_environment_file(environment_file, stack.environment)
     lines = ["The stack is up.", ""]
-    lines += [f"  {name:<24} {address}" for name, address in addresses(stack).items()]
+    lines += [f"  {name:<24} {address}" for name, address in places.items()]
     lines += ["", f"The environment of a worker (also in {environment_file}):", ""]
     lines += [f"  {line}" for line in environment_file.read_text(encoding="utf-8").splitlines()]
     lines += ["", "To start a worker by hand, each in a shell of its own:", ""]
@@ -94,7 +97,7 @@ def _tell(stack: Stack, *, as_json: bool) -> None:
     lines += ["", "Ctrl-C ends everything."]
     _say("\n".join(lines), sys.stderr if as_json else sys.stdout)
     if as_json:
-        _say(json.dumps({"environment": dict(stack.environment), "addresses": addresses(stack)}), sys.stdout)
+        _say(json.dumps({"environment": dict(stack.environment), "addresses": dict(places)}), sys.stdout)
 
 
 def _watch(stack: Stack, *, until_input_ends: bool) -> None:

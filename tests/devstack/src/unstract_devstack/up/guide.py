@@ -17,9 +17,10 @@ SAMPLE = "invoice-lumen.pdf"
 WAIT_SECONDS = 60
 
 
-def addresses(stack: Stack) -> dict[str, str]:
+def addresses(stack: Stack, page_url: str) -> dict[str, str]:
     """Where everything is, by name."""
     found = {
+        "live page": page_url,
         "internal API": f"{stack.backend.internal_url}/",
         "public face": f"{stack.backend.public_url}/deployment/api/",
         "dev API": f"{stack.backend.public_url}/dev/",

@@ -1,9 +1,8 @@
-"""Queues as data, and metrics of a process."""
+"""Queues as data."""
 
 import pytest
 
 from unstract_worker_core.config import BackendSettings, BrokerSettings, ProcessSettings, Secret, Settings
-from unstract_worker_core.metrics import Metrics
 from unstract_worker_core.queues import (
     DOORBELL_QUEUES,
     DOORBELL_TASKS,
@@ -62,40 +61,3 @@ def test_scaling_rules_are_usable() -> None:
         assert 1 <= rule.min_replicas < rule.max_replicas
         assert rule.waiting_per_replica > 0
         assert rule.cooldown_seconds > 0
-
-
-def test_metrics_are_rendered_and_belong_to_one_process_object() -> None:
-    one, other = Metrics(), Metrics()
-    one.backend_calls.labels("executions.get", "ok").inc()
-    one.backend_seconds.labels("executions.get").observe(0.02)
-    one.task_seconds.labels("unstract_worker.finalise").observe(1)
-    one.slots_in_use.set(3)
-    one.cleanup_not_offered.inc()
-    text = one.render().decode()
-    assert 'unstract_worker_backend_calls_total{operation="executions.get",outcome="ok"} 1.0' in text
-    assert 'unstract_worker_backend_seconds_bucket{le="0.025",operation="executions.get"} 1.0' in text
-    assert "unstract_worker_slots_in_use 3.0" in text
-    assert "unstract_worker_cleanup_not_offered_total 0.0" in other.render().decode()
-
-
-def test_the_labels_are_those_agreed() -> None:
-    metrics = Metrics()
-    labels = {name: metric._labelnames for name, metric in vars(metrics).items() if hasattr(metric, "_labelnames")}
-    assert labels == {
-        "backend_calls": ("operation", "outcome"),
-        "backend_seconds": ("operation",),
-        "breaker_open": (),
-        "tasks": ("name", "outcome"),
-        "task_seconds": ("name",),
-        "files": ("outcome",),
-        "rings": ("kind",),
-        "rescues": ("kind",),
-        "dead_letters": ("kind",),
-        "traffic": ("name", "outcome"),
-        "log_events": ("outcome",),
-        "webhook_deliveries": ("outcome",),
-        "ledger_steps": ("step", "outcome"),
-        "slots_in_use": (),
-        "cleanup_not_offered": (),
-        "ledger_due_seconds": (),
-    }

@@ -1,0 +1,159 @@
+"""Runs as text and as JSON. Messages are no part of either: they may carry credentials."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+from attrs import asdict, frozen
+
+from unstract_worker_core.app.operating import UNKNOWN, Access, stop_here
+from unstract_worker_core.app.tables import duration, table
+from unstract_worker_core.ledger import RunState, RunTask
+from unstract_worker_core.ledger.views import BatchView, Page, RunDetail, RunView
+
+__all__ = ["Wanted", "found", "how_it_ended", "page_as_json", "page_as_text", "show_run"]
+
+_COLUMNS = ("run", "task", "state", "batches", "attempts", "held by", "age", "next look", "organization", "last error")
+_BATCH_COLUMNS = ("batch", "files", "recorded", "state", "held by", "lease", "file", "rung", "next ring")
+
+
+@frozen
+class Wanted:
+    """Which runs are listed; None: whatever it is."""
+
+    state: RunState | None = None
+    task: RunTask | None = None
+    organization: str | None = None
+    overdue: bool = False
+
+    def __call__(self, run: RunView) -> bool:
+        """Whether this one is."""
+        return (
+            self.state in (None, run.state)
+            and self.task in (None, run.task)
+            and self.organization in (None, run.organization_id)
+            and not (self.overdue and (run.next_look is None or run.next_look > 0))
+        )
+
+
+def page_as_json(page: Page, access: Access) -> str:
+    """``{"open", "next_offset", "runs": [...]}``; seconds are numbers."""
+    listed = [access.redactor.value(asdict(run)) for run in page.runs]
+    return json.dumps({"open": page.open, "next_offset": page.next_offset, "runs": listed})
+
+
+def page_as_text(page: Page, access: Access) -> str:
+    """A table and a line that says how many there are."""
+    rows = (_row(run, access) for run in page.runs)
+    shown = table(_COLUMNS, rows, terminal=sys.stdout.isatty())
+    more = "" if page.next_offset is None else f"; more: --offset {page.next_offset}"
+    return f"{shown}\n{len(page.runs)} shown, {page.open} open{more}"
+
+
+def show_run(access: Access, run_id: str, *, as_json: bool) -> str:
+    """One run; ends the command with UNKNOWN where the ledger does not know it."""
+    detail = access.operator.detail(run_id)
+    if detail is None:
+        _unknown(run_id)
+    if as_json:
+        return json.dumps(access.redactor.value(asdict(detail)))
+    lines = [f"{name:<13}{access.redactor.text(value)}" for name, value in _facts(detail)]
+    if detail.batches:
+        lines += ["", table(_BATCH_COLUMNS, map(_batch_row, detail.batches), terminal=sys.stdout.isatty())]
+    return "\n".join(lines)
+
+
+def found(access: Access, run_id: str) -> RunView:
+    """The run; ends the command with UNKNOWN where the ledger does not know it."""
+    view = access.operator.view(run_id)
+    if view is None:
+        _unknown(run_id)
+    return view
+
+
+def how_it_ended(access: Access, run_id: str) -> str:
+    """The tombstone of a finished run, in a sentence."""
+    detail = access.operator.detail(run_id)
+    final = detail.final if detail else None
+    if detail is None or final is None:
+        return "it has ended"
+    counts = f", {final.successful_files} of {final.total_files} files succeeded" if final.total_files else ""
+    error = f": {final.error}" if final.error else ""
+    status = final.status.value if final.status else "without a status"
+    return access.redactor.text(f"it ended {status} {duration(detail.done_ago)} ago{counts}{error}")
+
+
+def _unknown(run_id: str) -> NoReturn:
+    stop_here(
+        f"the ledger knows no run {run_id}: it never came here, or it ended and its tombstone is gone "
+        "(WORKER_TOMBSTONE_SECONDS). Ask the platform for the execution's status.",
+        UNKNOWN,
+    )
+
+
+def _row(run: RunView, access: Access) -> tuple[str, ...]:
+    return (
+        run.run_id,
+        run.task.value,
+        f"{run.state.value}{' (stop)' if run.stop else ''}",
+        f"{run.done}/{run.batches}" if run.batches else "-",
+        str(run.attempts),
+        _held_by(run),
+        duration(run.age),
+        _when(run.next_look),
+        run.organization_id or "-",
+        access.redactor.text(run.last_error),
+    )
+
+
+def _held_by(run: RunView) -> str:
+    if not run.owners:
+        return "-"
+    return run.owners[0] + (f" and {len(run.owners) - 1} more" if len(run.owners) > 1 else "")
+
+
+def _when(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    return f"in {duration(seconds)}" if seconds > 0 else f"due {duration(-seconds)}"
+
+
+def _facts(detail: RunDetail) -> Iterator[tuple[str, str]]:
+    run = detail.run
+    yield "run", run.run_id
+    yield "state", f"{run.state.value}{', no further file starts (stop)' if run.stop else ''}"
+    yield "task", f"{run.task.value} ({run.kind.value})"
+    yield "organization", run.organization_id or "-"
+    if detail.final is not None:
+        final = detail.final
+        yield "ended", f"{final.status or 'without a status'}, {duration(detail.done_ago)} ago"
+        yield "files", f"{final.total_files}: {final.successful_files} succeeded, {final.failed_files} failed"
+        yield "error", final.error or "-"
+        return
+    yield "workflow", detail.workflow_id or "-"
+    yield "pipeline", detail.pipeline_id or "-"
+    yield "accepted", f"{duration(run.age)} ago; last written {duration(run.idle)} ago"
+    yield "next look", _when(run.next_look)
+    yield "held by", ", ".join(run.owners) or "-"
+    yield "attempts", f"{run.attempts} failed; rung {detail.rings} times without a claim"
+    yield "last error", run.last_error or "-"
+    yield "files", f"{detail.total_files} in {run.batches} batches, {run.done} batches done"
+    if detail.charges:
+        yield "charged", ", ".join(f"file {number}: {count} times" for number, count in detail.charges)
+    if detail.journal:
+        yield "journal", ", ".join(detail.journal)
+
+
+def _batch_row(batch: BatchView) -> tuple[str, ...]:
+    return (
+        str(batch.number),
+        str(len(batch.files)),
+        str(batch.recorded),
+        "done" if batch.done else "working" if batch.owner else "waiting",
+        batch.owner or "-",
+        duration(batch.lease_seconds),
+        "-" if batch.file_in_flight is None else str(batch.file_in_flight),
+        str(batch.rung),
+        "-" if batch.done else _when(batch.next_ring),
+    )

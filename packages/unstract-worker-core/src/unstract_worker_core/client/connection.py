@@ -1,0 +1,195 @@
+"""One connection to one origin: a request goes out, http.client reads the answer."""
+
+import io
+import os
+import re
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from attrs import frozen
+
+from unstract_worker_core.client.deadlines import Deadline, DeadlineReader, connected, send
+from unstract_worker_core.client.exchanges import Interrupted, NotSent, Wanted
+
+__all__ = ["Connection"]
+
+_IDLE_SECONDS = 5.0
+_BUFFER = 16 * 1024
+_PORTS = {"http": 80, "https": 443}
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_UNSAFE_KEPT = "/%:@!$&'()*+,;=~?[]"
+
+
+@frozen
+class _Place:
+    """Where a request goes. `host`: as the certificate names it. `shown`: the Host header."""
+
+    scheme: str
+    host: str
+    port: int
+    shown: str
+    path: str
+
+
+class Connection:
+    """Kept between requests to the same origin, for one thread. Opened when there is something to send."""
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext | None,
+        *,
+        connect_seconds: float,
+        address: str | None = None,
+        read_size: int = _BUFFER,
+    ) -> None:
+        """`address`: connect there instead of the URL's host. `read_size`: what one read takes at most."""
+        self.pid = os.getpid()
+        self._tls = tls
+        self._connect_seconds = connect_seconds
+        self._address = address
+        self._read_size = read_size
+        self._deadline = Deadline()
+        self._socket: socket.socket | None = None
+        self._origin: tuple[str, str, int] | None = None
+        self._used_at = 0.0
+
+    @contextmanager
+    def answer_to(self, wanted: Wanted) -> Iterator[HTTPResponse]:
+        """Send a request; the block reads the answer. What is left unread when it ends closes the connection.
+
+        Raises NotSent and Interrupted, also for what the block's reading meets.
+        """
+        try:
+            place = _place(wanted.url)
+            message = _message(wanted, place)
+        except ValueError as error:
+            raise NotSent(f"not a request that can be sent ({type(error).__name__})") from None
+        self._deadline.start(wanted.seconds)
+        try:
+            sock = self._open(place)
+        except OSError as error:
+            self.close()
+            kind = "ConnectTimeout" if isinstance(error, TimeoutError) else "ConnectError"
+            raise NotSent(_reason(kind, error)) from None
+        kept = False
+        try:
+            send(sock, message, self._deadline)
+            answer = _Answer(sock, self._deadline, self._read_size, wanted.method)
+            answer.begin()
+            yield answer
+            kept = answer.whole and not answer.will_close
+        except TimeoutError as error:
+            raise Interrupted(_reason("ReadTimeout", error), timed_out=True) from None
+        except (HTTPException, ValueError) as error:  # a connection that ends without an answer is the first, too
+            raise Interrupted(_reason("RemoteProtocolError", error), timed_out=False) from None
+        except OSError as error:
+            raise Interrupted(_reason("ReadError", error), timed_out=False) from None
+        finally:
+            self._used_at = time.monotonic()
+            if not kept:
+                self.close()
+
+    def close(self) -> None:
+        """Close the socket; the next request opens another."""
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+    def _open(self, place: _Place) -> socket.socket:
+        origin = (place.scheme, place.host, place.port)
+        if self._socket is not None and (origin != self._origin or self._stale(self._socket)):
+            self.close()
+        if self._socket is None:
+            host, tls = self._address or place.host, self._tls if place.scheme == "https" else None
+            limit = self._connect_seconds
+            self._socket = connected(host, place.port, self._deadline, limit=limit, tls=tls, name=place.host)
+            self._origin = origin
+        return self._socket
+
+    def _stale(self, sock: socket.socket) -> bool:
+        """Idle for long, closed by the other side, or sent something that nobody asked for."""
+        if time.monotonic() - self._used_at > _IDLE_SECONDS:
+            return True
+        waiting = select.poll()
+        waiting.register(sock, select.POLLIN)
+        return bool(waiting.poll(0))
+
+
+class _Answer(HTTPResponse):
+    """An answer whose bytes come within the deadline and that knows when it was cut short."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline, read_size: int, method: str) -> None:
+        self._reader = io.BufferedReader(DeadlineReader(sock, deadline), read_size)
+        super().__init__(self, method=method)  # type: ignore[arg-type]
+
+    def makefile(self, mode: str) -> Any:
+        """What http.client wants of a socket."""
+        return self._reader
+
+    def begin(self) -> None:
+        """Read the status line and the headers. Raises HTTPException also for what is no final answer."""
+        super().begin()
+        if self.status < 200:
+            raise HTTPException(f"an answer that is not final ({self.status})")
+
+    def read(self, amt: int | None = None) -> bytes:
+        """As http.client's, but a body that ends early is an error however it is read."""
+        chunk = super().read(amt)
+        if not chunk and amt and self.length:
+            raise HTTPException(f"the body ended {self.length} bytes early")
+        return chunk
+
+    @property
+    def whole(self) -> bool:
+        """Whether the body was read to its end."""
+        return self.isclosed() and not self.length
+
+
+@lru_cache(maxsize=1024)
+def _split(origin: str) -> tuple[str, str, int, str]:
+    parts = urlsplit(origin)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError("not an http or https URL")
+    host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode("ascii")
+    port = _PORTS[parts.scheme] if parts.port is None else parts.port
+    shown = f"[{host}]" if ":" in host else host
+    return parts.scheme, host, port, shown if port == _PORTS[parts.scheme] else f"{shown}:{port}"
+
+
+def _place(url: str) -> _Place:
+    scheme, _, rest = url.partition("://")
+    cut = next((at for at, char in enumerate(rest) if char in "/?#"), len(rest))
+    return _Place(*_split(f"{scheme}://{rest[:cut]}"), rest[cut:].partition("#")[0])
+
+
+def _message(wanted: Wanted, place: _Place) -> bytes:
+    path = place.path if place.path.startswith("/") else f"/{place.path}"
+    target = quote(path, safe=_UNSAFE_KEPT)
+    if wanted.query:
+        target += ("&" if "?" in target else "?") + urlencode(wanted.query)
+    lines = [f"{wanted.method} {target} HTTP/1.1".encode("ascii"), b"Host: " + place.shown.encode("ascii")]
+    lines += _header_lines(wanted.headers)
+    if wanted.content is not None:
+        lines.append(b"Content-Length: %d" % len(wanted.content))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + (wanted.content or b"")
+
+
+def _header_lines(headers: Mapping[str, str]) -> Iterator[bytes]:
+    for name, value in headers.items():
+        raw_name, raw = name.encode("ascii"), value.strip(" \t").encode("latin-1")
+        if not _NAME.fullmatch(raw_name) or not _VALUE.fullmatch(raw):
+            raise ValueError("a header that is not one")
+        yield raw_name + b": " + raw
+
+
+def _reason(kind: str, error: Exception) -> str:
+    return f"{kind}: {error}" if str(error) else kind

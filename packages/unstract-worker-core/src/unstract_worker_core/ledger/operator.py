@@ -1,0 +1,142 @@
+"""An operator's eyes on the ledger, and his one step: look at it again now. Works beside running workers.
+
+Reads are pipelined and bounded: a page of the due index at a time, never all keys. Nothing here is called by a worker.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+from attrs import frozen
+from redis import Redis
+
+from unstract_worker_core import wire
+from unstract_worker_core.ledger.records import FinalState, RunContext, RunState
+from unstract_worker_core.ledger.steps import Steps
+from unstract_worker_core.ledger.view_building import FIELDS, RawRun, Work, raw_run, seconds_since, view_of
+from unstract_worker_core.ledger.views import Page, RunDetail, RunView
+
+__all__ = ["Operator", "Retried"]
+
+_CHUNK = 200
+_SHOWN_BATCHES = 1000
+
+
+@frozen
+class Retried:
+    """What asking for another look did. `held`: the leases that are live and were left alone."""
+
+    state: RunState | None
+    held: int
+
+
+class Operator:
+    """Reads runs for people. Raises LedgerError where Redis does not answer."""
+
+    def __init__(self, redis: Redis) -> None:
+        """Nothing is asked yet."""
+        self._redis = redis
+        self._steps = Steps(redis)
+        folder = files("unstract_worker_core.ledger.scripts")
+        self._retry = redis.register_script((folder / "prelude.lua").read_text() + (folder / "retry.lua").read_text())
+
+    def page(self, *, limit: int, offset: int = 0, wanted: Callable[[RunView], bool] = lambda run: True) -> Page:
+        """At most `limit` open runs that are `wanted`, the longest due first, from a place in that order."""
+        total = int(self._steps.attempt("open", lambda: self._redis.scard("uw:open")))
+        found: list[RunView] = []
+        for place, view in self._from(offset):
+            if view.state is RunState.DONE or not wanted(view):
+                continue
+            if len(found) == limit:
+                return Page(tuple(found), total, place)
+            found.append(view)
+        return Page(tuple(found), total, None)
+
+    def view(self, run_id: str) -> RunView | None:
+        """One run, also a finished one as long as its tombstone stands; None where the ledger does not know it."""
+        raw = self._raw([run_id])[0]
+        return None if raw is None else view_of(raw)
+
+    def detail(self, run_id: str) -> RunDetail | None:
+        """All that can be shown of a run; None where the ledger does not know it."""
+        raw = self._raw([run_id])[0]
+        if raw is None:
+            return None
+        view, final = view_of(raw), raw.meta.get("final")
+        detail = RunDetail(
+            run=view,
+            epoch=int(raw.number("epoch")),
+            rings=int(raw.number("rings")),
+            final=wire.decode(final, FinalState) if final else None,
+            done_ago=seconds_since(raw, "done_at"),
+        )
+        return detail if view.state is RunState.DONE else self._with_work(detail, raw)
+
+    def retry(self, run_id: str, *, fresh: bool = True) -> Retried:
+        """Make a run due now, as if nobody had rung for it. `fresh`: its failed attempts are forgotten."""
+        state, held = self._steps.attempt("retry", lambda: self._retry(args=[run_id, "1" if fresh else "0"]))
+        return Retried(RunState(state) if state else None, int(held))
+
+    def _from(self, offset: int) -> Iterator[tuple[int, RunView]]:
+        while True:
+            read = partial(self._redis.zrange, "uw:due", offset, offset + _CHUNK - 1)
+            ids = self._steps.attempt("due", read)
+            for place, raw in enumerate(self._raw(ids), start=offset):
+                if raw is not None:
+                    yield place, view_of(raw)
+            if len(ids) < _CHUNK:
+                return
+            offset += _CHUNK
+
+    def _raw(self, ids: Sequence[str]) -> list[RawRun | None]:
+        def read() -> list[Any]:
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                for run_id in ids:
+                    pipe.hmget(_key(run_id, "meta"), FIELDS)
+                    pipe.hlen(_key(run_id, "outcomes"))
+                    pipe.hgetall(_key(run_id, "leases"))
+                    pipe.zscore("uw:due", run_id)
+                return list(pipe.execute())
+
+        (seconds, micros), *answers = self._steps.attempt("views", read)
+        now = float(seconds) * 1000 + float(micros) / 1000
+        quarters = [answers[start : start + 4] for start in range(0, len(answers), 4)]
+        return [raw_run(run_id, now, *parts) for run_id, parts in zip(ids, quarters, strict=True)]
+
+    def _with_work(self, detail: RunDetail, raw: RawRun) -> RunDetail:
+        run_id, redis = raw.run_id, self._redis
+
+        def read() -> list[Any]:
+            with redis.pipeline(transaction=False) as pipe:
+                pipe.hkeys(_key(run_id, "journal"))
+                pipe.get(_key(run_id, "context"))
+                pipe.hgetall(_key(run_id, "charges"))
+                pipe.hkeys(_key(run_id, "outcomes"))
+                pipe.hkeys(_key(run_id, "results"))
+                pipe.hgetall(_key(run_id, "rung"))
+                pipe.zrange(_key(run_id, "rings"), 0, -1, withscores=True)
+                numbers = [str(number) for number in range(min(detail.run.batches, _SHOWN_BATCHES))]
+                if numbers:
+                    pipe.hmget(_key(run_id, f"batches:{detail.epoch}"), numbers)
+                return list(pipe.execute())
+
+        journal, context, charges, done, recorded, rung, rings, *batches = self._steps.attempt("detail", read)
+        told = wire.decode(context, RunContext) if context else None
+        work = Work(set(done), set(recorded), rung, dict(rings))
+        return RunDetail(
+            run=detail.run,
+            epoch=detail.epoch,
+            rings=detail.rings,
+            journal=tuple(sorted(journal)),
+            workflow_id=told.workflow_id if told else "",
+            pipeline_id=told.pipeline_id if told else None,
+            total_files=told.total_files if told else 0,
+            batches=tuple(work.batch(raw, number, text) for number, text in enumerate(batches[0] if batches else [])),
+            charges=tuple(sorted((int(number), int(count)) for number, count in charges.items())),
+        )
+
+
+def _key(run_id: str, part: str) -> str:
+    return f"uw:{{{run_id}}}:{part}"

@@ -1,0 +1,23 @@
+"""Bare Celery: one task, JSON, no results. Started by Celery's own command: `celery -A this worker -P threads`."""
+
+import os
+
+from celery import Celery
+
+from unstract_bench.baselines.libraries import LIBRARIES
+from unstract_bench.baselines.sync_files import process
+
+app = Celery("bare", broker=os.environ["BENCH_REDIS"])
+app.conf.update(
+    task_ignore_result=True,
+    task_default_queue=os.environ["BENCH_QUEUE"],
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+    libraries=len(LIBRARIES),
+)
+
+
+@app.task(name="bench.batch")
+def batch(root: str, files: list[int]) -> None:
+    """Process a batch."""
+    process(root, files)

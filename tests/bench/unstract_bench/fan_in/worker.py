@@ -1,0 +1,59 @@
+"""A worker of the real core whose batches do nothing: claim, record, complete, ring; the last ring closes the run.
+
+`python -m unstract_bench.fan_in.worker run`
+"""
+
+from celery import Celery
+
+from unstract_worker_core.app.boundary import add_task
+from unstract_worker_core.app.definition import RuntimeOf, WorkerDefinition
+from unstract_worker_core.app.delivery import Delivery
+from unstract_worker_core.app.main import run_commands
+from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core.doorbells import read_batch_doorbell, read_run_doorbell
+from unstract_worker_core.ledger import BatchRefusal, FileOutcome, FinalState, OutcomeKind, RunState
+from unstract_worker_core.queues import FINALISE_TASK, PROCESS_BATCH_TASK
+from unstract_worker_core.statuses import WorkerType
+
+__all__ = ["DEFINITION"]
+
+
+def batch(runtime: Runtime, delivery: Delivery) -> None:
+    """What file-processing does with a batch, but the files."""
+    bell = read_batch_doorbell(delivery.kwargs)
+    if bell is None:
+        return
+    batches = runtime.ledger.batches
+    claim = batches.claim(bell.run_id, bell.epoch, bell.batch, runtime.token())
+    if isinstance(claim, BatchRefusal):
+        return
+    with runtime.keeper.batch(claim):
+        for file in claim.files:
+            batches.record(claim, FileOutcome(file.number, file.name, OutcomeKind.COMPLETED))
+        state = batches.complete(claim)
+    if state is RunState.READY:
+        runtime.doorbells.ring_callback(bell.run_id)
+
+
+def finalise(runtime: Runtime, delivery: Delivery) -> None:
+    """What the callback worker does first and last: claim the run, read all outcomes, close it. Says so in Redis."""
+    bell = read_run_doorbell(delivery.kwargs)
+    claim = bell and runtime.ledger.runs.claim(bell.run_id, runtime.token(), state=RunState.READY)
+    if not claim:
+        return
+    with runtime.keeper.run(claim):
+        count = sum(1 for _ in runtime.ledger.runs.outcomes(claim.run_id))
+        runtime.ledger.runs.finish(claim, FinalState(), recheck_seconds=0, tombstone_seconds=600)
+    runtime.platform_redis.rpush(f"bench:done:{claim.run_id}", count)
+
+
+def register(app: Celery, runtime: RuntimeOf) -> None:
+    """Both tasks."""
+    add_task(app, runtime, PROCESS_BATCH_TASK, batch)
+    add_task(app, runtime, FINALISE_TASK, finalise)
+
+
+DEFINITION = WorkerDefinition(WorkerType.FILE_PROCESSING, "unstract_worker_file_processing", register)
+
+if __name__ == "__main__":
+    run_commands("unstract_bench.fan_in.worker")

@@ -1,0 +1,59 @@
+"""P8: what a worker's base environment takes on disk: its wheel in an empty environment of its own."""
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from unstract_bench.costs import MIB
+from unstract_bench.figures import Bar, Figure, Measure
+from unstract_bench.setting import Setting
+from unstract_devstack.fleet import WORKERS
+
+__all__ = ["ROOT", "installed_bytes", "size_measures"]
+
+ROOT = Path(__file__).resolve().parents[4]
+MINUTES = 5 * 60
+_LEFT_OUT = ("pip", "__pycache__")
+
+
+def size_measures(setting: Setting) -> tuple[Measure, ...]:
+    """P8."""
+    setting.say("size: building the wheels, installing each worker's")
+    wheels = setting.directory / "wheels"
+    names = ["unstract-worker-core", *(f"unstract-worker-{kind.name}" for kind in WORKERS)]
+    for name in names:
+        _uv("build", "--wheel", "--quiet", "--out-dir", str(wheels), str(ROOT / "packages" / name))
+    figures, packages = [], 0
+    for name in names[1:]:
+        site = _installed(setting.directory / name, name, wheels)
+        packages = max(packages, sum(1 for _ in site.glob("*.dist-info")))
+        value = sum(installed_bytes(site)) / MIB
+        figures.append(Figure(name, "MiB", (value,), held=Bar(28, 22), least_rounds=1))
+    title = "installed size of a worker's base environment (site-packages, no pip, no .pyc, no extras)"
+    return (Measure("P8", title, tuple(figures), (f"at most {packages} packages",)),)
+
+
+def installed_bytes(site: Path) -> Iterator[int]:
+    """The sizes of all files below a site-packages folder, but pip's and compiled ones."""
+    for path in site.rglob("*"):
+        parts = path.relative_to(site).parts
+        left_out = any(part in _LEFT_OUT or part.startswith("pip-") for part in parts)
+        if path.is_file() and not path.is_symlink() and not left_out and path.suffix != ".pyc":
+            yield path.stat().st_size
+
+
+def _installed(folder: Path, name: str, wheels: Path) -> Path:
+    _uv("venv", "--quiet", "--python", sys.executable, str(folder))
+    wanted = next(wheels.glob(f"{name.replace('-', '_')}-*.whl"))
+    constraints = ("--constraint", str(ROOT / "constraints.txt"))
+    python = ("--python", str(folder / "bin" / "python"))
+    _uv("pip", "install", "--quiet", "--find-links", str(wheels), *python, *constraints, str(wanted))
+    return Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+
+
+def _uv(*arguments: str) -> None:
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+    subprocess.run((uv, *arguments), check=True, timeout=MINUTES)

@@ -1,0 +1,90 @@
+"""R14, R32: Redis takes no writes, for want of memory, of replicas, of disk."""
+
+import contextlib
+import json
+import resource
+from collections.abc import Iterator
+
+from unstract_devstack.faults.arena import Arena
+from unstract_devstack.faults.experiments import aiming
+from unstract_devstack.faults.experiments.looking import counted
+from unstract_devstack.faults.load import Feeder, new_tenant
+from unstract_devstack.faults.nemesis import freeze, log_size, thaw
+from unstract_devstack.faults.registry import AS_REAL, Trial, experiment
+from unstract_devstack.fleet import API_DEPLOYMENT, GENERAL
+
+REFUSED_SECONDS = 5.0
+NO_ROOM = "[Errno 28] No space left on device"
+
+
+@experiment("R14", modes=(AS_REAL,))
+def writes_refused(trial: Trial) -> None:
+    """Redis refuses writes, out of memory and for want of replicas: nothing is acknowledged unrecorded, all goes on.
+
+    The start messages of some executions are taken from their queue while nothing can be written down.
+    """
+    arena, tenant = trial.arena, new_tenant(trial.arena)
+    failed = counted(arena, "unstract_worker_ledger_steps_total", outcome="error")
+    for setting, value, usual in (("maxmemory", "1", "0"), ("min-replicas-to-write", "1", "0")):
+        feeder = Feeder(tenant, trial.seed, 6, 4.0, most_files=4)
+        feeder.start()
+        aiming.pause(1.5)
+        starters = [freeze(worker) for kind in (API_DEPLOYMENT, GENERAL) for worker in arena.workers(kind)]
+        waiting = [tenant.api(2), tenant.etl(2)]
+        with _refusing(arena, setting, value, usual):
+            for pid in starters:
+                thaw(pid)
+            aiming.pause(REFUSED_SECONDS)
+        trial.settle(*feeder.join(), *waiting)
+    told = counted(arena, "unstract_worker_ledger_steps_total", outcome="error") - failed
+    trial.check(told > 0, "no metric tells of the ledger's refused steps")
+
+
+@contextlib.contextmanager
+def _refusing(arena: Arena, setting: str, value: str, usual: str) -> Iterator[None]:
+    arena.trace.fault("redis_refuses_writes", f"{setting} {value}")
+    with arena.redis.client() as client:
+        client.config_set(setting, value)
+        try:
+            yield
+        finally:
+            client.config_set(setting, usual)
+    arena.trace.note(f"{setting} as usual")
+
+
+@experiment("R32", modes=(AS_REAL,))
+def disk_full(trial: Trial) -> None:
+    """The disk of Redis' log is full: writes are refused and go on once there is room; a file for want of room is ERROR.
+
+    The stand-in for the disk is a limit to the size of the log, set while Redis runs.
+    """
+    arena, tenant = trial.arena, new_tenant(trial.arena)
+    feeder = Feeder(tenant, trial.seed, 10, 8.0, most_files=4)
+    feeder.start()
+    aiming.pause(2.0)
+    with _no_room(arena):
+        aiming.pause(REFUSED_SECONDS)
+        with arena.redis.client() as client:
+            state = client.info("persistence")["aof_last_write_status"]
+        trial.check(state == "err", f"the log was written all the same: {state}")
+    trial.settle(*feeder.join())
+    failed = {"status": "error", "error": NO_ROOM}
+    arena.fault("body", "/execute-file/", status=200, body=json.dumps(failed), count=1)
+    (name,) = tenant.names("t", 1)
+    execution = tenant.platform.send_files("extract", [tenant.file(tenant.folder, name)], use_file_history=False)
+    trial.settle(tenant.expect(execution, [], doomed=frozenset({name}), status="ERROR", subscribers=1))
+    said = arena.history.file_errors(execution)[name]
+    trial.check(NO_ROOM in said, f"the file's row says {said!r}", execution)
+
+
+@contextlib.contextmanager
+def _no_room(arena: Arena) -> Iterator[None]:
+    pid, size = arena.redis.pid, log_size(arena)
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    arena.trace.fault("disk_full", f"no log beyond {size} bytes")
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+        arena.trace.note("there is room again")

@@ -1,0 +1,124 @@
+"""The ids that are proven by tests and not by an experiment: runs these tests beside the rest and reads what they say."""
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
+from unstract_devstack.processes import ManagedProcess, inherited_environment
+
+__all__ = ["Tests", "ids_with_tests"]
+
+ROOT = Path(__file__).parents[5]
+LIST = ROOT / "tests" / "faults" / "ids.toml"
+MODE = "tests"
+PER_TEST_SECONDS = 180
+
+
+@frozen
+class Tested:
+    """An id with the tests that prove it, as file::test; `scaled`: they are less than the page asks for."""
+
+    id: str
+    what: str
+    tests: tuple[str, ...]
+    scaled: bool = False
+
+
+@frozen
+class Noted:
+    """What one case of a test came to: "passed", "failed" or "skipped"."""
+
+    test: str
+    outcome: str
+    seconds: float
+    problem: str = ""
+
+
+def listed() -> dict[str, Tested]:
+    """All of them, by id."""
+    content = tomllib.loads(LIST.read_text(encoding="utf-8"))
+    return {
+        name: Tested(name, each["what"], tuple(each["tests"]), each.get("scaled", False))
+        for name, each in content.items()
+    }
+
+
+def ids_with_tests() -> tuple[str, ...]:
+    """The ids that tests prove, first those that must not be missing."""
+    return tuple(sorted(listed(), key=lambda each: each not in FIRST))
+
+
+@frozen
+class Tests:
+    """These tests under way, in a process of their own."""
+
+    ids: tuple[str, ...]
+    seconds: float
+    notes: Path
+    process: ManagedProcess
+
+    @classmethod
+    def start(cls, ids: Sequence[str], directory: Path, seconds: float) -> "Tests":
+        """Starts the tests of these ids; they have `seconds`."""
+        folder = directory / "tests"
+        folder.mkdir(parents=True)
+        known, notes = listed(), folder / "notes.jsonl"
+        tests = dict.fromkeys(test for each in ids for test in known[each].tests)
+        process = ManagedProcess(
+            name="the tests",
+            command=(
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", f"{__package__}.noting"),
+                *("--timeout", str(PER_TEST_SECONDS), "--rootdir", str(ROOT), "--basetemp", str(folder / "temporary")),
+                *(str(ROOT / test) for test in tests),
+            ),
+            environment={**inherited_environment(), "FAULTS_NOTES": str(notes)},
+            log_path=folder / "tests.log",
+        )
+        process.start()
+        return cls(tuple(ids), seconds, notes, process)
+
+    def finish(self) -> tuple[str, Run]:
+        """What it came to, a line for each id and as a run."""
+        ended = self.process.wait(seconds=self.seconds)
+        self.process.kill()
+        notes = list(_read(self.notes))
+        if not ended and notes:  # of the last one there may be more cases
+            notes = [each for each in notes if each.test != notes[-1].test]
+        outcomes = [each for known in self._known() if (each := _outcome(known, notes)) is not None]
+        said = [f"{each.id:>8}  {each.verdict}  tests, {each.seconds:.1f} s: {each.title}" for each in outcomes]
+        said += [f"{'':>10}{problem}" for each in outcomes for problem in each.problems]
+        left = sorted(set(self.ids) - {each.id for each in outcomes})
+        if left:
+            why = "not all of their tests were made" if ended else "no time left"
+            said.append(f"{','.join(left)}  not run: {why}")
+        if not notes:
+            said.append(self.process.log_tail())
+        return "\n".join(said), Run(0, 0, 0, full=False, started_at=0.0, seconds=0.0, outcomes=outcomes)
+
+    def _known(self) -> Iterator[Tested]:
+        known = listed()
+        return (known[each] for each in self.ids)
+
+
+def _read(path: Path) -> Iterator[Noted]:
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):
+                yield Noted(**json.loads(line))
+
+
+def _outcome(known: Tested, notes: Sequence[Noted]) -> Outcome | None:
+    """The verdict: failed if one failed, passed if each was made and passed; None, not run, for anything less."""
+    own = [each for each in notes if each.test in known.tests]
+    failed = tuple(f"{each.test}: {each.problem}" for each in own if each.outcome == "failed")
+    made = {each.test for each in own if each.outcome == "passed"}
+    if not failed and made != set(known.tests):
+        return None
+    seconds = round(sum(each.seconds for each in own), 1)
+    verdict = FAIL if failed else PASS
+    return Outcome(known.id, MODE, verdict, known.what, known.scaled, seconds, problems=failed)

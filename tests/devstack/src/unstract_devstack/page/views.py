@@ -1,0 +1,71 @@
+"""The two pages, each as fragments: a fragment is one element with an id, rendered anew and swapped as a whole."""
+
+import time
+from collections.abc import Mapping
+
+from attrs import frozen
+from markupsafe import Markup
+
+from unstract_devstack.page.events import effect_events, hooks, told_events
+from unstract_devstack.page.rendering import render
+from unstract_devstack.page.sources import Sources
+
+__all__ = ["View", "execution_view", "overview", "page"]
+
+PER_PAGE = 50
+RUNS, HOOKS, LETTERS = 25, 8, 5
+FILES, EVENTS, BATCHES = 200, 400, 50
+
+
+@frozen
+class View:
+    """What a page shows now: its title, its path, and its fragments by id, as HTML."""
+
+    title: str
+    path: str
+    fragments: Mapping[str, str]
+
+
+def overview(sources: Sources, before: int | None = None) -> View:
+    """The newest executions (or those before a number), open runs, webhooks and workers."""
+    lines = sources.backend.executions(before=before, limit=PER_PAGE + 1)
+    counts = sources.backend.counts()
+    shown, now = lines[:PER_PAGE], time.time()
+    arrived = list(hooks(sources.deliveries()))
+    fragments = {
+        "totals": render("totals.html", counts=counts, total=sum(counts.values())),
+        "executions": render(
+            "executions.html", lines=shown, now=now, before=before, older=shown[-1].number if lines[PER_PAGE:] else None
+        ),
+        "ledger": render("ledger.html", state=sources.ledger.state(limit=RUNS, letters=LETTERS), now=now),
+        "webhooks": render("webhooks.html", hooks=arrived[: -HOOKS - 1 : -1], total=len(arrived)),
+        "workers": render("workers.html", workers=sources.workers()),
+    }
+    return View("Executions", "/" if before is None else f"/?before={before}", fragments)
+
+
+def execution_view(sources: Sources, execution_id: str) -> View | None:
+    """One execution: its files, its run in the ledger, what happened; None where the backend does not know it."""
+    line = sources.backend.execution(execution_id)
+    if line is None:
+        return None
+    files = sources.backend.files(execution_id, limit=FILES)
+    count = len(files) if len(files) < FILES else sources.backend.file_count(execution_id)
+    effects = sources.backend.effects(execution_id, limit=EVENTS)
+    names = {file.id: file.name for file in files}
+    now = time.time()
+    run = sources.ledger.run(execution_id, batches=BATCHES)
+    events = told_events(sources, line, effects)[-EVENTS:]
+    fragments = {
+        "execution": render("execution.html", line=line, now=now),
+        "files": render("files.html", files=files, count=count),
+        "run": render("run.html", run=run, now=now),
+        "events": render("events.html", events=events, effects=effect_events(effects, names)),
+    }
+    return View(f"{line.title} {line.id[:8]}", f"/executions/{line.id}", fragments)
+
+
+def page(sources: Sources, view: View, problem: str = "") -> str:
+    """The whole document of a view."""
+    parts = {name: Markup(html) for name, html in view.fragments.items()}  # noqa: S704 - rendered, so escaped, above
+    return render("page.html", view=view, parts=parts, starts=sources.starts, problem=problem)

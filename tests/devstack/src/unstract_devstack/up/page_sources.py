@@ -1,0 +1,67 @@
+"""What the live page shows of a stack, and what its buttons start."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from attrs import frozen
+
+from unstract_devstack.http_calls import call_json
+from unstract_devstack.multipart import Upload
+from unstract_devstack.page import Sources
+from unstract_devstack.page.backend_rows import BackendRows
+from unstract_devstack.page.ledger_keys import LedgerKeys
+from unstract_devstack.page.shapes import WorkerLine
+from unstract_devstack.page.sources import Start
+from unstract_devstack.platform_client import Platform
+from unstract_devstack.samples import DOCUMENTS
+from unstract_devstack.stack import Stack
+from unstract_devstack.up.example import Example
+
+__all__ = ["page_sources"]
+
+LOOK_SECONDS = 3.0
+
+
+def page_sources(stack: Stack, example: Example) -> Sources:
+    """Everything that the page of this stack reads, and starts of its two examples."""
+    live = _Live(stack, example)
+    return Sources(
+        backend=BackendRows(stack.directory / "backend" / "backend.sqlite3"),
+        ledger=LedgerKeys.connect(stack.environment.get("WORKER_LEDGER_REDIS_URL", stack.redis.url)),
+        log_events=live.log_events,
+        deliveries=stack.sink.received,
+        workers=live.workers,
+        starts={
+            "api": Start("Run API example", "Sends the sample documents to the API deployment", live.send),
+            "etl": Start("Run ETL example", "Runs the pipeline over the sample inbox", live.trigger),
+        },
+    )
+
+
+@frozen
+class _Live:
+    stack: Stack
+    example: Example
+
+    def log_events(self, channel: str) -> Sequence[Any]:
+        backend = self.stack.backend
+        url = f"{backend.public_url}/dev/logs?channel={quote(channel, safe='')}"
+        told = call_json("GET", url, key=backend.api_key, timeout=LOOK_SECONDS)
+        return told if isinstance(told, list) else []
+
+    def workers(self) -> Sequence[WorkerLine]:
+        workers = self.stack.fleet.workers.values()
+        return [WorkerLine(worker.name, worker.running, worker.health_url) for worker in workers]
+
+    def send(self) -> str:
+        paths = sorted(path for path in DOCUMENTS.iterdir() if path.is_file())
+        uploads = [Upload(path, path.name, path.stat().st_size) for path in paths]
+        return self._platform().send_files(self.example.api_name, uploads, use_file_history=False)
+
+    def trigger(self) -> str | None:
+        return self._platform().trigger(self.example.pipeline_id)
+
+    def _platform(self) -> Platform:
+        backend = self.stack.backend
+        return Platform(backend.public_url, backend.api_key, self.example.organization)

@@ -1,0 +1,153 @@
+"""`check` against a running stack, and against what is wrong with one."""
+
+import shutil
+
+import pytest
+from kombu import Connection
+
+from unstract_devstack.http_calls import call_json
+from unstract_devstack.rabbitmq_server import running_rabbitmq
+from unstract_devstack.redis_server import free_port, running_redis
+from unstract_worker_core.checking.clocks import clock_line
+
+WORKERS = ("api_deployment", "general", "file_processing", "callback")
+
+
+def lines(done) -> dict[str, dict]:
+    """The worst line about each subject."""
+    order = ("ok", "warn", "fail")
+    found: dict[str, dict] = {}
+    for line in done.json["lines"]:
+        worst = found.get(line["subject"])
+        if worst is None or order.index(line["status"]) > order.index(worst["status"]):
+            found[line["subject"]] = line
+    return found
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_a_stack_in_order_passes_at_every_worker(ground, worker):
+    done = ground.run("check", "--json", "--organization", ground.platform.organization, worker=worker)
+    assert (done.code, done.json["ok"]) == (0, True), done.out + done.err
+    found = lines(done)
+    assert {line["status"] for line in found.values()} == {"ok"}, found
+    expected = {"configuration", "broker", "ledger redis", "platform redis", "cache redis", "backend", "clock"}
+    assert expected | {"organization scoping", f"organization {ground.platform.organization}"} <= set(found)
+    assert sum(subject.startswith("queue ") for subject in found) >= 2
+
+
+def test_it_says_what_to_do_in_words_too(ground):
+    done = ground.run("check")
+    assert done.code == 0
+    assert "warn  organization: none was looked at: name one with --organization" in done.out
+
+
+def test_an_organization_that_the_backend_does_not_know_fails(ground):
+    done = ground.run("check", "--json", "--organization", "org_of_nobody")
+    assert done.code == 1
+    assert lines(done)["organization org_of_nobody"]["status"] == "fail"
+
+
+def test_a_wrong_key_is_told_from_a_backend_that_is_away(ground):
+    refused = lines(ground.run("check", "--json", INTERNAL_SERVICE_API_KEY="not-the-key-of-it"))
+    assert refused["backend"]["status"] == "fail"
+    assert "INTERNAL_SERVICE_API_KEY must be the backend's" in refused["backend"]["detail"]
+    away = lines(ground.run("check", "--json", INTERNAL_API_BASE_URL=f"http://127.0.0.1:{free_port()}/internal"))
+    assert "INTERNAL_API_BASE_URL, and whether the backend is up" in away["backend"]["detail"]
+
+
+@pytest.mark.parametrize(
+    "fault", [{"kind": "html"}, {"kind": "status", "status": 404}, {"kind": "status", "status": 500}]
+)
+def test_a_broken_backend_fails(ground, fault):
+    dev, key = f"{ground.stack.backend.public_url}/dev/faults", ground.stack.backend.api_key
+    call_json("POST", dev, payload={"path": "/v1/health/", **fault}, key=key)
+    try:
+        done = ground.run("check", "--json")
+    finally:
+        call_json("DELETE", dev, key=key)
+    assert done.code == 1
+    assert lines(done)["backend"]["status"] == "fail"
+
+
+def test_a_backend_that_does_not_keep_organizations_apart_fails(ground):
+    run_id = ground.send()
+    row = f'[{{"id": "{run_id}", "workflow_id": "{run_id}", "status": "PENDING"}}]'
+    dev, key = f"{ground.stack.backend.public_url}/dev/faults", ground.stack.backend.api_key
+    call_json("POST", dev, payload={"path": "/v1/workflow-execution/$", "kind": "body", "body": row}, key=key)
+    try:
+        done = ground.run("check", "--json", "--organization", ground.platform.organization)
+    finally:
+        call_json("DELETE", dev, key=key)
+    found = lines(done)["organization scoping"]
+    assert (done.code, found["status"]) == (1, "fail")
+    assert "does not exist sees 1 executions" in found["detail"]
+
+
+def test_each_redis_role_is_told_what_it_would_lose(ground, tmp_path):
+    with running_redis(tmp_path / "redis", appendonly=False) as other:
+        with other.client() as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        everywhere = {
+            "CELERY_BROKER_BASE_URL": other.url, "WORKER_LEDGER_REDIS_URL": other.url, "REDIS_PORT": str(other.port),
+            "CACHE_REDIS_PORT": str(other.port),
+        }  # fmt: skip
+        done = ground.run("check", "--json", **everywhere)
+        found = lines(done)
+        assert done.code == 1
+        assert found["ledger redis"]["status"] == "fail"
+        assert "noeviction" in found["ledger redis"]["detail"]
+        for subject, loss in (
+            ("broker", "start messages"),
+            ("platform redis", "API results"),
+            ("cache redis", "marks"),
+        ):
+            told = [line for line in done.json["lines"] if line["subject"] == subject and loss in line["detail"]]
+            assert [line["status"] for line in told if "eviction" in line["detail"]] == ["warn"]
+        with other.client() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.set("uw_callback", "not a list")
+        found = lines(ground.run("check", "--json", **everywhere))
+        assert (found["ledger redis"]["status"], found["broker"]["status"]) == ("warn", "warn")  # no AOF
+        assert found["queue uw_callback"]["status"] == "fail"
+
+
+def test_a_user_without_info_is_told_what_was_not_looked_at(ground, tmp_path):
+    with running_redis(tmp_path / "redis") as other:
+        with other.client() as client:
+            client.execute_command("ACL", "SETUSER", "least", "on", ">its-own-password", "~*", "+@all", "-info")
+        variables = {"REDIS_PORT": str(other.port), "REDIS_USERNAME": "least", "REDIS_PASSWORD": "its-own-password"}
+        done = ground.run("check", "--json", WORKER_LEDGER_REDIS_URL=ground.stack.redis.url, **variables)
+    assert "grant +info" in lines(done)["platform redis"]["detail"]
+    assert lines(done)["platform redis"]["status"] == "warn"
+    assert "its-own-password" not in done.out + done.err
+
+
+def test_both_clocks_are_compared(ground):
+    told = [line["detail"] for line in ground.run("check", "--json").json["lines"] if line["subject"] == "clock"]
+    assert [detail.split(" is ")[0] for detail in told] == ["the ledger's Redis", "the backend"]
+
+
+def test_a_clock_that_is_off_is_a_warning():
+    assert clock_line("the backend", 2.0).status == "ok"
+    assert clock_line("the backend", -31.0).status == "warn"
+    assert clock_line("the backend", -31.0).detail.startswith("the backend is 31.0 s behind this machine")
+
+
+@pytest.mark.skipif(shutil.which("rabbitmq-server") is None, reason="RabbitMQ is not installed here")
+def test_queues_of_the_other_kind_are_a_failure_on_rabbitmq(ground, tmp_path):
+    with running_rabbitmq(tmp_path / "rabbitmq") as rabbit:
+        variables = {"CELERY_BROKER_BASE_URL": rabbit.url}
+        before = ground.run("check", "--json", **variables)
+        assert before.code == 0
+        assert lines(before)["broker"]["detail"].startswith("RabbitMQ ")
+        assert "is not declared yet" in lines(before)["queue uw_callback"]["detail"]
+        again = lines(ground.run("check", "--json", **variables))
+        assert "is not declared yet" in again["queue uw_callback"]["detail"]  # looking declared nothing
+        with Connection(rabbit.url) as connection:
+            connection.default_channel.queue_declare("uw_callback", durable=True, auto_delete=False)
+        classic = lines(ground.run("check", "--json", **variables))["queue uw_callback"]
+        assert (classic["status"], classic["detail"]) == ("ok", "classic, 0 waiting, nobody consumes it now")
+        done = ground.run("check", "--json", RABBITMQ_HA_ENABLED="true", **variables)
+        found = lines(done)["queue uw_callback"]
+        assert (done.code, found["status"]) == (1, "fail")
+        assert "probably as a classic queue, while RABBITMQ_HA_ENABLED is on" in found["detail"]

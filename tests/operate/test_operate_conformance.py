@@ -1,0 +1,119 @@
+"""`conformance` against the reference backend as it should be, as it was recorded, and broken route by route."""
+
+import pytest
+
+from unstract_devstack.fleet import WORKERS
+from unstract_devstack.http_calls import call_json
+from unstract_devstack.platform_client import Platform
+from unstract_devstack.stack import running_stack
+
+from .operator_shell import Ground
+
+NAMES = tuple(kind.package.removeprefix("unstract_worker_") for kind in WORKERS)
+
+
+@pytest.fixture(scope="module")
+def backends(tmp_path_factory):
+    """A backend whose execute-file works, and one that answers as today's was recorded to; no workers."""
+    folder = tmp_path_factory.mktemp("conformance")
+    with (
+        running_stack(folder / "real", workers=()) as real,
+        running_stack(folder / "recorded", workers=(), backend_options=("--execute-file", "recorded")) as recorded,
+    ):
+        yield {"real": real, "recorded": recorded}
+
+
+@pytest.fixture
+def at(backends, tmp_path):
+    def make(which: str) -> Ground:
+        stack = backends[which]
+        platform = Platform(stack.backend.public_url, stack.backend.api_key, f"org_{tmp_path.name.replace('_', '')}")
+        platform.set_up_organization()
+        return Ground(stack, platform, tmp_path)
+
+    return make
+
+
+def scratch(ground: Ground) -> str:
+    source = ground.folder / "source"
+    source.mkdir()
+    (source / "a.txt").write_text("Total: 1")
+    platform = ground.platform
+    return platform.create_workflow("scratch", "etl", (), source_folder=str(source), destination_table="scratch")
+
+
+def found(done) -> dict[str, dict]:
+    return {line["operation"]: line for line in done.json["operations"]}
+
+
+@pytest.mark.parametrize("worker", NAMES)
+def test_a_backend_as_the_contract_says_lacks_nothing_that_is_read(at, worker):
+    ground = at("real")
+    done = ground.run("conformance", "--organization", ground.platform.organization, "--json", worker=worker)
+    assert (done.code, done.json["ok"]) == (0, True), done.out + done.err
+    assert {line["verdict"] for line in found(done).values()} == {"ok", "not tried"}
+    assert ground.platform.executions() == ()
+
+
+@pytest.mark.parametrize("worker", NAMES)
+def test_with_write_everything_is_tried_and_nothing_stays_open(at, worker):
+    ground = at("real")
+    arguments = ("--organization", ground.platform.organization, "--workflow", scratch(ground), "--write")
+    assert ground.run("conformance", *arguments, worker=worker).code == 1  # nobody confirmed it
+    assert ground.platform.executions() == ()
+    done = ground.run("conformance", *arguments, "--yes", "--json", worker=worker)
+    assert done.code == 0, done.out + done.err
+    assert {line["verdict"] for line in found(done).values()} == {"ok"}
+    assert [row.status for row in ground.platform.executions()] == ["STOPPED"]
+
+
+def test_todays_backend_is_told_to_lack_execute_file(at):
+    ground = at("recorded")
+    arguments = ("--organization", ground.platform.organization, "--workflow", scratch(ground), "--write", "--yes")
+    done = ground.run("conformance", *arguments, "--json", worker="file_processing")
+    assert (done.code, done.json["ok"]) == (1, False)
+    lacking = {name: line for name, line in found(done).items() if line["verdict"] != "ok"}
+    assert set(lacking) == {"execute-file"}
+    assert "has no attribute 'execute_single_file'" in lacking["execute-file"]["got"]
+    assert lacking["execute-file"]["got"].endswith("(HTTP 200)")
+    text = ground.run("conformance", *arguments, worker="file_processing").out
+    assert "1 lacks" in text.splitlines()[-1]
+
+
+FAULTS = (
+    {"kind": "html", "status": 404},
+    {"kind": "html"},
+    {"kind": "status", "status": 404, "body": "{}"},
+    {"kind": "status", "status": 500},
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault['kind']}-{fault.get('status', 200)}")
+def test_a_route_that_is_broken_is_named_and_no_other(at, fault):
+    ground = at("real")
+    dev, key = f"{ground.stack.backend.public_url}/dev/faults", ground.stack.backend.api_key
+    call_json("POST", dev, payload={"path": "/tool-execution/validate/", **fault}, key=key)
+    try:
+        done = ground.run("conformance", "--organization", ground.platform.organization, "--json", worker="general")
+    finally:
+        call_json("DELETE", dev, key=key)
+    assert done.code == 1
+    bad = {name for name, line in found(done).items() if line["verdict"] in ("lacks", "unclear")}
+    assert bad == {"tool-execution.validate"}
+
+
+def test_a_wrong_key_fails_everything_and_is_not_shown(at):
+    ground = at("real")
+    done = ground.run(
+        "conformance", "--organization", ground.platform.organization, INTERNAL_SERVICE_API_KEY="a-key-of-another"
+    )
+    assert done.code == 1
+    assert "INTERNAL_SERVICE_API_KEY" in done.out
+    assert "a-key-of-another" not in done.out + done.err
+
+
+def test_writing_needs_a_workflow_by_name(at):
+    ground = at("real")
+    done = ground.run("conformance", "--organization", ground.platform.organization, "--write", "--yes")
+    assert done.code == 2
+    assert "--write needs --workflow" in done.err
