@@ -151,11 +151,11 @@ class RedisHandle:
         return self._started().frozen()
 
     def _start_on(self, port: int) -> None:
-        config = self._write_config(port)
+        config, program = self._write_config(port), str(self.program or find_redis_server())
         process = ManagedProcess(
             name="Redis",
             # At a limit to the size of its files it is to see failed writes, as on a full disk, and no signal.
-            command=("/bin/sh", "-c", 'trap "" XFSZ; exec "$@"', "redis", str(self.program or find_redis_server()), str(config)),
+            command=("/bin/sh", "-c", 'trap "" XFSZ; exec "$@"', "redis", program, str(config)),
             environment=inherited_environment(),
             log_path=self.directory / "redis.log",
         )
