@@ -74,7 +74,7 @@ def test_a_run_shows_in_the_metrics_of_all_that_had_to_do_with_it(stack, tenant,
     eventually(
         lambda: total(fleet, CALLBACK, "celery_task_succeeded_total", name="unstract_worker.finalise") > finalised
     )
-    assert total(fleet, FILE_PROCESSING, "unstract_worker_backend_seconds_count", operation="files.execute") > 0
+    assert total(fleet, FILE_PROCESSING, "unstract_worker_backend_seconds_count", operation="execute-file") > 0
     eventually(lambda: total(fleet, FILE_PROCESSING, "unstract_worker_leases_held") == 0)
     for kind in WORKERS:
         eventually(lambda kind=kind: total(fleet, kind, "celery_worker_up") == len(fleet.of(kind)))

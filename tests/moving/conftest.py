@@ -12,7 +12,7 @@ from attrs import define
 
 from unstract_devstack.backend_process import BackendProcess, running_backend
 from unstract_devstack.fleet import WORKERS, Fleet, WorkerKind, running_fleet
-from unstract_devstack.postgres_server import running_postgres
+from unstract_devstack.postgres_server import PostgresHandle, running_postgres
 from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.stack import worker_environment
@@ -40,18 +40,25 @@ class Ground:
     redis: RedisHandle
     backend: BackendProcess
     environment: Mapping[str, str]
+    results: PostgresHandle
     fleets: int = 0
 
     @contextlib.contextmanager
     def theirs(self, roles: Sequence[str], **variables: str) -> Iterator[None]:
         """Today's workers of these roles."""
-        with running_today({**self.environment, **variables}, self._logs(), roles=roles):
+        with running_today(
+            {**self.environment, "CELERY_RESULT_BACKEND": self.results.result_backend, **variables},
+            self._logs(),
+            roles=roles,
+        ):
             yield
 
     @contextlib.contextmanager
     def ours(self, kinds: Sequence[WorkerKind] = WORKERS, **variables: str) -> Iterator[Fleet]:
         """Our workers of these kinds."""
-        with running_fleet({**self.environment, **SETTINGS, **variables}, self._logs(), kinds=kinds) as fleet:
+        with running_fleet(
+            {**self.environment, **SETTINGS, **self.results.worker_settings, **variables}, self._logs(), kinds=kinds
+        ) as fleet:
             yield fleet
 
     def tenant(self) -> Tenant:
@@ -68,13 +75,13 @@ def ground(tmp_path_factory) -> Iterator[Ground]:
     directory = tmp_path_factory.mktemp("moving")
     with contextlib.ExitStack() as parts:
         redis = parts.enter_context(running_redis(directory / "redis"))
-        results = parts.enter_context(running_postgres()).result_backend
+        results = parts.enter_context(running_postgres())
         broker = parts.enter_context(running_rabbitmq(directory / "rabbitmq")).url
         backend = parts.enter_context(running_backend(directory / "backend", broker_url=broker, redis_url=redis.url))
         environment = worker_environment(
             backend_url=backend.internal_url, api_key=backend.api_key, redis_url=redis.url, broker_url=broker
         )
-        app = make_app(broker, results)
+        app = make_app(broker, results.result_backend)
         app.backend.ResultSession()  # creates the tables once, before several processes would
         app.close()
-        yield Ground(directory, redis, backend, {**environment, "CELERY_RESULT_BACKEND": results})
+        yield Ground(directory, redis, backend, environment, results)

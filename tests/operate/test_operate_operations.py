@@ -84,11 +84,13 @@ def worked(tmp_path_factory):
         )
         pipeline = platform.create_pipeline(etl, "etl")
         platform.notify(f"{stack.sink.url}/etl", pipeline_id=pipeline)
-        upload = folder / "a.txt"
-        upload.write_text("Total: 7")
-        for history in (True, True, False):
-            files = [Upload(upload, "a.txt", upload.stat().st_size)]
-            assert ended(platform, platform.send_files("extract", files, use_file_history=history)) == "COMPLETED"
+        uploads = []
+        for name in ("a.txt", "b.txt"):
+            (folder / name).write_text(f"Total: 7 {name}")
+            uploads.append(Upload(folder / name, name, (folder / name).stat().st_size))
+        for history, files in ((True, 1), (True, 1), (False, 2)):
+            run_id = platform.send_files("extract", uploads[:files], use_file_history=history)
+            assert ended(platform, run_id) == "COMPLETED"
         platform.trigger(pipeline, "schedule")
         assert wait_until(lambda: len(platform.executions()) == 4 and all_ended(platform), seconds=90)
         stack.sink.wait_for(2, seconds=60)

@@ -3,13 +3,16 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 from unstract_devstack.processes import inherited_environment, wait_until
 from unstract_devstack.redis_server import free_port
 
 SECONDS = 60.0
+ROOT = Path(__file__).parents[2]
 BACKEND = ("INTERNAL_API_BASE_URL", "INTERNAL_SERVICE_API_KEY")
 
 
@@ -184,3 +187,34 @@ def test_watching_looks_again_and_again(ground):
         watching.terminate()
         watching.wait(timeout=30)
     assert all("runs" in look for look in looks)
+
+
+def test_the_least_access_of_the_readme_is_enough(ground):
+    run_id = ground.stranded()
+    text = (ROOT / "packages/unstract-worker-core/README.md").read_text()
+    granted = dict(re.findall(r"^ACL SETUSER unstract-(\w+) on >PASSWORD (.+)$", text, re.MULTILINE))
+    with ground.stack.redis.client() as client:
+        for role, rules in granted.items():
+            client.execute_command("ACL", "SETUSER", f"least-{role}", "on", f">password-of-{role}", *rules.split())
+        at = f"127.0.0.1:{ground.stack.redis.port}/0"
+        least = {
+            "WORKER_LEDGER_REDIS_URL": f"redis://least-ledger:password-of-ledger@{at}",
+            "CELERY_BROKER_BASE_URL": f"redis://least-broker:password-of-broker@{at}",
+        }
+        client.acl_log_reset()
+        for command in (
+            ("runs",),
+            ("runs", "show", run_id),
+            ("runs", "retry", run_id, "--yes"),
+            ("dead-letters", "list"),
+        ):
+            done = ground.run(*command, **least)
+            assert done.code == 0, done.err
+            assert "password-of" not in done.out + done.err
+        assert ground.run("runs", "abort", run_id, "--yes", **least).code == 0
+        refused = {entry["object"] for entry in client.acl_log() if entry["username"].startswith("least-")}
+        assert refused <= {"client|setinfo"}  # redis-py tells its version, and goes on where it may not
+        for role in granted:
+            client.acl_deluser(f"least-{role}")
+    with ground.file_worker():
+        assert ground.ends(run_id) == "STOPPED"

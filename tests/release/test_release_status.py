@@ -76,3 +76,9 @@ def test_a_shallow_clone_is_refused_instead_of_guessed(released, tmp_path: Path)
 def test_an_index_that_cannot_be_read_is_named_by_its_line(released):
     released.replace(released.root / "CHANGELOG.md", "| unstract-worker-core |", "| unstract-worker-cord |")
     assert "CHANGELOG.md, line 9" in released.refused("status")
+
+
+def test_the_core_to_try_with_is_named_as_the_workflows_name_it(workspace):
+    done = workspace.release("test-wheel", "--core", "oldest")
+    assert done.code == 2
+    assert "'oldest' is not one of 'lowest', 'newest'" in done.err

@@ -51,7 +51,9 @@ def build(repository: Repository, package: Package, version: Version | None, out
 
 @click.command("test-wheel")
 @click.argument("packages", type=PACKAGE, nargs=-1)
-@click.option("--core", type=click.Choice(list(WhichCore)), help="Only with this core; both if not given.")
+@click.option(
+    "--core", type=click.Choice([each.value for each in WhichCore]), help="Only with this core; both if not given."
+)
 @click.option("--python", help="Version of the interpreter, such as 3.13; the one that runs this if not given.")
 @click.option("--latest", is_flag=True, help="Newest third-party versions instead of those of constraints.txt.")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True)

@@ -105,3 +105,10 @@ def change(kind: Kind) -> Change:
 def test_exit_codes(rounds, kinds, compared, code):
     measures = (Measure("P1", "t", (figure(*rounds),)),)
     assert exit_code(measures, tuple(map(change, kinds)), compared=compared) == code
+
+
+def test_a_measure_that_could_not_be_made_is_not_judged():
+    failed = Measure("P1", "-", (), ("could not be measured: no Redis",))
+    assert failed.verdict is Verdict.NOT_JUDGED
+    assert failed.leading.values == ()
+    assert exit_code((failed,), (), compared=False) == 3

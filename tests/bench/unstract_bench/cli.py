@@ -20,7 +20,10 @@ from unstract_bench.figures import Measure, Verdict
 from unstract_bench.making import ALL, make
 from unstract_bench.page import write_page
 from unstract_bench.profiling import profile
+from unstract_bench.rig import NotDone
 from unstract_bench.setting import Setting
+from unstract_devstack.http_calls import CallFailed
+from unstract_devstack.processes import ProcessError
 
 __all__ = ["main"]
 
@@ -62,11 +65,19 @@ def main(arguments: list[str] | None = None) -> int:
         ends = time.monotonic() + (chosen.seconds or (SHORT_SECONDS if chosen.ci else SECONDS))
         setting = Setting(directory, _say, short=chosen.ci, rounds=chosen.rounds, ends=ends)
         if chosen.profile:
-            profile(setting, chosen.profile)
-            _say(f"flame graph: {chosen.profile}")
-            return OK
+            return _profiled(setting, chosen.profile)
         run = make(setting, wanted, " ".join(("hatch run bench", *given)))
     return _told(run, before, as_json=chosen.json, write=chosen.write)
+
+
+def _profiled(setting: Setting, target: Path) -> int:
+    try:
+        profile(setting, target)
+    except (ProcessError, NotDone, CallFailed) as error:
+        _say(f"no flame graph: {error}")
+        return MISSED
+    _say(f"flame graph: {target}")
+    return OK
 
 
 def _told(run: Run, before: Run | None, *, as_json: bool, write: bool) -> int:

@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from unstract_devstack.process_table import descendants
@@ -20,13 +21,13 @@ def pss_mib(pid: int) -> float:
     return sum(_pss_kib(each) for each in _tree(pid)) / 1024
 
 
-def settled_pss_mib(pid: int) -> float:
-    """As `pss_mib`, once two looks half a second apart differ by less than half a per cent (or after eight)."""
-    last = pss_mib(pid)
+def settled_pss_mib(pids: Sequence[int]) -> tuple[float, ...]:
+    """As `pss_mib` for several trees, once two looks at all differ by less than half a per cent (or after eight)."""
+    last = tuple(map(pss_mib, pids))
     for _ in range(_MOST_LOOKS):
         time.sleep(_LOOK_SECONDS)
-        now = pss_mib(pid)
-        if abs(now - last) <= _STEADY * now:
+        now = tuple(map(pss_mib, pids))
+        if abs(sum(last) - sum(now)) <= _STEADY * sum(now):
             return now
         last = now
     return last

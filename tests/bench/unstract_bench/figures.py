@@ -86,6 +86,9 @@ class Figure:
         return median(self.judged) / self.held.bar if self.held is not None and self.judged else 0.0
 
 
+_NOTHING = Figure("nothing measured", "", ())
+
+
 @frozen
 class Measure:
     """One of P1 to P8: its figures, and lines for whoever reads them (ceilings, what was scaled down)."""
@@ -98,11 +101,13 @@ class Measure:
     @property
     def leading(self) -> Figure:
         """The figure that stands for the measure: of those with a bar the one that uses up most of it."""
-        return max(self.figures, key=lambda each: (each.held is not None, each.load))
+        return max(self.figures or (_NOTHING,), key=lambda each: (each.held is not None, each.load))
 
     @property
     def verdict(self) -> Verdict:
-        """Not met if one figure is not, then not judged if one is not, else met."""
+        """Not met if one figure is not, then not judged if one is not (or there is none), else met."""
+        if not self.figures:
+            return Verdict.NOT_JUDGED
         told = {each.verdict for each in self.figures}
         for worst in (Verdict.NOT_MET, Verdict.NOT_JUDGED):
             if worst in told:

@@ -303,7 +303,7 @@ def test_chords_need_a_result_backend() -> None:
     }
     backend = load(parts).chord.result_backend
     assert backend is not None
-    assert backend.reveal() == "db+postgresql://me:p%2Fw@pg:5432/db?options=-csearch_path%3Dunstract"
+    assert backend.reveal() == "db+postgresql+psycopg2://me:p%2Fw@pg:5432/db?options=-csearch_path%3Dunstract"
     whole = load({"CHORD_COMPAT": "true", "CELERY_RESULT_BACKEND": "db+sqlite:///x"})
     assert whole.chord.result_backend == Secret("db+sqlite:///x")
     assert whole.warnings == ()

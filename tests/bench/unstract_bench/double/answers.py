@@ -75,8 +75,7 @@ def _create_rows(state: State, _: tuple[str, ...], body: Any) -> Reply:
     made = []
     for each in body["file_executions"]:
         row = state.made(state.executions[each["execution_id"]], each["file_hash"])
-        path = each["file_hash"].get("file_path")
-        made.append({"id": row["id"], "file_name": row["file_name"], "file_path": path, "status": row["status"]})
+        made.append({name: row[name] for name in ("id", "file_name", "file_path", "status")})
     return 201, {"successful_creations": made, "failed_creations": [], "total_processed": len(made)}
 
 

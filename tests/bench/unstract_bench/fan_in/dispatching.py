@@ -1,7 +1,6 @@
 """Sends runs of empty batches: through the ledger as an orchestrator does, or as a chord."""
 
 import contextlib
-import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 
@@ -47,5 +46,6 @@ def chord_dispatch(redis_url: str) -> Iterator[Dispatch]:
     try:
         yield fan_out
     finally:
-        gc.collect()  # a chord's results unsubscribe when they go, and need the app for it
+        # Results unsubscribe when they are collected, the last ones too late: after the interpreter's modules.
+        app.backend.result_consumer.cancel_for = lambda _: None
         app.close()

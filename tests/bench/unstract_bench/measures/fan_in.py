@@ -15,7 +15,7 @@ from unstract_bench.document import Curve
 from unstract_bench.fan_in.dispatching import CALLBACK_QUEUE, Dispatch, chord_dispatch, ledger_dispatch
 from unstract_bench.figures import Bar, Figure, Measure
 from unstract_bench.measures.samples import Samples
-from unstract_bench.rig import Ground, NotDone, running_ground
+from unstract_bench.rig import API_KEY, Ground, NotDone, running_ground
 from unstract_bench.rivals import waiting
 from unstract_bench.setting import Setting
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
@@ -87,7 +87,7 @@ def _milliseconds_a_batch(ground: Ground, dispatch: Dispatch, batches: int) -> f
 def _both(ground: Ground) -> Iterator[Mapping[str, Dispatch]]:
     told = worker_environment(
         backend_url=ground.double.url(LEDGER),
-        api_key="bench",
+        api_key=API_KEY,
         redis_url=ground.redis.url,
         broker_url=ground.redis.url,
     )

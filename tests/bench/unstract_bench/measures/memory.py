@@ -16,7 +16,6 @@ BARE = bare_celery(SLOTS)
 PREFORK = bare_celery(4, pool="prefork")
 API = Load(files=200, batches=20, in_flight=SLOTS)
 ETL = Load(files=200, batches=20, in_flight=SLOTS, kind="etl")
-PROCESSES = "process"
 
 
 def memory_measures(setting: Setting) -> tuple[Measure, ...]:
@@ -37,18 +36,19 @@ def memory_measures(setting: Setting) -> tuple[Measure, ...]:
 
 def _round(ground: Ground, samples: Samples) -> None:
     with running_workers(ground, slots=SLOTS) as fleet:
-        idle = {name: settled_pss_mib(worker.process.pid) for name, worker in fleet.workers.items()}
+        workers = {name: worker.process.pid for name, worker in fleet.workers.items()}
+        idle = dict(zip(workers, settled_pss_mib(tuple(workers.values())), strict=True))
         samples.add("fleet", sum(idle.values()))
         for name, value in idle.items():
             samples.add(f"idle {name}", value)
         with running_rival(ground, BARE) as bare:
-            samples.add("idle bare", settled_pss_mib(bare.pid))
             with running_rival(ground, PREFORK) as prefork:
-                samples.add("idle prefork", settled_pss_mib(prefork.pid))
+                for name, value in zip(("bare", "prefork"), settled_pss_mib((bare.pid, prefork.pid)), strict=True):
+                    samples.add(f"idle {name}", value)
             _load(ground, fleet, BARE)
-            samples.add("bare", settled_pss_mib(bare.pid))
-            for name, worker in fleet.workers.items():
-                samples.add(name, settled_pss_mib(worker.process.pid))
+            trees = workers | {"bare": bare.pid}
+            for name, value in zip(trees, settled_pss_mib(tuple(trees.values())), strict=True):
+                samples.add(name, value)
 
 
 def _load(ground: Ground, fleet: Fleet, bare: Rival) -> None:

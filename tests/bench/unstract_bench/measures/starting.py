@@ -13,7 +13,7 @@ from pathlib import Path
 from unstract_bench.costs import cpu_seconds
 from unstract_bench.figures import Bar, Figure, Measure
 from unstract_bench.measures.samples import Samples
-from unstract_bench.rig import Ground, running_ground
+from unstract_bench.rig import API_KEY, Ground, running_ground
 from unstract_bench.rivals import bare_celery, waiting
 from unstract_bench.setting import Setting
 from unstract_devstack.fleet import WORKERS, WorkerKind
@@ -90,7 +90,7 @@ def _bare(ground: Ground) -> ManagedProcess:
 def _worker(ground: Ground, kind: WorkerKind, port: int) -> ManagedProcess:
     environment = inherited_environment() | worker_environment(
         backend_url=ground.double.url(kind.name),
-        api_key="bench",
+        api_key=API_KEY,
         redis_url=ground.redis.url,
         broker_url=ground.redis.url,
     )

@@ -33,9 +33,17 @@ class PostgresHandle:
     password: str = field(repr=False)
 
     @property
+    def worker_settings(self) -> dict[str, str]:
+        """The variables by which a worker finds it."""
+        return {
+            "CELERY_BACKEND_DB_HOST": HOST, "CELERY_BACKEND_DB_PORT": str(self.port), "CELERY_BACKEND_DB_USER": USER,
+            "CELERY_BACKEND_DB_NAME": DATABASE, "CELERY_BACKEND_DB_PASSWORD": self.password,
+        }  # fmt: skip
+
+    @property
     def result_backend(self) -> str:
         """URL of Celery's result backend there."""
-        return f"db+postgresql://{USER}:{self.password}@{HOST}:{self.port}/{DATABASE}"
+        return f"db+postgresql+psycopg2://{USER}:{self.password}@{HOST}:{self.port}/{DATABASE}"
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from unstract_devstack.redis_server import free_port
 
 __all__ = ["RabbitHandle", "running_rabbitmq"]
 
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 _SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 
 

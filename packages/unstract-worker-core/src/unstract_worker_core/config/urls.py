@@ -10,6 +10,8 @@ from unstract_worker_core.config.sections import RedisSettings
 
 __all__ = ["BrokerSource", "ChordSource", "broker_url", "redis_url", "result_backend_url"]
 
+# With the driver that the extra [chord] installs: which one SQLAlchemy takes by itself changed in 2.1.
+_POSTGRES = "db+postgresql+psycopg2"
 _BROKERS = ("redis", "rediss", "amqp", "amqps", "sentinel")
 
 
@@ -109,12 +111,13 @@ def sentinel_hosts(value: str) -> str:
 def result_backend_url(source: ChordSource) -> Secret | None:
     """The chord's result backend as a Celery URL; None where the operator names none."""
     if source.result_backend is not None:
-        return source.result_backend
+        scheme, mark, rest = source.result_backend.reveal().partition("://")
+        return Secret(f"{_POSTGRES if scheme == 'db+postgresql' else scheme}{mark}{rest}")
     if not (source.host and source.name and source.user and source.password):
         return None
     credentials = f"{quote(source.user, safe='')}:{quote(source.password.reveal(), safe='')}"
     options = "" if source.schema == "public" else f"?options=-csearch_path%3D{quote(source.schema, safe='')}"
-    return Secret(f"db+postgresql://{credentials}@{source.host}:{source.port}/{quote(source.name, safe='')}{options}")
+    return Secret(f"{_POSTGRES}://{credentials}@{source.host}:{source.port}/{quote(source.name, safe='')}{options}")
 
 
 def _split(url: str) -> SplitResult:

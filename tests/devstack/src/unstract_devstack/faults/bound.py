@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from unstract_devstack.faults.history import Request
 from unstract_devstack.faults.registry import Trial
 from unstract_devstack.faults.schedule import Kind
 
@@ -17,6 +18,8 @@ INNOCENT = frozenset(
         "terminate", "back_pressure", "idle_connections_closed",
     }
 )  # fmt: skip
+CUT = 0
+"""The status of a request whose connection the backend's fault cut: whenever that comes, it hits the window."""
 # What Redis forgets may reach back to any earlier effect.
 UNBOUNDED = frozenset({Kind.CUT_REDIS_LOG, Kind.FLUSH_REDIS})
 
@@ -28,16 +31,18 @@ def check_bound(trial: Trial, first: int, since: float) -> None:
     if arena.keyed or any(each.fault in UNBOUNDED for each in faults):
         return
     times = [each.at for each in faults]
-    again, hit = tally.effects_doubled_unkeyed, _calls_hit(trial, times, since)
+    requests = arena.history.requests(since=since)
+    again, hit = tally.effects_doubled_unkeyed, _calls_hit(requests, "/execute-file/", times)
     trial.check(again <= hit, f"{again} effects were repeated, but only {hit} calls were under way during a fault")
-    again, hit = tally.notifications_doubled, _ends_hit(trial, times)
+    again = tally.notifications_doubled
+    hit = _ends_hit(trial, times) + _calls_hit(requests, "/buffer/enqueue/", ())
     trial.check(again <= hit, f"{again} notifications were repeated, but only {hit} were under way during a fault")
 
 
-def _calls_hit(trial: Trial, faults: Sequence[float], since: float) -> int:
-    """How many calls of execute-file were under way, or nearly, when something was done to the fleet."""
-    calls = [each for each in trial.arena.history.requests(since=since) if "/execute-file/" in each.path]
-    return sum(_near(faults, each.at, each.at + each.seconds) for each in calls)
+def _calls_hit(requests: Sequence[Request], path: str, faults: Sequence[float]) -> int:
+    """How many calls were cut, or were under way, or nearly, when something was done to the fleet."""
+    calls = [each for each in requests if path in each.path]
+    return sum(each.status == CUT or _near(faults, each.at, each.at + each.seconds) for each in calls)
 
 
 def _ends_hit(trial: Trial, faults: Sequence[float]) -> int:

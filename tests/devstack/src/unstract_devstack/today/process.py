@@ -11,7 +11,7 @@ from unstract_devstack.today.app import role_named
 
 __all__ = ["running_today"]
 
-READY_SECONDS = 60.0
+READY_SECONDS = 240.0
 STOP_SECONDS = 10.0
 
 

@@ -14,7 +14,7 @@ from unstract_devstack.platform_client import Platform
 from unstract_devstack.processes import wait_until
 
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
-SECONDS = 90.0
+SECONDS = 240.0
 FIELDS = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
 MIXED = {
     "a.txt": b"Invoice\nTotal: 12.50\n",

@@ -82,7 +82,7 @@ def _ended_at(arena: Arena, sent: Sent) -> float:
     return min(ends, default=float("inf"))
 
 
-@experiment("R31", modes=(KEYED,), scaled=True, settings=TIGHT)
+@experiment("R31", modes=(KEYED,), scaled=True, alone=True)
 def soak(trial: Trial) -> None:
     """Many executions while Redis dies, doorbells get lost, the backend is away: at the end all is as at the start.
 

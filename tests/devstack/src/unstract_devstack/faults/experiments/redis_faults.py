@@ -2,6 +2,7 @@
 
 import random
 
+from unstract_devstack.faults.checker import Sent
 from unstract_devstack.faults.experiments import aiming
 from unstract_devstack.faults.load import Feeder, Tenant, new_tenant
 from unstract_devstack.faults.nemesis import Nemesis, cut_log, log_size
@@ -51,11 +52,11 @@ def redis_log_cut(trial: Trial) -> None:
 def _back_to_accepted(trial: Trial, tenant: Tenant) -> None:
     """The worst cut: the message was just accepted, and half of its files are done and written in the backend.
 
-    The pipeline's source then lists what is left; what was done before counts all the same.
+    The pipeline's source then lists what is left; what was done before counts if its row says so.
     """
     arena = trial.arena
     arena.fault("delay", "/tool-instances/", delay=1.5, seconds=10)
-    sent = [tenant.etl(8), tenant.api(8)]
+    sent = [tenant.etl(8, counted=False), tenant.api(8)]
     aiming.until(lambda: all(aiming.state_of(arena, each) == "ACCEPTED" for each in sent), "the runs are accepted")
     aiming.pause(0.2)
     size = log_size(arena)
@@ -66,6 +67,7 @@ def _back_to_accepted(trial: Trial, tenant: Tenant) -> None:
     arena.trace.fault(Kind.CUT_REDIS_LOG, f"{lost} bytes, back to where the runs were accepted")
     cut_log(arena, lost)
     trial.settle(*sent)
+    _agrees_with_rows(trial, sent[0])
 
 
 def _fill(trial: Trial, size: int) -> None:
@@ -85,12 +87,21 @@ def redis_wiped(trial: Trial) -> None:
     arena.fault("delay", "/execute-file/", delay=0.5, seconds=30)
     # An API execution may end in ERROR: its files are known to nobody any more. A pipeline's source still has them.
     sent = [tenant.api(8, status=None, stopped=True) for _ in range(3)]
-    sent.append(tenant.etl(8))
+    sent.append(tenant.etl(8, counted=False))
     aiming.until(lambda: all(aiming.executed(arena, each) for each in sent), "files are being worked on")
     arena.trace.fault(Kind.FLUSH_REDIS, "everything")
     with arena.redis.client() as client:
         client.flushall()
     trial.settle(*sent, seconds=RESCUE_SECONDS + 60.0)
+    _agrees_with_rows(trial, sent[-1])
+
+
+def _agrees_with_rows(trial: Trial, sent: Sent) -> None:
+    """An execution that was rebuilt reports each file whose row is completed, those from before among them."""
+    rows = list(trial.arena.history.file_statuses(sent.execution_id).values()).count("COMPLETED")
+    shown = trial.arena.history.executions(sent.organization)[sent.execution_id]
+    text = f"{rows} rows are completed, the execution says {shown.successful}"
+    trial.check(shown.status == "ERROR" or shown.successful == rows, text, sent.execution_id)
 
 
 @experiment("R13", modes=(KEYED,), scaled=True, quick=True)
