@@ -1,4 +1,4 @@
-"""One connection to one origin: requests go out, one at a time, and their answers come in."""
+"""One connection to one origin: a request goes out, http.client reads the answer."""
 
 import io
 import os
@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from attrs import frozen
 
 from unstract_worker_core.client.deadlines import Deadline, DeadlineReader, connected, send
 from unstract_worker_core.client.exchanges import Interrupted, NotSent, Wanted
-from unstract_worker_core.client.incoming import Incoming
 
 __all__ = ["Connection"]
 
@@ -63,7 +63,7 @@ class Connection:
         self._used_at = 0.0
 
     @contextmanager
-    def answer_to(self, wanted: Wanted) -> Iterator[Incoming]:
+    def answer_to(self, wanted: Wanted) -> Iterator[HTTPResponse]:
         """Send a request; the block reads the answer. What is left unread when it ends closes the connection.
 
         Raises NotSent and Interrupted, also for what the block's reading meets.
@@ -83,12 +83,13 @@ class Connection:
         kept = False
         try:
             send(sock, message, self._deadline)
-            answer = Incoming(io.BufferedReader(DeadlineReader(sock, self._deadline), self._read_size))
+            answer = _Answer(sock, self._deadline, self._read_size, wanted.method)
+            answer.begin()
             yield answer
-            kept = answer.reusable
+            kept = answer.whole and not answer.will_close
         except TimeoutError as error:
             raise Interrupted(_reason("ReadTimeout", error), timed_out=True) from None
-        except HTTPException as error:  # also for a connection that ends without an answer
+        except (HTTPException, ValueError) as error:  # a connection that ends without an answer is the first, too
             raise Interrupted(_reason("RemoteProtocolError", error), timed_out=False) from None
         except OSError as error:
             raise Interrupted(_reason("ReadError", error), timed_out=False) from None
@@ -121,6 +122,36 @@ class Connection:
         waiting = select.poll()
         waiting.register(sock, select.POLLIN)
         return bool(waiting.poll(0))
+
+
+class _Answer(HTTPResponse):
+    """An answer whose bytes come within the deadline and that knows when it was cut short."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline, read_size: int, method: str) -> None:
+        self._reader = io.BufferedReader(DeadlineReader(sock, deadline), read_size)
+        super().__init__(self, method=method)  # type: ignore[arg-type]
+
+    def makefile(self, mode: str) -> Any:
+        """What http.client wants of a socket."""
+        return self._reader
+
+    def begin(self) -> None:
+        """Read the status line and the headers. Raises HTTPException also for what is no final answer."""
+        super().begin()
+        if self.status < 200:
+            raise HTTPException(f"an answer that is not final ({self.status})")
+
+    def read(self, amt: int | None = None) -> bytes:
+        """As http.client's, but a body that ends early is an error however it is read."""
+        chunk = super().read(amt)
+        if not chunk and amt and self.length:
+            raise HTTPException(f"the body ended {self.length} bytes early")
+        return chunk
+
+    @property
+    def whole(self) -> bool:
+        """Whether the body was read to its end."""
+        return self.isclosed() and not self.length
 
 
 @lru_cache(maxsize=1024)
