@@ -19,7 +19,7 @@ OF_GITHUB = {
     *((f"release-{package}.yml", job) for package in PACKAGES for job in ("verify-image", "page")),
 }
 IN_CI = {
-    *("lint:all", "workflows:check", "test", "more", "mixed-fleet", "faults", "faults:crash-points"),
+    *("lint:all", "workflows:check", "test", "more", "mixed-fleet", "faults", "faults:crash-points", "bench"),
     *("images:lint", "images:test", "release"),
 }
 
