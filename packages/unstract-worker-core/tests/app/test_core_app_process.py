@@ -119,13 +119,17 @@ def test_a_prefork_child_that_is_killed_is_replaced(start_worker, send, ended, r
 
 
 def test_a_slot_that_never_ends_ends_the_process_and_hands_the_rest_back(start_worker, send, ended, redis):
-    ledger = accept(redis, "run-1")
-    worker = start_worker(WORKER_STUCK_SLOT_SECONDS="1")
+    accept(redis, "run-1")
+    ledger = accept(redis, "run-2")
+    worker = start_worker(WORKER_STUCK_SLOT_SECONDS="4")
+    send("tiny.leased", body=[[], {"run_id": "run-2", "busy": True}, {}])
+    assert ended("run-2", key="started")
     send("tiny.leased", body=[[], {"run_id": "run-1"}, {}])
-    assert ended("run-1", key="started")
-    assert worker.exit_code(seconds=20) == 1
+    assert worker.exit_code(seconds=60) == 1
     assert "a slot is stuck" in worker.log
-    assert ledger.runs.claim("run-1", "next", state=RunState.ACCEPTED) is not None
+    assert ledger.runs.claim("run-2", "next", state=RunState.ACCEPTED) is not None
+    # What was stuck is left to lapse, which charges it: handed back, it would be stuck for ever.
+    assert ledger.runs.claim("run-1", "next", state=RunState.ACCEPTED) is None
 
 
 def test_too_much_memory_drains_the_process(start_worker, send):

@@ -9,6 +9,7 @@ from celery import Celery
 from unstract_worker_core.app.boundary import accepting, add_task
 from unstract_worker_core.app.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.app.delivery import Delivery
+from unstract_worker_core.app.progress_mark import mark_progress
 from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.errors import MessageError, SteppedAside
 from unstract_worker_core.ledger import RunState, RunTask
@@ -30,7 +31,7 @@ def slow(runtime: Runtime, delivery: Delivery) -> None:
 
 
 def leased(runtime: Runtime, delivery: Delivery) -> None:
-    """Hold a run's lease for ever, or until the drain where asked to be polite."""
+    """Hold a run's lease for ever, busy where asked to be, or until the drain where asked to be polite."""
     run_id, polite = delivery.kwargs["run_id"], delivery.kwargs.get("polite")
     claim = runtime.ledger.runs.claim(run_id, runtime.token(), state=RunState.ACCEPTED)
     assert claim is not None
@@ -40,6 +41,8 @@ def leased(runtime: Runtime, delivery: Delivery) -> None:
             runtime.draining.wait()
             runtime.ledger.runs.release(claim)
             raise SteppedAside("the process drains")
+        while delivery.kwargs.get("busy") and not runtime.draining.wait(0.1):
+            mark_progress()
         threading.Event().wait()
 
 
