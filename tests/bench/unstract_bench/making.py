@@ -17,6 +17,7 @@ from unstract_bench.measures.memory import memory_measures
 from unstract_bench.measures.size import size_measures
 from unstract_bench.measures.slots import slot_curves
 from unstract_bench.measures.starting import start_measures
+from unstract_bench.plain import use_plain_environment
 from unstract_bench.rig import NotDone, running_ground
 from unstract_bench.setting import Setting
 from unstract_devstack.http_calls import CallFailed
@@ -78,6 +79,8 @@ ALL = tuple(f"P{number}" for number in range(1, 9))
 def make(setting: Setting, wanted: frozenset[str], command: str) -> Run:
     """One run. Curves are drawn where everything is wanted and the run is not the short one."""
     began, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    setting.say("the workers' wheels are built and installed, with nothing else")
+    use_plain_environment(setting.directory)
     with running_ground(setting.directory / "facts") as ground:
         machine = facts(ground)
     made: list[Measure] = []

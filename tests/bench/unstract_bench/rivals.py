@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from unstract_bench.plain import program
 from unstract_bench.rig import Ground, NotDone
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 
@@ -34,10 +35,9 @@ class Rival:
 @contextlib.contextmanager
 def running_rival(ground: Ground, rival: Rival) -> Iterator[ManagedProcess]:
     """The rival, waiting for work, until the block is left."""
-    program = Path(sys.executable).parent / rival.command[0]
     process = ManagedProcess(
         name=rival.name,
-        command=(str(program), *rival.command[1:]),
+        command=(program(rival.command[0]), *rival.command[1:]),
         environment={**inherited_environment(), "BENCH_REDIS": ground.redis.url, "BENCH_QUEUE": rival.queue},
         log_path=ground.directory / f"{rival.name.replace(' ', '-')}.log",
     )

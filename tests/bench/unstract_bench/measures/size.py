@@ -1,33 +1,26 @@
 """P8: what a worker's base environment takes on disk: its wheel in an empty environment of its own."""
 
-import shutil
-import subprocess
-import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from unstract_bench.costs import MIB
 from unstract_bench.figures import Bar, Figure, Measure
+from unstract_bench.plain import build_wheels, install
 from unstract_bench.setting import Setting
 from unstract_devstack.fleet import WORKERS
 
-__all__ = ["ROOT", "installed_bytes", "size_measures"]
+__all__ = ["installed_bytes", "size_measures"]
 
-ROOT = Path(__file__).resolve().parents[4]
-MINUTES = 5 * 60
 _LEFT_OUT = ("pip", "__pycache__")
 
 
 def size_measures(setting: Setting) -> tuple[Measure, ...]:
     """P8."""
     setting.say("size: building the wheels, installing each worker's")
-    wheels = setting.directory / "wheels"
-    names = ["unstract-worker-core", *(f"unstract-worker-{kind.name}" for kind in WORKERS)]
-    for name in names:
-        _uv("build", "--wheel", "--quiet", "--out-dir", str(wheels), str(ROOT / "packages" / name))
+    wheels = build_wheels(setting.directory / "sizes")
     figures, packages = [], 0
-    for name in names[1:]:
+    for name in (f"unstract-worker-{kind.name}" for kind in WORKERS):
         site = _installed(setting.directory / name, name, wheels)
         packages = max(packages, sum(1 for _ in site.glob("*.dist-info")))
         value = sum(installed_bytes(site)) / MIB
@@ -45,15 +38,7 @@ def installed_bytes(site: Path) -> Iterator[int]:
             yield path.stat().st_size
 
 
-def _installed(folder: Path, name: str, wheels: Path) -> Path:
-    _uv("venv", "--quiet", "--python", sys.executable, str(folder))
-    wanted = next(wheels.glob(f"{name.replace('-', '_')}-*.whl"))
-    constraints = ("--constraint", str(ROOT / "constraints.txt"))
-    python = ("--python", str(folder / "bin" / "python"))
-    _uv("pip", "install", "--quiet", "--find-links", str(wheels), *python, *constraints, str(wanted))
+def _installed(folder: Path, name: str, wheels: Sequence[Path]) -> Path:
+    (wanted,) = (str(wheel) for wheel in wheels if wheel.name.startswith(f"{name.replace('-', '_')}-"))
+    install(folder, (wanted,), "--find-links", str(wheels[0].parent))
     return Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
-
-
-def _uv(*arguments: str) -> None:
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
-    subprocess.run((uv, *arguments), check=True, timeout=MINUTES)

@@ -4,15 +4,14 @@ Ready is the same for both: a connection of the process waits for messages on Re
 its health page.
 """
 
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from unstract_bench.costs import cpu_seconds
 from unstract_bench.figures import Bar, Figure, Measure
 from unstract_bench.measures.samples import Samples
+from unstract_bench.plain import program
 from unstract_bench.rig import API_KEY, Ground, running_ground
 from unstract_bench.rivals import bare_celery, waiting
 from unstract_bench.setting import Setting
@@ -99,5 +98,4 @@ def _worker(ground: Ground, kind: WorkerKind, port: int) -> ManagedProcess:
 
 
 def _process(ground: Ground, name: str, command: tuple[str, ...], environment: dict[str, str]) -> ManagedProcess:
-    program = Path(sys.executable).parent / command[0]
-    return ManagedProcess(name, (str(program), *command[1:]), environment, ground.directory / f"{name}.log")
+    return ManagedProcess(name, (program(command[0]), *command[1:]), environment, ground.directory / f"{name}.log")
