@@ -35,7 +35,7 @@ def test_a_new_container_is_healthy_before_the_old_one_drains(machine):
     up, stop, removed = machine.changes()[before:]
     assert up == "up callback unstract-worker-callback:2.0"
     assert stop.startswith("stop callback unstract-worker-callback:")
-    assert "2.0" not in stop
+    assert not stop.endswith(":2.0")
     assert removed == stop.replace("stop", "rm")
     assert machine.running()["callback"] == ["unstract-worker-callback:2.0"]
 

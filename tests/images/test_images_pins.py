@@ -35,4 +35,5 @@ def test_every_default_is_a_pin_that_a_deployment_takes(environment):
     from unstract_deploy.fleet import ENVIRONMENTS
 
     pins = wanted_pins({}, ENVIRONMENTS[environment])
-    assert set(pins) == {"REDIS_IMAGE", *(worker.image_variable for worker in WORKERS)}
+    others = {"REDIS_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE"}
+    assert set(pins) == others | {worker.image_variable for worker in WORKERS}
