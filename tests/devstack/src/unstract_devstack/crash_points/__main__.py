@@ -4,6 +4,7 @@ The points are the workers' own list. Exit code 0: at each of them the worker di
 """
 
 import argparse
+import random
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--list", action="store_true", help="name the trials and make none")
     options.add_argument("--json", action="store_true", help="one JSON object on stdout, the rest on stderr")
     options.add_argument("--fleets", type=int, default=3, help="how many fleets side by side")
+    options.add_argument("--seconds", type=float, help="begin no trial after this; the others are left out and counted")
+    options.add_argument("--seed", type=int, help="in an order drawn from this, so that a bounded run is a sample")
     options.add_argument("--serve", choices=(KEYED, AS_REAL), help=argparse.SUPPRESS)
     return options
 
@@ -36,16 +39,19 @@ def points() -> dict[str, str]:
     return dict(line.split("\t", 1) for line in told.splitlines())
 
 
-def chosen(only: Sequence[str]) -> list[Trial]:
+def chosen(only: Sequence[str], seed: int | None = None) -> list[Trial]:
     """The trials of all points, or of those that begin with one of these. Raises UnknownPoint."""
-    return [trial for trial in trials(points()) if not only or trial.point.startswith(tuple(only))]
+    found = [trial for trial in trials(points()) if not only or trial.point.startswith(tuple(only))]
+    if seed is not None:
+        random.Random(seed).shuffle(found)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for."""
     options = parser().parse_args(arguments)
     try:
-        wanted = chosen(options.only)
+        wanted = chosen(options.only, options.seed)
     except UnknownPoint as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -56,9 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.writelines(f"{trial}\n" for trial in wanted)
         return 0
     began = time.monotonic()
-    only = [part for name in options.only for part in ("--only", name)]
-    verdicts = Shards(wanted, _tell).run(options.fleets, [*OURSELVES, *only])
+    same = [part for name in options.only for part in ("--only", name)]
+    same += [] if options.seed is None else ["--seed", str(options.seed)]
+    ends = None if options.seconds is None else began + options.seconds
+    verdicts = Shards(wanted, _tell, ends).run(options.fleets, [*OURSELVES, *same])
     show(verdicts, sys.stderr if options.json else sys.stdout)
+    if len(verdicts) < len(wanted):
+        sys.stderr.write(f"{len(wanted) - len(verdicts)} of {len(wanted)} trials were not made: --seconds was over\n")
     sys.stderr.write(f"in {time.monotonic() - began:.0f} s\n")
     if options.json:
         sys.stdout.write(summary(verdicts) + "\n")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,16 +39,23 @@ def serve(trials: Sequence[Trial], mode: str) -> None:
 
 @define
 class Shards:
-    """Makes all trials on so many fleets. `tell` hears of each verdict as it comes."""
+    """Makes all trials on so many fleets. `tell` hears of each verdict as it comes.
+
+    After `ends` (monotonic clock; None: there is no end) no trial is begun: those left have no verdict.
+    """
 
     trials: Sequence[Trial]
     tell: Callable[[Verdict], None]
+    ends: float | None = None
     _waiting: dict[str, "queue.SimpleQueue[int]"] = field(factory=dict, init=False)
     _verdicts: dict[int, Verdict] = field(factory=dict, init=False)
     _told: threading.Lock = field(factory=threading.Lock, init=False)
 
     def run(self, fleets: int, command: Sequence[str]) -> list[Verdict]:
-        """The verdicts in the order of the trials. `command` starts a process that serves, given ``--serve mode``."""
+        """The verdicts in the order of the trials. `command` starts a process that serves, given ``--serve mode``.
+
+        Left out are trials that were not begun in time; one whose fleet ended before it came to it went wrong.
+        """
         self._waiting = {mode: queue.SimpleQueue() for mode in (KEYED, AS_REAL)}
         for number, trial in enumerate(self.trials):
             self._waiting[trial.mode].put(number)
@@ -58,7 +66,12 @@ class Shards:
             thread.start()
         for thread in threads:
             thread.join()
+        if self._over():
+            return [self._verdicts[number] for number in sorted(self._verdicts)]
         return [self._verdicts.get(number) or _missing(trial) for number, trial in enumerate(self.trials)]
+
+    def _over(self) -> bool:
+        return self.ends is not None and time.monotonic() >= self.ends
 
     def _work(self, modes: Sequence[str], command: Sequence[str]) -> None:
         for mode in modes:
@@ -73,14 +86,16 @@ class Shards:
                 process.stdin.write(f"{number}\n")
                 process.stdin.flush()
                 line = process.stdout.readline()
+                with self._told:
+                    self._verdicts[number] = _read(line) if line else _missing(self.trials[number])
+                    self.tell(self._verdicts[number])
                 if not line:
                     break  # it said why on stderr; its trial counts as wrong, another fleet goes on
-                with self._told:
-                    self._verdicts[number] = _read(line)
-                    self.tell(self._verdicts[number])
             process.stdin.close()
 
     def _next(self, mode: str) -> int | None:
+        if self._over():
+            return None
         try:
             return self._waiting[mode].get_nowait()
         except queue.Empty:
