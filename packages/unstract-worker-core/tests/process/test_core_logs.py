@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ def restored_logging() -> Iterator[None]:
     root.handlers[:], sys.excepthook, threading.excepthook = before[0], before[2], before[3]
     root.setLevel(before[1])
     logging.captureWarnings(False)
+    structlog.reset_defaults()  # or the tests after these log by what these configured
 
 
 class Log:
