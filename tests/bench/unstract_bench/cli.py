@@ -5,12 +5,10 @@ Exit codes: 0 everything that was judged is at its bar (and nothing got worse), 
 """
 
 import argparse
-import contextlib
 import json
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +21,7 @@ from unstract_bench.profiling import profile
 from unstract_bench.rig import NotDone
 from unstract_bench.setting import Setting
 from unstract_devstack.http_calls import CallFailed
+from unstract_devstack.kept_folder import kept_folder
 from unstract_devstack.processes import ProcessError
 
 __all__ = ["main"]
@@ -61,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = options.parse_args(given)
     wanted = _wanted(chosen.only, options.error)
     before = _read(chosen.compare, options.error) if chosen.compare else None
-    with _folder(chosen.keep) as directory:
+    with kept_folder(chosen.keep, prefix="bench-") as directory:
         ends = time.monotonic() + (chosen.seconds or (SHORT_SECONDS if chosen.ci else SECONDS))
         setting = Setting(directory, _say, short=chosen.ci, rounds=chosen.rounds, ends=ends)
         if chosen.profile:
@@ -133,13 +132,3 @@ def _read(path: Path, refuse: Callable[[str], object]) -> Run | None:
 def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
-
-
-@contextlib.contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
-    if kept is not None:
-        kept.mkdir(parents=True)
-        yield kept.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
-        yield Path(name)

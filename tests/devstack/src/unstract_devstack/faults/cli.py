@@ -1,13 +1,11 @@
 """Command line of the fault harness."""
 
 import argparse
-import contextlib
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from unstract_devstack.faults.registry import AS_REAL, BOTH, KEYED
 from unstract_devstack.faults.runner import Options, run
+from unstract_devstack.kept_folder import kept_folder
 
 __all__ = ["main"]
 
@@ -58,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs; 0 if nothing that ran has failed."""
     chosen = parser().parse_args(arguments)
     options = options_of(chosen)
-    with _folder(chosen.keep) as directory:
+    with kept_folder(chosen.keep, prefix="faults-") as directory:
         result = run(options, directory)
     options.say(f"{'ok' if result.ok else 'FAILED'}: seed {result.seed}, {result.seconds:.0f} s")
     if chosen.save:
@@ -66,13 +64,3 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.json:
         options.say(result.line())
     return 0 if result.ok else 1
-
-
-@contextlib.contextmanager
-def _folder(kept: Path | None) -> Iterator[Path]:
-    if kept is not None:
-        kept.mkdir(parents=True)
-        yield kept.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
