@@ -123,7 +123,7 @@ def test_m1_mutated_messages_do_not_stop_the_fleet(ground, tenant, captured, put
             put(queue, mutant(envelope, chance))
             sent += 1
 
-    eventually(lambda: ground.database(BROKER).hlen("unacked") == 0)
+    eventually(lambda: ground.database(BROKER).hlen("uw_unacked") == 0)
     tenant.works()
     pipeline = tenant.etl("after_mutants", {"a.txt": "Total: 1"})
     assert tenant.ended(tenant.platform.trigger(pipeline)).status == "COMPLETED"
@@ -199,7 +199,7 @@ def test_m4_a_message_of_100_mb_is_refused_and_the_worker_serves_on(
     eventually(lambda: ground.letters() == before + 1)
     (letter,) = letters_of(before)
     assert letter["reason"].startswith("larger than")
-    eventually(lambda: ground.database(BROKER).hlen("unacked") == 0)
+    eventually(lambda: ground.database(BROKER).hlen("uw_unacked") == 0)
     pipeline = tenant.etl("after_the_large_one", {"a.txt": "Total: 1"})
     assert tenant.ended(tenant.platform.trigger(pipeline)).status == "COMPLETED"
     assert memory_mib(pid, "VmHWM") < 450

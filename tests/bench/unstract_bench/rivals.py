@@ -12,10 +12,12 @@ from unstract_bench.plain import program
 from unstract_bench.rig import Ground, NotDone
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 
-__all__ = ["Rival", "bare_celery", "dramatiq", "running_rival", "taskiq"]
+__all__ = ["CELERY_WAITS", "Rival", "bare_celery", "dramatiq", "running_rival", "taskiq"]
 
 START_SECONDS = 60.0
 _HERE = "unstract_bench.baselines"
+# What Celery's consumers wait with: kombu's own, and the workers' transport.
+CELERY_WAITS = ("brpop", "blmove")
 # Hands over one batch: the double's root and the files' numbers.
 Send = Callable[[str, list[int]], None]
 
@@ -29,7 +31,7 @@ class Rival:
     queue: str
     slots: int
     send: Callable[[Ground], contextlib.AbstractContextManager[Send]] = field(repr=False)
-    waits_with: str = "brpop"
+    waits_with: str | tuple[str, ...] = CELERY_WAITS
 
 
 @contextlib.contextmanager
@@ -52,8 +54,8 @@ def running_rival(ground: Ground, rival: Rival) -> Iterator[ManagedProcess]:
         process.stop(grace=3.0)
 
 
-def waiting(ground: Ground, command: str) -> int:
-    """How many connections to Redis wait with this command (or last used it)."""
+def waiting(ground: Ground, command: str | tuple[str, ...]) -> int:
+    """How many connections to Redis wait with this command or one of these (or last used it)."""
     with ground.redis.client() as client:
         return sum(1 for each in client.client_list() if each.get("cmd", "").startswith(command))
 

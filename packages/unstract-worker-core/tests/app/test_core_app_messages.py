@@ -77,7 +77,7 @@ def test_each_bad_message_is_put_aside_once_and_good_ones_go_on(start_worker, se
     assert len(letters) == len(bad), [letter["reason"] for letter in letters]
     assert "bad" not in redis.lrange("ended", 0, -1)
     assert not touched.exists()
-    assert wait_until(lambda: redis.hlen("unacked") == 0, seconds=5)
+    assert wait_until(lambda: redis.hlen("uw_unacked") == 0, seconds=5)
     assert worker.process.running
     assert all(letter["queue"] == "uw_callback" for letter in letters)
 

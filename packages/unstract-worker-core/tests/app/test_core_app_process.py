@@ -57,7 +57,7 @@ def test_what_was_fetched_but_not_started_goes_back_to_its_queue(start_worker, s
     assert worker.exit_code() == 0
     assert redis.lrange("started", 0, -1) == ["one"]
     assert redis.llen("uw_callback") == 2
-    assert redis.hlen("unacked") == 0
+    assert redis.hlen("uw_unacked") == 0
 
 
 def test_a_second_signal_hands_leases_back_at_once(start_worker, send, ended, redis):
@@ -157,10 +157,10 @@ def test_a_start_message_waits_for_the_ledger_and_is_acknowledged_only_then(star
         ledger.kill()
         send("tiny.start", body=[[], {"name": "run-9"}, {}])
         assert wait_until(lambda: "message not accepted yet" in worker.log, seconds=40)
-        assert redis.hlen("unacked") == 1
+        assert redis.hlen("uw_unacked") == 1
         ledger.start()
         assert wait_until(lambda: ledger.client().hget("uw:{run-9}:meta", "state") == "ACCEPTED", seconds=40)
-        assert wait_until(lambda: redis.hlen("unacked") == 0, seconds=5)
+        assert wait_until(lambda: redis.hlen("uw_unacked") == 0, seconds=5)
 
 
 def test_a_redis_that_evicts_is_refused_as_ledger(start_worker, redis):

@@ -54,7 +54,7 @@ def test_the_settings_that_guard_the_ledger_are_in_force():
     assert {name: app.conf.get(name) for name in expected} == expected
     assert (
         app.conf.broker_transport_options.items()
-        >= {"visibility_timeout": 600, "socket_timeout": 30, "socket_keepalive": True}.items()
+        >= {"visibility_timeout": 60, "socket_timeout": 30, "socket_keepalive": True}.items()
     )
     assert "global_keyprefix" not in app.conf.broker_transport_options
 
@@ -131,7 +131,7 @@ def test_options_of_celerys_command_cannot_change_the_guarded(option, setting, s
     assert ended("a", key="started")
     redis.rpush("go:a", "on")
     assert ended("b", key="started")
-    assert redis.hlen("unacked") <= 1
+    assert redis.hlen("uw_unacked") <= 1
     assert wait_until(lambda: redis.llen("uw_callback") >= 1, seconds=5)
     fixed = [json.loads(line) for line in worker.log.splitlines() if "setting is fixed" in line]
     assert [line["setting"] for line in fixed] == [setting]

@@ -50,7 +50,7 @@ def test_a_share_holds_and_nothing_is_lost_or_doubled(start_worker, send, redis,
     assert ours == {execution(each) for each in range(number) if takes(ORG, execution(each))}
     assert theirs == {execution(each) for each in range(number)} - ours
     assert redis.llen(OTHER) + redis.llen("ended") == number
-    assert wait_until(lambda: redis.hlen("unacked") == 0, seconds=5)
+    assert wait_until(lambda: redis.hlen("uw_unacked") == 0, seconds=5)
     shown = worker.metrics()
     assert f'unstract_worker_traffic_total{{name="{TASK}",outcome="forwarded"}} {float(len(theirs))}' in shown
 

@@ -16,7 +16,7 @@ from unstract_bench.fan_in.dispatching import CALLBACK_QUEUE, Dispatch, chord_di
 from unstract_bench.figures import Bar, Figure, Measure
 from unstract_bench.measures.samples import Samples
 from unstract_bench.rig import API_KEY, Ground, NotDone, running_ground
-from unstract_bench.rivals import waiting
+from unstract_bench.rivals import CELERY_WAITS, waiting
 from unstract_bench.setting import Setting
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 from unstract_devstack.stack import worker_environment
@@ -115,10 +115,10 @@ def _both(ground: Ground) -> Iterator[Mapping[str, Dispatch]]:
 def _worker(ground: Ground, name: str, command: tuple[str, ...], environment: Mapping[str, str]) -> Iterator[None]:
     own = {**inherited_environment(), **environment}
     process = ManagedProcess(f"{name} worker", command, own, ground.directory / f"{name}.log")
-    before = waiting(ground, "brpop")
+    before = waiting(ground, CELERY_WAITS)
     try:
         process.start()
-        if not wait_until(lambda: waiting(ground, "brpop") > before or not process.running, seconds=60):
+        if not wait_until(lambda: waiting(ground, CELERY_WAITS) > before or not process.running, seconds=60):
             raise process.failure("did not come to wait for work")
         if not process.running:
             raise process.failure("ended while it was starting")

@@ -13,7 +13,7 @@ from unstract_bench.figures import Bar, Figure, Measure
 from unstract_bench.measures.samples import Samples
 from unstract_bench.plain import program
 from unstract_bench.rig import API_KEY, Ground, running_ground
-from unstract_bench.rivals import bare_celery, waiting
+from unstract_bench.rivals import CELERY_WAITS, bare_celery, waiting
 from unstract_bench.setting import Setting
 from unstract_devstack.fleet import WORKERS, WorkerKind
 from unstract_devstack.http_calls import CallFailed, call
@@ -60,11 +60,11 @@ def _figures(samples: Samples) -> tuple[Figure, ...]:
 def _timed(
     ground: Ground, process: ManagedProcess, samples: Samples, name: str, then: Callable[[], bool] | None
 ) -> None:
-    wait_until(lambda: waiting(ground, "brpop") == 0, seconds=SECONDS)
+    wait_until(lambda: waiting(ground, CELERY_WAITS) == 0, seconds=SECONDS)
     began = time.monotonic()
     process.start()
     try:
-        if not wait_until(lambda: waiting(ground, "brpop") > 0, seconds=SECONDS, pause=PAUSE):
+        if not wait_until(lambda: waiting(ground, CELERY_WAITS) > 0, seconds=SECONDS, pause=PAUSE):
             raise process.failure("did not come to wait for work")
         if then is not None and not wait_until(then, seconds=SECONDS, pause=PAUSE):
             raise process.failure("does not say that it is ready")

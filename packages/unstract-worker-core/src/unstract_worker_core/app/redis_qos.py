@@ -1,65 +1,73 @@
-"""kombu's book of unacknowledged messages on Redis, but that a server which takes no writes cannot make it lose one.
+"""kombu's book of unacknowledged messages on Redis, as a lease: a living worker keeps what it holds.
 
-kombu pops a message and then notes it as unacknowledged. Where the note is refused (out of memory, too few replicas,
-a full disk) it drops the message, though nobody has it any more. Here it is delivered all the same: its task waits
-for the ledger, and acknowledges only once the work is recorded there.
+kombu notes a message after it popped it, and gives one back that was not acknowledged for long, whether its worker
+died or is still at it. Here a message is noted in the step that takes it (see `redis_take`), and its worker renews
+what it holds: what is given back belongs to a worker that died.
 """
 
+from time import time
 from typing import Any
 
 from kombu.transport.redis import QoS
 from kombu.transport.virtual import QoS as InMemory
-from kombu.utils.json import dumps
 from redis.exceptions import ResponseError
 
 from unstract_worker_core.logs import get_logger
 
-__all__ = ["PatientQoS"]
+__all__ = ["MALFORMED", "LeasedQoS"]
 
 log = get_logger(__name__)
 
+# What reading an envelope raises when it is none. Connection and server errors are not among these.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
-class PatientQoS(QoS):
-    """Holds in memory what could not be noted; gone only if this process dies before Redis takes writes again."""
+
+class LeasedQoS(QoS):
+    """What this process took and did not acknowledge yet."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
-        self._not_noted: dict[str, tuple[Any, str, str]] = {}
+        super().__init__(*args, **options)
+        # Tags that Redis notes already and that are not delivered yet.
+        self.noted: set[str] = set()
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """A message was delivered."""
-        try:
-            super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            log.warning("a message is held in memory: Redis refuses writes", kind=type(error).__name__)
-            info = message.delivery_info
-            self._not_noted[delivery_tag] = (message._raw, info["exchange"], info["routing_key"])  # noqa: SLF001
-            InMemory.append(self, message, delivery_tag)
+        if delivery_tag not in self.noted:
+            super().append(message, delivery_tag)
+            return
+        self.noted.discard(delivery_tag)
+        InMemory.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """It is done with. Where that is refused, its note stays and brings it back once more: a repeat is harmless."""
         try:
-            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+            super().ack(delivery_tag)
         except ResponseError as error:
             log.warning("a message could not be acknowledged, it will come again", kind=type(error).__name__)
             InMemory.ack(self, delivery_tag)
-        self._not_noted.pop(delivery_tag, None)
+
+    def forget(self, delivery_tag: str) -> None:
+        """Redis noted it, but nobody is to get it."""
+        self.noted.discard(delivery_tag)
+        self._remove_from_indices(delivery_tag).execute()
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
-        """It goes back to its queue."""
-        held = self._not_noted.get(tag)
-        if held is None:
-            super().restore_by_tag(tag, client=client, leftmost=leftmost)  # type: ignore[no-untyped-call]
-            return
-        raw, exchange, routing_key = held
-        channel = self.channel
-        priority = channel._get_message_priority(raw, reverse=False)  # noqa: SLF001
+        """It goes back to its queue. Where that is refused, its note stays and brings it back later."""
         try:
-            with channel.conn_or_acquire(client) as connected:
-                push = connected.lpush if leftmost else connected.rpush
-                for queue in channel._lookup(exchange, routing_key):  # noqa: SLF001
-                    push(channel._q_for_pri(queue, priority), dumps(raw))  # noqa: SLF001
+            super().restore_by_tag(tag, client=client, leftmost=leftmost)
         except ResponseError as error:
-            log.error("a message could not be given back: Redis refuses writes", kind=type(error).__name__)
-        else:
-            del self._not_noted[tag]
+            log.warning("a message could not be given back yet", kind=type(error).__name__)
+        except MALFORMED as error:
+            self.channel.refused(f"not a message envelope ({type(error).__name__})")
+            self.forget(tag)
+
+    def restore_visible(self, *args: Any, **options: Any) -> None:
+        """Renew what this process holds, then give back what nobody renewed."""
+        held = list(self._delivered)
+        try:
+            if held:
+                with self.channel.conn_or_acquire() as client:
+                    client.zadd(self.unacked_index_key, dict.fromkeys(held, time()), xx=True)
+            super().restore_visible(*args, **options)
+        except ResponseError as error:
+            log.warning("unacknowledged messages could not be looked after", kind=type(error).__name__)

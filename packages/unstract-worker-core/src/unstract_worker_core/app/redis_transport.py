@@ -1,23 +1,17 @@
-"""kombu's Redis transport, but that a malformed envelope in a queue ends as a dead letter and not as the worker's end.
+"""kombu's Redis transport, but that no message is lost on its way into a worker (`redis_take`, `redis_qos`).
 
-kombu reads a popped item without a guard: what is not an envelope raises out of the event loop and stops the worker,
-and so would the next one. An item that is too large is refused before it is decoded, copied and kept as unacked.
+And one that is none, or is too large, ends as a dead letter and not as the worker's end: kombu reads it without a
+guard, raises out of the event loop, and would again at the next one.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from kombu.transport.redis import Channel, SentinelChannel, SentinelTransport, Transport
+from kombu.transport.redis import SentinelChannel, SentinelTransport, Transport
 
-from unstract_worker_core.app.admission import BODY_LIMIT
-from unstract_worker_core.app.redis_qos import PatientQoS
+from unstract_worker_core.app.redis_take import LookingPoller, TakingChannel
 
-__all__ = ["ENVELOPE_LIMIT", "TolerantSentinelTransport", "TolerantTransport", "on_malformed"]
-
-# Bytes of a whole item: the largest body as Base64, with room for the headers.
-ENVELOPE_LIMIT = BODY_LIMIT * 11 // 8
-# What reading an envelope raises when it is none. Connection and server errors are not among these.
-_MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+__all__ = ["TakingSentinelTransport", "TakingTransport", "on_malformed"]
 
 _told: list[Callable[[str], None]] = []
 
@@ -27,58 +21,33 @@ def on_malformed(tell: Callable[[str], None]) -> None:
     _told[:] = [tell]
 
 
-class _TooLarge(ValueError):
-    """An item beyond the limit."""
+class _Telling(TakingChannel):
+    def refused(self, reason: str) -> None:
+        for tell in _told:
+            tell(reason)
 
 
-def _popped(answer: Any, **options: object) -> tuple[bytes, bytes] | None:
-    """What BRPOP answers, as redis-py gives it: queue and item, or None."""
-    if not answer:
-        return None
-    queue, item = answer
-    if len(item) > ENVELOPE_LIMIT:
-        raise _TooLarge
-    return queue, item
-
-
-class _Tolerant:
-    QoS = PatientQoS
-
-    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - the signature is kombu's
-        client = super()._create_client(asynchronous)  # type: ignore[misc]
-        client.set_response_callback("BRPOP", _popped)
-        return client
-
-    def _brpop_read(self, **options: Any) -> Any:
-        try:
-            return super()._brpop_read(**options)  # type: ignore[misc]
-        except _TooLarge:
-            return _tell(f"larger than {ENVELOPE_LIMIT} bytes")
-        except _MALFORMED as error:
-            return _tell(f"not a message envelope ({type(error).__name__})")
-
-
-def _tell(reason: str) -> bool:
-    for tell in _told:
-        tell(reason)
-    return True
-
-
-class TolerantChannel(_Tolerant, Channel):
+class SingleChannel(_Telling):
     """A channel on a single server."""
 
 
-class TolerantSentinelChannel(_Tolerant, SentinelChannel):
+class BehindSentinelChannel(_Telling, SentinelChannel):
     """A channel behind Sentinel."""
 
 
-class TolerantTransport(Transport):
+class _Looking(Transport):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.cycle = LookingPoller()  # type: ignore[assignment]
+
+
+class TakingTransport(_Looking):
     """Redis or rediss."""
 
-    Channel = TolerantChannel
+    Channel = SingleChannel
 
 
-class TolerantSentinelTransport(SentinelTransport):
+class TakingSentinelTransport(_Looking, SentinelTransport):
     """Sentinel."""
 
-    Channel = TolerantSentinelChannel
+    Channel = BehindSentinelChannel

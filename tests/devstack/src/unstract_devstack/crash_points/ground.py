@@ -29,7 +29,7 @@ SETTINGS = {
 }
 CLUB_SECONDS = "0.1"
 # Of the ledger and of kombu: looked at to see that all is quiet, never to judge.
-OPEN_RUNS, UNACKNOWLEDGED = "uw:open", "unacked_index"
+OPEN_RUNS, UNACKNOWLEDGED = "uw:open", "uw_unacked_index"
 
 
 @define

@@ -118,7 +118,7 @@ def _to_redis(arena: Arena, action: Action) -> None:
 def drop_unacked(arena: Arena) -> None:
     """Forgets what the workers have taken and not acknowledged."""
     with arena.redis.client() as client:
-        client.delete("unacked", "unacked_index")
+        client.delete("uw_unacked", "uw_unacked_index")
 
 
 def cut_log(arena: Arena, size: int) -> None:
