@@ -22,6 +22,7 @@ from unstract_worker_core.client.exchanges import Interrupted, NotSent, Wanted
 __all__ = ["Connection"]
 
 _IDLE_SECONDS = 5.0
+_FRESH_SECONDS = 0.05
 _BUFFER = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -120,7 +121,9 @@ class Connection:
 
     def _stale(self) -> bool:
         """Idle for long, closed by the other side, or sent something that nobody asked for."""
-        return time.monotonic() - self._used_at > _IDLE_SECONDS or bool(self._waiting.poll(0))
+        idle = time.monotonic() - self._used_at
+        # Just used: nobody gives a connection up so soon without saying so in the answer, and a look costs a call.
+        return idle > _IDLE_SECONDS or (idle > _FRESH_SECONDS and bool(self._waiting.poll(0)))
 
 
 class _Answer(HTTPResponse):
