@@ -17,7 +17,8 @@ class Value:
     """Equal to another of its class whose fields are equal."""
 
     __slots__ = ()
-    __attrs_attrs__: "ClassVar[tuple[Attribute[Any], ...]]"
+    if TYPE_CHECKING:  # attrs sets it; who reads a class's hints is not to find it there
+        __attrs_attrs__: ClassVar[tuple[Attribute[Any], ...]]
 
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
