@@ -7,7 +7,10 @@ from unstract_worker_core.statuses import PipelineStatus
 
 @frozen
 class Pipeline:
-    """A pipeline, or the API deployment of that id. `type`: ETL, TASK, API, APP or DEFAULT."""
+    """A pipeline, or the API deployment of that id. `type`: ETL, TASK, API, APP or DEFAULT.
+
+    `last_run_status` is as the backend has it; None where it is not told, as for an API deployment.
+    """
 
     id: str
     name: str
@@ -15,6 +18,7 @@ class Pipeline:
     is_api: bool
     workflow_id: str
     active: bool
+    last_run_status: str | None = None
 
 
 @frozen
