@@ -127,7 +127,7 @@ def test_a_key_that_is_not_taken_at_the_last_try_does_not_cost_the_run(rig):
 def test_a_write_of_unknown_outcome_is_looked_for_and_not_repeated(either_rig, kind):
     rig = either_rig
     prepared = rig.run([rig.ok(1)], RunKind.ETL)
-    rig.fault(kind, "update_status", count=1)
+    rig.fault(kind, "update_status", count=4)
 
     rig.finalise(prepared)
 
@@ -136,9 +136,19 @@ def test_a_write_of_unknown_outcome_is_looked_for_and_not_repeated(either_rig, k
     assert rig.state(prepared.id) is RunState.DONE
 
 
-def test_a_write_of_unknown_outcome_that_was_not_applied_is_made_later(rig):
+def test_a_write_of_unknown_outcome_that_was_not_applied_is_made_again(rig):
     prepared = rig.run([rig.ok(1)])
-    rig.fault("hang", "update_status", count=1, delay=0.1)
+    rig.fault("hang", "update_status", count=2, delay=0.1)
+
+    rig.finalise(prepared)
+
+    assert len(rig.ends(prepared)) == 1
+    assert rig.state(prepared.id) is RunState.DONE
+
+
+def test_a_write_of_unknown_outcome_that_is_never_applied_is_made_later(rig):
+    prepared = rig.run([rig.ok(1)])
+    rig.fault("hang", "update_status", count=3, delay=0.1)
 
     rig.finalise(prepared)
     assert rig.state(prepared.id) is RunState.READY

@@ -9,6 +9,7 @@ from unstract_worker_core.ledger import Held, OutcomeKind, RunState
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.executor import BackendExecutor, FileFailed
 from unstract_worker_file_processing.outcomes import NOT_STARTED
+from unstract_worker_file_processing.paces import Paces
 from unstract_worker_file_processing.work import BatchWork
 
 ORGANIZATION = "org_files"
@@ -329,7 +330,7 @@ def work(bench, scripted):
     bench.file("a.txt")
     bench.arm()
     held = Held("a batch", 30, lambda: True, lambda: None)
-    return BatchWork(bench.runtime, scripted(), bench.claim(), held, ends=0)
+    return BatchWork(bench.runtime, scripted(), bench.claim(), held, ends=0, paces=Paces())
 
 
 def test_what_was_done_is_written_down_however_often_the_ledger_is_away(work):

@@ -72,7 +72,7 @@ def test_what_is_not_offered_is_a_404():
 
 def test_the_double_serves_and_counts(tmp_path):
     with running_double(tmp_path) as double:
-        double.open(ID, ID, kind="api", files=1)
+        double.open(ID, ID, kind="api", files=1, batches=7)
         told = call_json("GET", f"{double.url('bench')}/v1/workflow-execution/{ID}/")
         double.wait_calls("bench", 1)
         call_json(

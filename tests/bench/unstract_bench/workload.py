@@ -37,7 +37,7 @@ class Load:
 def start(producer: Producer, double: DoubleProcess, load: Load) -> str:
     """Open an execution at the double and send its start message as the platform does; the execution's id."""
     execution_id, workflow_id, pipeline_id = (str(uuid4()) for _ in range(3))
-    double.open(execution_id, workflow_id, kind=load.kind, files=load.files)
+    double.open(execution_id, workflow_id, kind=load.kind, files=load.files, batches=load.batches)
     files = uploaded(load.files, workflow_id, execution_id) if load.kind == "api" else {}
     options = StartOptions(pipeline_id=pipeline_id, use_file_history=load.history)
     queue = API_QUEUE if load.kind == "api" else None

@@ -55,14 +55,17 @@ def _fresh(key: str) -> str:
 
 
 def settle(backend: Backend, organization_id: str, execution_id: str, final: FinalState, key: str) -> FinalState:
-    """As `write_final`, but a write of unknown outcome is looked for before anybody repeats it."""
-    try:
-        return write_final(backend, organization_id, execution_id, final, key)
-    except OutcomeUnknown:
-        stands = settled_by(final, backend.executions.get(organization_id, execution_id))
-        if stands is None:
-            raise
-        return stands
+    """As `write_final`, but a write of unknown outcome is looked for before it is repeated."""
+    for last in (False, False, True):
+        try:
+            return write_final(backend, organization_id, execution_id, final, key)
+        except OutcomeUnknown:
+            stands = settled_by(final, backend.executions.get(organization_id, execution_id))
+            if stands is not None:
+                return stands
+            if last:
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def recheck(backend: Backend, organization_id: str, execution_id: str, final: FinalState) -> bool:

@@ -8,7 +8,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -20,6 +20,9 @@ __all__ = ["LOG_QUEUE", "LogEvent", "LogEvents"]
 
 LOG_QUEUE = "celery_log_task_queue"
 _WAITING_LIMIT = 2000
+# What comes within this time is sent together: two round trips, and one wake-up of the thread, instead of one an event.
+_GATHER_SECONDS = 0.2
+_MOST_TOGETHER = 100
 
 
 @frozen
@@ -56,6 +59,7 @@ class LogEvents:
         self._waiting: queue.Queue[LogEvent | None] = queue.Queue(maxsize=_WAITING_LIMIT)
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._hurry = threading.Event()
         self._log = structlog.get_logger(__name__)
 
     def log(self, event: LogEvent) -> None:
@@ -73,6 +77,7 @@ class LogEvents:
         thread = self._thread
         if thread is None or not thread.is_alive():
             return
+        self._hurry.set()
         try:
             self._waiting.put(None, timeout=timeout)
         except queue.Full:
@@ -83,6 +88,7 @@ class LogEvents:
         # Started on first use: a thread does not survive a fork.
         with self._guard:
             if self._thread is None or not self._thread.is_alive():
+                self._hurry.clear()
                 thread = threading.Thread(target=self._loop, name="log-events", daemon=True)
                 thread.start()
                 self._thread = thread
@@ -104,29 +110,51 @@ class LogEvents:
         """Publish on one connection until nothing came for a while; False when asked to stop."""
         producer = connection.Producer(auto_declare=False)
         while event is not None:
-            self._send(producer, event)
-            self._observe("sent")
+            self._hurry.wait(_GATHER_SECONDS)
+            events, last = self._gathered(event)
+            self._send(producer, events)
+            for _ in events:
+                self._observe("sent")
+            if last:
+                return False
             try:
                 event = self._waiting.get(timeout=self._idle)
             except queue.Empty:
                 return True
         return False
 
-    def _send(self, producer: Any, event: LogEvent) -> None:
-        stamp = time.time()
-        message = _message(event, stamp)
-        self._redis.set(f"logs:{event.channel}:{stamp}", json.dumps(message), ex=self._ttl)
-        body = {
-            "args": [],
-            "kwargs": {
-                "event": f"logs:{event.channel}",
-                "message": message,
-                "user_session_id": event.channel,
-            },
-            "retries": 0,
-            "utc": True,
-        }
-        producer.publish(body, exchange="", routing_key=LOG_QUEUE, serializer="json", headers={"task": "logs_consumer"})
+    def _gathered(self, event: LogEvent) -> tuple[list[LogEvent], bool]:
+        """The event and those that wait behind it; whether the request to stop was among them."""
+        events = [event]
+        while len(events) < _MOST_TOGETHER:
+            try:
+                following = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                return events, True
+            events.append(following)
+        return events, False
+
+    def _send(self, producer: Any, events: Sequence[LogEvent]) -> None:
+        with self._redis.pipeline(transaction=False) as kept, producer.batch():
+            for event in events:
+                stamp = time.time()
+                message = _message(event, stamp)
+                kept.set(f"logs:{event.channel}:{stamp}", json.dumps(message), ex=self._ttl)
+                producer.publish(
+                    _body(event, message),
+                    exchange="",
+                    routing_key=LOG_QUEUE,
+                    serializer="json",
+                    headers={"task": "logs_consumer"},
+                )
+            kept.execute()
+
+
+def _body(event: LogEvent, message: dict[str, Any]) -> dict[str, Any]:
+    told = {"event": f"logs:{event.channel}", "message": message, "user_session_id": event.channel}
+    return {"args": [], "kwargs": told, "retries": 0, "utc": True}
 
 
 def _message(event: LogEvent, stamp: float) -> dict[str, Any]:

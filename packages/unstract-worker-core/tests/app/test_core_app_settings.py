@@ -112,7 +112,7 @@ def test_sentinel_gets_its_master():
     settings = settings_for(WorkerType.CALLBACK, CELERY_BROKER_BASE_URL="sentinel://a:26379;sentinel://b:26379")
     conf = celery_settings(settings)
     assert conf["broker_transport_options"]["master_name"] == "mymaster"
-    assert conf["broker_transport"].endswith("TolerantSentinelTransport")
+    assert conf["broker_transport"].endswith("TakingSentinelTransport")
 
 
 @pytest.mark.parametrize(

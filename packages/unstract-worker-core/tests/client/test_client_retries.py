@@ -31,6 +31,10 @@ def read(backend):
 
 
 def safe_effect(backend):
+    return backend.files.update_status(ORG, ID, models.FileStatusUpdate(status=ExecutionStatus.COMPLETED), key="k")
+
+
+def status_effect(backend):
     return backend.executions.update_status(ORG, ID, models.StatusUpdate(status=ExecutionStatus.COMPLETED), key="k")
 
 
@@ -58,7 +62,7 @@ def test_read_gives_the_answer_that_comes_at_last(server, backend):
 
 def test_all_tries_share_the_request_id_and_the_key(server, backend):
     server.answer(server.status(503), server.status(503), server.sends({"status": "updated"}))
-    assert safe_effect(backend).written
+    assert status_effect(backend).written
     assert len({sent.headers["x-request-id"] for sent in server.received}) == 1
     assert {sent.headers["idempotency-key"] for sent in server.received} == {"k"}
 
@@ -77,7 +81,7 @@ def test_a_definite_no_is_not_repeated(server, backend, status):
 @pytest.mark.parametrize(
     ("call", "body", "expected"),
     [
-        (safe_effect, {"error": "x", "detail": "No WorkflowExecution matches the given query."}, NotFound),
+        (status_effect, {"error": "x", "detail": "No WorkflowExecution matches the given query."}, NotFound),
         (lambda b: b.executions.get(ORG, ID), {"error": "Failed to retrieve workflow execution"}, BackendRefused),
         (
             lambda b: b.pipelines.update(ORG, ID, models.PipelineUpdate(PipelineStatus.SUCCESS)),
@@ -225,6 +229,7 @@ def test_every_effect_says_how_it_may_be_repeated():
     counted = {name for name, operation in table.items() if operation.repeat is Repeat.LOOK_FIRST}
     assert counted == {
         "execution.create",
+        "workflow-execution.update_status",
         "file-execution.create",
         "file-execution.batch_create",
         "file-history.create",

@@ -48,11 +48,11 @@ def test_bytes_that_trickle_are_cut_at_the_deadline(server, transport, head):
 
 
 def test_slow_backend_frees_the_caller_within_the_budget(server, backend_with):
-    backend = backend_with(timeout=0.1, total_timeout=0.4, retry_attempts=10)
+    backend = backend_with(timeout=0.1, total_timeout=1.0, retry_attempts=100)
     server.answer(server.drip(b"HTTP/1.1 200 OK\r\n", b"X-Slow: 1\r\n"))
     with pytest.raises(BackendUnavailable, match="no answer"):
         backend.usage.tokens(ORG, ID)
-    assert 2 <= len(server.received) <= 4
+    assert 2 <= len(server.received) <= 10
 
 
 def test_time_that_is_over_before_it_begins(server, transport):

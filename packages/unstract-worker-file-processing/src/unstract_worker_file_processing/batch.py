@@ -24,6 +24,7 @@ from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.tracing import step_span
 from unstract_worker_file_processing.executor import FileExecutor
 from unstract_worker_file_processing.file_steps import MOST_CHARGES, outcome_of
+from unstract_worker_file_processing.paces import Paces
 from unstract_worker_file_processing.row_statuses import RowStatuses
 from unstract_worker_file_processing.work import BatchWork, HandedBack, pause_seconds
 
@@ -33,18 +34,18 @@ T = TypeVar("T")
 _log = get_logger(__name__)
 
 
-def process_batch(runtime: Runtime, executor: FileExecutor, bell: BatchDoorbell) -> None:
+def process_batch(runtime: Runtime, executor: FileExecutor, paces: Paces, bell: BatchDoorbell) -> None:
     """Answer a doorbell. Whatever is not finished is back in the ledger when this raises."""
     claim = runtime.ledger.batches.claim(bell.run_id, bell.epoch, bell.batch, runtime.token())
     if isinstance(claim, BatchRefusal):
         _log.info("batch doorbell without work", run_id=bell.run_id, batch=bell.batch, reason=claim.reason)
         return
-    state = work_on(runtime, executor, claim)
+    state = work_on(runtime, executor, paces, claim)
     if state is RunState.READY and not claim.context.chord:  # a chord's own message finishes its batch
         runtime.doorbells.ring_callback(bell.run_id)
 
 
-def work_on(runtime: Runtime, executor: FileExecutor, claim: BatchClaim) -> RunState:
+def work_on(runtime: Runtime, executor: FileExecutor, paces: Paces, claim: BatchClaim) -> RunState:
     """Process a claimed batch; the state that completing it led to.
 
     Raises SteppedAside once the batch was handed back, LeaseLost and LedgerUnavailable.
@@ -56,7 +57,7 @@ def work_on(runtime: Runtime, executor: FileExecutor, claim: BatchClaim) -> RunS
     ids = {"execution_id": context.execution_id, "organization_id": context.organization_id}
     traced = runtime.traces.span(context.execution_id, "batch", batch=claim.batch, files=len(claim.files))
     with bind_task(**ids, batch_id=str(claim.batch)), traced, runtime.keeper.batch(claim) as held:
-        work = BatchWork(runtime, executor, claim, held, ends, stopped=claim.stop)
+        work = BatchWork(runtime, executor, claim, held, ends, paces, stopped=claim.stop)
         statuses = RowStatuses(work)
         try:
             with runtime.ticker.calling(statuses.tick):

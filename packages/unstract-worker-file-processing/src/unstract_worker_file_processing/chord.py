@@ -32,6 +32,7 @@ from unstract_worker_file_processing.batch import push_items, work_on
 from unstract_worker_file_processing.chord_files import IN_USE, Verdict, items_of, verdicts
 from unstract_worker_file_processing.executor import FileExecutor
 from unstract_worker_file_processing.outcomes import ended, error_text
+from unstract_worker_file_processing.paces import Paces
 
 __all__ = ["batch_result", "process_chord_batch"]
 
@@ -40,7 +41,7 @@ _BATCH = 0
 
 
 def process_chord_batch(
-    runtime: Runtime, executor: FileExecutor, message: BatchMessage, task_id: str
+    runtime: Runtime, executor: FileExecutor, paces: Paces, message: BatchMessage, task_id: str
 ) -> dict[str, Any]:
     """What the chord gets for this message. Raises SteppedAside or LedgerError when it is to come again."""
     context, runs = message.context, runtime.ledger.runs
@@ -61,7 +62,7 @@ def process_chord_batch(
         if runs.state(run_id) is RunState.ARMED:
             claim = runtime.ledger.batches.claim(run_id, _EPOCH, _BATCH, runtime.token())
             if isinstance(claim, BatchClaim):
-                work_on(runtime, executor, claim)
+                work_on(runtime, executor, paces, claim)
         if runs.state(run_id) is RunState.READY:
             _finish(runtime, run_id, message)
         final = runs.final(run_id)

@@ -46,8 +46,6 @@ class RowStatuses:
     _executing: set[int] = field(factory=set, init=False)
     _ended: list[_Ended] = field(factory=list, init=False)
     _since: float = field(default=0.0, init=False)
-    _files: int = field(default=0, init=False)
-    _seconds: float = field(default=0.0, init=False)
     _lock: threading.RLock = field(factory=threading.RLock, init=False)
 
     def begins(self, file: FileItem) -> None:
@@ -64,7 +62,7 @@ class RowStatuses:
             if not self._ended:
                 self._since = time.monotonic()
             self._ended.append(_Ended(file, evolve(outcome, result=None, metadata={}), text))
-            self._files, self._seconds = self._files + 1, self._seconds + outcome.seconds
+            self.work.paces.took(self.work.context.workflow_id, outcome.seconds)
             if self._due():
                 self.settle()
 
@@ -120,8 +118,8 @@ class RowStatuses:
     def _next(self, file: FileItem) -> list[FileItem]:
         """The file, and those after it that begin within the second if they are as quick as those before."""
         second = self.work.runtime.settings.files.status_seconds
-        pace = max(self._seconds / self._files, 0.01) if self._files else second
-        many = min(int(second / pace), _MOST_AT_ONCE) if pace else 1
+        pace = self.work.paces.of(self.work.context.workflow_id)
+        many = 1 if pace is None else min(int(second / max(pace, 0.01)), _MOST_AT_ONCE)
         later = [each for each in self.work.claim.files if each.number != file.number and self._will_begin(each)]
         return [file, *later[: max(0, many - 1)]]
 

@@ -14,6 +14,7 @@ from unstract_worker_core.logs import get_logger
 from unstract_worker_core.repeating import repeated
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_file_processing.executor import FileExecutor
+from unstract_worker_file_processing.paces import Paces
 
 __all__ = ["BatchWork", "HandedBack", "out_of_reach", "pause_seconds"]
 
@@ -44,6 +45,8 @@ def pause_seconds(runtime: Runtime) -> float:
 class BatchWork:
     """A claimed batch. `ends` is its deadline on the monotonic clock; `stopped`: no further file starts.
 
+    `paces`: the process's own, of all its batches.
+
     `known`: hashes of the batch's contents that have a history, as the backend told them a moment ago.
     """
 
@@ -52,6 +55,7 @@ class BatchWork:
     claim: BatchClaim
     held: Held
     ends: float
+    paces: Paces
     stopped: bool = False
     known: Recent[frozenset[str] | None] = Factory(Recent)
 

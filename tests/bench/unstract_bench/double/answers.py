@@ -170,6 +170,11 @@ def _targets(_: State, __: tuple[str, ...], ___: Any) -> Reply:
     return 200, {"status": "success", **names, "notifications": [TARGET | {"is_active": True}], "execution_counts": {}}
 
 
+def _most_batches(state: State, _ids: tuple[str, ...], _: Any) -> Reply:
+    told = {"config_key": "MAX_PARALLEL_FILE_BATCHES", "value": state.most_batches}
+    return 200, {"success": True, "data": told}
+
+
 def _fixed(status: int, content: Any) -> Handler:
     return lambda _, __, ___: (status, content)
 
@@ -201,11 +206,7 @@ _ROUTES = (
     _route("POST", _WM + "file-history/check-batch/", _fixed(200, {"processed_file_hashes": []})),
     _route("POST", _WM + "file-execution/check-active", _fixed(200, {"active_identifiers": [], "active_files": {}})),
     _route("POST", _WM + "execution/cleanup/", _fixed(405, {"detail": 'Method "POST" not allowed.'})),
-    _route(
-        "GET",
-        "v1/configuration/MAX_PARALLEL_FILE_BATCHES/",
-        _fixed(200, {"success": True, "data": {"config_key": "MAX_PARALLEL_FILE_BATCHES", "value": 100}}),
-    ),
+    _route("GET", "v1/configuration/MAX_PARALLEL_FILE_BATCHES/", _most_batches),
     _route("GET", "v1/pipeline/{id}/", _pipeline),
     _route("PUT", "v1/pipeline/{id}/", _fixed(200, {"status": "success"})),
     _route("GET", "v1/api-deployments/{id}/", _deployment),

@@ -51,9 +51,9 @@ class DoubleProcess:
         """Answer after so many seconds from now on."""
         self._do("latencies", execute=execute, other=other)
 
-    def open(self, execution_id: str, workflow_id: str, *, kind: str, files: int) -> None:
-        """Know an execution: `kind` is api or etl."""
-        self._do("open", id=execution_id, workflow_id=workflow_id, kind=kind, files=files)
+    def open(self, execution_id: str, workflow_id: str, *, kind: str, files: int, batches: int) -> None:
+        """Know an execution: `kind` is api or etl; it is to be made into `batches` at most."""
+        self._do("open", id=execution_id, workflow_id=workflow_id, kind=kind, files=files, batches=batches)
 
     def wait_over(self, execution_id: str) -> Mapping[str, Any]:
         """Returns once the execution's terminal status was written, with what was written.

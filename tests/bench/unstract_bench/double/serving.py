@@ -51,6 +51,7 @@ class Double:
                 self.latencies = Latencies(execute, other)
             case {"do": "open", "id": str(id_), "workflow_id": str(workflow), "kind": str(kind), "files": int(files)}:
                 self.state.executions[id_] = Execution(id_, workflow, kind, files)
+                self.state.most_batches = int(order["batches"])
             case {"do": "wait", "execution": identifier}:
                 await self._until(lambda: self.state.executions[identifier].over)
                 found = self.state.executions[identifier]

@@ -50,10 +50,11 @@ class Execution:
 
 @define
 class State:
-    """All executions and, by id, all rows."""
+    """All executions and, by id, all rows. `most_batches`: MAX_PARALLEL_FILE_BATCHES, for the execution opened last."""
 
     executions: dict[str, Execution] = field(factory=dict)
     rows: dict[str, dict[str, Any]] = field(factory=dict)
+    most_batches: int = 1
 
     def made(self, execution: Execution, file: dict[str, Any]) -> dict[str, Any]:
         """A file's row, found by its id from now on."""

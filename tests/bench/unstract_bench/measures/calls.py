@@ -22,7 +22,7 @@ def call_measures(setting: Setting) -> tuple[Measure, ...]:
     samples, routes = Samples(), dict[str, Counts]()
     with (
         running_ground(setting.directory / "calls") as ground,
-        running_workers(ground, slots=16, file_slots=BATCHES),
+        running_workers(ground, slots=16),
     ):
 
         def once() -> None:

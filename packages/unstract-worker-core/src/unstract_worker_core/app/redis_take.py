@@ -20,6 +20,7 @@ from redis.exceptions import ResponseError
 
 from unstract_worker_core.app.admission import BODY_LIMIT
 from unstract_worker_core.app.redis_qos import MALFORMED, LeasedQoS
+from unstract_worker_core.crash_points import reach
 from unstract_worker_core.logs import get_logger
 
 __all__ = ["ENVELOPE_LIMIT", "LookingPoller", "TakingChannel"]
@@ -153,6 +154,7 @@ class TakingChannel(Channel):
         return True
 
     def _hand_over(self, queue: str, tag: str, item: bytes) -> None:
+        reach("message.taken")
         self.qos.noted.add(tag)
         try:
             self.connection._deliver(loads(bytes_to_str(item)), queue)  # noqa: SLF001

@@ -7,7 +7,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from http.client import HTTPException, HTTPResponse
@@ -22,6 +22,7 @@ from unstract_worker_core.client.exchanges import Interrupted, NotSent, Wanted
 __all__ = ["Connection"]
 
 _IDLE_SECONDS = 5.0
+_FRESH_SECONDS = 0.05
 _BUFFER = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -59,6 +60,7 @@ class Connection:
         self._read_size = read_size
         self._deadline = Deadline()
         self._socket: socket.socket | None = None
+        self._waiting = select.poll()
         self._origin: tuple[str, str, int] | None = None
         self._used_at = 0.0
 
@@ -102,26 +104,26 @@ class Connection:
         """Close the socket; the next request opens another."""
         sock, self._socket = self._socket, None
         if sock is not None:
+            self._waiting.unregister(sock)
             sock.close()
 
     def _open(self, place: _Place) -> socket.socket:
         origin = (place.scheme, place.host, place.port)
-        if self._socket is not None and (origin != self._origin or self._stale(self._socket)):
+        if self._socket is not None and (origin != self._origin or self._stale()):
             self.close()
         if self._socket is None:
             host, tls = self._address or place.host, self._tls if place.scheme == "https" else None
             limit = self._connect_seconds
             self._socket = connected(host, place.port, self._deadline, limit=limit, tls=tls, name=place.host)
+            self._waiting.register(self._socket, select.POLLIN)
             self._origin = origin
         return self._socket
 
-    def _stale(self, sock: socket.socket) -> bool:
+    def _stale(self) -> bool:
         """Idle for long, closed by the other side, or sent something that nobody asked for."""
-        if time.monotonic() - self._used_at > _IDLE_SECONDS:
-            return True
-        waiting = select.poll()
-        waiting.register(sock, select.POLLIN)
-        return bool(waiting.poll(0))
+        idle = time.monotonic() - self._used_at
+        # Just used: nobody gives a connection up so soon without saying so in the answer, and a look costs a call.
+        return idle > _IDLE_SECONDS or (idle > _FRESH_SECONDS and bool(self._waiting.poll(0)))
 
 
 class _Answer(HTTPResponse):
@@ -177,18 +179,18 @@ def _message(wanted: Wanted, place: _Place) -> bytes:
     if wanted.query:
         target += ("&" if "?" in target else "?") + urlencode(wanted.query)
     lines = [f"{wanted.method} {target} HTTP/1.1".encode("ascii"), b"Host: " + place.shown.encode("ascii")]
-    lines += _header_lines(wanted.headers)
+    lines += [_header_line(name, value) for name, value in wanted.headers.items()]
     if wanted.content is not None:
         lines.append(b"Content-Length: %d" % len(wanted.content))
     return b"\r\n".join(lines) + b"\r\n\r\n" + (wanted.content or b"")
 
 
-def _header_lines(headers: Mapping[str, str]) -> Iterator[bytes]:
-    for name, value in headers.items():
-        raw_name, raw = name.encode("ascii"), value.strip(" \t").encode("latin-1")
-        if not _NAME.fullmatch(raw_name) or not _VALUE.fullmatch(raw):
-            raise ValueError("a header that is not one")
-        yield raw_name + b": " + raw
+@lru_cache(maxsize=256)  # most are the same in every call
+def _header_line(name: str, value: str) -> bytes:
+    raw_name, raw = name.encode("ascii"), value.strip(" \t").encode("latin-1")
+    if not _NAME.fullmatch(raw_name) or not _VALUE.fullmatch(raw):
+        raise ValueError("a header that is not one")
+    return raw_name + b": " + raw
 
 
 def _reason(kind: str, error: Exception) -> str:

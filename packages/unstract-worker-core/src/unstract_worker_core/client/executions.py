@@ -44,7 +44,10 @@ class Executions:
     def update_status(
         self, organization_id: str, execution_id: str, update: models.StatusUpdate, *, key: str | None = None
     ) -> models.StatusWritten:
-        """Write a status, with counts and error in the same call. A 200 is no proof: look at `written`."""
+        """Write a status, with counts and error in the same call. A 200 is no proof: look at `written`.
+
+        On OutcomeUnknown read the execution before writing again: somebody may have stopped or ended it meanwhile.
+        """
         if update.error_message is not None:
             update = evolve(update, error_message=one_line(update.error_message))
         ids, body = uuids(execution_id=execution_id), wire.unstructure(update)

@@ -75,9 +75,10 @@ GET_EXECUTION = Operation(
     permanent=("failed to retrieve workflow execution",),
 )
 LIST_EXECUTIONS = Operation("workflow-execution.list", "GET", "{workflow_prefix}")
-# An unknown id is a 500 that "matches the given query" here; a repeat writes the same again.
+# An unknown id is a 500 that "matches the given query" here. The backend takes a repeat, but also over a stop or an
+# end that came in between, and counts the duration anew.
 UPDATE_EXECUTION = Operation(
-    "workflow-execution.update_status", "POST", "{workflow_prefix}{execution_id}/update_status/", Repeat.SAFE
+    "workflow-execution.update_status", "POST", "{workflow_prefix}{execution_id}/update_status/", Repeat.LOOK_FIRST
 )
 CREATE_EXECUTION = Operation("execution.create", "POST", _WM + "execution/create/", Repeat.LOOK_FIRST)
 CLEAN_UP = Operation("execution.cleanup", "POST", _WM + "execution/cleanup/", Repeat.SAFE)

@@ -3,8 +3,8 @@
 from attrs import evolve, frozen
 
 from unstract_worker_core.client import Backend
-from unstract_worker_core.client.models import Execution, StatusUpdate, ToolInstance, ToolValidation
-from unstract_worker_core.errors import MessageError, NotFound
+from unstract_worker_core.client.models import Execution, StatusUpdate, StatusWritten, ToolInstance, ToolValidation
+from unstract_worker_core.errors import MessageError, NotFound, OutcomeUnknown
 from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, RunContext
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import StartMessage
@@ -119,13 +119,22 @@ def announce(turn: Turn, opened: Opened, update: StatusUpdate, *, operation: str
     if turn.noted(operation) is not None:
         return None
     turn.check()
-    written = turn.runtime.backend.executions.update_status(
-        turn.organization_id, opened.message.execution_id, update, key=turn.key(operation)
-    )
+    executions, execution_id = turn.runtime.backend.executions, opened.message.execution_id
+    try:
+        written = executions.update_status(turn.organization_id, execution_id, update, key=turn.key(operation))
+    except OutcomeUnknown:
+        if not _stands(update, executions.get(turn.organization_id, execution_id)):
+            raise
+        written = StatusWritten(written=True)
     if not written.written:
         return _now_ended(turn, opened) or Close(FinalState(error=written.reason))
     turn.note(operation, "written")
     return None
+
+
+def _stands(update: StatusUpdate, execution: Execution) -> bool:
+    """Whether the backend shows what was to be written."""
+    return execution.status is update.status and update.total_files in (None, execution.total_files)
 
 
 def arm_files(turn: Turn, opened: Opened, items: tuple[FileItem, ...], *, before: tuple[int, int] = (0, 0)) -> Verdict:

@@ -105,6 +105,12 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
     "doorbell.callback": _at(_FILES, "api"),
     "doorbell.deliver": _at(_GENERAL, "hook"),
     # First the message with the work, then our own doorbell.
+    "message.taken": (
+        *_at(_API, "api", 1, 2),
+        *_at(_GENERAL, "hook", 1, 2),
+        *_at(_FILES, "api"),
+        *_at(_CALLBACK, "api"),
+    ),
     "task.begun": (*_at(_API, "api", 1, 2), *_at(_GENERAL, "hook", 1, 2), *_at(_FILES, "api"), *_at(_CALLBACK, "api")),
     "task.ended": (*_at(_API, "api", 1, 2), *_at(_GENERAL, "hook", 1, 2), *_at(_FILES, "api"), *_at(_CALLBACK, "api")),
     "active_files.mark": _at(_GENERAL, "etl"),
