@@ -11,6 +11,9 @@ from unstract_devstack.stack import running_stack
 
 from .operator_shell import Ground
 
+# Each command is a process of its own, and a machine may be busy.
+pytestmark = pytest.mark.timeout(400)
+
 NAMES = tuple(kind.package.removeprefix("unstract_worker_") for kind in WORKERS)
 
 

@@ -62,6 +62,12 @@ class Relay:
         self._loop.call_soon_threadsafe(self._loop.stop)
         if self._thread is not None:
             self._thread.join()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.wait(left))
+        self._loop.close()
 
     def silence(self) -> None:
         """From now on all is taken and nothing passed on; what is connected now, or until `heal`, stays so for ever."""
