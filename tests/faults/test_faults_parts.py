@@ -8,7 +8,7 @@ from xml.dom import minidom
 import pytest
 
 from unstract_devstack.faults import report, tested
-from unstract_devstack.faults.cli import options_of, parser
+from unstract_devstack.faults.cli import main, options_of, parser
 from unstract_devstack.faults.nemesis import cut_log
 from unstract_devstack.faults.outcome import ALL_IDS, FAIL, PASS, Outcome, Run
 from unstract_devstack.faults.plot import recovery_plot
@@ -250,3 +250,13 @@ def test_what_the_end_of_the_run_cuts_off_is_told_from_what_is_lost(left, cut):
     trial.settle(seconds=30.0)
 
     assert trial.cut is cut
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"), [(["--only", "R99"], "R99"), (["--only", "R24", "--mode", KEYED], AS_REAL)]
+)
+def test_nothing_to_run_is_said(capsys, arguments, told):
+    assert main(arguments) == 2
+    said = capsys.readouterr().out
+    assert "nothing to run" in said
+    assert told in said

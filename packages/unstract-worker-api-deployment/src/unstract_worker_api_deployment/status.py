@@ -9,12 +9,13 @@ from unstract_worker_core.client import Backend
 from unstract_worker_core.client.models import Execution
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
+from unstract_worker_core.values import Value
 
 __all__ = ["Asked", "cleaned_up", "read_asked", "status_of", "status_report"]
 
 
-@frozen
-class Asked:
+@frozen(eq=False, repr=False)
+class Asked(Value):
     """The execution that a task is about."""
 
     execution_id: str

@@ -16,12 +16,13 @@ from unstract_worker_core.identifiers import execution_id, opaque_id, organizati
 from unstract_worker_core.ledger import RunClaim, RunContext
 from unstract_worker_core.messages import BatchResult, read_results
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.values import Value
 
 __all__ = ["ChordCallback", "chord_run", "read_callback"]
 
 
-@frozen
-class ChordCallback:
+@frozen(eq=False, repr=False)
+class ChordCallback(Value):
     """What a chord's callback message says."""
 
     execution_id: str

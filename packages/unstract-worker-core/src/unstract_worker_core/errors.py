@@ -17,6 +17,8 @@ WorkerError
 
 from attrs import frozen
 
+from unstract_worker_core.values import Value
+
 __all__ = [
     "BackendError",
     "BackendRefused",
@@ -39,8 +41,8 @@ class WorkerError(Exception):
     """Root of all errors raised by the workers."""
 
 
-@frozen
-class Fault:
+@frozen(eq=False, repr=False)
+class Fault(Value):
     """One thing that is wrong with the configuration: the variable's name and what to do, never its value."""
 
     variable: str

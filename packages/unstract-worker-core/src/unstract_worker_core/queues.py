@@ -8,6 +8,7 @@ from attrs import frozen
 
 from unstract_worker_core.config.settings import Settings
 from unstract_worker_core.statuses import WorkerType
+from unstract_worker_core.values import Value
 
 __all__ = [
     "DELIVER_TASK",
@@ -62,8 +63,8 @@ DOORBELL_TASKS: Mapping[Doorbell, str] = MappingProxyType(
 )
 
 
-@frozen
-class ScalingRule:
+@frozen(eq=False, repr=False)
+class ScalingRule(Value):
     """When an autoscaler adds or removes replicas of a worker.
 
     Attributes:
@@ -80,8 +81,8 @@ class ScalingRule:
     cooldown_seconds: int
 
 
-@frozen
-class WorkerQueues:
+@frozen(eq=False, repr=False)
+class WorkerQueues(Value):
     """The queues of one worker type: the platform's (an operator may replace them) and our doorbells."""
 
     worker: WorkerType
@@ -95,8 +96,8 @@ class WorkerQueues:
         return tuple(DOORBELL_QUEUES[bell] for bell in self.doorbells)
 
 
-@frozen
-class Route:
+@frozen(eq=False, repr=False)
+class Route(Value):
     """The queue that a task goes to when its sender names none."""
 
     task: str

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unstract_worker_core.config import RedisSettings, Secret, Settings, load_settings
@@ -142,6 +142,7 @@ def test_a_faulty_variable_is_named_and_its_value_is_not(variable: str, value: s
     assert CANARY not in told.replace("test_core", "")
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(GOOD)), st.text(st.characters(blacklist_characters="\0"), max_size=30))
 def test_whatever_is_set_either_loads_or_is_a_named_fault(variable: str, value: str) -> None:
     named: set[str] = set()
@@ -374,6 +375,7 @@ def test_a_share_needs_to_know_where_the_rest_goes() -> None:
     assert load({"CELERY_QUEUES_CALLBACK": "a,a_today", "WORKER_TRAFFIC_FORWARD_SUFFIX": "_today"}).traffic.whole
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100), st.uuids())
 def test_a_share_of_traffic_is_the_same_in_every_process(percent: int, execution: object) -> None:
     traffic = load(

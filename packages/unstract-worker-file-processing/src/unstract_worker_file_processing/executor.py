@@ -11,6 +11,7 @@ from unstract_worker_core.client import Backend
 from unstract_worker_core.client.models import ExecuteFile, FileToExecute
 from unstract_worker_core.errors import ConfigurationError, Fault, WorkerError
 from unstract_worker_core.ledger import FileItem, RunContext
+from unstract_worker_core.values import Value
 
 __all__ = ["BACKEND", "GROUP", "BackendExecutor", "FileExecutor", "FileFailed", "FileRequest", "load_executor"]
 
@@ -27,8 +28,8 @@ class FileFailed(WorkerError):
         super().__init__(workflow or destination or "no reason given")
 
 
-@frozen
-class FileRequest:
+@frozen(eq=False, repr=False)
+class FileRequest(Value):
     """One file to run. `key` is the same at every try: an executor that remembers it applies the file once."""
 
     context: RunContext
@@ -51,8 +52,8 @@ class FileExecutor(Protocol):
 ExecutorFactory = Callable[[Runtime], FileExecutor]
 
 
-@frozen
-class BackendExecutor:
+@frozen(eq=False, repr=False)
+class BackendExecutor(Value):
     """Lets the platform's backend do it."""
 
     backend: Backend

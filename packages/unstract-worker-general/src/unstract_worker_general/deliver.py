@@ -18,6 +18,7 @@ from unstract_worker_core.ledger import DeadLetter, FinalState
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import WebhookMessage
 from unstract_worker_core.orchestration import Close, HandOver, Turn, Verdict
+from unstract_worker_core.values import Value
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.marking import mark
 from unstract_worker_general.per_host import Limits
@@ -33,8 +34,8 @@ _LOOKUPS_BUSY_SECONDS = 5.0
 log = get_logger(__name__)
 
 
-@frozen
-class Tries:
+@frozen(eq=False, repr=False)
+class Tries(Value):
     """How often a delivery was tried: posts that failed, and claims that ended without saying how."""
 
     failed: int

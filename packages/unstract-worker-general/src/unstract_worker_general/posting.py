@@ -11,6 +11,7 @@ from attrs import frozen
 from unstract_worker_core.client import Interrupted, NotSent, post_once
 from unstract_worker_core.config import WebhookSettings
 from unstract_worker_core.messages import WebhookMessage
+from unstract_worker_core.values import Value
 from unstract_worker_general.addresses import Address
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.resolving import NotResolved
@@ -30,8 +31,8 @@ _OURS = (
 _MOST_ADDRESSES = 3
 
 
-@frozen
-class Failure:
+@frozen(eq=False, repr=False)
+class Failure(Value):
     """Why a webhook was not taken, safe to show. `final`: another try could not end otherwise."""
 
     reason: str

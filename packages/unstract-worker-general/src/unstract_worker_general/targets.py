@@ -11,6 +11,7 @@ import idna
 from attrs import field, frozen
 
 from unstract_worker_core.errors import WorkerError
+from unstract_worker_core.values import Value
 from unstract_worker_general.addresses import Address
 
 __all__ = ["Refused", "Target", "read_target"]
@@ -34,8 +35,8 @@ class Refused(WorkerError):
         super().__init__(f"refused: {rule}")
 
 
-@frozen
-class Target:
+@frozen(eq=False, repr=False)
+class Target(Value):
     """Where a webhook goes. `host`: lower case ASCII, without brackets. `address`: set where the URL names no host."""
 
     scheme: str

@@ -4,11 +4,13 @@ from typing import Any
 
 from attrs import Factory, frozen
 
+from unstract_worker_core.values import Value
+
 __all__ = ["Delivery"]
 
 
-@frozen
-class Delivery:
+@frozen(eq=False, repr=False)
+class Delivery(Value):
     """A delivered task message.
 
     Attributes:

@@ -18,7 +18,7 @@ def make_app(definition: WorkerDefinition, settings: Settings, runtime: RuntimeO
     Raises:
         ConfigurationError: something in this process changes a setting that guards the ledger.
     """
-    app = Celery(definition.package)
+    app = Celery(definition.package, fixups=())  # Celery's only one is for Django
     app.conf.update(celery_settings(settings))
     overridden = enforce(app, settings)
     if overridden:

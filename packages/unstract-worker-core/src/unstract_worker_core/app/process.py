@@ -42,6 +42,7 @@ __all__ = ["WorkerProcess"]
 
 _HAND_BACK_SECONDS = 5.0
 _FLUSH_SECONDS = 3.0
+_TIDY_SECONDS = 1.0
 # How the worker object names settings that a command line may have changed.
 _SETTINGS_OF_WORKER = {
     "prefetch_multiplier": "worker_prefetch_multiplier",
@@ -110,9 +111,11 @@ class WorkerProcess:
         self._hostname = nodesplit(worker.hostname)[1]
         if not issubclass(worker.pool_cls, ThreadPool):
             self._share_metrics()
-        gc.enable()
-        gc.collect()
-        gc.freeze()  # what was imported stays: never walked again, and shared with prefork children
+            _tidy()  # before the children are made: they share what is frozen
+            return
+        later = threading.Timer(_TIDY_SECONDS, _tidy)  # walking all that was imported is a tenth of a start
+        later.daemon = True
+        later.start()
 
     def started(self, worker: Any) -> None:
         """The pool is there, the consumer is not yet: begin what runs beside the tasks."""
@@ -200,3 +203,10 @@ class WorkerProcess:
     def _waiting(self) -> int | None:
         bells = self.runtime().doorbells
         return bells.depth(self._queues()) if isinstance(bells, CeleryDoorbells) else None
+
+
+def _tidy() -> None:
+    """What was imported stays: never walked again. Garbage is collected from now on."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()

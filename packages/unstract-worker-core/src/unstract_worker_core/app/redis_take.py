@@ -11,7 +11,7 @@ from queue import Empty
 from time import monotonic, time
 from typing import Any
 
-from attrs import define, field
+from attrs import define
 from kombu.transport.redis import Channel, MultiChannelPoller
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
@@ -64,7 +64,6 @@ class _Look:
     queue: str
     client: Any
     asked_at: float | None = None
-    not_before: float = field(default=0.0)
 
 
 class TakingChannel(Channel):
@@ -74,6 +73,9 @@ class TakingChannel(Channel):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._looks: dict[str, _Look] = {}
+        self._not_before = 0.0
+        # Taking ended for want of credit: there may be more, and no look is needed to know.
+        self._more = False
         super().__init__(*args, **options)
 
     def refused(self, reason: str) -> None:
@@ -81,8 +83,12 @@ class TakingChannel(Channel):
         raise NotImplementedError
 
     def look(self) -> None:
-        """See to it that each queue is being looked at."""
+        """There is credit: take what is known to wait, else see to it that each queue is being looked at."""
         now, poller = monotonic(), self.connection.cycle
+        if self._more and not poller._in_protected_read:  # noqa: SLF001 - an event loop's tick: no caller waits for a message
+            self._take_all()
+            if self._more:
+                return
         for queue in self.active_queues:
             kind = LOOK + queue
             look = self._looks.get(kind)
@@ -91,7 +97,7 @@ class TakingChannel(Channel):
             if not poller._client_registered(self, look.client, kind):  # noqa: SLF001
                 look.asked_at = None
                 poller._register(self, look.client, kind)  # noqa: SLF001
-            if look.asked_at is None and now >= look.not_before:
+            if look.asked_at is None and now >= self._not_before:
                 look.client.connection.send_command("BLMOVE", queue, queue, "RIGHT", "RIGHT", LOOK_SECONDS)
                 look.asked_at = now
 
@@ -110,9 +116,9 @@ class TakingChannel(Channel):
             raise
         except ResponseError as error:
             # Such as a full server, which may move nothing: taking needs no room and goes on.
-            look.not_before = monotonic() + LOOK_SECONDS
+            self._not_before = monotonic() + LOOK_SECONDS
             log.warning("looking into a queue was refused", queue=look.queue, kind=type(error).__name__)
-        if not self._take_all(look):
+        if not self._take_all():
             raise Empty
         return True
 
@@ -124,13 +130,18 @@ class TakingChannel(Channel):
                 log.warning("looking into a queue got no answer", queue=look.queue, seconds=round(waited))
                 look.client.connection.disconnect()
 
-    def _take_all(self, look: _Look) -> int:
-        taken = 0
+    def _take_all(self) -> int:
+        taken, self._more = 0, False
         try:
-            while self.active_queues and self.qos.can_consume() and self._take():
+            while self.active_queues:
+                if not self.qos.can_consume():
+                    self._more = True
+                    break
+                if not self._take():
+                    break
                 taken += 1
         except ResponseError as error:
-            look.not_before = monotonic() + LOOK_SECONDS
+            self._not_before = monotonic() + LOOK_SECONDS
             log.warning("taking a message was refused", kind=type(error).__name__)
         return taken
 

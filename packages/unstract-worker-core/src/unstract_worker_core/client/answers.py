@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from unstract_worker_core import wire
 from unstract_worker_core.errors import MessageError, UnexpectedAnswer
+from unstract_worker_core.values import Value
 
 # What json.loads gives; models narrow it.
 Json = Any
@@ -68,8 +69,8 @@ def _float(digits: str) -> float:
     return number
 
 
-@frozen
-class Answer:
+@frozen(eq=False, repr=False)
+class Answer(Value):
     """An answer that the contract allows, still to be read."""
 
     operation: str

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from unstract_worker_core.errors import WorkerError
+from unstract_worker_core.values import Value
 
 
 class NotSent(WorkerError):
@@ -27,8 +28,8 @@ class AnswerRefused(WorkerError):
         super().__init__(reason)
 
 
-@frozen
-class Wanted:
+@frozen(eq=False, repr=False)
+class Wanted(Value):
     """One request to send; `seconds` bounds all of it, from connecting to the last byte of the answer."""
 
     method: str
@@ -40,8 +41,8 @@ class Wanted:
     content: bytes | None = field(default=None, repr=False)
 
 
-@frozen
-class RawAnswer:
+@frozen(eq=False, repr=False)
+class RawAnswer(Value):
     """An answer whose body has been read whole."""
 
     status: int
@@ -51,8 +52,8 @@ class RawAnswer:
     date: str | None = None
 
 
-@frozen
-class PostAnswer:
+@frozen(eq=False, repr=False)
+class PostAnswer(Value):
     """The answer to one POST; its body was read up to the limit and dropped."""
 
     status: int

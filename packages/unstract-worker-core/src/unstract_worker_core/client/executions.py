@@ -12,12 +12,13 @@ from unstract_worker_core.client.ids import uuids
 from unstract_worker_core.client.verdicts import one_line
 from unstract_worker_core.errors import BackendRefused
 from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.values import Value
 
 _METHOD_NOT_ALLOWED = 405
 
 
-@frozen
-class Executions:
+@frozen(eq=False, repr=False)
+class Executions(Value):
     """Calls about executions."""
 
     _call: Caller

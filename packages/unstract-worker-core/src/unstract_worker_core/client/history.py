@@ -8,10 +8,11 @@ from unstract_worker_core import identifiers, wire
 from unstract_worker_core.client import models, operations
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import content_hash, uuids
+from unstract_worker_core.values import Value
 
 
-@frozen
-class History:
+@frozen(eq=False, repr=False)
+class History(Value):
     """Calls about file history."""
 
     _call: Caller

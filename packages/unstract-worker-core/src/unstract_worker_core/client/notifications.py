@@ -9,10 +9,11 @@ from unstract_worker_core.client import models, operations
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import uuids
 from unstract_worker_core.client.operations import Operation
+from unstract_worker_core.values import Value
 
 
-@frozen
-class Notifications:
+@frozen(eq=False, repr=False)
+class Notifications(Value):
     """Calls about notifications."""
 
     _call: Caller

@@ -6,10 +6,11 @@ from unstract_worker_core import wire
 from unstract_worker_core.client import models, operations
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import uuids
+from unstract_worker_core.values import Value
 
 
-@frozen
-class Pipelines:
+@frozen(eq=False, repr=False)
+class Pipelines(Value):
     """Calls about pipelines and API deployments."""
 
     _call: Caller

@@ -7,12 +7,13 @@ from unstract_worker_core.client import models, operations
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import uuids
 from unstract_worker_core.errors import BackendRefused, NotFound
+from unstract_worker_core.values import Value
 
 _BAD_REQUEST = 400
 
 
-@frozen
-class Usage:
+@frozen(eq=False, repr=False)
+class Usage(Value):
     """Calls about what file executions used."""
 
     _call: Caller
@@ -31,8 +32,8 @@ class Usage:
         return None if answer.member(*where) is None else answer.number(*where)
 
 
-@frozen
-class Configuration:
+@frozen(eq=False, repr=False)
+class Configuration(Value):
     """Calls about an organization's configuration."""
 
     _call: Caller

@@ -7,10 +7,11 @@ from attrs import frozen
 from unstract_worker_core.client import models, operations
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import uuids
+from unstract_worker_core.values import Value
 
 
-@frozen
-class Workflows:
+@frozen(eq=False, repr=False)
+class Workflows(Value):
     """Calls about workflows."""
 
     _call: Caller
@@ -45,8 +46,8 @@ class Workflows:
         return files
 
 
-@frozen
-class Tools:
+@frozen(eq=False, repr=False)
+class Tools(Value):
     """Calls about tools."""
 
     _call: Caller

@@ -8,6 +8,7 @@ from hashlib import sha256
 from attrs import Factory, field, frozen
 
 from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.values import Value
 
 __all__ = [
     "BackendSettings",
@@ -25,8 +26,8 @@ __all__ = [
 ]
 
 
-@frozen
-class BackendSettings:
+@frozen(eq=False, repr=False)
+class BackendSettings(Value):
     """The internal API. `timeout` bounds one attempt of a call, `total_timeout` the call with its retries."""
 
     base_url: str
@@ -50,8 +51,8 @@ class BackendSettings:
     deployments_prefix: str = "v1/api-deployments/"
 
 
-@frozen
-class BrokerSettings:
+@frozen(eq=False, repr=False)
+class BrokerSettings(Value):
     """Where messages come from. `url` carries the credentials, percent-encoded; several joined by ``;``."""
 
     url: Secret
@@ -71,8 +72,8 @@ class BrokerSettings:
         return self.scheme in ("redis", "rediss", "sentinel")
 
 
-@frozen
-class RedisSettings:
+@frozen(eq=False, repr=False)
+class RedisSettings(Value):
     """One Redis role. In Sentinel mode `host` is a comma list of sentinels, with or without ``:port``."""
 
     host: str = "localhost"
@@ -102,8 +103,8 @@ class RedisSettings:
         return f"{where}/{self.db}" + (f" (sentinel, {self.sentinel_master})" if self.sentinel else "")
 
 
-@frozen
-class LedgerSettings:
+@frozen(eq=False, repr=False)
+class LedgerSettings(Value):
     """The run ledger."""
 
     lease_seconds: float = 60.0
@@ -117,8 +118,8 @@ class LedgerSettings:
     dead_letter_limit: int = 1000
 
 
-@frozen
-class ProcessSettings:
+@frozen(eq=False, repr=False)
+class ProcessSettings(Value):
     """The process: pool, slots, queues, health endpoint, limits. No `queues`: the worker type's own."""
 
     pool: str = "threads"
@@ -138,8 +139,8 @@ class ProcessSettings:
     metrics_dir: str | None = None
 
 
-@frozen
-class LoggingSettings:
+@frozen(eq=False, repr=False)
+class LoggingSettings(Value):
     """What is logged and how: `format` is ``json`` or ``console``; `file` receives the log as well."""
 
     level: str = "INFO"
@@ -147,8 +148,8 @@ class LoggingSettings:
     file: str | None = None
 
 
-@frozen
-class FileSettings:
+@frozen(eq=False, repr=False)
+class FileSettings(Value):
     """How the files of an execution are treated."""
 
     max_parallel_batches: int = 1
@@ -160,8 +161,8 @@ class FileSettings:
     api_dir_prefix: str | None = None
 
 
-@frozen
-class ChordSettings:
+@frozen(eq=False, repr=False)
+class ChordSettings(Value):
     """Chord compatibility. `result_backend` is a Celery URL with credentials; there if enabled."""
 
     enabled: bool = False
@@ -169,8 +170,8 @@ class ChordSettings:
     retry_interval: float = 1.0
 
 
-@frozen
-class WebhookSettings:
+@frozen(eq=False, repr=False)
+class WebhookSettings(Value):
     """Delivery of webhooks. Only public addresses are called, and hosts and networks that are allowed by name.
 
     Attributes:
@@ -190,8 +191,8 @@ class WebhookSettings:
     ca_file: str | None = None
 
 
-@frozen
-class CrashPoint:
+@frozen(eq=False, repr=False)
+class CrashPoint(Value):
     """Where a test has a worker kill itself: when `name` is reached the `nth` time; `group`: all its processes."""
 
     name: str
@@ -199,8 +200,8 @@ class CrashPoint:
     group: bool = False
 
 
-@frozen
-class TrafficSettings:
+@frozen(eq=False, repr=False)
+class TrafficSettings(Value):
     """The share of executions that this fleet takes while it runs beside today's workers.
 
     Organizations listed are taken whole; of the others, `percent` of the executions. The rest goes to the queue that
@@ -229,8 +230,8 @@ class TrafficSettings:
         return int.from_bytes(sha256(execution_id.encode()).digest()[:4]) % 100 < self.percent
 
 
-@frozen
-class TracingSettings:
+@frozen(eq=False, repr=False)
+class TracingSettings(Value):
     """Where traces go: to nowhere unless an endpoint is set. `ratio` is the share of the executions that are traced."""
 
     endpoint: str | None = None

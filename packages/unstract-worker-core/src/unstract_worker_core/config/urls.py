@@ -7,6 +7,7 @@ from attrs import frozen
 
 from unstract_worker_core.config.secret import Secret
 from unstract_worker_core.config.sections import RedisSettings
+from unstract_worker_core.values import Value
 
 __all__ = ["BrokerSource", "ChordSource", "broker_url", "redis_url", "result_backend_url"]
 
@@ -15,8 +16,8 @@ _POSTGRES = "db+postgresql+psycopg2"
 _BROKERS = ("redis", "rediss", "amqp", "amqps", "sentinel")
 
 
-@frozen
-class BrokerSource:
+@frozen(eq=False, repr=False)
+class BrokerSource(Value):
     """The broker as the operator writes it."""
 
     base_url: Secret
@@ -28,8 +29,8 @@ class BrokerSource:
     ca_file: str | None = None
 
 
-@frozen
-class ChordSource:
+@frozen(eq=False, repr=False)
+class ChordSource(Value):
     """Chord compatibility as the operator writes it."""
 
     enabled: bool = False

@@ -8,12 +8,13 @@ from typing import Any
 from attrs import frozen
 
 from unstract_worker_core.logs import get_logger
+from unstract_worker_core.values import Value
 
 __all__ = ["Check", "CheckResult", "Checks", "Report"]
 
 
-@frozen
-class CheckResult:
+@frozen(eq=False, repr=False)
+class CheckResult(Value):
     """Outcome of a check. One that is not `critical` is shown but never makes the worker unready.
 
     `detail` is shown to whoever can reach the port: no ids, no secrets, no addresses.
@@ -28,8 +29,8 @@ class CheckResult:
 Check = Callable[[], CheckResult]
 
 
-@frozen
-class Report:
+@frozen(eq=False, repr=False)
+class Report(Value):
     """Outcomes of a round of checks."""
 
     results: tuple[CheckResult, ...]

@@ -18,12 +18,13 @@ from typing import Any, cast
 from attrs import frozen
 
 from unstract_worker_core.logs import get_logger
+from unstract_worker_core.values import Value
 
 __all__ = ["Answer", "Limits", "Listener"]
 
 
-@frozen
-class Answer:
+@frozen(eq=False, repr=False)
+class Answer(Value):
     """What a path is answered with."""
 
     status: HTTPStatus
@@ -31,8 +32,8 @@ class Answer:
     body: bytes
 
 
-@frozen
-class Limits:
+@frozen(eq=False, repr=False)
+class Limits(Value):
     """What clients may cost: threads, open connections, a request's bytes, seconds of silence and of life."""
 
     threads: int = 4

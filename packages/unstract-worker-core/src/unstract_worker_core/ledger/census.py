@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from unstract_worker_core.ledger.steps import translated
+from unstract_worker_core.values import Value
 
 __all__ = ["Census", "take_census", "take_role"]
 
@@ -19,8 +20,8 @@ _CHUNK = 500
 _UNREAD = ("unread", "unread")
 
 
-@frozen
-class Census:
+@frozen(eq=False, repr=False)
+class Census(Value):
     """What is open. Times are seconds by Redis's clock.
 
     Attributes:

@@ -7,12 +7,13 @@ from attrs import Factory, frozen
 
 from unstract_worker_core.ledger.records import FileItem, RunContext, RunTask
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.values import Value
 
 __all__ = ["BatchClaim", "BatchRefusal", "RunClaim"]
 
 
-@frozen
-class RunClaim:
+@frozen(eq=False, repr=False)
+class RunClaim(Value):
     """A leased run, for orchestrating (ACCEPTED) or finalising (READY).
 
     `attempts` counts the claims before this one that failed or lapsed. `start` is the accepted message as JSON,
@@ -37,8 +38,8 @@ class RunClaim:
     asked_at: float = Factory(time.monotonic)
 
 
-@frozen
-class BatchClaim:
+@frozen(eq=False, repr=False)
+class BatchClaim(Value):
     """A leased batch. `files` are those of the batch, `recorded` the numbers that have their outcome already.
 
     `charges` counts, by file number, how often a lease lapsed while that file was in flight; `executed` holds the
@@ -61,8 +62,8 @@ class BatchClaim:
     asked_at: float = Factory(time.monotonic)
 
 
-@frozen
-class BatchRefusal:
+@frozen(eq=False, repr=False)
+class BatchRefusal(Value):
     """Why a batch was not claimed: ``closed``, ``done``, ``unknown`` or ``busy``; all are harmless."""
 
     reason: str

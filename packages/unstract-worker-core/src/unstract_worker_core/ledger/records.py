@@ -10,6 +10,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_core.values import Value
 
 __all__ = ["FileItem", "FileOutcome", "FinalState", "OutcomeKind", "RunContext", "RunState", "RunTask"]
 
@@ -41,8 +42,8 @@ class OutcomeKind(StrEnum):
     SKIPPED = "SKIPPED"
 
 
-@frozen
-class FileItem:
+@frozen(eq=False, repr=False)
+class FileItem(Value):
     """One file of an execution.
 
     `number` counts from 1 over the whole execution. `copies` are names of further uploads with the same content:
@@ -82,8 +83,8 @@ class FileItem:
         return 1 + len(self.copies)
 
 
-@frozen
-class RunContext:
+@frozen(eq=False, repr=False)
+class RunContext(Value):
     """What every batch of a run shares; stored once per run.
 
     `completed_before` and `failed_before` of the `total_files` ended in a run that the ledger lost.
@@ -110,8 +111,8 @@ class RunContext:
     tags: tuple[Any, ...] = ()
 
 
-@frozen
-class FileOutcome:
+@frozen(eq=False, repr=False)
+class FileOutcome(Value):
     """How one file ended: the first one recorded is the one that counts.
 
     `result` and `metadata` are what the API caller gets (any JSON); `seconds` is wall time of the work.
@@ -133,8 +134,8 @@ class FileOutcome:
         return 1 + len(self.copies)
 
 
-@frozen
-class FinalState:
+@frozen(eq=False, repr=False)
+class FinalState(Value):
     """What a finished run said last; kept in the tombstone for the second read-back and for redeliveries."""
 
     status: ExecutionStatus | None = None

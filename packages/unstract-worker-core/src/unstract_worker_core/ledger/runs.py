@@ -19,30 +19,31 @@ from unstract_worker_core.ledger.records import (
 )
 from unstract_worker_core.ledger.steps import Steps
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.values import Value
 
 __all__ = ["Accepted", "Armed", "Look", "Runs"]
 
 _CHUNK = 500
 
 
-@frozen
-class Accepted:
+@frozen(eq=False, repr=False)
+class Accepted(Value):
     """State of the run after accepting; `fresh` is False for a duplicate."""
 
     state: RunState
     fresh: bool
 
 
-@frozen
-class Armed:
+@frozen(eq=False, repr=False)
+class Armed(Value):
     """The epoch under which the batches stand and the state that arming led to."""
 
     epoch: int
     state: RunState
 
 
-@frozen
-class Look:
+@frozen(eq=False, repr=False)
+class Look(Value):
     """What a due run needs. `action`: drop, later, orchestrate, ring, finalise or recheck."""
 
     action: str

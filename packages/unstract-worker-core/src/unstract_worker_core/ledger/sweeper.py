@@ -17,6 +17,7 @@ from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger.records import FinalState
 from unstract_worker_core.ledger.runs import Look, Runs
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.values import Value
 
 __all__ = ["Finaliser", "Sweep", "Sweeper"]
 
@@ -34,8 +35,8 @@ class Finaliser(Protocol):
         """The second read-back of a finished run."""
 
 
-@frozen
-class Sweep:
+@frozen(eq=False, repr=False)
+class Sweep(Value):
     """What one tick did, in runs (``batches``: doorbells rung for batches)."""
 
     looked: int = 0

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -19,21 +19,16 @@ _WORDS = (
 _KEY = re.compile(_WORDS, re.IGNORECASE)
 # Every repetition is bounded or cannot overlap another: a hostile text must not make logging slow.
 _NAME = rf"(?:{_WORDS})[\w\-]{{0,40}}[\"']?\s{{0,4}}"
-_PATTERNS = tuple(
-    (re.compile(pattern, re.IGNORECASE), replacement)
-    for pattern, replacement in (
-        (r"\b([a-z][a-z0-9+.\-]{0,20}://)[^\s/\"'<>]*@", rf"\1{_STARS}@"),
-        (r"\b(bearer\s{1,4})[^\s\"',;)\]}]+", rf"\1{_STARS}"),
-        # {"password": "x"}, [(b'x-api-key', b'x')], secret='x'
-        (rf"({_NAME}(?:[:=]|,(?=\s{{0,4}}b?[\"']))\s{{0,4}}b?)(?:\"[^\"]*\"|'[^']*')", rf"\1{_STARS}"),
-        # Authorization: Basic x, to the end of the line
-        (r"((?:authorization|cookie)[\"']?\s{0,4}[:=]\s{0,4})[^\r\n\"',}]+", rf"\1{_STARS}"),
-        # password=x, to the end of the word; but "X_PASSWORD: is required" is a fault, not a value
-        (rf"({_NAME}[:=]\s{{0,4}})(?!(?:is|must|names|needs|has) )[^\s\"',;&)\]}}]+", rf"\1{_STARS}"),
-    )
+_URL = re.compile(r"\b([a-z][a-z0-9+.\-]{0,20}://)[^\s/\"'<>]*@", re.IGNORECASE)
+_PATTERNS = (
+    (r"\b(bearer\s{1,4})[^\s\"',;)\]}]+", rf"\1{_STARS}"),
+    # {"password": "x"}, [(b'x-api-key', b'x')], secret='x'
+    (rf"({_NAME}(?:[:=]|,(?=\s{{0,4}}b?[\"']))\s{{0,4}}b?)(?:\"[^\"]*\"|'[^']*')", rf"\1{_STARS}"),
+    # Authorization: Basic x, to the end of the line
+    (r"((?:authorization|cookie)[\"']?\s{0,4}[:=]\s{0,4})[^\r\n\"',}]+", rf"\1{_STARS}"),
+    # password=x, to the end of the word; but "X_PASSWORD: is required" is a fault, not a value
+    (rf"({_NAME}[:=]\s{{0,4}})(?!(?:is|must|names|needs|has) )[^\s\"',;&)\]}}]+", rf"\1{_STARS}"),
 )
-# What any of the patterns needs: most texts have nothing of it, and one look tells.
-_SUSPECT = re.compile(rf"://|bearer|{_WORDS}", re.IGNORECASE)
 _PLAIN = (bool, int, type(None))
 _LONGEST, _DEEPEST, _MOST = 16 * 1024, 6, 200
 
@@ -41,6 +36,12 @@ _LONGEST, _DEEPEST, _MOST = 16 * 1024, 6, 200
 @lru_cache(maxsize=512)
 def _names_a_secret(key: str) -> bool:
     return _KEY.search(key) is not None
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Compiled when a text first needs them: a start hardly does."""
+    return tuple((re.compile(pattern, re.IGNORECASE), replacement) for pattern, replacement in _PATTERNS)
 
 
 class Redactor:
@@ -57,8 +58,11 @@ class Redactor:
         value = value[: 2 * _LONGEST]
         if self._literals:
             value = self._literals.sub(_STARS, value)
-        if _SUSPECT.search(value):
-            for pattern, replacement in _PATTERNS:
+        if "://" in value:
+            value = _URL.sub(rf"\1{_STARS}@", value)
+        # What any of the patterns needs: most texts have nothing of it.
+        if _KEY.search(value) or "bearer" in value.lower():
+            for pattern, replacement in _patterns():
                 value = pattern.sub(replacement, value)
         return value if len(value) <= _LONGEST else value[:_LONGEST] + "... (cut)"
 

@@ -6,12 +6,13 @@ from typing import Any
 from attrs import asdict, frozen
 
 from unstract_worker_core.ledger.records import FileOutcome, OutcomeKind
+from unstract_worker_core.values import Value
 
 __all__ = ["ApiResultItem", "result_items"]
 
 
-@frozen
-class ApiResultItem:
+@frozen(eq=False, repr=False)
+class ApiResultItem(Value):
     """Exactly the six keys that the backend reads; any error makes it Failed."""
 
     file: str

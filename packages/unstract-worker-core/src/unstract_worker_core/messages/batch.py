@@ -11,12 +11,13 @@ from unstract_worker_core.ledger.records import FileItem, RunContext
 from unstract_worker_core.messages.fields import optional_id, optional_text, read
 from unstract_worker_core.messages.files import FILES_LIMIT, file_item
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.values import Value
 
 __all__ = ["BatchMessage", "BatchResult", "read_batch", "read_results"]
 
 
-@frozen
-class _FileData:
+@frozen(eq=False, repr=False)
+class _FileData(Value):
     """The `file_data` part; unknown keys are ignored, the bools and the list are strict as the contract says."""
 
     workflow_id: str
@@ -34,16 +35,16 @@ class _FileData:
     custom_data: dict[str, Any] | None = None
 
 
-@frozen
-class BatchMessage:
+@frozen(eq=False, repr=False)
+class BatchMessage(Value):
     """One batch of a chord: the context that its files share, and the files."""
 
     context: RunContext
     files: tuple[FileItem, ...]
 
 
-@frozen
-class BatchResult:
+@frozen(eq=False, repr=False)
+class BatchResult(Value):
     """What a batch reports; total = successful + failed + skipped_already_completed."""
 
     total_files: int = 0

@@ -11,6 +11,7 @@ from attrs import frozen
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from unstract_worker_core.metrics.families import Described
+from unstract_worker_core.values import Value
 
 __all__ = ["READ", "Reading", "Readings"]
 
@@ -41,8 +42,8 @@ READ = (
 )  # fmt: skip
 
 
-@frozen
-class Reading:
+@frozen(eq=False, repr=False)
+class Reading(Value):
     """One sample."""
 
     of: Described

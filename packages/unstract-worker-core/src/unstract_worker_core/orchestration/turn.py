@@ -10,28 +10,29 @@ from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, Held, RunClaim, RunContext
 from unstract_worker_core.log_events import LogEvent
 from unstract_worker_core.messages import StartMessage
+from unstract_worker_core.values import Value
 
 __all__ = ["Arm", "Close", "HandOver", "Turn", "Verdict", "start_of"]
 
 
-@frozen
-class Arm:
+@frozen(eq=False, repr=False)
+class Arm(Value):
     """Store these batches and let them be worked on; without any, the finaliser writes what `context` says."""
 
     context: RunContext
     batches: tuple[tuple[FileItem, ...], ...] = ()
 
 
-@frozen
-class Close:
+@frozen(eq=False, repr=False)
+class Close(Value):
     """Nothing is left to do for this run. With a `letter`, because nothing can be done."""
 
     final: FinalState = field(factory=FinalState)
     letter: DeadLetter | None = None
 
 
-@frozen
-class HandOver:
+@frozen(eq=False, repr=False)
+class HandOver(Value):
     """Give the run back, to be looked at again after the delay. `charge` counts a failed attempt."""
 
     reason: str
@@ -42,8 +43,8 @@ class HandOver:
 Verdict = Arm | Close | HandOver
 
 
-@frozen
-class Turn:
+@frozen(eq=False, repr=False)
+class Turn(Value):
     """What a step works with: the process's parts, the claim, the lease that is held meanwhile."""
 
     runtime: Runtime

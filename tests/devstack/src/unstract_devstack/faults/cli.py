@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from unstract_devstack.faults.registry import AS_REAL, BOTH, KEYED
+from unstract_devstack.faults.registry import AS_REAL, BOTH, EXPERIMENTS, KEYED
 from unstract_devstack.faults.runner import Options, run
 from unstract_devstack.kept_folder import kept_folder
 
@@ -53,9 +53,16 @@ def options_of(chosen: argparse.Namespace) -> Options:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs; 0 if nothing that ran has failed."""
+    """Runs; 0 if nothing that ran has failed, 2 if nothing was to be run."""
     chosen = parser().parse_args(arguments)
     options = options_of(chosen)
+    if not options.lanes() and not options.tested():
+        made = {each: EXPERIMENTS[each].modes for each in sorted(options.chosen & EXPERIMENTS.keys())}
+        told = "; ".join(f"{each} is made in {' and '.join(modes)}" for each, modes in made.items())
+        options.say(
+            f"nothing to run: no experiment of {', '.join(sorted(options.chosen))} in this mode. {told}".rstrip()
+        )
+        return 2
     with kept_folder(chosen.keep, prefix="faults-") as directory:
         result = run(options, directory)
     options.say(f"{'ok' if result.ok else 'FAILED'}: seed {result.seed}, {result.seconds:.0f} s")

@@ -3,10 +3,11 @@
 from attrs import field, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.values import Value
 
 
-@frozen
-class ExecutionSummary:
+@frozen(eq=False, repr=False)
+class ExecutionSummary(Value):
     """One row of the list of a workflow's executions. `execution_method`: DIRECT or SCHEDULED. Times: ISO 8601."""
 
     id: str
@@ -20,8 +21,8 @@ class ExecutionSummary:
     execution_method: str = ""
 
 
-@frozen
-class Execution:
+@frozen(eq=False, repr=False)
+class Execution(Value):
     """An execution with what a worker needs of its surroundings; never its files, never credentials.
 
     `is_api` is true if either end of the workflow says so. `source_type` and `destination_type` are None
@@ -51,8 +52,8 @@ class Execution:
     usage_cost: float | None = None
 
 
-@frozen(kw_only=True)
-class StatusUpdate:
+@frozen(eq=False, repr=False, kw_only=True)
+class StatusUpdate(Value):
     """A status to write; what is None is left out (null is refused). Counts need `total_files`."""
 
     status: ExecutionStatus
@@ -63,16 +64,16 @@ class StatusUpdate:
     attempts: int | None = None
 
 
-@frozen
-class StatusWritten:
+@frozen(eq=False, repr=False)
+class StatusWritten(Value):
     """Whether a status was stored; if not, the backend's reason, such as ``already_final``."""
 
     written: bool
     reason: str = ""
 
 
-@frozen(kw_only=True)
-class NewExecution:
+@frozen(eq=False, repr=False, kw_only=True)
+class NewExecution(Value):
     """An execution to create. Without `pipeline_id` it needs `log_events_id`: the backend fails on neither."""
 
     workflow_id: str
@@ -89,8 +90,8 @@ class NewExecution:
             raise ValueError("a new execution needs pipeline_id or log_events_id")
 
 
-@frozen
-class CreatedExecution:
+@frozen(eq=False, repr=False)
+class CreatedExecution(Value):
     """The execution that was created."""
 
     execution_id: str

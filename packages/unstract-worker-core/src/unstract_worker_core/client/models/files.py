@@ -5,10 +5,11 @@ from typing import Any
 from attrs import field, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.values import Value
 
 
-@frozen(kw_only=True)
-class FileHash:
+@frozen(eq=False, repr=False, kw_only=True)
+class FileHash(Value):
     """What identifies a file, sent to get or create its row. ``API`` as source makes the backend forget the path."""
 
     file_name: str
@@ -21,8 +22,8 @@ class FileHash:
     fs_metadata: Any = field(default=None, repr=False)
 
 
-@frozen
-class FileExecution:
+@frozen(eq=False, repr=False)
+class FileExecution(Value):
     """A file's row. `status` is None right after creation; `file_path` is None for API files that are read back."""
 
     id: str
@@ -38,8 +39,8 @@ class FileExecution:
     created_at: str = ""
 
 
-@frozen
-class CreatedFile:
+@frozen(eq=False, repr=False)
+class CreatedFile(Value):
     """A row of a batch creation."""
 
     id: str
@@ -48,8 +49,8 @@ class CreatedFile:
     status: ExecutionStatus | None = None
 
 
-@frozen
-class ItemFailure:
+@frozen(eq=False, repr=False)
+class ItemFailure(Value):
     """What a batch says of one item that it could not do."""
 
     error: str
@@ -57,16 +58,16 @@ class ItemFailure:
     file_execution_id: str | None = None
 
 
-@frozen
-class BatchCreated:
+@frozen(eq=False, repr=False)
+class BatchCreated(Value):
     """What a batch creation says: rows, and (file name, error) of the others."""
 
     created: tuple[CreatedFile, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
 
 
-@frozen(kw_only=True)
-class FileStatusUpdate:
+@frozen(eq=False, repr=False, kw_only=True)
+class FileStatusUpdate(Value):
     """A file's status to write. Every write replaces the stored error, by nothing if `error_message` is None."""
 
     status: ExecutionStatus
@@ -74,15 +75,15 @@ class FileStatusUpdate:
     execution_time: float | None = None
 
 
-@frozen
-class BatchWritten:
+@frozen(eq=False, repr=False)
+class BatchWritten(Value):
     """What a batch of status writes left undone: (file execution id, error)."""
 
     failed: tuple[tuple[str, str], ...] = ()
 
 
-@frozen(kw_only=True)
-class FileToExecute:
+@frozen(eq=False, repr=False, kw_only=True)
+class FileToExecute(Value):
     """The file of an execute-file call; the backend reads at least `name` and `file_path`."""
 
     name: str
@@ -98,8 +99,8 @@ class FileToExecute:
     fs_metadata: Any = field(default=None, repr=False)
 
 
-@frozen(kw_only=True)
-class ExecuteFile:
+@frozen(eq=False, repr=False, kw_only=True)
+class ExecuteFile(Value):
     """Run the workflow for one file."""
 
     workflow_id: str
@@ -107,8 +108,8 @@ class ExecuteFile:
     file: FileToExecute
 
 
-@frozen
-class FileExecuted:
+@frozen(eq=False, repr=False)
+class FileExecuted(Value):
     """The result of a file, as JSON."""
 
     result: Any = field(repr=False)

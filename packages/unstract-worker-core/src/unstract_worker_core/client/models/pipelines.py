@@ -3,10 +3,11 @@
 from attrs import frozen
 
 from unstract_worker_core.statuses import PipelineStatus
+from unstract_worker_core.values import Value
 
 
-@frozen
-class Pipeline:
+@frozen(eq=False, repr=False)
+class Pipeline(Value):
     """A pipeline, or the API deployment of that id. `type`: ETL, TASK, API, APP or DEFAULT.
 
     `last_run_status` is as the backend has it; None where it is not told, as for an API deployment.
@@ -21,16 +22,16 @@ class Pipeline:
     last_run_status: str | None = None
 
 
-@frozen
-class PipelineUpdate:
+@frozen(eq=False, repr=False)
+class PipelineUpdate(Value):
     """What to write as a pipeline's last run; `is_end` also sets the time of it."""
 
     status: PipelineStatus
     is_end: bool = False
 
 
-@frozen
-class ApiDeployment:
+@frozen(eq=False, repr=False)
+class ApiDeployment(Value):
     """An API deployment; `api_name` is what notifications call it."""
 
     id: str
@@ -39,8 +40,8 @@ class ApiDeployment:
     workflow_id: str
 
 
-@frozen
-class Notification:
+@frozen(eq=False, repr=False)
+class Notification(Value):
     """A target to tell. Its URL and keys stay with the backend, which does the sending."""
 
     id: str
@@ -50,8 +51,8 @@ class Notification:
     notify_on_failures: bool = False
 
 
-@frozen
-class ExecutionCounts:
+@frozen(eq=False, repr=False)
+class ExecutionCounts(Value):
     """Files of a run, as the backend counted them."""
 
     total_files: int = 0
@@ -59,8 +60,8 @@ class ExecutionCounts:
     failed_files: int = 0
 
 
-@frozen
-class NotificationTargets:
+@frozen(eq=False, repr=False)
+class NotificationTargets(Value):
     """Who is to be told about a run; `counts` is None where the backend does not know the run."""
 
     name: str
@@ -68,8 +69,8 @@ class NotificationTargets:
     counts: ExecutionCounts | None = None
 
 
-@frozen(kw_only=True)
-class NotificationEvent:
+@frozen(eq=False, repr=False, kw_only=True)
+class NotificationEvent(Value):
     """One event for one target. `execution_id` may be None for INPROGRESS only; `timestamp` is ISO 8601."""
 
     notification_id: str

@@ -2,9 +2,11 @@
 
 from attrs import frozen
 
+from unstract_worker_core.values import Value
 
-@frozen
-class TokenUsage:
+
+@frozen(eq=False, repr=False)
+class TokenUsage(Value):
     """Tokens and cost of one file execution; None where nothing was counted."""
 
     embedding_tokens: int | None = None
@@ -14,8 +16,8 @@ class TokenUsage:
     cost_in_dollars: float | None = None
 
 
-@frozen
-class Health:
+@frozen(eq=False, repr=False)
+class Health(Value):
     """The backend's own word."""
 
     status: str

@@ -4,9 +4,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from unstract_worker_core.values import Value
 
-@frozen
-class ToolInstance:
+
+@frozen(eq=False, repr=False)
+class ToolInstance(Value):
     """A tool in a workflow; its settings are the backend's business."""
 
     id: str
@@ -15,8 +17,8 @@ class ToolInstance:
     version: str = ""
 
 
-@frozen
-class ToolProblem:
+@frozen(eq=False, repr=False)
+class ToolProblem(Value):
     """Why a tool instance is not valid."""
 
     error: str
@@ -24,8 +26,8 @@ class ToolProblem:
     tool_instance_id: str = ""
 
 
-@frozen
-class ToolValidation:
+@frozen(eq=False, repr=False)
+class ToolValidation(Value):
     """What validation found. Ids that the backend does not know are in neither list: compare."""
 
     success: bool
@@ -33,8 +35,8 @@ class ToolValidation:
     errors: tuple[ToolProblem, ...] = ()
 
 
-@frozen
-class Endpoint:
+@frozen(eq=False, repr=False)
+class Endpoint(Value):
     """One end of a workflow; `connection_type` is ``NONE`` or empty where it is not set."""
 
     endpoint_id: str
@@ -42,8 +44,8 @@ class Endpoint:
     connection_type: str
 
 
-@frozen
-class WorkflowEndpoints:
+@frozen(eq=False, repr=False)
+class WorkflowEndpoints(Value):
     """Both ends of a workflow; None where there is none."""
 
     source_endpoint: Endpoint | None = None
@@ -51,8 +53,8 @@ class WorkflowEndpoints:
     has_api_endpoints: bool = False
 
 
-@frozen
-class SourceFile:
+@frozen(eq=False, repr=False)
+class SourceFile(Value):
     """A file found at the source, as the backend lists it."""
 
     file_name: str

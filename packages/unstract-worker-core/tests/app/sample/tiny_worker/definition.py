@@ -1,6 +1,7 @@
 """The tiny worker: tasks that leave marks in Redis."""
 
 import os
+import sys
 import threading
 from typing import Any
 
@@ -77,6 +78,16 @@ def whereabouts(runtime: Runtime, delivery: Delivery) -> None:
     runtime.platform_redis.rpush("pids", os.getpid())
 
 
+def modules(runtime: Runtime, delivery: Delivery) -> None:
+    """Say which modules are loaded; those that wait to be used are not."""
+    waiting = {
+        name
+        for name, module in sys.modules.items()
+        if "deferring" in type(getattr(module, "__loader__", None)).__module__
+    }
+    runtime.platform_redis.rpush("modules", *(set(sys.modules) - waiting))
+
+
 def register(app: Celery, runtime: RuntimeOf) -> None:
     """All tasks."""
     bodies: dict[str, Any] = {
@@ -86,6 +97,7 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
         "broken": broken,
         "where": whereabouts,
         "grow": grow,
+        "modules": modules,
     }
     for name, body in bodies.items():
         add_task(app, runtime, f"tiny.{name}", body)
