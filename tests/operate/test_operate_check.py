@@ -10,6 +10,9 @@ from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_devstack.redis_server import free_port, running_redis
 from unstract_worker_core.checking.clocks import clock_line
 
+# Each command is a process of its own, and a machine may be busy.
+pytestmark = pytest.mark.timeout(400)
+
 WORKERS = ("api_deployment", "general", "file_processing", "callback")
 
 

@@ -1,5 +1,7 @@
 """`conformance` against the reference backend as it should be, as it was recorded, and broken route by route."""
 
+import json
+
 import pytest
 
 from unstract_devstack.fleet import WORKERS
@@ -8,6 +10,9 @@ from unstract_devstack.platform_client import Platform
 from unstract_devstack.stack import running_stack
 
 from .operator_shell import Ground
+
+# Each command is a process of its own, and a machine may be busy.
+pytestmark = pytest.mark.timeout(400)
 
 NAMES = tuple(kind.package.removeprefix("unstract_worker_") for kind in WORKERS)
 
@@ -110,6 +115,80 @@ def test_a_wrong_key_fails_everything_and_is_not_shown(at):
     assert done.code == 1
     assert "INTERNAL_SERVICE_API_KEY" in done.out
     assert "a-key-of-another" not in done.out + done.err
+
+
+def named_things(ground: Ground) -> tuple[str, str, str]:
+    """A scratch workflow, a pipeline of it and an API deployment, each with a subscriber who may be told."""
+    platform, sink = ground.platform, ground.stack.sink.url
+    workflow = scratch(ground)
+    pipeline = platform.create_pipeline(workflow, "scratch")
+    api = platform.create_api_deployment(platform.create_workflow("api", "api", ()), "scratch")
+    platform.notify(f"{sink}/{platform.organization}", pipeline_id=pipeline)
+    platform.notify(f"{sink}/{platform.organization}", api_id=api)
+    return workflow, pipeline, api
+
+
+def events(ground: Ground, pipeline: str) -> list[dict]:
+    """What the backend took to tell the subscribers of this pipeline."""
+    url = f"{ground.stack.backend.public_url}/dev/notification-buffer"
+    rows = [row["event"] for row in call_json("GET", url, key=ground.stack.backend.api_key)]
+    return [row for row in rows if row["pipeline_id"] == pipeline]
+
+
+@pytest.mark.parametrize("worker", ["callback", "general"])
+def test_a_named_pipeline_and_its_subscribers_are_read(at, worker):
+    ground = at("real")
+    _, pipeline, api = named_things(ground)
+    arguments = ("--organization", ground.platform.organization, "--pipeline", pipeline, "--api", api, "--json")
+    done = ground.run("conformance", *arguments, worker=worker)
+    assert done.code == 0, done.out
+    got = {name: line["got"] for name, line in found(done).items()}
+    assert got["webhook.pipeline_notifications"] == "1 subscribers of scratch"
+    assert got.get("webhook.api_notifications", "1 subscribers of scratch") == "1 subscribers of scratch"
+    assert got.get("pipeline.get", "ETL scratch") == "ETL scratch"
+    assert found(done)["pipeline.update"]["verdict"] == "not tried"
+
+
+@pytest.mark.parametrize("which", ["real", "recorded"])
+@pytest.mark.parametrize("worker", ["callback", "general"])
+def test_a_named_pipeline_is_written_to_and_its_subscriber_is_told_once(at, which, worker):
+    ground = at(which)
+    workflow, pipeline, _ = named_things(ground)
+    arguments = ("--organization", ground.platform.organization, "--workflow", workflow, "--pipeline", pipeline)
+    done = ground.run("conformance", *arguments, "--write", "--yes", "--notify", "--json", worker=worker)
+    assert done.code == 0, done.out + done.err
+    assert found(done)["pipeline.update"]["got"] == "written and read back"
+    assert found(done)["webhook.enqueue"]["got"] == "taken: the subscriber gets one event"
+    (event,) = events(ground, pipeline)
+    assert (event["status"], event["error_message"]) == ("ERROR", "a conformance run")
+
+
+def test_a_pipeline_that_keeps_no_status_and_one_without_subscribers_are_named(at):
+    ground = at("real")
+    workflow = scratch(ground)
+    pipeline = ground.platform.create_pipeline(workflow, "scratch")
+    dev, key = f"{ground.stack.backend.public_url}/dev/faults", ground.stack.backend.api_key
+    told = {"status": "success", "message": "updated"}
+    fault = {"kind": "body", "method": "PUT", "path": f"/pipeline/{pipeline}/", "body": json.dumps(told)}
+    call_json("POST", dev, payload=fault, key=key)
+    arguments = ("--organization", ground.platform.organization, "--workflow", workflow, "--pipeline", pipeline)
+    try:
+        done = ground.run("conformance", *arguments, "--write", "--yes", "--notify", "--json")
+    finally:
+        call_json("DELETE", dev, key=key)
+    assert done.code == 1
+    bad = {name: line for name, line in found(done).items() if line["verdict"] != "ok"}
+    assert set(bad) == {"pipeline.update", "webhook.enqueue"}
+    assert bad["pipeline.update"]["got"] == "accepted SUCCESS, and reads back YET_TO_START"
+    assert bad["webhook.enqueue"]["verdict"] == "unclear"
+
+
+def test_telling_somebody_needs_somebody_by_name(at):
+    ground = at("real")
+    arguments = ("--organization", ground.platform.organization, "--workflow", scratch(ground))
+    done = ground.run("conformance", *arguments, "--write", "--yes", "--notify")
+    assert done.code == 2
+    assert "--notify needs --write, and --pipeline or --api" in done.err
 
 
 def test_writing_needs_a_workflow_by_name(at):

@@ -22,6 +22,9 @@ from unstract_worker_core.config import BackendSettings, Secret
 from unstract_worker_core.conformance.reading import READING
 from unstract_worker_core.conformance.writing import WRITING
 
+# Each command is a process of its own, and a machine may be busy.
+pytestmark = pytest.mark.timeout(400)
+
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
 EVERY = [each for each in vars(operations).values() if isinstance(each, Operation)]
 # Called on paths that no run here takes: an unknown outcome, a chord, a rescue. They are listed all the same.

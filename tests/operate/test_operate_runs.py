@@ -8,8 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from unstract_devstack.processes import inherited_environment, wait_until
 from unstract_devstack.redis_server import free_port
+
+# Each command is a process of its own, and a machine may be busy.
+pytestmark = pytest.mark.timeout(400)
 
 SECONDS = 60.0
 ROOT = Path(__file__).parents[2]

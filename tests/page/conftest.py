@@ -14,7 +14,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 APT = "apt-get install --no-install-recommends chromium chromium-driver"
-PROGRAMS = ("chromium", "chromedriver")
+# Hosted runners have Chrome and its driver instead.
+BROWSERS = ("chromium", "google-chrome")
 # Without these Chromium asks for news of its own over the network; as root it has no sandbox.
 FLAGS = (
     "--headless",
@@ -58,15 +59,15 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     """Chromium without a screen; its console is read by `get_log("browser")`."""
-    found = [shutil.which(program) for program in PROGRAMS]
-    if None in found:
+    found, driver = next(filter(None, map(shutil.which, BROWSERS)), None), shutil.which("chromedriver")
+    if found is None or driver is None:
         pytest.fail(f"no Chromium to look with: {APT}", pytrace=False)
     options = webdriver.ChromeOptions()
-    options.binary_location = found[0]
+    options.binary_location = found
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *(["--no-sandbox"] if os.geteuid() == 0 else [])):
         options.add_argument(flag)
-    chromium = webdriver.Chrome(options=options, service=Service(found[1]))
+    chromium = webdriver.Chrome(options=options, service=Service(driver))
     try:
         yield chromium
     finally:

@@ -78,7 +78,7 @@ def test_variables_that_celery_reads_by_itself_are_dropped():
 def test_redis_options_stay_with_redis_and_rabbitmq_confirms():
     app, _ = app_for(CELERY_BROKER_BASE_URL="amqp://guest:guest@localhost:5672//", RABBITMQ_HA_ENABLED="true")
     options = app.conf.broker_transport_options
-    assert options == {"confirm_publish": True}
+    assert options == {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}
     assert not REDIS_ONLY & options.keys()
     assert all(queue.queue_arguments == {"x-queue-type": "quorum"} for queue in app.conf.task_queues)
     assert app.conf.broker_heartbeat == 30

@@ -21,14 +21,14 @@ __all__ = [
 # Where kombu puts what no queue takes (Redis only).
 UNROUTED_QUEUE = "uw_unrouted"
 _BRIEF = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-_BOUNDED = {"read_timeout": 10, "write_timeout": 10}
 _HERE = "unstract_worker_core.app.redis_transport"
 
 
 def transport_options(broker: BrokerSettings) -> dict[str, Any]:
     """Options of the transport; those of Redis on Redis only."""
     if not broker.is_redis:
-        return {"confirm_publish": True}
+        # Bounded: while a worker declares its queues it looks at nothing else, heartbeats included.
+        return {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}
     options: dict[str, Any] = {
         # Not the platform's own: what its workers hold is not ours to give back, and ours is renewed while it is held.
         "unacked_key": "uw_unacked",
@@ -83,8 +83,8 @@ def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False) ->
         confirmed: on RabbitMQ each publish waits for the broker's word, 10 s at most. Not for doorbells, which would
             cost a round trip each: a lost one is rung again by the ledger.
     """
-    rabbit = _BOUNDED | {"confirm_publish": confirmed}
-    options = transport_options(broker) | _BRIEF | ({"socket_timeout": 10} if broker.is_redis else rabbit)
+    own = {"socket_timeout": 10} if broker.is_redis else {"confirm_publish": confirmed}
+    options = transport_options(broker) | _BRIEF | own
     return Connection(
         broker.url.reveal(),
         transport_options=options,

@@ -4,16 +4,18 @@ import json
 import os
 import sys
 from importlib import import_module
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import click
-from attrs import asdict
+from attrs import asdict, frozen
 
 from unstract_worker_core.app.definition import WorkerDefinition
 from unstract_worker_core.app.entry import settings_or_exit
 from unstract_worker_core.app.operating import confirm, note_action
 from unstract_worker_core.app.tables import table
 from unstract_worker_core.checking.backends import asking
+from unstract_worker_core.client import Backend
 from unstract_worker_core.conformance.running import Finding, Verdict, conformance_of
 from unstract_worker_core.conformance.scene import Scene
 
@@ -29,32 +31,66 @@ def conformance(definition: WorkerDefinition) -> click.Command:
     @click.command(help="Try what this worker needs of the backend. Changes nothing without --write.")
     @click.option("--organization", required=True, help="The organization to act for.")
     @click.option("--workflow", type=click.UUID, help="A workflow of it; with --write one that is only for this.")
+    @click.option("--pipeline", type=click.UUID, help="A pipeline of it; --write sets its last run's status.")
+    @click.option("--api", type=click.UUID, help="An API deployment of it: its subscribers are read.")
     @click.option("--write", is_flag=True, help="Also try what changes something: runs a file in --workflow.")
+    @click.option("--notify", is_flag=True, help="With --write: tell a subscriber of --pipeline or --api of an ERROR.")
     @click.option("--yes", is_flag=True, help="Do not ask before writing.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     @click.pass_context
-    def command(
-        context: click.Context, *, organization: str, workflow: object, write: bool, yes: bool, as_json: bool
-    ) -> None:
-        if write and workflow is None:
-            raise click.UsageError("--write needs --workflow: a scratch workflow, whose destination may be written to")
-        if write:
-            confirm(f"Create an execution in workflow {workflow} of {organization} and run a file in it?", yes=yes)
-        findings = _findings(definition, organization, str(workflow or uuid4()), write=write)
+    def command(context: click.Context, /, *, yes: bool, as_json: bool, **chosen: Any) -> None:
+        wanted = _Wanted(**chosen)
+        wanted.check()
+        if wanted.write:
+            confirm(wanted.effects(), yes=yes)
+        findings = _findings(definition, wanted)
         click.echo(_as_json(findings) if as_json else _as_text(findings))
         context.exit(1 if any(finding.verdict in _BAD for finding in findings) else 0)
 
     return command
 
 
-def _findings(definition: WorkerDefinition, organization: str, workflow: str, *, write: bool) -> list[Finding]:
+@frozen
+class _Wanted:
+    """The options: what is tried, and with whose things."""
+
+    organization: str
+    workflow: UUID | None
+    pipeline: UUID | None
+    api: UUID | None
+    write: bool
+    notify: bool
+
+    def check(self) -> None:
+        """Raises UsageError where one option needs another."""
+        if self.write and self.workflow is None:
+            raise click.UsageError("--write needs --workflow: a scratch workflow, whose destination may be written to")
+        if self.notify and not (self.write and (self.pipeline or self.api)):
+            raise click.UsageError("--notify needs --write, and --pipeline or --api with a subscriber who may be told")
+
+    def effects(self) -> str:
+        """What is asked before writing."""
+        told = [f"Create an execution in workflow {self.workflow} of {self.organization} and run a file in it"]
+        if self.pipeline:
+            told.append(f"write the last run of pipeline {self.pipeline}")
+        if self.notify:
+            told.append(f"tell one of the subscribers of {self.pipeline or self.api}")
+        return f"{', '.join(told)}?"
+
+    def scene(self, backend: Backend) -> Scene:
+        """What the tries work with."""
+        pipeline_id, api_id = (str(each) if each else None for each in (self.pipeline, self.api))
+        return Scene(backend, self.organization, str(self.workflow or uuid4()), pipeline_id, api_id, self.notify)
+
+
+def _findings(definition: WorkerDefinition, wanted: _Wanted) -> list[Finding]:
     settings = settings_or_exit(definition, os.environ)
     operations = import_module(f"{definition.package}.operations").OPERATIONS
     backend = asking(settings, seconds=_SECONDS)
-    if write:
-        note_action("conformance", organization_id=organization, workflow_id=workflow)
+    if wanted.write:
+        note_action("conformance", organization_id=wanted.organization, workflow_id=str(wanted.workflow))
     try:
-        return list(conformance_of(operations, Scene(backend, organization, workflow), write=write))
+        return list(conformance_of(operations, wanted.scene(backend), write=wanted.write))
     finally:
         backend.close()
 

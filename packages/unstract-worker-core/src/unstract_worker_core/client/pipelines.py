@@ -26,6 +26,7 @@ class Pipelines(Value):
             "is_api": is_api,
             "workflow_id": answer.member("pipeline", "workflow"),
             "active": answer.member("pipeline", "is_active" if is_api else "active"),
+            "last_run_status": answer.object("pipeline").get("last_run_status"),
         }
         return answer.one(models.Pipeline, found)
 

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 
 from unstract_worker_core.client import operations as ops
 from unstract_worker_core.client.operations import Operation
-from unstract_worker_core.conformance.scene import Mismatch, Scene, Try, refused
+from unstract_worker_core.conformance.pipelines import READING_PIPELINES
+from unstract_worker_core.conformance.scene import NO_SUCH, Mismatch, Scene, Try, refused
 from unstract_worker_core.errors import NotFound
 from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["READING"]
-
-_NO_SUCH = "a refusal of an id that nobody has, in JSON"
 
 
 def _health(scene: Scene) -> str:
@@ -86,18 +85,6 @@ def _histories(scene: Scene) -> str:
     return "none processed"
 
 
-def _pipeline(scene: Scene) -> str:
-    return refused(lambda: scene.backend.pipelines.get(scene.organization, scene.nobody), "not found")
-
-
-def _pipeline_targets(scene: Scene) -> str:
-    return refused(lambda: scene.backend.notifications.for_pipeline(scene.organization, scene.nobody), "not found")
-
-
-def _api_targets(scene: Scene) -> str:
-    return refused(lambda: scene.backend.notifications.for_api(scene.organization, scene.nobody), "refused")
-
-
 def _tokens(scene: Scene) -> str:
     scene.backend.usage.tokens(scene.organization, scene.row_id or scene.nobody)
     return "counts"
@@ -116,21 +103,18 @@ def _configuration(scene: Scene) -> str:
 
 _ALL = (
     Try(ops.HEALTH, "healthy, as JSON", _health),
-    Try(ops.GET_EXECUTION, _NO_SUCH, _execution),
+    Try(ops.GET_EXECUTION, NO_SUCH, _execution),
     Try(ops.LIST_EXECUTIONS, "a list", _executions),
     Try(ops.TOOL_INSTANCES, "a list, or no such workflow", _tools),
     Try(ops.VALIDATE_TOOLS, "success where nothing is to be validated", _validate),
     Try(ops.SOURCE_FILES, "a list, or no such workflow or execution", _sources),
     Try(ops.LIST_FILES, "a list", _rows),
-    Try(ops.GET_FILE, _NO_SUCH, _row),
+    Try(ops.GET_FILE, NO_SUCH, _row),
     Try(ops.CHECK_ACTIVE, "no file that nobody has", _active),
     Try(ops.HISTORY_BY_HASH, "found: false, or no such workflow", _history),
     Try(ops.CHECK_HISTORY, "no content that nobody has", _histories),
-    Try(ops.GET_PIPELINE, _NO_SUCH, _pipeline),
-    Try(ops.PIPELINE_TARGETS, _NO_SUCH, _pipeline_targets),
-    Try(ops.API_TARGETS, _NO_SUCH, _api_targets),
     Try(ops.TOKENS, "counts, or nulls", _tokens),
     Try(ops.PAGES, "a number, or null", _pages),
     Try(ops.CONFIGURATION, "MAX_PARALLEL_FILE_BATCHES of the organization", _configuration),
 )
-READING: Mapping[Operation, Try] = {each.operation: each for each in _ALL}
+READING: Mapping[Operation, Try] = {each.operation: each for each in (*_ALL, *READING_PIPELINES)}

@@ -6,11 +6,13 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from unstract_worker_core.client import Backend
-from unstract_worker_core.client.models import SourceFile
+from unstract_worker_core.client.models import NotificationEvent, SourceFile
 from unstract_worker_core.client.operations import Operation
 from unstract_worker_core.errors import BackendRefused
 
-__all__ = ["Mismatch", "Scene", "Try", "Unclear", "refused"]
+__all__ = ["NO_SUCH", "Mismatch", "Scene", "Try", "Unclear", "refused"]
+
+NO_SUCH = "a refusal of an id that nobody has, in JSON"
 
 
 class Mismatch(Exception):
@@ -27,19 +29,26 @@ class Scene:
 
     Attributes:
         workflow_id: the workflow that the operator named, or one that nobody has.
+        pipeline_id, api_id: the pipeline and the API deployment that the operator named; None: none.
+        notify: whether a subscriber of these may be told something.
         nobody: an id that nobody has.
         execution_id: the scratch execution; None before it was made.
         row_id: the scratch file's row.
         source: a file that the scratch workflow's source lists.
+        event: what would tell a subscriber of the named ones; None before one was found.
     """
 
     backend: Backend
     organization: str
     workflow_id: str
+    pipeline_id: str | None = None
+    api_id: str | None = None
+    notify: bool = False
     nobody: str = field(factory=lambda: str(uuid4()))
     execution_id: str | None = None
     row_id: str | None = None
     source: SourceFile | None = None
+    event: NotificationEvent | None = None
     mark: str = field(factory=lambda: uuid4().hex)
 
 

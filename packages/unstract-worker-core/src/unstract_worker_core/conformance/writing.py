@@ -1,13 +1,14 @@
-"""Tries that write: into the operator's scratch workflow, or at ids that nobody has. Nobody is notified."""
+"""Tries that write: into the operator's scratch workflow, or at ids that nobody has."""
 
 from collections.abc import Mapping
 
 from unstract_worker_core.client import models
 from unstract_worker_core.client import operations as ops
 from unstract_worker_core.client.operations import Operation
-from unstract_worker_core.conformance.scene import Mismatch, Scene, Try, Unclear, refused
+from unstract_worker_core.conformance.pipelines import WRITING_PIPELINES
+from unstract_worker_core.conformance.scene import Mismatch, Scene, Try, Unclear
 from unstract_worker_core.errors import BackendRefused
-from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
+from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["TEAR_DOWN", "WRITING"]
 
@@ -92,19 +93,6 @@ def _create_history(scene: Scene) -> str:
     return "written and found again"
 
 
-def _update_pipeline(scene: Scene) -> str:
-    update = models.PipelineUpdate(PipelineStatus.FAILURE, is_end=True)
-    return refused(lambda: scene.backend.pipelines.update(scene.organization, scene.nobody, update), "not found")
-
-
-def _enqueue(scene: Scene) -> str:
-    event = models.NotificationEvent(
-        notification_id=scene.nobody, type="ETL", pipeline_id=scene.nobody, pipeline_name="conformance",
-        status="ERROR", platform="API",
-    )  # fmt: skip
-    return refused(lambda: scene.backend.notifications.enqueue(scene.organization, event), "not found")
-
-
 def _dispatched(scene: Scene) -> str:
     return f"{scene.backend.notifications.mark_dispatched(1, [scene.nobody])} rows marked"
 
@@ -176,10 +164,8 @@ _ALL = (
     Try(ops.UPDATE_FILES, "PENDING, read back", _update_rows),
     Try(ops.EXECUTE_FILE, "status success, with a result", _execute),
     Try(ops.CREATE_HISTORY, "a row, found again", _create_history),
-    Try(ops.UPDATE_PIPELINE, "a refusal of an id that nobody has, in JSON", _update_pipeline),
-    Try(ops.ENQUEUE, "a refusal of an id that nobody has, in JSON", _enqueue),
     Try(ops.MARK_DISPATCHED, "a number of rows", _dispatched),
     Try(ops.MARK_DEAD_LETTER, "a number of rows", _dead_letter),
     Try(ops.CLEAN_UP, "cleaned up, or not offered", _clean_up),
 )
-WRITING: Mapping[Operation, Try] = {each.operation: each for each in _ALL}
+WRITING: Mapping[Operation, Try] = {each.operation: each for each in (*_ALL, *WRITING_PIPELINES)}

@@ -1,4 +1,4 @@
-"""A TCP relay between the workers and one thing that they talk to: it can go silent, or hang up."""
+"""A TCP relay between the workers and one thing that they talk to: it can go silent, at a word too, or hang up."""
 
 import asyncio
 import contextlib
@@ -31,10 +31,17 @@ class _Link:
 
 @define
 class Relay:
-    """Passes on what arrives at `port` of this machine to `target`, in a thread of its own."""
+    """Passes on what arrives at `port` of this machine to `target`, in a thread of its own.
+
+    Attributes:
+        deaf_at: a connection on which a worker says this goes silent for ever, with the word; None: none does.
+        deafened: how many did.
+    """
 
     name: str
     target: int
+    deaf_at: bytes | None = None
+    deafened: int = field(default=0, init=False)
     port: int = field(default=0, init=False)
     _silent: bool = field(default=False, init=False)
     _links: set[_Link] = field(factory=set, init=False)
@@ -55,6 +62,12 @@ class Relay:
         self._loop.call_soon_threadsafe(self._loop.stop)
         if self._thread is not None:
             self._thread.join()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.wait(left))
+        self._loop.close()
 
     def silence(self) -> None:
         """From now on all is taken and nothing passed on; what is connected now, or until `heal`, stays so for ever."""
@@ -96,16 +109,29 @@ class Relay:
                 return
             with contextlib.suppress(OSError):
                 back, link.far = await asyncio.open_connection(HOST, self.target)
-                await asyncio.gather(_pass_on(link, reader, link.far), _pass_on(link, back, writer))
+                out = _pass_on(link, reader, link.far, heard=self._listen)
+                await asyncio.gather(out, _pass_on(link, back, writer))
         finally:
             link.close()
             self._links.discard(link)
 
+    def _listen(self, link: _Link, data: bytes) -> None:
+        if self.deaf_at is not None and not link.dead and self.deaf_at in data:
+            link.dead = True
+            self.deafened += 1
 
-async def _pass_on(link: _Link, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+
+async def _pass_on(
+    link: _Link,
+    source: asyncio.StreamReader,
+    sink: asyncio.StreamWriter,
+    heard: Callable[[_Link, bytes], None] | None = None,
+) -> None:
     """Until one side ends, which ends the other; on a dead link what arrives is dropped."""
     with contextlib.suppress(OSError):
         while data := await source.read(BLOCK):
+            if heard is not None:
+                heard(link, data)
             if not link.dead:
                 sink.write(data)
                 await sink.drain()

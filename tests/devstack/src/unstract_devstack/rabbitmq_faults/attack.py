@@ -35,8 +35,10 @@ class Attack:
         return not self.judged.problems
 
 
-def attack(directory: Path, queues: Queues, seed: int) -> Attack:
+def attack(directory: Path, queues: Queues, seed: int, *, brief: bool = False) -> Attack:
     """Kills, cuts and silences RabbitMQ while executions come, and judges them by the backend's history.
+
+    `brief`: once each; else it is killed again after the silence.
 
     Raises:
         ProcessError: a part did not come back.
@@ -47,7 +49,7 @@ def attack(directory: Path, queues: Queues, seed: int) -> Attack:
         feeder = Feeder(tenant, seed, EXECUTIONS, FEED_SECONDS, most_files=5)
         feeder.start()
         done = []
-        for step in (_kill, _cut, _silence, _kill):
+        for step in (_kill, _cut, _silence) if brief else (_kill, _cut, _silence, _kill):
             _let_some_through(feeder)
             step(ground)
             done.append((step.__doc__ or "").splitlines()[0])

@@ -8,7 +8,10 @@ from unstract_worker_core.values import Value
 
 @frozen(eq=False, repr=False)
 class Pipeline(Value):
-    """A pipeline, or the API deployment of that id. `type`: ETL, TASK, API, APP or DEFAULT."""
+    """A pipeline, or the API deployment of that id. `type`: ETL, TASK, API, APP or DEFAULT.
+
+    `last_run_status` is as the backend has it; None where it is not told, as for an API deployment.
+    """
 
     id: str
     name: str
@@ -16,6 +19,7 @@ class Pipeline(Value):
     is_api: bool
     workflow_id: str
     active: bool
+    last_run_status: str | None = None
 
 
 @frozen(eq=False, repr=False)

@@ -1,0 +1,54 @@
+"""A RabbitMQ that falls silent at the worst moment: while a worker waits for its word and looks at nothing else."""
+
+import contextlib
+
+import pytest
+
+from unstract_devstack.backend_process import running_backend
+from unstract_devstack.faults.relay import running_relay
+from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, running_fleet
+from unstract_devstack.processes import wait_until
+from unstract_devstack.rabbitmq_server import running_rabbitmq
+from unstract_devstack.redis_server import running_redis
+from unstract_devstack.stack import worker_environment
+from unstract_devstack.today.scenario import new_tenant
+
+pytestmark = pytest.mark.timeout(300)
+
+# Class and method of an AMQP frame, as on the wire.
+WORDS = {"queue.declare": b"\x00\x32\x00\x0a", "basic.consume": b"\x00\x3c\x00\x14"}
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory):
+    """A fleet that reaches RabbitMQ through a relay, and one organization with an API deployment."""
+    folder = tmp_path_factory.mktemp("silence")
+    with contextlib.ExitStack() as parts:
+        rabbit = parts.enter_context(running_rabbitmq(folder / "rabbitmq"))
+        relay = parts.enter_context(running_relay("broker", rabbit.port))
+        redis = parts.enter_context(running_redis(folder / "redis"))
+        backend = parts.enter_context(
+            running_backend(folder / "backend", broker_url=rabbit.url, redis_url=redis.url, options=("--mode", "keyed"))
+        )
+        relayed = rabbit.url.replace(str(rabbit.port), str(relay.port))
+        environment = worker_environment(
+            backend_url=backend.internal_url, api_key=backend.api_key, redis_url=redis.url, broker_url=relayed
+        )
+        kinds = (API_DEPLOYMENT, FILE_PROCESSING, CALLBACK)
+        fleet = parts.enter_context(running_fleet(environment, folder / "logs", kinds=kinds))
+        tenant = new_tenant(backend.public_url, backend.api_key, folder)
+        tenant.api()
+        yield relay, fleet, tenant
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_worker_gets_over_a_question_that_is_never_answered(ground, word):
+    relay, fleet, tenant = ground
+    relay.deaf_at, relay.deafened = WORDS[word], 0
+    relay.hang_up()
+    assert wait_until(lambda: relay.deafened >= len(fleet.workers), seconds=60)
+    relay.deaf_at = None
+    fleet.wait_ready(seconds=90)
+    seen = tenant.ended(tenant.send({"a.txt": b"Total: 1"}), api="extract")
+    assert (seen.status, seen.executed) == ("COMPLETED", 1)
+    fleet.check()
