@@ -28,7 +28,7 @@ __all__ = ["main"]
 
 FOLDER = Path(__file__).resolve().parents[1]
 RESULTS = FOLDER / "results.json"
-SECONDS, SHORT_SECONDS = 420.0, 200.0
+SECONDS, SHORT_SECONDS = 380.0, 180.0
 OK, MISSED, NOT_JUDGED = 0, 1, 3
 
 
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--only", help="measures, such as P4,P7")
     options.add_argument("--ci", action="store_true", help="the short part: no curves, no prefork; under 4 minutes")
     options.add_argument("--rounds", type=int, default=3, help="rounds of each comparison (default 3)")
-    options.add_argument("--seconds", type=float, help="no round is begun after these (default 420, with --ci 200)")
+    options.add_argument("--seconds", type=float, help="no round is begun after these (default 380, with --ci 180)")
     options.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     options.add_argument("--write", action="store_true", help="write tests/bench/RESULTS.md, its plots, results.json")
     options.add_argument(

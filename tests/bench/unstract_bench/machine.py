@@ -22,7 +22,7 @@ def facts(ground: Ground) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "load_average_before": round(os.getloadavg()[0], 2),
         "memory_mib": int(_line("/proc/meminfo", "MemTotal").split()[0]) // 1024,
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
         "redis": redis,
         "versions": {name: found for name in PACKAGES if (found := _version(name))},

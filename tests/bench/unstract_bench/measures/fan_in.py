@@ -47,8 +47,8 @@ def fan_in_measures(setting: Setting) -> tuple[tuple[Measure, ...], Curve]:
         for dispatch in dispatches.values():
             _milliseconds_a_batch(ground, dispatch, 100)
         setting.repeat(once, lambda: _figures(samples))
-        if not setting.short:
-            for batches in CURVE:
+        for batches in () if setting.short else CURVE:
+            if setting.time_left:
                 measure(batches)
     return (Measure("P7", "fan-in per batch, over celery.chord", _figures(samples)),), _curve(samples)
 
