@@ -112,7 +112,7 @@ class Ground:
         return f"{runs} runs are open, {held} messages are held" if runs or held else ""
 
     def let_messages_return(self) -> None:
-        """Ten minutes pass for the broker: what was taken and not acknowledged is delivered again."""
+        """A minute passes for the broker: what was taken and not acknowledged is delivered again."""
         with self.stack.redis.client() as client:
             for tag in client.zrange(UNACKNOWLEDGED, 0, -1):
                 client.zadd(UNACKNOWLEDGED, {tag: 1}, xx=True)
