@@ -46,6 +46,8 @@ class Lines:
     def _asked(self, *command: Any) -> Any:
         connection = self._connection()
         try:
+            # As the pool does. Sending connects by itself too, but behind Sentinel to the server that it was made for.
+            connection.connect()
             connection.send_command(*command)
             return connection.read_response()
         except ResponseError:
