@@ -11,10 +11,11 @@ ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PACKAGES = ("core", "api-deployment", "general", "file-processing", "callback")
 COMMAND = re.compile(r"\bhatch run ([a-z:-]+)")
-# What only makes sense on GitHub: its own outputs, registry, release pages; and which jobs passed.
+# What only makes sense on GitHub: its own outputs, registry, release pages, servers; and which jobs passed.
 OF_GITHUB = {
     ("build-image.yml", "image"),
     ("ci.yml", "changes"),
+    ("ci.yml", "operators"),
     ("ci.yml", "pass"),
     *((f"release-{package}.yml", job) for package in PACKAGES for job in ("verify-image", "page")),
 }

@@ -88,7 +88,7 @@ class Ground:
         """A client as a worker has it in this role."""
         name = f"unstract-{role}"
         password = self.secrets.of(role)
-        return Redis(port=self.redis.port, username=name, password=password, db=ROLES[role], client_name="of-a-test")
+        return Redis(port=self.redis.port, username=name, password=password, db=ROLES[role])
 
     def log_of(self, name: str) -> str:
         return self.fleet.workers[name].process.log_path.read_text(encoding="utf-8")
