@@ -280,6 +280,8 @@ MESSAGE = {
         b"[" * 5000,
         json.dumps(MESSAGE | {"properties": {"delivery_info": {"exchange": "", "routing_key": "x"}}}).encode(),
         json.dumps(MESSAGE | {"properties": {"delivery_tag": "t", "delivery_info": {}}}).encode(),
+        json.dumps(MESSAGE).encode().replace(b'"delivery_tag": "t"', b'"delivery_tag": "t\xbe"'),
+        json.dumps(MESSAGE).encode().replace(b'"delivery_tag": "t"', b'"delivery_tag": ""'),
         # Redis reads these and Python does not.
         json.dumps(MESSAGE).replace('"headers": {}', '"headers": 0x10').encode(),
         json.dumps({**MESSAGE, "body": 7}).encode(),

@@ -34,7 +34,8 @@ LOOK_SECONDS = 1
 
 # KEYS: the unacknowledged, their index, then the queues in the order to try them. ARGV: the time, the limit in bytes.
 # Answers nil where all are empty, or {verdict, queue key, delivery tag, item}. The pop comes first: Redis lets a
-# script that has written go on, even when it is out of memory. The note is kombu's: [item, exchange, routing key].
+# script that has written go on, even when it is out of memory. The note is kombu's: [item, exchange, routing key]. Its
+# tag must read the same here and there: another kind of text could be noted, and never be forgotten.
 TAKE = """
 for number = 3, #KEYS do
   local item = redis.call('RPOP', KEYS[number])
@@ -44,7 +45,7 @@ for number = 3, #KEYS do
     local properties = fine and type(message) == 'table' and message.properties
     local route = type(properties) == 'table' and properties.delivery_info
     if type(route) ~= 'table' or route.exchange == nil or route.routing_key == nil
-        or type(properties.delivery_tag) ~= 'string' then
+        or type(properties.delivery_tag) ~= 'string' or not string.find(properties.delivery_tag, '^[!-~]+$') then
       return {'malformed', KEYS[number], '', ''}
     end
     local where = cjson.encode(route.exchange) .. ',' .. cjson.encode(route.routing_key)

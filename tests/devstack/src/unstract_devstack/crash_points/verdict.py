@@ -18,6 +18,8 @@ __all__ = ["Seen", "ended", "look", "problems"]
 
 # A kill hits at most one file of each batch, or one write for all files, and one of whatever else there is.
 EXTRA_FILES, EXTRA = 3, 1
+# Once more of its own, and once for a notification that was enqueued twice.
+MARKED = "notifications.mark_dispatched"
 # Never repeated even where keys are ignored: they are looked up first.
 LOOKED_UP = ("executions.create", "files.create", "history.create")
 # A row's status may be written again, with others and so under another key: what it shows last is what counts.
@@ -120,6 +122,7 @@ def _compared(counts: Counter[tuple[str, str]], usual: Counter[tuple[str, str]],
         few, many = usual[effect], usual[effect]
         if mode != KEYED and operation not in LOOKED_UP:
             many += EXTRA_FILES if operation.startswith("files.") else EXTRA
+            many += EXTRA if operation == MARKED else 0
         if not few <= counts[effect] <= many:
             yield f"{operation} {status}: {counts[effect]} times, usually {few}" + (f" to {many}" if many > few else "")
 

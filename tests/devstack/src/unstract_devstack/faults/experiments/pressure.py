@@ -22,8 +22,8 @@ TIGHT = {
 }
 ORGANIZATIONS = 3
 FILE_SECONDS = 1.2
-ALLOWED = (24.0, 24, 24)
-"""MiB, files and threads that a worker may hold more than before: a connection and a thread a slot, and slack."""
+ALLOWED = (24.0, 48, 24)
+"""MiB, files and threads that a worker may hold more than before: a slot is a thread with two connections; and slack."""
 UNREST = (Kind.KILL_REDIS, Kind.FREEZE_WORKER, Kind.DROP_DOORBELLS, Kind.DUPLICATE, Kind.OUTAGE, Kind.CUT_AFTER)
 
 
