@@ -106,10 +106,14 @@ class Arena:
     def settled(self, sent: Sequence[Sent], *, seconds: float = T_MAX) -> Judged:
         """The verdict once everything has ended and a repeat would have shown, or after `seconds`."""
         deadline = time.monotonic() + seconds
-        while self.verdict(sent).tally.pending and time.monotonic() < deadline:
-            time.sleep(0.25)
-        time.sleep(RECHECK_SECONDS + 1.0)
-        return self.verdict(sent)
+        while True:
+            while self.verdict(sent).tally.pending and time.monotonic() < deadline:
+                time.sleep(0.25)
+            time.sleep(RECHECK_SECONDS + 1.0)
+            judged = self.verdict(sent)
+            # An event that was announced only now is on its way, and no lost one.
+            if not judged.tally.pending or time.monotonic() >= deadline:
+                return judged
 
     def call(self, method: str, path: str, payload: Any, *, organization: str, key: str) -> bool:
         """A call of the internal API by the harness itself; whether it was taken."""
