@@ -5,7 +5,6 @@
 
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from attrs import define
 
 from unstract_devstack.extraction import Field
-from unstract_devstack.grounds import running_ground
+from unstract_devstack.grounds import granted, running_ground
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import ExecutionRow, Platform
 from unstract_devstack.processes import wait_until
@@ -36,7 +35,7 @@ SETTINGS = {
 def stack(tmp_path_factory) -> Iterator[Stack]:
     name, folder = os.environ.get("ACCEPTANCE_GROUND", "redis"), tmp_path_factory.mktemp("stack")
     with (
-        running_ground(name, folder / "ground", grants=_grants()) as ground,
+        running_ground(name, folder / "ground", grants=granted()) as ground,
         running_stack(
             folder,
             settings={**SETTINGS, **ground.settings},
@@ -46,13 +45,6 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
         ) as stack,
     ):
         yield stack
-
-
-def _grants() -> dict[str, str]:
-    """What core's README grants each role's user."""
-    page = Path(__file__).parents[2] / "packages/unstract-worker-core/README.md"
-    text = page.read_text(encoding="utf-8")
-    return dict(re.findall(r"^ACL SETUSER unstract-(\w+) on >PASSWORD (.+)$", text, re.MULTILINE))
 
 
 @define

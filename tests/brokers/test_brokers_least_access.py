@@ -1,16 +1,14 @@
 """What core's README grants each role's Redis user is enough where the acceptance does not go: rescue, refusal, check."""
 
 import json
-import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, running_fleet
-from unstract_devstack.grounds import running_ground
+from unstract_devstack.grounds import granted, running_ground
 from unstract_devstack.platform_client import Platform
 from unstract_devstack.processes import inherited_environment, wait_until
 from unstract_devstack.producer import Producer
@@ -19,21 +17,15 @@ from unstract_devstack.today.scenario import new_tenant
 
 SECONDS = 90.0
 QUEUE = "celery_api_deployments"
-ROOT = Path(__file__).parents[2]
 SETTINGS = {"WORKER_SWEEP_SECONDS": "0.5", "WORKER_RECHECK_SECONDS": "2", "WORKER_DRAIN_SECONDS": "8"}
 pytestmark = pytest.mark.timeout(240)
-
-
-def grants() -> dict[str, str]:
-    page = (ROOT / "packages/unstract-worker-core/README.md").read_text()
-    return dict(re.findall(r"^ACL SETUSER unstract-(\w+) on >PASSWORD (.+)$", page, re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     folder = tmp_path_factory.mktemp("least")
     with (
-        running_ground("redis-least", folder / "ground", grants=grants()) as ground,
+        running_ground("redis-least", folder / "ground", grants=granted()) as ground,
         running_stack(folder, workers=(), settings={**SETTINGS, **ground.settings}, redis=ground.redis) as running,
     ):
         yield running

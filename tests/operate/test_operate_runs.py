@@ -3,13 +3,13 @@
 import json
 import os
 import pty
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from unstract_devstack.grounds import granted
 from unstract_devstack.processes import inherited_environment, wait_until
 from unstract_devstack.redis_server import free_port
 
@@ -196,10 +196,8 @@ def test_watching_looks_again_and_again(ground):
 
 def test_the_least_access_of_the_readme_is_enough(ground):
     run_id = ground.stranded()
-    text = (ROOT / "packages/unstract-worker-core/README.md").read_text()
-    granted = dict(re.findall(r"^ACL SETUSER unstract-(\w+) on >PASSWORD (.+)$", text, re.MULTILINE))
     with ground.stack.redis.client() as client:
-        for role, rules in granted.items():
+        for role, rules in granted().items():
             client.execute_command("ACL", "SETUSER", f"least-{role}", "on", f">password-of-{role}", *rules.split())
         at = f"127.0.0.1:{ground.stack.redis.port}/0"
         least = {
@@ -219,7 +217,7 @@ def test_the_least_access_of_the_readme_is_enough(ground):
         assert ground.run("runs", "abort", run_id, "--yes", **least).code == 0
         refused = {entry["object"] for entry in client.acl_log() if entry["username"].startswith("least-")}
         assert refused <= {"client|setinfo"}  # redis-py tells its version, and goes on where it may not
-        for role in granted:
+        for role in granted():
             client.acl_deluser(f"least-{role}")
     with ground.file_worker():
         assert ground.ends(run_id) == "STOPPED"

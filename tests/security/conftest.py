@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from redis import Redis
 from unstract_devstack.backend_process import BackendProcess, running_backend
 from unstract_devstack.extraction import Field
 from unstract_devstack.fleet import Fleet, running_fleet
+from unstract_devstack.grounds import granted
 from unstract_devstack.http_calls import call, call_json
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import ExecutionRow, Platform
@@ -56,12 +56,6 @@ class Secrets:
 
     def of(self, role: str) -> str:
         return str(getattr(self, role))
-
-
-def granted() -> dict[str, str]:
-    """What the README of core grants each role's user, by role."""
-    text = (ROOT / "packages/unstract-worker-core/README.md").read_text(encoding="utf-8")
-    return dict(re.findall(r"^ACL SETUSER unstract-(\w+) on >PASSWORD (.+)$", text, re.MULTILINE))
 
 
 @define

@@ -8,6 +8,7 @@ from unstract_worker_core.client import Backend
 from unstract_worker_core.client.models import Execution, StatusUpdate
 from unstract_worker_core.errors import BackendUnavailable, NotFound, OutcomeUnknown
 from unstract_worker_core.ledger import FinalState
+from unstract_worker_core.repeating import repeated
 
 __all__ = ["recheck", "settle", "settled_by", "write_final"]
 
@@ -56,16 +57,17 @@ def _fresh(key: str) -> str:
 
 def settle(backend: Backend, organization_id: str, execution_id: str, final: FinalState, key: str) -> FinalState:
     """As `write_final`, but a write of unknown outcome is looked for before it is repeated."""
-    for last in (False, False, True):
+
+    def once() -> FinalState:
         try:
             return write_final(backend, organization_id, execution_id, final, key)
         except OutcomeUnknown:
             stands = settled_by(final, backend.executions.get(organization_id, execution_id))
-            if stands is not None:
-                return stands
-            if last:
+            if stands is None:
                 raise
-    raise AssertionError("unreachable: the last try returns or raises")
+            return stands
+
+    return repeated(once, on=OutcomeUnknown, attempts=3, timeout=None)
 
 
 def recheck(backend: Backend, organization_id: str, execution_id: str, final: FinalState) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from kombu import Connection, Consumer, Exchange, Queue
 
 from unstract_devstack.redis_server import running_redis
-from unstract_worker_core.app import redis_take, redis_transport
+from unstract_worker_core.app import redis_take
 from unstract_worker_core.app.broker import transport_class, transport_options
 from unstract_worker_core.config import BrokerSettings, Secret
 
@@ -91,9 +91,9 @@ def publish(connect):
 @pytest.fixture
 def reasons():
     told = []
-    redis_transport.on_malformed(told.append)
+    redis_take.on_malformed(told.append)
     yield told
-    redis_transport.on_malformed(lambda reason: None)
+    redis_take.on_malformed(lambda reason: None)
 
 
 class Consuming:

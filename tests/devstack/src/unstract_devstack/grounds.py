@@ -4,6 +4,7 @@ The reference backend, which stands for the platform, always reaches them plainl
 """
 
 import contextlib
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,9 @@ from unstract_devstack.certificates import make_certificates
 from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_devstack.redis_server import RedisHandle, find_valkey_server, free_port, running_redis
 
-__all__ = ["GROUNDS", "Ground", "running_ground"]
+__all__ = ["GROUNDS", "Ground", "granted", "running_ground"]
+
+CORE_PAGE = Path(__file__).resolve().parents[4] / "packages/unstract-worker-core/README.md"
 
 
 @frozen
@@ -32,6 +35,12 @@ class Ground:
     broker_url: str | None = None
     settings: Mapping[str, str] = Factory(dict)
     backend_options: tuple[str, ...] = ()
+
+
+def granted() -> dict[str, str]:
+    """What core's README grants each role's Redis user, by role: the rules of ACL SETUSER."""
+    text = CORE_PAGE.read_text(encoding="utf-8")
+    return dict(re.findall(r"^ACL SETUSER unstract-(\w+) on >PASSWORD (.+)$", text, re.MULTILINE))
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from unstract_worker_core.app.guarded import enforce
 from unstract_worker_core.app.hooks import tie
 from unstract_worker_core.app.pools import ThreadPool, pool_for
 from unstract_worker_core.app.readiness import check_ledger, health_server
-from unstract_worker_core.app.redis_transport import on_malformed
+from unstract_worker_core.app.redis_take import on_malformed
 from unstract_worker_core.app.reporting import Reporter
 from unstract_worker_core.app.ringing import CeleryDoorbells
 from unstract_worker_core.app.runtime import Runtime

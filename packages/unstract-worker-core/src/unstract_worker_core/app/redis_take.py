@@ -7,6 +7,7 @@ unacknowledged: at no time is a message in neither place. One connection per que
 a queue's items of other priorities, which the platform does not use, are seen at the next look, a second later.
 """
 
+from collections.abc import Callable
 from queue import Empty
 from time import monotonic, time
 from typing import Any
@@ -23,9 +24,10 @@ from unstract_worker_core.app.redis_qos import MALFORMED, LeasedQoS
 from unstract_worker_core.crash_points import reach
 from unstract_worker_core.logs import get_logger
 
-__all__ = ["ENVELOPE_LIMIT", "LookingPoller", "TakingChannel"]
+__all__ = ["ENVELOPE_LIMIT", "LookingPoller", "TakingChannel", "on_malformed"]
 
 log = get_logger(__name__)
+_told: list[Callable[[str], None]] = []
 
 # Bytes of a whole item: the largest body as Base64, with room for the headers.
 ENVELOPE_LIMIT = BODY_LIMIT * 11 // 8
@@ -58,6 +60,11 @@ return nil
 """
 
 
+def on_malformed(tell: Callable[[str], None]) -> None:
+    """Call `tell(reason)` for each malformed envelope of this process; it was taken from its queue already."""
+    _told[:] = [tell]
+
+
 @define
 class _Look:
     """One queue's waiting connection. `asked_at`: when the pending look was sent; None: none is pending."""
@@ -80,8 +87,9 @@ class TakingChannel(Channel):
         super().__init__(*args, **options)
 
     def refused(self, reason: str) -> None:
-        """Told of each item that was taken and is no message."""
-        raise NotImplementedError
+        """An item was taken that is no message."""
+        for tell in _told:
+            tell(reason)
 
     def look(self) -> None:
         """There is credit: take what is known to wait, else see to it that each queue is being looked at."""

@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
-from unstract_worker_core.ledger.lines import Lines
+from unstract_worker_core.ledger.thread_connections import ThreadConnections
 from unstract_worker_core.repeating import repeated
 
 __all__ = ["STEP_NAMES", "Observer", "Steps", "translated"]
@@ -56,7 +56,7 @@ class Steps:
 
     def __init__(self, redis: Redis, observe: Observer | None = None, attempts: int = 4) -> None:
         self.redis = redis
-        self._lines = Lines(redis)
+        self._connections = ThreadConnections(redis)
         self._observe = observe or (lambda step, outcome: None)
         self._attempts = attempts
         folder = files("unstract_worker_core.ledger.scripts")
@@ -68,7 +68,7 @@ class Steps:
     def run(self, step: str, run_id: str, *arguments: str | int) -> Any:
         """Run one step. Raises LedgerUnavailable when Redis stays away, LedgerError on anything else."""
         reach("ledger", step, "before")
-        answer = self.attempt(step, lambda: self._lines.run(self._scripts[step], (run_id, *arguments)))
+        answer = self.attempt(step, lambda: self._connections.run(self._scripts[step], (run_id, *arguments)))
         reach("ledger", step, "after")
         return answer
 

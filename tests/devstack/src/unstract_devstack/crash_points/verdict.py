@@ -18,8 +18,8 @@ __all__ = ["Seen", "ended", "look", "problems"]
 
 # A kill hits at most one file of each batch, or one write for all files, and one of whatever else there is.
 EXTRA_FILES, EXTRA = 3, 1
-# Once more of its own, and once for a notification that was enqueued twice.
-MARKED = "notifications.mark_dispatched"
+# What is enqueued twice is marked twice.
+ENQUEUED, MARKED = "notifications.enqueue", "notifications.mark_dispatched"
 # Never repeated even where keys are ignored: they are looked up first.
 LOOKED_UP = ("executions.create", "files.create", "history.create")
 # A row's status may be written again, with others and so under another key: what it shows last is what counts.
@@ -122,9 +122,13 @@ def _compared(counts: Counter[tuple[str, str]], usual: Counter[tuple[str, str]],
         few, many = usual[effect], usual[effect]
         if mode != KEYED and operation not in LOOKED_UP:
             many += EXTRA_FILES if operation.startswith("files.") else EXTRA
-            many += EXTRA if operation == MARKED else 0
+            many += max(0, _times(counts, ENQUEUED) - _times(usual, ENQUEUED)) if operation == MARKED else 0
         if not few <= counts[effect] <= many:
             yield f"{operation} {status}: {counts[effect]} times, usually {few}" + (f" to {many}" if many > few else "")
+
+
+def _times(counts: Counter[tuple[str, str]], operation: str) -> int:
+    return sum(times for (counted, _), times in counts.items() if counted == operation)
 
 
 def _told(seen: Seen, usual: Seen, mode: str) -> Iterator[str]:

@@ -13,11 +13,11 @@ from redis import Redis
 from redis.commands.core import Script
 from redis.exceptions import NoScriptError, ResponseError
 
-__all__ = ["Lines"]
+__all__ = ["ThreadConnections"]
 
 
 @define(eq=False)
-class _Line:
+class _Loan:
     """A connection on loan from the pool until its thread ends."""
 
     pool: Any
@@ -29,7 +29,7 @@ class _Line:
             self.pool.release(self.connection)
 
 
-class Lines:
+class ThreadConnections:
     """Runs scripts, each thread on its own connection. Raises what redis-py raises; nothing is repeated."""
 
     def __init__(self, redis: Redis) -> None:
@@ -57,7 +57,7 @@ class Lines:
             raise
 
     def _connection(self) -> Any:
-        line: _Line | None = getattr(self._own, "line", None)
-        if line is None or line.pid != os.getpid():  # a forked child must not write into its parent's
-            line = self._own.line = _Line(self._pool, self._pool.get_connection(), os.getpid())
-        return line.connection
+        loan: _Loan | None = getattr(self._own, "loan", None)
+        if loan is None or loan.pid != os.getpid():  # a forked child must not write into its parent's
+            loan = self._own.loan = _Loan(self._pool, self._pool.get_connection(), os.getpid())
+        return loan.connection
