@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from unstract_devstack.processes import wait_until
 from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.sweeper import Sweep, Sweeper
@@ -227,11 +228,9 @@ def test_the_thread_sweeps_on_after_errors_until_it_is_stopped(
     for _ in range(3):
         assert ticks.acquire(timeout=10)
     driver.make_due(RUN)
-    for _ in range(2):
-        assert ticks.acquire(timeout=10)
+    assert wait_until(lambda: ("start", RUN, RunTask.EXECUTION, RunKind.ETL) in recorder.calls, seconds=10)
     sweeper.stop()
 
-    assert ("start", RUN, RunTask.EXECUTION, RunKind.ETL) in recorder.calls
     assert not any(thread.name == "sweeper" for thread in threading.enumerate())
 
 
