@@ -122,3 +122,8 @@ def test_deliveries_may_repeat_once_under_their_id_and_under_no_other():
     assert wrong(evolve(USUAL, deliveries=(delivery(), delivery("w2"))))
     assert wrong(evolve(USUAL, deliveries=(delivery(),) * 3))
     assert wrong(evolve(USUAL, deliveries=()))
+
+
+def test_a_name_that_fits_no_point_is_refused(capsys):
+    assert main(["--list", "--only", "ledger.accept", "--only", "ledger.acept"]) == 1
+    assert "no crash point begins with 'ledger.acept'" in capsys.readouterr().err

@@ -36,7 +36,7 @@ def wanted(server, **changes):
         b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX-Slow: ",
-        b"",
+        b"HTTP/1.1 200 O",
     ],
     ids=["body", "chunks", "headers", "status line"],
 )

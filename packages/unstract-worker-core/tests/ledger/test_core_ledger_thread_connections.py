@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from unstract_worker_core.ledger.thread_connections import ThreadConnections
 
@@ -74,9 +75,23 @@ def test_a_broken_connection_is_an_error_once(connections, script, redis):
     assert connections.run(script, ("b",)) == "b"
 
 
+def test_a_server_that_does_not_answer_is_waited_for_as_long_as_the_client_says(redis_server, redis):
+    with Redis(host="127.0.0.1", port=redis_server.port, decode_responses=True, socket_timeout=0.1) as client:
+        connections, script = ThreadConnections(client), client.register_script("return ARGV[1]")
+        connections.run(script, ("a",))
+        assert connections._loan().connection._sock.gettimeout() is None  # the kernel's, not Python's
+        redis.client_pause(60_000, all=False)
+        try:
+            with pytest.raises(RedisTimeoutError):
+                connections.run(script, ("lost",))
+        finally:
+            redis.client_unpause()
+        assert connections.run(script, ("b",)) == "b"
+
+
 def test_half_an_answer_is_not_read_by_the_next_step(connections, script, monkeypatch):
     connections.run(script, ("a",))
-    connection = connections._connection()
+    connection = connections._loan().connection
     with monkeypatch.context() as patched:
         patched.setattr(connection, "read_response", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -43,6 +44,9 @@ __all__ = ["WorkerProcess"]
 _HAND_BACK_SECONDS = 5.0
 _FLUSH_SECONDS = 3.0
 _TIDY_SECONDS = 1.0
+# Python's 5 ms are for threads that compute. Ours wait for answers and let others run by themselves; what wakes a
+# hundred of them every 5 ms to ask for their turn is this interval.
+_SWITCH_SECONDS = 0.05
 # How the worker object names settings that a command line may have changed.
 _SETTINGS_OF_WORKER = {
     "prefetch_multiplier": "worker_prefetch_multiplier",
@@ -113,6 +117,7 @@ class WorkerProcess:
             self._share_metrics()
             _tidy()  # before the children are made: they share what is frozen
             return
+        sys.setswitchinterval(_SWITCH_SECONDS)
         later = threading.Timer(_TIDY_SECONDS, _tidy)  # walking all that was imported is a tenth of a start
         later.daemon = True
         later.start()

@@ -1,29 +1,25 @@
-"""One connection to one origin: a request goes out, http.client reads the answer."""
+"""One connection to one origin: a request goes out, its answer is read."""
 
-import io
 import os
 import re
 import select
 import socket
 import ssl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
-from http.client import HTTPException, HTTPResponse
-from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from attrs import frozen
 
-from unstract_worker_core.client.deadlines import Deadline, DeadlineReader, connected, send
+from unstract_worker_core.client.deadlines import Deadline, connected, receive, send
 from unstract_worker_core.client.exchanges import Interrupted, NotSent, Wanted
+from unstract_worker_core.client.incoming import Incoming, MalformedAnswer
 
 __all__ = ["Connection"]
 
 _IDLE_SECONDS = 5.0
 _FRESH_SECONDS = 0.05
-_BUFFER = 16 * 1024
+_READ = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -50,7 +46,7 @@ class Connection:
         *,
         connect_seconds: float,
         address: str | None = None,
-        read_size: int = _BUFFER,
+        read_size: int = _READ,
     ) -> None:
         """`address`: connect there instead of the URL's host. `read_size`: what one read takes at most."""
         self.pid = os.getpid()
@@ -64,11 +60,10 @@ class Connection:
         self._origin: tuple[str, str, int] | None = None
         self._used_at = 0.0
 
-    @contextmanager
-    def answer_to(self, wanted: Wanted) -> Iterator[HTTPResponse]:
-        """Send a request; the block reads the answer. What is left unread when it ends closes the connection.
+    def ask(self, wanted: Wanted) -> Incoming:
+        """Send a request and read its answer; what is left unread closes the connection.
 
-        Raises NotSent and Interrupted, also for what the block's reading meets.
+        Raises NotSent and Interrupted.
         """
         try:
             place = _place(wanted.url)
@@ -82,16 +77,15 @@ class Connection:
             self.close()
             kind = "ConnectTimeout" if isinstance(error, TimeoutError) else "ConnectError"
             raise NotSent(_reason(kind, error)) from None
-        kept = False
+        answer, kept = Incoming(wanted.body_limit), False
         try:
             send(sock, message, self._deadline)
-            answer = _Answer(sock, self._deadline, self._read_size, wanted.method)
-            answer.begin()
-            yield answer
-            kept = answer.whole and not answer.will_close
+            while not answer.ended:
+                answer.feed(receive(sock, self._read_size, self._deadline))
+            kept = answer.reusable and not answer.over
         except TimeoutError as error:
             raise Interrupted(_reason("ReadTimeout", error), timed_out=True) from None
-        except (HTTPException, ValueError) as error:  # a connection that ends without an answer is the first, too
+        except MalformedAnswer as error:
             raise Interrupted(_reason("RemoteProtocolError", error), timed_out=False) from None
         except OSError as error:
             raise Interrupted(_reason("ReadError", error), timed_out=False) from None
@@ -99,6 +93,7 @@ class Connection:
             self._used_at = time.monotonic()
             if not kept:
                 self.close()
+        return answer
 
     def close(self) -> None:
         """Close the socket; the next request opens another."""
@@ -124,36 +119,6 @@ class Connection:
         idle = time.monotonic() - self._used_at
         # Just used: nobody gives a connection up so soon without saying so in the answer, and a look costs a call.
         return idle > _IDLE_SECONDS or (idle > _FRESH_SECONDS and bool(self._waiting.poll(0)))
-
-
-class _Answer(HTTPResponse):
-    """An answer whose bytes come within the deadline and that knows when it was cut short."""
-
-    def __init__(self, sock: socket.socket, deadline: Deadline, read_size: int, method: str) -> None:
-        self._reader = io.BufferedReader(DeadlineReader(sock, deadline), read_size)
-        super().__init__(self, method=method)  # type: ignore[arg-type]
-
-    def makefile(self, mode: str) -> Any:
-        """What http.client wants of a socket."""
-        return self._reader
-
-    def begin(self) -> None:
-        """Read the status line and the headers. Raises HTTPException also for what is no final answer."""
-        super().begin()
-        if self.status < 200:
-            raise HTTPException(f"an answer that is not final ({self.status})")
-
-    def read(self, amt: int | None = None) -> bytes:
-        """As http.client's, but a body that ends early is an error however it is read."""
-        chunk = super().read(amt)
-        if not chunk and amt and self.length:
-            raise HTTPException(f"the body ended {self.length} bytes early")
-        return chunk
-
-    @property
-    def whole(self) -> bool:
-        """Whether the body was read to its end."""
-        return self.isclosed() and not self.length
 
 
 @lru_cache(maxsize=1024)

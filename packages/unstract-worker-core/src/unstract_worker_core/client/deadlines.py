@@ -3,17 +3,16 @@
 A timeout of a socket is one of each read, so a peer that sends a byte now and then would never be timed out, neither
 in its headers nor in its body. Here every connect, read, write and TLS handshake gets what is left of one budget.
 
-Without TLS the kernel keeps the time (SO_RCVTIMEO): Python's own timeouts poll before each read and write, and each
-system call gives the interpreter away, which is what a process of a hundred busy threads spends most on.
+Without TLS the kernel keeps the time (`socket_time`).
 """
 
-import io
 import socket
 import ssl
-import struct
 import time
 
-__all__ = ["Deadline", "DeadlineReader", "connected", "send"]
+from unstract_worker_core.socket_time import bound_by_kernel, limit_read, limit_write
+
+__all__ = ["Deadline", "connected", "receive", "send"]
 
 _CHUNK = 64 * 1024
 _KEEPALIVE = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
@@ -37,26 +36,6 @@ class Deadline:
         return left if limit is None else min(left, limit)
 
 
-class DeadlineReader(io.RawIOBase):
-    """What a socket receives, as a file; each read within what is left."""
-
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
-        self._socket = sock
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Wait for some bytes; 0 at the end of the stream. Raises TimeoutError, OSError."""
-        _bound(self._socket, socket.SO_RCVTIMEO, self._deadline.left())
-        try:
-            return self._socket.recv_into(buffer)
-        except BlockingIOError:
-            raise TimeoutError("nothing came in time") from None
-
-
 def connected(
     host: str, port: int, deadline: Deadline, *, limit: float, tls: ssl.SSLContext | None, name: str
 ) -> socket.socket:
@@ -72,7 +51,7 @@ def connected(
                 level = socket.SOL_SOCKET if option.startswith("SO_") else socket.IPPROTO_TCP
                 sock.setsockopt(level, getattr(socket, option), value)
         if tls is None:
-            sock.settimeout(None)
+            bound_by_kernel(sock)
             return sock
         sock.settimeout(deadline.left(limit))
         return tls.wrap_socket(sock, server_hostname=name)
@@ -85,17 +64,17 @@ def send(sock: socket.socket, content: bytes, deadline: Deadline) -> None:
     """Send all of it. Raises TimeoutError, OSError."""
     view = memoryview(content)
     for start in range(0, len(view), _CHUNK):
-        _bound(sock, socket.SO_SNDTIMEO, deadline.left())
+        limit_write(sock, deadline.left())
         try:
             sock.sendall(view[start : start + _CHUNK])
         except BlockingIOError:
             raise TimeoutError("not taken in time") from None
 
 
-def _bound(sock: socket.socket, what: int, seconds: float) -> None:
-    """Limit the next read or write: by the kernel where the socket blocks, else by Python."""
-    if sock.gettimeout() is not None:
-        sock.settimeout(seconds)
-        return
-    micros = max(1, int(seconds * 1_000_000))  # 0 would be for ever
-    sock.setsockopt(socket.SOL_SOCKET, what, struct.pack("@ll", *divmod(micros, 1_000_000)))
+def receive(sock: socket.socket, size: int, deadline: Deadline) -> bytes:
+    """Wait for some bytes; none at the end of the stream. Raises TimeoutError, OSError."""
+    limit_read(sock, deadline.left())
+    try:
+        return sock.recv(size)
+    except BlockingIOError:
+        raise TimeoutError("nothing came in time") from None

@@ -4,8 +4,8 @@ It sends one request and reads one answer, within a time and a size. It never fo
 proxy variables or .netrc, keeps no cookies and never decompresses. What went wrong is told by whether the
 request may have reached the other side (`Interrupted`) or certainly has not (`NotSent`).
 
-Answers are read by the standard library's http.client: a call costs it about a third of the processor time that it
-costs httpx, and calls are most of what a worker does. Sockets and their deadlines are ours (`deadlines`).
+Requests are written, sockets opened and their deadlines kept here and in `deadlines`; answers are parsed by llhttp
+(`incoming`). Calls are most of what a worker does, and httpx takes many times the processor time for each.
 """
 
 import os
@@ -15,7 +15,6 @@ import weakref
 from collections.abc import Mapping
 from contextlib import closing
 from functools import cache
-from http.client import HTTPResponse
 
 from unstract_worker_core.client.connection import Connection
 from unstract_worker_core.client.exchanges import (
@@ -27,7 +26,6 @@ from unstract_worker_core.client.exchanges import (
 
 _CONNECT_SECONDS = 10.0
 _SMALL_READ = 4096
-_READ = 64 * 1024
 
 
 @cache
@@ -53,14 +51,14 @@ class Transport:
 
     def exchange(self, wanted: Wanted) -> RawAnswer:
         """Send, and read the answer whole. Raises NotSent, Interrupted or AnswerRefused."""
-        connection = self._connection()
-        with connection.answer_to(wanted) as answer:
-            if answer.getheader("content-encoding", "identity").lower() != "identity":
-                raise AnswerRefused("the answer is compressed, unasked", status=answer.status)
-            body = _read(answer, wanted.body_limit)
-            content_type = answer.getheader("content-type", "")
-            retry_after, date = answer.getheader("retry-after"), answer.getheader("date")
-            return RawAnswer(answer.status, content_type, retry_after, body, date)
+        answer = self._connection().ask(wanted)
+        headers = answer.headers
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise AnswerRefused("the answer is compressed, unasked", status=answer.status)
+        if answer.over:
+            raise AnswerRefused(f"the answer is larger than {wanted.body_limit} bytes", status=answer.status)
+        content_type, retry_after = headers.get("content-type", ""), headers.get("retry-after")
+        return RawAnswer(answer.status, content_type, retry_after, answer.body, headers.get("date"))
 
     @property
     def open_clients(self) -> int:
@@ -108,19 +106,5 @@ def post_once(
     wanted = Wanted("POST", url, polite, timeout_seconds, body_limit, content=content)
     tls = tls_context(ca_file) if url.lower().startswith("https:") else None
     connection = Connection(tls, connect_seconds=connect_seconds, address=address, read_size=_SMALL_READ)
-    with closing(connection), connection.answer_to(wanted) as answer:
-        seen = 0
-        while seen < body_limit and (chunk := answer.read(_SMALL_READ)):
-            seen += len(chunk)
-        return PostAnswer(answer.status)
-
-
-def _read(answer: HTTPResponse, limit: int) -> bytes:
-    if answer.length is not None and answer.length <= limit:
-        return answer.read()
-    body = bytearray()
-    while chunk := answer.read(_READ):
-        body += chunk
-        if len(body) > limit:
-            raise AnswerRefused(f"the answer is larger than {limit} bytes", status=answer.status)
-    return bytes(body)
+    with closing(connection):
+        return PostAnswer(connection.ask(wanted).status)

@@ -1,7 +1,8 @@
 """Each thread's own connection to the ledger's Redis, kept from step to step.
 
 redis-py takes a connection from its pool for each command, probes it, and gives it back: for steps of a few hundred
-microseconds that is half of their cost. A connection here is used by one thread only, so nobody needs to ask.
+microseconds that is half of their cost. A connection here is used by one thread only, so nobody needs to ask; and
+without TLS the kernel keeps its time (`socket_time`).
 """
 
 import os
@@ -11,7 +12,11 @@ from typing import Any
 from attrs import define
 from redis import Redis
 from redis.commands.core import Script
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from unstract_worker_core.socket_time import bound_by_kernel, limit_read, limit_write
 
 __all__ = ["ThreadConnections"]
 
@@ -23,10 +28,27 @@ class _Loan:
     pool: Any
     connection: Any
     pid: int
+    bound: Any = None
+
+    def ready(self) -> Any:
+        """The connection, connected. Raises what redis-py raises."""
+        connection = self.connection
+        if self.bound is None or _socket_of(connection) is not self.bound:
+            # As the pool does. Sending connects by itself too, but behind Sentinel to the server it was made for.
+            connection.connect()
+            self.bound = _socket_of(connection)
+            if connection.socket_timeout is not None and bound_by_kernel(self.bound):
+                limit_read(self.bound, connection.socket_timeout)
+                limit_write(self.bound, connection.socket_timeout)
+        return connection
 
     def __del__(self) -> None:
         if self.pid == os.getpid():
             self.pool.release(self.connection)
+
+
+def _socket_of(connection: Any) -> Any:
+    return connection._sock  # noqa: SLF001 - redis-py has no other way to it
 
 
 class ThreadConnections:
@@ -44,20 +66,21 @@ class ThreadConnections:
             return self._asked("EVAL", script.script, 0, *arguments)
 
     def _asked(self, *command: Any) -> Any:
-        connection = self._connection()
+        loan = self._loan()
         try:
-            # As the pool does. Sending connects by itself too, but behind Sentinel to the server that it was made for.
-            connection.connect()
+            connection = loan.ready()
             connection.send_command(*command)
             return connection.read_response()
         except ResponseError:
             raise
-        except BaseException:
-            connection.disconnect()  # half an answer may be left in it
+        except BaseException as error:
+            loan.connection.disconnect()  # half an answer may be left in it
+            if isinstance(error, RedisConnectionError) and isinstance(error.__context__, BlockingIOError):
+                raise RedisTimeoutError("no answer in time") from None
             raise
 
-    def _connection(self) -> Any:
+    def _loan(self) -> _Loan:
         loan: _Loan | None = getattr(self._own, "loan", None)
         if loan is None or loan.pid != os.getpid():  # a forked child must not write into its parent's
             loan = self._own.loan = _Loan(self._pool, self._pool.get_connection(), os.getpid())
-        return loan.connection
+        return loan

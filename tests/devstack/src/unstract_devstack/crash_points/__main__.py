@@ -41,7 +41,11 @@ def points() -> dict[str, str]:
 
 def chosen(only: Sequence[str], seed: int | None = None) -> list[Trial]:
     """The trials of all points, or of those that begin with one of these. Raises UnknownPoint."""
-    found = [trial for trial in trials(points()) if not only or trial.point.startswith(tuple(only))]
+    names = points()
+    for prefix in only:
+        if not any(name.startswith(prefix) for name in names):
+            raise UnknownPoint(f"no crash point begins with {prefix!r}: --list names them")
+    found = [trial for trial in trials(names) if not only or trial.point.startswith(tuple(only))]
     if seed is not None:
         random.Random(seed).shuffle(found)
     return found
