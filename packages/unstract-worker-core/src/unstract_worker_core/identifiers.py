@@ -1,15 +1,17 @@
 """Ids are checked by pattern where they enter, before they become a Redis key, a URL or a log field."""
 
 import re
+from random import getrandbits
 from uuid import UUID
 
 from unstract_worker_core.errors import MessageError
 
-__all__ = ["execution_id", "opaque_id", "organization_id"]
+__all__ = ["execution_id", "opaque_id", "organization_id", "random_id"]
 
 # Organizations are strings such as "org_8QpLr2"; no separators of Redis keys, URLs, log lines or hash tags.
 _ORGANIZATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}", re.ASCII)
+_CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _OPAQUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:|\-]{0,254}", re.ASCII)
 
 
@@ -18,7 +20,7 @@ def execution_id(value: object, *, field: str = "execution_id") -> str:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, str) and _UUID.fullmatch(value):
-        return str(UUID(value))
+        return value if _CANONICAL.fullmatch(value) else str(UUID(value))
     raise MessageError("not a UUID", field=field)
 
 
@@ -39,3 +41,8 @@ def opaque_id(value: object, *, field: str) -> str:
     if isinstance(text, str) and _OPAQUE.fullmatch(text):
         return text
     raise MessageError("not a valid id", field=field)
+
+
+def random_id() -> str:
+    """A UUID that tells things apart and hides nothing: `uuid4` asks the system for each, which is a system call."""
+    return str(UUID(int=getrandbits(128), version=4))

@@ -10,17 +10,18 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, TypeVar, get_origin
 
-from attrs import has
+from attrs import fields, has, resolve_types
 from cattrs import BaseConverter, Converter, transform_error
 from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.errors import BaseValidationError, StructureHandlerNotFoundError
-from cattrs.gen import make_dict_unstructure_fn
+from cattrs.gen import make_dict_unstructure_fn, override
 
 from unstract_worker_core.errors import MessageError
 
 __all__ = ["decode", "dumps", "encode", "loads", "structure", "unstructure"]
 
 T = TypeVar("T")
+_JSON = (Any, dict[str, Any], dict[str, Any] | None)
 
 
 def _exactly(kind: type) -> Callable[[object, type], Any]:
@@ -61,15 +62,25 @@ def _sequence_factory(kind: Any, converter: BaseConverter) -> Callable[[object, 
     return hook
 
 
+def _unstructured(cls: type, converter: BaseConverter) -> Callable[[object], dict[str, Any]]:
+    """As cattrs would, but JSON that we only hand on is not walked through."""
+    resolve_types(cls)
+    handed_on = [each.name for each in fields(cls) if each.type in _JSON]
+    overrides: dict[str, Any] = {name: override(unstruct_hook=_as_it_is) for name in handed_on}
+    return make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True, **overrides)
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
 def _build() -> Converter:
     converter = Converter(detailed_validation=True)
     for kind in (str, int, bool):
         converter.register_structure_hook(kind, _exactly(kind))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook_factory(_is_sequence, _sequence_factory)
-    converter.register_unstructure_hook_factory(
-        has, lambda cls: make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True)
-    )
+    converter.register_unstructure_hook_factory(has, lambda cls: _unstructured(cls, converter))
     return converter
 
 
@@ -109,13 +120,13 @@ def unstructure(value: object) -> Any:
 
 def dumps(value: object) -> str:
     """Compact JSON of plain types. Raises ValueError for NaN and infinities."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def loads(text: str | bytes) -> Any:
     """Parse JSON; NaN and infinities are refused. Raises MessageError."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return _DECODER.decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text)))
     except (ValueError, RecursionError):
         raise MessageError("not valid JSON") from None
 
@@ -129,6 +140,10 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError("a number beyond all bounds is not JSON")
     return number
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def encode(value: object) -> str:

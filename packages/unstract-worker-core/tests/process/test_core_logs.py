@@ -1,5 +1,6 @@
 """One pipeline for all loggers: one line a record, ids bound, secrets kept out."""
 
+import io
 import json
 import logging
 import sys
@@ -184,6 +185,17 @@ def test_a_known_secret_never_comes_through(before: str, after: str) -> None:
     assert CANARY not in Redactor([CANARY]).text(before + CANARY + after)
 
 
+PIECES = ("password", "token", "a token", "=", ": ", "x y", "\n", "'", '"', "http://", "u:p@h", "Bearer ", CANARY, "plain", "ü")
+VALUES = st.lists(st.sampled_from(PIECES), max_size=5).map("".join) | st.floats() | st.none() | st.integers()
+
+
+@given(st.dictionaries(st.sampled_from(("event", "api_key", "reason", "seconds")), VALUES))
+def test_what_is_seen_through_at_one_look_is_what_each_value_would_be(event: dict[str, object]) -> None:
+    redactor = Redactor([CANARY])
+    one_by_one = {key: redactor.value({key: value})[key] for key, value in event.items()}
+    assert redactor(None, "info", dict(event)) == one_by_one
+
+
 @given(st.text(max_size=60), st.dictionaries(st.text(min_size=1, max_size=10), st.text(max_size=30), max_size=3))
 def test_no_value_breaks_its_line(event: str, fields: dict[str, str]) -> None:
 
@@ -209,6 +221,29 @@ def test_a_record_that_cannot_be_formatted_is_named_only(log: Log) -> None:
     log.configure()
     logging.getLogger("x").error("%d files", CANARY)
     assert log.records() == [{"event": "log record lost", "logger": "x"}]
+
+
+def test_who_finds_another_thread_writing_leaves_the_line_to_it(log: Log) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            entered.set()
+            assert go_on.wait(10)
+            return super().write(text)
+
+    log.configure()
+    handler, stream = logging.getLogger().handlers[0], Slow()
+    assert isinstance(handler, logging.StreamHandler)
+    handler.stream = stream
+    writer = threading.Thread(target=lambda: get_logger("x").info("one"))
+    writer.start()
+    assert entered.wait(10)
+    get_logger("x").info("two")
+    assert stream.getvalue() == ""
+    go_on.set()
+    writer.join(10)
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["one", "two"]
 
 
 def test_uncaught_errors_go_the_same_way(log: Log) -> None:

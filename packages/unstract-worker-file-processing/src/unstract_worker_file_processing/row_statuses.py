@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from itertools import islice
 
 from attrs import define, evolve, field, frozen
 
@@ -120,8 +121,8 @@ class RowStatuses:
         second = self.work.runtime.settings.files.status_seconds
         pace = self.work.paces.of(self.work.context.workflow_id)
         many = 1 if pace is None else min(int(second / max(pace, 0.01)), _MOST_AT_ONCE)
-        later = [each for each in self.work.claim.files if each.number != file.number and self._will_begin(each)]
-        return [file, *later[: max(0, many - 1)]]
+        later = (each for each in self.work.claim.files if each.number != file.number and self._will_begin(each))
+        return [file, *islice(later, max(0, many - 1))]
 
     def _will_begin(self, file: FileItem) -> bool:
         claim = self.work.claim

@@ -51,7 +51,7 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
 
 
 def transport_class(broker: BrokerSettings) -> str | None:
-    """The consumer's transport: kombu's, but that on Redis no message is lost on its way and none stops it."""
+    """The transport: kombu's, but that on Redis no message is lost on its way and none stops it."""
     if not broker.is_redis:
         return None
     return f"{_HERE}:{'TakingSentinelTransport' if broker.scheme == 'sentinel' else 'TakingTransport'}"
@@ -87,6 +87,7 @@ def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False) ->
     options = transport_options(broker) | _BRIEF | own
     return Connection(
         broker.url.reveal(),
+        transport=transport_class(broker),
         transport_options=options,
         connect_timeout=5,
         heartbeat=0,

@@ -22,6 +22,7 @@ from redis.exceptions import ResponseError
 from unstract_worker_core.app.admission import BODY_LIMIT
 from unstract_worker_core.app.redis_qos import MALFORMED, LeasedQoS
 from unstract_worker_core.crash_points import reach
+from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.logs import get_logger
 
 __all__ = ["ENVELOPE_LIMIT", "LookingPoller", "TakingChannel", "on_malformed"]
@@ -85,6 +86,9 @@ class TakingChannel(Channel):
         # Taking ended for want of credit: there may be more, and no look is needed to know.
         self._more = False
         super().__init__(*args, **options)
+
+    def _next_delivery_tag(self) -> str:
+        return random_id()
 
     def refused(self, reason: str) -> None:
         """An item was taken that is no message."""

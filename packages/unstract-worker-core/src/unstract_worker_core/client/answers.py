@@ -27,13 +27,7 @@ def parse(body: bytes) -> Json:
     """JSON from bytes. Raises NotJson, also for what json.loads lets pass: NaN, repeated keys, endless integers."""
     try:
         text = body.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_int=_integer,
-            parse_float=_float,
-        )
+        value = _DECODER.decode(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair fits nowhere
     except UnicodeError:
@@ -67,6 +61,9 @@ def _float(digits: str) -> float:
     if not math.isfinite(number):
         raise NotJson("a number beyond all bounds")
     return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
 @frozen(eq=False, repr=False)

@@ -97,7 +97,9 @@ class Backend:
     def _observe(self, operation: str, error: BackendError | None, seconds: float) -> None:
         if self._metrics is None:
             return
-        outcome = next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "ok")
+        outcome = "ok"
+        if error is not None:
+            outcome = next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "unexpected")
         self._metrics.backend_calls.labels(operation, outcome).inc()
         self._metrics.backend_seconds.labels(operation).observe(seconds)
 

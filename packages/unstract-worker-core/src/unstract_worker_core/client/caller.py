@@ -8,9 +8,7 @@ try.
 import json
 import time
 from collections.abc import Callable, Mapping
-from random import getrandbits
 from urllib.parse import quote
-from uuid import UUID
 
 from attrs import evolve, fields
 
@@ -78,8 +76,7 @@ class Caller:
 
         Raises MessageError before any request for a bad organization or key, else a BackendError.
         """
-        # Tells requests apart, hides nothing: no need for the system's randomness, which costs a system call.
-        request_id = str(UUID(int=getrandbits(128), version=4))
+        request_id = identifiers.random_id()
         headers = self._headers_of(operation, organization_id, key, request_id)
         wanted = self._wanted(operation, headers, ids, query, body, seconds)
         started = self._clock()

@@ -2,7 +2,6 @@
 
 import os
 import re
-import select
 import socket
 import ssl
 import time
@@ -14,15 +13,16 @@ from attrs import frozen
 from unstract_worker_core.client.deadlines import Deadline, connected, receive, send
 from unstract_worker_core.client.exchanges import Interrupted, NotSent, Wanted
 from unstract_worker_core.client.incoming import Incoming, MalformedAnswer
+from unstract_worker_core.sockets import silent
 
 __all__ = ["Connection"]
 
 _IDLE_SECONDS = 5.0
-_FRESH_SECONDS = 0.05
 _READ = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_URL = re.compile(r"([^:/?#]*://[^/?#]*)([^#]*)")
 _UNSAFE_KEPT = "/%:@!$&'()*+,;=~?[]"
 
 
@@ -56,7 +56,6 @@ class Connection:
         self._read_size = read_size
         self._deadline = Deadline()
         self._socket: socket.socket | None = None
-        self._waiting = select.poll()
         self._origin: tuple[str, str, int] | None = None
         self._used_at = 0.0
 
@@ -99,26 +98,22 @@ class Connection:
         """Close the socket; the next request opens another."""
         sock, self._socket = self._socket, None
         if sock is not None:
-            self._waiting.unregister(sock)
             sock.close()
 
     def _open(self, place: _Place) -> socket.socket:
         origin = (place.scheme, place.host, place.port)
-        if self._socket is not None and (origin != self._origin or self._stale()):
+        if self._socket is not None and (origin != self._origin or self._stale(self._socket)):
             self.close()
         if self._socket is None:
             host, tls = self._address or place.host, self._tls if place.scheme == "https" else None
             limit = self._connect_seconds
             self._socket = connected(host, place.port, self._deadline, limit=limit, tls=tls, name=place.host)
-            self._waiting.register(self._socket, select.POLLIN)
             self._origin = origin
         return self._socket
 
-    def _stale(self) -> bool:
+    def _stale(self, sock: socket.socket) -> bool:
         """Idle for long, closed by the other side, or sent something that nobody asked for."""
-        idle = time.monotonic() - self._used_at
-        # Just used: nobody gives a connection up so soon without saying so in the answer, and a look costs a call.
-        return idle > _IDLE_SECONDS or (idle > _FRESH_SECONDS and bool(self._waiting.poll(0)))
+        return time.monotonic() - self._used_at > _IDLE_SECONDS or not silent(sock)
 
 
 @lru_cache(maxsize=1024)
@@ -133,9 +128,10 @@ def _split(origin: str) -> tuple[str, str, int, str]:
 
 
 def _place(url: str) -> _Place:
-    scheme, _, rest = url.partition("://")
-    cut = next((at for at, char in enumerate(rest) if char in "/?#"), len(rest))
-    return _Place(*_split(f"{scheme}://{rest[:cut]}"), rest[cut:].partition("#")[0])
+    parts = _URL.match(url)
+    if parts is None:
+        raise ValueError("not an absolute URL")
+    return _Place(*_split(parts[1]), parts[2])
 
 
 def _message(wanted: Wanted, place: _Place) -> bytes:

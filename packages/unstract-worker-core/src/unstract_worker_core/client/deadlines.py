@@ -3,14 +3,14 @@
 A timeout of a socket is one of each read, so a peer that sends a byte now and then would never be timed out, neither
 in its headers nor in its body. Here every connect, read, write and TLS handshake gets what is left of one budget.
 
-Without TLS the kernel keeps the time (`socket_time`).
+Without TLS the kernel keeps the time (`sockets`).
 """
 
 import socket
 import ssl
 import time
 
-from unstract_worker_core.socket_time import bound_by_kernel, limit_read, limit_write
+from unstract_worker_core.sockets import bound_by_kernel, limit_read, limit_write, send_now
 
 __all__ = ["Deadline", "connected", "receive", "send"]
 
@@ -62,7 +62,8 @@ def connected(
 
 def send(sock: socket.socket, content: bytes, deadline: Deadline) -> None:
     """Send all of it. Raises TimeoutError, OSError."""
-    view = memoryview(content)
+    deadline.left()  # nothing is sent once the time is over
+    view = memoryview(content)[send_now(sock, content) :]
     for start in range(0, len(view), _CHUNK):
         limit_write(sock, deadline.left())
         try:

@@ -30,6 +30,7 @@ _PATTERNS = (
     (rf"({_NAME}[:=]\s{{0,4}})(?!(?:is|must|names|needs|has) )[^\s\"',;&)\]}}]+", rf"\1{_STARS}"),
 )
 _PLAIN = (bool, int, type(None))
+_TEXTS = (str, float)
 _LONGEST, _DEEPEST, _MOST = 16 * 1024, 6, 200
 
 
@@ -66,6 +67,12 @@ class Redactor:
                 value = pattern.sub(replacement, value)
         return value if len(value) <= _LONGEST else value[:_LONGEST] + "... (cut)"
 
+    def _harmless(self, text: str) -> bool:
+        """Whether nothing in it can be a secret: most records are seen through at one look."""
+        if len(text) > _LONGEST or "://" in text or "bearer" in text.lower() or _KEY.search(text):
+            return False
+        return self._literals is None or self._literals.search(text) is None
+
     def value(self, value: object, depth: int = 0) -> Any:
         """A value that is safe to render: texts cleaned, containers walked, anything else as cleaned text."""
         if isinstance(value, _PLAIN):
@@ -84,6 +91,11 @@ class Redactor:
 
     def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """As a processor of structlog: the last one before the renderer."""
+        texts = {key: str(value) for key, value in event.items() if type(value) in _TEXTS}
+        plain = all(key in texts or type(value) in _PLAIN for key, value in event.items())
+        if plain and self._harmless("\n".join((*event, *texts.values()))):
+            event.update(texts)
+            return event
         for key in list(event):
             event[key] = self._named(key, event[key], 0)
         return event

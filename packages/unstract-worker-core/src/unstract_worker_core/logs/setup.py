@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,7 +124,36 @@ class _Unformattable:
 
 
 class _Handler(_Unformattable, logging.StreamHandler[Any]):
-    """Writes to stderr."""
+    """Writes to stderr. Who finds another thread writing leaves the line to it: a hundred would queue up there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: deque[str] = deque()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a record. As with the standard library's handlers, what goes wrong is never the caller's error."""
+        if not self.filter(record):
+            return False
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+            self._write()
+        except Exception:  # noqa: BLE001 - see above
+            self.handleError(record)
+        return True
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._write()
+        super().flush()
+
+    def _write(self) -> None:
+        # Looked at again once the lock is free: a line may have come after the last look of the thread that had it.
+        while self._lines and self.lock is not None and self.lock.acquire(blocking=False):
+            try:
+                self.stream.write("".join(self._lines.popleft() for _ in range(len(self._lines))))
+                self.stream.flush()
+            finally:
+                self.lock.release()
 
 
 class _FileHandler(_Unformattable, logging.FileHandler):
