@@ -185,7 +185,23 @@ def test_a_known_secret_never_comes_through(before: str, after: str) -> None:
     assert CANARY not in Redactor([CANARY]).text(before + CANARY + after)
 
 
-PIECES = ("password", "token", "a token", "=", ": ", "x y", "\n", "'", '"', "http://", "u:p@h", "Bearer ", CANARY, "plain", "ü")
+PIECES = (
+    "password",
+    "token",
+    "a token",
+    "=",
+    ": ",
+    "x y",
+    "\n",
+    "'",
+    '"',
+    "http://",
+    "u:p@h",
+    "Bearer ",
+    CANARY,
+    "plain",
+    "ü",
+)
 VALUES = st.lists(st.sampled_from(PIECES), max_size=5).map("".join) | st.floats() | st.none() | st.integers()
 
 
