@@ -56,8 +56,7 @@ def test_an_answer_that_ends_early_is_none(content, data):
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nhello",
         b"HTTP/1.1 200 OK\r\nX Y: 1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: \x00\r\n\r\n",
-        b"HTTP/1.1 103 Early Hints\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\n" + PLAIN,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 3000,
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
     ],
@@ -65,6 +64,14 @@ def test_an_answer_that_ends_early_is_none(content, data):
 def test_what_is_no_answer(content):
     with pytest.raises(MalformedAnswer):
         fed(content)
+
+
+@given(st.lists(st.integers(0, 200), max_size=8))
+def test_interim_answers_are_passed_over(places):
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n"
+    answer = fed(*cut(interim + PLAIN, places))
+    assert (answer.status, answer.body, answer.reusable) == (200, b"hello", True)
+    assert "retry-after" not in answer.headers
 
 
 def test_headers_are_told_whatever_their_case_and_repeated_ones_together():

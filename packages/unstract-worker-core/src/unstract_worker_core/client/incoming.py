@@ -48,8 +48,6 @@ class Incoming:
             self._head_size += len(content)
             if self._head_size > _HEAD_LIMIT:
                 raise MalformedAnswer(f"headers of more than {_HEAD_LIMIT} bytes")
-        elif self.status < 200:
-            raise MalformedAnswer(f"an answer that is not final ({self.status})")
         self.over = self._size > self._limit
         self.ended = self._whole or self.over
 
@@ -86,6 +84,8 @@ class Incoming:
             self._size += len(content)
 
     def on_message_complete(self) -> None:
-        """All is there."""
-        if not self._whole:
+        """All is there; an interim answer (100 to 199) is dropped, the next one may be final."""
+        if self.status < 200:
+            self._in_head, self.status, self.headers = True, 0, {}
+        elif not self._whole:
             self._whole, self.reusable = True, self._parser.should_keep_alive()
