@@ -34,7 +34,7 @@ class _Loan:
         """The answer to a command. Raises what redis-py raises."""
         connection = self._connected()
         connection.check_health()
-        content = _packed(command)
+        content = b"".join(connection.pack_command(*command))
         left = content[send_now(_socket_of(connection), content) :]
         if left:
             connection.send_packed_command([left], check_health=False)
@@ -54,12 +54,6 @@ class _Loan:
     def __del__(self) -> None:
         if self.pid == os.getpid():
             self.pool.release(self.connection)
-
-
-def _packed(command: tuple[str | int, ...]) -> bytes:
-    """The command as Redis reads it (RESP). redis-py's own packing takes any type, and ten times as long."""
-    texts = [str(part).encode() for part in command]
-    return b"".join((b"*%d\r\n" % len(texts), *(b"$%d\r\n%b\r\n" % (len(text), text) for text in texts)))
 
 
 def _socket_of(connection: Any) -> Any:
