@@ -194,6 +194,22 @@ def test_post_once_follows_nothing_and_reads_little(server):
     assert len(server.received) == 2
 
 
+@pytest.mark.parametrize("limit", [0, 3])
+def test_post_once_waits_for_no_more_of_the_body_than_its_limit(server, limit):
+    over = threading.Event()
+
+    def stall(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + b"x" * limit)
+        handler.wfile.flush()
+        over.wait(10)
+
+    server.answer(stall)
+    try:
+        assert post_once(server.url, b"", {}, timeout_seconds=5, body_limit=limit) == PostAnswer(200)
+    finally:
+        over.set()
+
+
 def test_post_once_is_cut_at_its_deadline(server):
     server.answer(server.drip(b"HTTP/1.1 200 OK\r\n", b"X-Slow: 1\r\n"))
     with pytest.raises(Interrupted) as failure:

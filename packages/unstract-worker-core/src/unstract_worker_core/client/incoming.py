@@ -48,7 +48,7 @@ class Incoming:
             self._head_size += len(content)
             if self._head_size > _HEAD_LIMIT:
                 raise MalformedAnswer(f"headers of more than {_HEAD_LIMIT} bytes")
-        self.over = self._size > self._limit
+        self.over = not self._in_head and self._size > self._limit
         self.ended = self._whole or self.over
 
     def _cut(self) -> None:

@@ -100,10 +100,13 @@ def post_once(
 
     With `address` (an IP that the caller has checked) the connection goes there, while Host and the
     certificate's name stay those of `url`: no second look-up that could answer differently. Of the answer's
-    body fewer than `body_limit` + 4096 bytes are read. Raises NotSent or Interrupted, OSError for the `ca_file`.
+    body `body_limit` bytes are enough, and fewer than 4096 more are read.
+
+    Raises NotSent or Interrupted, OSError for the `ca_file`.
     """
     polite = {**headers, "Accept-Encoding": "identity", "Connection": "close"}
-    wanted = Wanted("POST", url, polite, timeout_seconds, body_limit, content=content)
+    # One less: its last byte already is enough, and with 0 no body is waited for.
+    wanted = Wanted("POST", url, polite, timeout_seconds, body_limit - 1, content=content)
     tls = tls_context(ca_file) if url.lower().startswith("https:") else None
     connection = Connection(tls, connect_seconds=connect_seconds, address=address, read_size=_SMALL_READ)
     with closing(connection):
