@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(300)
 
 # Class and method of an AMQP frame, as on the wire.
 WORDS = {"queue.declare": b"\x00\x32\x00\x0a", "basic.consume": b"\x00\x3c\x00\x14"}
+DELIVERY = b"\x00\x3c\x00\x3c"
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,7 @@ def ground(tmp_path_factory):
         environment = worker_environment(
             backend_url=backend.internal_url, api_key=backend.api_key, redis_url=redis.url, broker_url=relayed
         )
+        environment |= {"CELERY_BROKER_HEARTBEAT": "4"}
         kinds = (API_DEPLOYMENT, FILE_PROCESSING, CALLBACK)
         fleet = parts.enter_context(running_fleet(environment, folder / "logs", kinds=kinds))
         tenant = new_tenant(backend.public_url, backend.api_key, folder)
@@ -50,5 +52,16 @@ def test_a_worker_gets_over_a_question_that_is_never_answered(ground, word):
     relay.deaf_at = None
     fleet.wait_ready(seconds=90)
     seen = tenant.ended(tenant.send({"a.txt": b"Total: 1"}), api="extract")
+    assert (seen.status, seen.executed) == ("COMPLETED", 1)
+    fleet.check()
+
+
+def test_a_worker_gets_over_a_message_of_which_it_was_sent_a_part(ground):
+    relay, fleet, tenant = ground
+    relay.torn_at, relay.deafened = DELIVERY, 0
+    execution = tenant.send({"a.txt": b"Total: 2"})
+    assert wait_until(lambda: relay.deafened, seconds=30)
+    relay.torn_at = None
+    seen = tenant.ended(execution, api="extract")
     assert (seen.status, seen.executed) == ("COMPLETED", 1)
     fleet.check()

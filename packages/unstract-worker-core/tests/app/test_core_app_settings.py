@@ -36,6 +36,7 @@ def test_the_settings_that_guard_the_ledger_are_in_force():
         "result_backend": None,
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
+        "worker_enable_prefetch_count_reduction": False,
         "worker_deduplicate_successful_tasks": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_soft_shutdown_timeout": 45,

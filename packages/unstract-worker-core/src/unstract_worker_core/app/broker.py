@@ -21,7 +21,7 @@ __all__ = [
 # Where kombu puts what no queue takes (Redis only).
 UNROUTED_QUEUE = "uw_unrouted"
 _BRIEF = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-_HERE = "unstract_worker_core.app.redis_transport"
+_HERE = "unstract_worker_core.app"
 
 
 def transport_options(broker: BrokerSettings) -> dict[str, Any]:
@@ -50,11 +50,11 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
     return options
 
 
-def transport_class(broker: BrokerSettings) -> str | None:
-    """The transport: kombu's, but that on Redis no message is lost on its way and none stops it."""
+def transport_class(broker: BrokerSettings) -> str:
+    """The transport: kombu's, but that on Redis no message is lost on its way, and no broker's silence stops it."""
     if not broker.is_redis:
-        return None
-    return f"{_HERE}:{'TakingSentinelTransport' if broker.scheme == 'sentinel' else 'TakingTransport'}"
+        return f"{_HERE}.amqp_transport:BoundedTransport"
+    return f"{_HERE}.redis_transport:{'TakingSentinelTransport' if broker.scheme == 'sentinel' else 'TakingTransport'}"
 
 
 def tls_options(broker: BrokerSettings) -> dict[str, Any] | None:

@@ -87,6 +87,9 @@ def _worker(settings: Settings) -> dict[str, Any]:
         "worker_consumer": "unstract_worker_core.app.consumer:Consumer",
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": settings.broker.is_redis,
+        # After a reconnect it would have slots' threads ask for more on the consumer's connection, which is the main
+        # thread's: both read from it, and a worker whose frames were torn so waits for the rest for ever.
+        "worker_enable_prefetch_count_reduction": False,
         "worker_disable_rate_limits": True,
         "worker_deduplicate_successful_tasks": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,

@@ -35,12 +35,14 @@ class Relay:
 
     Attributes:
         deaf_at: a connection on which a worker says this goes silent for ever, with the word; None: none does.
+        torn_at: a connection on which a worker is told this goes silent for ever, right after the word.
         deafened: how many did.
     """
 
     name: str
     target: int
     deaf_at: bytes | None = None
+    torn_at: bytes | None = None
     deafened: int = field(default=0, init=False)
     port: int = field(default=0, init=False)
     _silent: bool = field(default=False, init=False)
@@ -105,35 +107,44 @@ class Relay:
         self._links.add(link)
         try:
             if link.dead:
-                await _pass_on(link, reader, writer)
+                await _pass_on(link, reader)
                 return
             with contextlib.suppress(OSError):
                 back, link.far = await asyncio.open_connection(HOST, self.target)
-                out = _pass_on(link, reader, link.far, heard=self._listen)
-                await asyncio.gather(out, _pass_on(link, back, writer))
+                out = _pass_on(link, reader, link.far, self._listen)
+                await asyncio.gather(out, _pass_on(link, back, writer, self._tear))
         finally:
             link.close()
             self._links.discard(link)
 
-    def _listen(self, link: _Link, data: bytes) -> None:
-        if self.deaf_at is not None and not link.dead and self.deaf_at in data:
-            link.dead = True
-            self.deafened += 1
+    def _listen(self, link: _Link, data: bytes) -> bytes:
+        if self.deaf_at is None or self.deaf_at not in data:
+            return data
+        self._deafen(link)
+        return b""
+
+    def _tear(self, link: _Link, data: bytes) -> bytes:
+        if self.torn_at is None or self.torn_at not in data:
+            return data
+        self._deafen(link)
+        return data[: data.index(self.torn_at) + len(self.torn_at)]
+
+    def _deafen(self, link: _Link) -> None:
+        link.dead = True
+        self.deafened += 1
 
 
 async def _pass_on(
     link: _Link,
     source: asyncio.StreamReader,
-    sink: asyncio.StreamWriter,
-    heard: Callable[[_Link, bytes], None] | None = None,
+    sink: asyncio.StreamWriter | None = None,
+    passing: Callable[[_Link, bytes], bytes] = lambda link, data: data,
 ) -> None:
     """Until one side ends, which ends the other; on a dead link what arrives is dropped."""
     with contextlib.suppress(OSError):
         while data := await source.read(BLOCK):
-            if heard is not None:
-                heard(link, data)
-            if not link.dead:
-                sink.write(data)
+            if not link.dead and sink is not None:
+                sink.write(passing(link, data))
                 await sink.drain()
     if not link.dead:
         link.close()

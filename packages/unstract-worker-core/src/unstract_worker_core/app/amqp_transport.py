@@ -1,0 +1,36 @@
+"""kombu's AMQP transport, but that a broker that falls silent within a frame holds nobody for good.
+
+Where nothing is to be read, py-amqp says so at a frame's beginning only. Within one it asks again, at once and for
+ever: no heartbeat is missed, no bound of time holds, and the worker stays on that connection. Here it says so at any
+byte; what has arrived is kept, and the frame is read on when more comes.
+"""
+
+from typing import Any
+
+from amqp.transport import SSLTransport, TCPTransport
+from kombu.transport import pyamqp
+
+__all__ = ["BoundedTransport"]
+
+
+class _Plain(TCPTransport):  # type: ignore[misc]
+    def _read(self, n: int, *_: object) -> Any:
+        return super()._read(n, initial=True)
+
+
+class _Tls(SSLTransport):  # type: ignore[misc]
+    def _read(self, n: int, *_: object) -> Any:
+        return super()._read(n, initial=True)
+
+
+class _Connection(pyamqp.Connection):
+    def Transport(self, host: str, connect_timeout: float, *others: Any, **options: Any) -> Any:  # noqa: N802
+        ssl, read_timeout, write_timeout = others
+        options |= {"read_timeout": read_timeout, "write_timeout": write_timeout}
+        return (_Tls if ssl else _Plain)(host, connect_timeout, ssl=ssl, **options)
+
+
+class BoundedTransport(pyamqp.Transport):
+    """amqp or amqps."""
+
+    Connection = _Connection
