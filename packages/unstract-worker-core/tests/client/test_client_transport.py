@@ -1,5 +1,6 @@
 """The wire: time, size, encoding, redirects, cookies, TLS, threads."""
 
+import json
 import os
 import resource
 import shutil
@@ -10,7 +11,7 @@ import threading
 import pytest
 from attrs import evolve
 
-from unstract_worker_core.client import Backend, Interrupted, NotSent, PostAnswer, post_once
+from unstract_worker_core.client import Backend, Interrupted, NotSent, PostAnswer, deadlines, post_once
 from unstract_worker_core.client.exchanges import AnswerRefused, Wanted
 from unstract_worker_core.client.transport import Transport, tls_context
 from unstract_worker_core.errors import BackendUnavailable, ConfigurationError, UnexpectedAnswer
@@ -45,6 +46,17 @@ def test_bytes_that_trickle_are_cut_at_the_deadline(server, transport, head):
     with pytest.raises(Interrupted, match="ReadTimeout") as failure:
         transport.exchange(wanted(server, seconds=0.3))
     assert failure.value.timed_out
+
+
+def test_an_answer_that_takes_longer_than_one_read_is_waited_for(server, transport, monkeypatch):
+    monkeypatch.setattr(deadlines, "_LONGEST_READ", 0.02)
+
+    def slow(handler):
+        assert not server.stopping.wait(0.2)
+        server.sends({"came": "late"})(handler)
+
+    server.answer(slow)
+    assert json.loads(transport.exchange(wanted(server)).body) == {"came": "late"}
 
 
 def test_slow_backend_frees_the_caller_within_the_budget(server, backend_with):

@@ -49,6 +49,11 @@ def test_a_thread_keeps_its_connection(connections, script):
     assert number(connections) == before
 
 
+@pytest.mark.parametrize("argument", ["", "a b", "Zoë \u20ac \U0001f600", "\r\n$1\r\n", "x" * 100_000, -7, 10**18])
+def test_an_argument_arrives_as_it_is(connections, script, argument):
+    assert connections.run(script, (argument,)) == str(argument)
+
+
 def test_each_thread_has_its_own_and_gives_it_back(connections):
     mine, theirs = number(connections), in_a_thread(lambda: number(connections))
     assert theirs != mine

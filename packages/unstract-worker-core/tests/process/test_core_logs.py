@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -139,6 +139,19 @@ def test_exceptions_are_one_line_without_secrets(log: Log) -> None:
 )
 def test_patterns_of_secrets(text: str) -> None:
     assert "canary" not in Redactor([CANARY]).text(text)
+
+
+@pytest.mark.parametrize("written", [str.lower, str.upper, str.title, lambda word: word.replace("s", "\u017f")])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "authorization", "api_key", "api-key", "apikey", "passwd", "password", "secret", "cookie", "credential",
+        "connector_metadata", "connectormetadata", "private-key", "access_key", "access_token", "auth-token",
+        "refreshtoken", "bearer_token", "session_token", "token",
+    ],
+)  # fmt: skip
+def test_every_name_of_a_secret_however_it_is_written(word: str, written: Callable[[str], str]) -> None:
+    assert "canary" not in Redactor().text(f"{written(word)}=canary-9d41")
 
 
 @pytest.mark.parametrize(

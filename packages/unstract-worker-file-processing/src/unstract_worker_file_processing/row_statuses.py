@@ -176,9 +176,14 @@ class RowStatuses:
 
     def _tell(self, ended: _Ended) -> None:
         runtime, context, outcome = self.work.runtime, self.work.context, ended.outcome
-        with bind_task(file_execution_id=outcome.file_execution_id):
-            runtime.metrics.files.labels(outcome.kind.lower()).inc(outcome.uploads)
-            _log.info("file ended", outcome=str(outcome.kind), seconds=outcome.seconds, error=outcome.error)
+        runtime.metrics.files.labels(outcome.kind.lower()).inc(outcome.uploads)
+        _log.info(
+            "file ended",
+            file_execution_id=outcome.file_execution_id,
+            outcome=str(outcome.kind),
+            seconds=outcome.seconds,
+            error=outcome.error,
+        )
         text = f"File '{outcome.name}' ended {outcome.kind}" + (f": {outcome.error}" if outcome.error else "")
         runtime.log_events.log(
             LogEvent(

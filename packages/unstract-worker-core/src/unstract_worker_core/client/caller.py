@@ -26,6 +26,7 @@ from unstract_worker_core.errors import BackendError, BackendUnavailable, Unexpe
 from unstract_worker_core.repeating import repeated
 from unstract_worker_core.tracing.current import trace_headers, traced_call
 
+_ENCODER = json.JSONEncoder(allow_nan=False)
 _NO_IDS: Mapping[str, str] = {}
 Observe = Callable[[str, BackendError | None, float], None]
 
@@ -108,7 +109,7 @@ class Caller:
             seconds=self._settings.total_timeout if seconds is None else seconds,
             body_limit=self._settings.max_body_bytes,
             query=tuple(query.items()),
-            content=None if body is None else json.dumps(body, allow_nan=False).encode("ascii"),
+            content=None if body is None else _ENCODER.encode(body).encode("ascii"),
         )
 
     def _admitted(self, operation: Operation, wanted: Wanted, request_id: str) -> Answer:

@@ -6,6 +6,7 @@ in its headers nor in its body. Here every connect, read, write and TLS handshak
 Without TLS the kernel keeps the time (`sockets`).
 """
 
+import errno
 import socket
 import ssl
 import time
@@ -15,6 +16,7 @@ from unstract_worker_core.sockets import bound_by_kernel, limit_read, limit_writ
 __all__ = ["Deadline", "connected", "receive", "send"]
 
 _CHUNK = 64 * 1024
+_LONGEST_READ = 5.0
 _KEEPALIVE = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
 
 
@@ -23,6 +25,7 @@ class Deadline:
 
     def __init__(self) -> None:
         self._end = 0.0
+        self.longest_read: float | None = None
 
     def start(self, seconds: float) -> None:
         """The next request has `seconds` from now."""
@@ -44,6 +47,7 @@ def connected(
     Raises OSError; TimeoutError is one.
     """
     sock = socket.create_connection((host, port), timeout=deadline.left(limit))
+    deadline.longest_read = None
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for option, value in _KEEPALIVE:
@@ -74,8 +78,14 @@ def send(sock: socket.socket, content: bytes, deadline: Deadline) -> None:
 
 def receive(sock: socket.socket, size: int, deadline: Deadline) -> bytes:
     """Wait for some bytes; none at the end of the stream. Raises TimeoutError, OSError."""
-    limit_read(sock, deadline.left())
-    try:
-        return sock.recv(size)
-    except BlockingIOError:
-        raise TimeoutError("nothing came in time") from None
+    while True:
+        # Most reads have more time than that: one limit does for all of them. TLS has one for reads and writes.
+        limit = deadline.left(_LONGEST_READ)
+        if limit != deadline.longest_read or sock.gettimeout() is not None:
+            limit_read(sock, limit)
+            deadline.longest_read = limit
+        try:
+            return sock.recv(size)
+        except (BlockingIOError, TimeoutError) as error:
+            if error.errno == errno.ETIMEDOUT:  # keep-alive found the other side gone
+                raise

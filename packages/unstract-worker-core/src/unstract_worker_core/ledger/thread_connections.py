@@ -34,7 +34,7 @@ class _Loan:
         """The answer to a command. Raises what redis-py raises."""
         connection = self._connected()
         connection.check_health()
-        content = b"".join(connection.pack_command(*command))
+        content = _packed(command)
         left = content[send_now(_socket_of(connection), content) :]
         if left:
             connection.send_packed_command([left], check_health=False)
@@ -54,6 +54,12 @@ class _Loan:
     def __del__(self) -> None:
         if self.pid == os.getpid():
             self.pool.release(self.connection)
+
+
+def _packed(command: tuple[str | int, ...]) -> bytes:
+    """As RESP has it; redis-py's own way takes several times as long."""
+    parts = [str(part).encode() for part in command]
+    return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
 
 
 def _socket_of(connection: Any) -> Any:

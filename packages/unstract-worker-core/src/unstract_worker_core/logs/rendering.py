@@ -6,12 +6,13 @@ from typing import Any
 
 __all__ = ["console_line", "json_line"]
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=repr)
 _BLOCKS = ("exception", "stack")
 
 
 def json_line(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
     """One JSON object, ASCII only, keys sorted."""
-    return json.dumps(event, sort_keys=True, separators=(",", ":"), default=repr)
+    return _ENCODER.encode(event)
 
 
 def console_line(logger: object, method: str, event: MutableMapping[str, Any]) -> str:

@@ -79,8 +79,11 @@ def bind_task(
 ) -> Iterator[None]:
     """Put ids on every record that is logged inside, by whatever library; None leaves what is bound."""
     given = {name: value for name, value in locals().items() if value is not None}
-    with structlog.contextvars.bound_contextvars(**given):
+    bound = structlog.contextvars.bind_contextvars(**given)
+    try:
         yield
+    finally:
+        structlog.contextvars.reset_contextvars(**bound)
 
 
 def _route(settings: LoggingSettings, formatter: logging.Formatter) -> None:
