@@ -12,6 +12,7 @@ from attrs import define
 from redis import Redis
 
 from unstract_devstack.backend.dev.objects import CANARY, CONNECTOR_METADATA
+from unstract_devstack.faults.checker import announcements
 from unstract_devstack.http_calls import call, call_json
 from unstract_devstack.processes import wait_until
 from unstract_devstack.sink import Answer
@@ -127,19 +128,13 @@ def worked(ground) -> Told:
     tenant, others = ground.tenant(), ground.database(LEDGER).smembers("uw:open")
     told = run_everything(ground, tenant)
     # Between the run that tells and the run that is told there is only a message: nothing in the ledger to wait for.
-    assert wait_until(lambda: ends_told(ground) == 2, seconds=30), "of the pipeline's two runs"
+    assert wait_until(lambda: len(announcements(ground.sink.received())) == 2, seconds=30), "of the pipeline's two runs"
     assert wait_until(lambda: ground.database(LEDGER).smembers("uw:open") <= others, seconds=30)
     ground.no_faults()
     for execution in (told.executions[0], told.executions[-1]):
         items = tenant.platform.results("extract", execution).items
         assert CONTENT in json.dumps(items)  # it came as far as its caller
     return told
-
-
-def ends_told(ground) -> int:
-    """How many ends the subscriber was told of: one delivery may carry several."""
-    told = (json.loads(sent.body) for sent in ground.sink.received() if sent.path.startswith("/told/"))
-    return sum(event["status"] == "SUCCESS" for body in told for event in body["events"])
 
 
 def test_s1_no_secret_is_logged(ground, worked):

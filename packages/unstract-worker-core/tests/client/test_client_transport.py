@@ -49,7 +49,7 @@ def test_bytes_that_trickle_are_cut_at_the_deadline(server, transport, head):
 
 
 def test_an_answer_that_takes_longer_than_one_read_is_waited_for(server, transport, monkeypatch):
-    monkeypatch.setattr(deadlines, "_LONGEST_READ", 0.02)
+    monkeypatch.setattr(deadlines, "_READ_SECONDS", 0.02)
 
     def slow(handler):
         assert not server.stopping.wait(0.2)

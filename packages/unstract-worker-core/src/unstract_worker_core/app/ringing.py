@@ -7,9 +7,7 @@ import json
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import repeat
 from typing import Any
-from uuid import uuid4
 
 from attrs import define, field
 from kombu.connection import Connection
@@ -21,6 +19,7 @@ from unstract_worker_core.app.broker import declared_queue, publishing_connectio
 from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.crash_points import reach
 from unstract_worker_core.doorbells import BatchDoorbell, RunDoorbell
+from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.metrics import Metrics
@@ -139,7 +138,8 @@ class CeleryDoorbells:
             entity.queue_declare(passive=queue_name in line.declared) if line.declared else entity.declare()
             line.declared.add(queue_name)
         with line.producer.batch(max_size=_CHUNK):
-            for task_id, kwargs in zip(_ids(), messages, strict=False):
+            for kwargs in messages:
+                task_id = random_id()
                 line.producer.publish(
                     json.dumps([[], kwargs, {}]), exchange="", routing_key=queue_name,
                     headers=message_headers(task, task_id), correlation_id=task_id, content_type="application/json",
@@ -180,10 +180,6 @@ def _errors(connection: Connection) -> tuple[type[Exception], ...]:
 
 def _files_of(kind: RunKind) -> Doorbell:
     return Doorbell.API_FILES if kind is RunKind.API else Doorbell.FILES
-
-
-def _ids() -> Iterator[str]:
-    return (str(make()) for make in repeat(uuid4))
 
 
 def message_headers(task: str, task_id: str) -> dict[str, Any]:

@@ -16,12 +16,15 @@ from unstract_worker_core.sockets import bound_by_kernel, limit_read, limit_writ
 __all__ = ["Deadline", "connected", "receive", "send"]
 
 _CHUNK = 64 * 1024
-_LONGEST_READ = 5.0
+_READ_SECONDS = 5.0
 _KEEPALIVE = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
 
 
 class Deadline:
-    """The end of the request that is under way; set anew before each request of a connection's owner."""
+    """The end of the request that is under way; set anew before each request of a connection's owner.
+
+    `longest_read`: the limit of a read that the connection's socket was told, in seconds; None: none yet.
+    """
 
     def __init__(self) -> None:
         self._end = 0.0
@@ -79,8 +82,8 @@ def send(sock: socket.socket, content: bytes, deadline: Deadline) -> None:
 def receive(sock: socket.socket, size: int, deadline: Deadline) -> bytes:
     """Wait for some bytes; none at the end of the stream. Raises TimeoutError, OSError."""
     while True:
-        # Most reads have more time than that: one limit does for all of them. TLS has one for reads and writes.
-        limit = deadline.left(_LONGEST_READ)
+        # Most requests have more time than this one limit, which is then told once. TLS has one for reads and writes.
+        limit = deadline.left(_READ_SECONDS)
         if limit != deadline.longest_read or sock.gettimeout() is not None:
             limit_read(sock, limit)
             deadline.longest_read = limit

@@ -107,7 +107,7 @@ class Relay:
         self._links.add(link)
         try:
             if link.dead:
-                await _pass_on(link, reader)
+                await _pass_on(link, reader, writer)
                 return
             with contextlib.suppress(OSError):
                 back, link.far = await asyncio.open_connection(HOST, self.target)
@@ -137,13 +137,13 @@ class Relay:
 async def _pass_on(
     link: _Link,
     source: asyncio.StreamReader,
-    sink: asyncio.StreamWriter | None = None,
+    sink: asyncio.StreamWriter,
     passing: Callable[[_Link, bytes], bytes] = lambda link, data: data,
 ) -> None:
     """Until one side ends, which ends the other; on a dead link what arrives is dropped."""
     with contextlib.suppress(OSError):
         while data := await source.read(BLOCK):
-            if not link.dead and sink is not None:
+            if not link.dead:
                 sink.write(passing(link, data))
                 await sink.drain()
     if not link.dead:
