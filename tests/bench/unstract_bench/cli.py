@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from subprocess import SubprocessError
 
 from unstract_bench.compare import Change, Kind, compare
 from unstract_bench.document import Run, document, read
 from unstract_bench.figures import Measure, Verdict
+from unstract_bench.interpreter import Unfit, elsewhere
 from unstract_bench.making import ALL, make
 from unstract_bench.page import write_page
 from unstract_bench.profiling import profile
@@ -50,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
         "--profile", type=Path, nargs="?", const=Path("flame.svg"), help="only write a flame graph of the hot path"
     )
     options.add_argument("--keep", type=Path, help="keep logs and data in this new folder")
+    options.add_argument(
+        "--python", type=Path, help="the interpreter of all that is measured (default: the system's, where it will do)"
+    )
     return options
 
 
@@ -60,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = options.parse_args(given)
     wanted = _wanted(chosen.only, options.error)
     before = _read(chosen.compare, options.error) if chosen.compare else None
+    code = _elsewhere(chosen.python, given, options.error)
+    if code is not None:
+        return code
     with kept_folder(chosen.keep, prefix="bench-") as directory:
         ends = time.monotonic() + (chosen.seconds or (SHORT_SECONDS if chosen.ci else SECONDS))
         setting = Setting(directory, _say, short=chosen.ci, rounds=chosen.rounds, ends=ends)
@@ -67,6 +75,16 @@ def main(arguments: list[str] | None = None) -> int:
             return _profiled(setting, chosen.profile)
         run = make(setting, wanted, " ".join(("hatch run bench", *given)))
     return _told(run, before, as_json=chosen.json, write=chosen.write)
+
+
+def _elsewhere(python: Path | None, given: list[str], refuse: Callable[[str], object]) -> int | None:
+    try:
+        return elsewhere(python, tuple(given))
+    except Unfit as error:
+        refuse(f"--python: {error}")
+    except SubprocessError as error:
+        refuse(f"no environment like this one on another interpreter (--python {sys.executable} stays here): {error}")
+    return None
 
 
 def _profiled(setting: Setting, target: Path) -> int:
