@@ -250,6 +250,19 @@ def test_a_broken_look_is_made_again(connection, publish, redis):
         assert consuming.got() == ["x"]
 
 
+def test_a_kept_connection_that_the_server_closed_is_made_again(connection, publish, redis):
+    with Consuming(connection) as consuming:
+        publish("a")
+        assert consuming.got() == ["a"]
+        redis.client_kill_filter(_id=connection.default_channel._kept.call("CLIENT", "ID"))
+        consuming.messages[0].ack()
+        assert where(redis) == (0, 0)
+        redis.client_kill_filter(_id=connection.default_channel._kept.call("CLIENT", "ID"))
+        redis.script_flush()
+        publish("b")
+        assert consuming.got(2) == ["a", "b"]
+
+
 def test_a_look_that_is_never_answered_is_given_up(connection, publish):
     with Consuming(connection) as consuming:
         consuming.until(lambda: len(connection.default_channel._looks) == 2)

@@ -17,6 +17,7 @@ from kombu.transport.redis import Channel, MultiChannelPoller
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from kombu.utils.objects import cached_property
+from redis.commands.core import Script
 from redis.exceptions import ResponseError
 
 from unstract_worker_core.app.admission import BODY_LIMIT
@@ -24,6 +25,7 @@ from unstract_worker_core.app.redis_qos import MALFORMED, LeasedQoS
 from unstract_worker_core.crash_points import reach
 from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.logs import get_logger
+from unstract_worker_core.thread_connections import ThreadConnections
 
 __all__ = ["ENVELOPE_LIMIT", "LookingPoller", "TakingChannel", "on_malformed"]
 
@@ -161,9 +163,8 @@ class TakingChannel(Channel):
     def _take(self) -> bool:
         queues = self._queue_cycle.consume(len(self.active_queues))
         keys = [self._q_for_pri(queue, priority) for priority in self.priority_steps for queue in queues]
-        answer = self._take_script(
-            keys=[self.unacked_key, self.unacked_index_key, *keys], args=[time(), ENVELOPE_LIMIT]
-        )
+        noted = (self.unacked_key, self.unacked_index_key)
+        answer = self.scripted(self._take_script, (*noted, *keys), time(), ENVELOPE_LIMIT)
         if not answer:
             return False
         verdict, key, tag = (bytes_to_str(part) for part in answer[:3])
@@ -187,9 +188,23 @@ class TakingChannel(Channel):
         if tag in self.qos.noted:
             self.qos.forget(tag)
 
+    def scripted(self, script: Script, keys: tuple[str, ...], *arguments: bytes | str | float) -> Any:
+        """A script's answer, on a connection that stays: kombu makes a client for each call, redis-py asks its pool.
+
+        Raises what redis-py raises, and a ResponseError for what Redis refuses.
+        """
+        try:
+            return self._kept.run(script, arguments, keys)
+        except self.connection_errors:
+            return self._kept.run(script, arguments, keys)  # a server may close what was idle for long
+
     @cached_property
-    def _take_script(self) -> Any:
-        return self._create_client().register_script(TAKE)
+    def _kept(self) -> ThreadConnections:
+        return ThreadConnections(self._create_client())
+
+    @cached_property
+    def _take_script(self) -> Script:
+        return Script(self._create_client(), TAKE)
 
     def _poll_error(self, type: str, **options: Any) -> None:  # noqa: A002 - the signature is kombu's
         if type in self._looks:

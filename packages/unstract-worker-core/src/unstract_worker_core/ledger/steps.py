@@ -22,8 +22,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
-from unstract_worker_core.ledger.thread_connections import ThreadConnections
 from unstract_worker_core.repeating import repeated
+from unstract_worker_core.thread_connections import ThreadConnections
 
 __all__ = ["STEP_NAMES", "Observer", "Steps", "translated"]
 

@@ -1,4 +1,4 @@
-"""Each thread's own connection to the ledger's Redis, kept from step to step.
+"""Each thread's own connection to a Redis, kept from script to script.
 
 redis-py takes a connection from its pool for each command, probes it, and gives it back: for steps of a few hundred
 microseconds that is half of their cost. A connection here is used by one thread only, so nobody needs to ask; and
@@ -20,6 +20,8 @@ from unstract_worker_core.sockets import bound_by_kernel, limit_read, limit_writ
 
 __all__ = ["ThreadConnections"]
 
+Part = bytes | str | float
+
 
 @define(eq=False)
 class _Loan:
@@ -30,7 +32,7 @@ class _Loan:
     pid: int
     bound: Any = None
 
-    def asked(self, command: tuple[str | int, ...]) -> Any:
+    def asked(self, command: tuple[Part, ...]) -> Any:
         """The answer to a command. Raises what redis-py raises."""
         connection = self._connected()
         connection.check_health()
@@ -56,9 +58,9 @@ class _Loan:
             self.pool.release(self.connection)
 
 
-def _packed(command: tuple[str | int, ...]) -> bytes:
+def _packed(command: tuple[Part, ...]) -> bytes:
     """As RESP has it; redis-py's own way takes several times as long."""
-    parts = [str(part).encode() for part in command]
+    parts = [part if isinstance(part, bytes) else str(part).encode() for part in command]
     return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
 
 
@@ -73,14 +75,17 @@ class ThreadConnections:
         self._pool: Any = redis.connection_pool
         self._own = threading.local()
 
-    def run(self, script: Script, arguments: tuple[str | int, ...]) -> Any:
-        """The script's answer. One that Redis does not know (it was restarted) is sent whole."""
+    def run(self, script: Script, arguments: tuple[Part, ...], keys: tuple[str, ...] = ()) -> Any:
+        """The script's answer. One that Redis does not know (it was restarted) is told first."""
+        command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
         try:
-            return self._asked("EVALSHA", script.sha, 0, *arguments)
+            return self.call(*command)
         except NoScriptError:
-            return self._asked("EVAL", cast("str", script.script), 0, *arguments)
+            self.call("SCRIPT", "LOAD", cast("str", script.script))
+            return self.call(*command)
 
-    def _asked(self, *command: str | int) -> Any:
+    def call(self, *command: Part) -> Any:
+        """The answer to a command."""
         loan = self._loan()
         try:
             return loan.asked(command)

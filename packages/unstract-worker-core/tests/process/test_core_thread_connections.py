@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from unstract_worker_core.ledger.thread_connections import ThreadConnections
+from unstract_worker_core.thread_connections import ThreadConnections
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def script(client):
 
 def number(connections):
     """Which connection this thread has, as the server counts them."""
-    return connections._asked("CLIENT", "ID")
+    return connections.call("CLIENT", "ID")
 
 
 def in_a_thread(call):
@@ -52,6 +52,11 @@ def test_a_thread_keeps_its_connection(connections, script):
 @pytest.mark.parametrize("argument", ["", "a b", "Zoë \u20ac \U0001f600", "\r\n$1\r\n", "x" * 100_000, -7, 10**18])
 def test_an_argument_arrives_as_it_is(connections, script, argument):
     assert connections.run(script, (argument,)) == str(argument)
+
+
+def test_bytes_and_keys_arrive_as_they_are(connections, client):
+    script = client.register_script("return {#KEYS, KEYS[1], ARGV[1] == '\\255'}")
+    assert connections.run(script, (b"\xff",), ("some key",)) == [1, "some key", 1]
 
 
 def test_each_thread_has_its_own_and_gives_it_back(connections):
