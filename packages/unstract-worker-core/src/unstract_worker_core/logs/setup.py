@@ -46,17 +46,13 @@ def configure_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ())
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    formatter = Formatter(
-        foreign_pre_chain=shared,
-        processors=[
-            Formatter.remove_processors_meta,
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            Redactor(secrets),
-            json_line if settings.format == "json" else console_line,
-        ],
-    )
-    _route(settings, formatter)
+    ending: list[Any] = [
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        Redactor(secrets),
+        json_line if settings.format == "json" else console_line,
+    ]
+    _route(settings, _Formatter(shared, ending))
     sys.excepthook = _uncaught
     threading.excepthook = lambda failed: _uncaught(failed.exc_type, failed.exc_value, failed.exc_traceback)
 
@@ -117,6 +113,24 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
     if issubclass(kind, KeyboardInterrupt | SystemExit):
         return
     logging.getLogger("unstract_worker_core").critical("uncaught error", exc_info=(kind, error or kind(), trace))
+
+
+class _Formatter(Formatter):
+    """structlog's, which copies each record before it renders it; nothing of its own records is changed here."""
+
+    def __init__(self, shared: list[Any], ending: list[Any]) -> None:
+        super().__init__(foreign_pre_chain=shared, processors=[Formatter.remove_processors_meta, *ending])
+        self._ending = ending
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A record as one line."""
+        logger, method = getattr(record, "_logger", None), getattr(record, "_name", None)
+        if logger is None or method is None or not isinstance(record.msg, dict):
+            return super().format(record)
+        event: Any = record.msg.copy()
+        for processor in self._ending:
+            event = processor(logger, method, event)
+        return str(event)
 
 
 class _Unformattable:
