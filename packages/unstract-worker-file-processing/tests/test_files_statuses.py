@@ -5,11 +5,12 @@ import re
 
 import pytest
 from attrs import evolve
+from structlog.testing import capture_logs
 
 from unstract_worker_core.errors import LeaseLost, SteppedAside
 from unstract_worker_core.ledger import OutcomeKind
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_file_processing.executor import BackendExecutor
+from unstract_worker_file_processing.executor import BackendExecutor, FileFailed
 
 TOGETHER = "/file-execution/batch-status-update/$"
 SINGLY = r"/file-execution/[-0-9a-f]{36}/status/$"
@@ -56,6 +57,20 @@ def test_quick_files_share_their_writes_and_each_row_shows_its_way(made):
 
     assert (len(calls(bench, SINGLY)), len(calls(bench, TOGETHER))) == (1, 2)
     assert all(written(bench, item.file_execution_id) == ["EXECUTING", "COMPLETED"] for item in bench.items)
+
+
+def test_files_that_completed_share_a_record_and_one_that_failed_has_its_own(made):
+    bench = made("a.txt", "b.txt", "c.txt", "d.txt", b_txt=FileFailed("no such prompt"))
+
+    with capture_logs() as logged:
+        bench.process()
+
+    first, failed, third, last = (item.file_execution_id for item in bench.items)
+    told = {(each["event"], each["file_execution_id"], each["outcome"]) for each in logged if "outcome" in each}
+    together = f"{third} {last}"  # the first was settled by itself: how quick the others are was not known before
+    assert told == {
+        ("files ended", first, "COMPLETED"), ("files ended", together, "COMPLETED"), ("file ended", failed, "ERROR"),
+    }  # fmt: skip
 
 
 def test_one_answer_about_a_stop_serves_all_batches_of_an_execution(made):
