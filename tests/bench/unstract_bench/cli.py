@@ -83,7 +83,9 @@ def _elsewhere(python: Path | None, given: list[str], refuse: Callable[[str], ob
     except Unfit as error:
         refuse(f"--python: {error}")
     except SubprocessError as error:
-        refuse(f"no environment like this one on another interpreter (--python {sys.executable} stays here): {error}")
+        if python is not None:
+            refuse(f"--python: what is installed here could not be installed for {python}: {error}")
+        _say(f"the system's interpreter cannot have what is installed here, so this one it is: {error}")
     return None
 
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-__all__ = ["Unfit", "elsewhere", "name_of"]
+__all__ = ["SYSTEM_PREFIX", "Unfit", "elsewhere", "name_of"]
 
-SYSTEM = Path("/usr/bin/python3")
+SYSTEM, SYSTEM_PREFIX = Path("/usr/bin/python3"), "/usr"
 OLDEST = (3, 11)
 MINUTE = 60.0
 _ASKED = f"import ctypes, ssl, sys; sys.version_info >= {OLDEST} and print(sys.version, sys.base_prefix)"
@@ -44,7 +44,7 @@ def elsewhere(python: Path | None, arguments: tuple[str, ...]) -> int | None:
         return None
     with TemporaryDirectory(prefix="bench-python-") as directory:
         there = _same_environment(python or SYSTEM, Path(directory))
-        return subprocess.call((there, "-m", "unstract_bench", *arguments, "--python", there))
+        return subprocess.call((there, "-m", "unstract_bench", *arguments))
 
 
 def _same_environment(python: Path, directory: Path) -> str:

@@ -2,10 +2,12 @@
 
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from unstract_bench.interpreter import SYSTEM_PREFIX
 from unstract_bench.rig import Ground
 
 __all__ = ["facts"]
@@ -23,7 +25,7 @@ def facts(ground: Ground) -> dict[str, Any]:
         "load_average_before": round(os.getloadavg()[0], 2),
         "memory_mib": int(_line("/proc/meminfo", "MemTotal").split()[0]) // 1024,
         "kernel": ".".join(platform.release().split(".")[:2]),
-        "python": platform.python_version(),
+        "python": platform.python_version() + (", the system's" if sys.base_prefix == SYSTEM_PREFIX else ""),
         "redis": redis,
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
     }
