@@ -14,7 +14,7 @@ def test_an_interpreter_is_known_by_its_version_and_where_it_is_installed() -> N
     assert name_of(Path(sys.executable)) == f"{sys.version} {sys.base_prefix}"
 
 
-@pytest.mark.parametrize("told", ["", "exit 1", "sleep 0; echo"])
+@pytest.mark.parametrize("told", ["", "exit 1", "echo"])
 def test_what_cannot_run_the_workers_is_no_interpreter(tmp_path: Path, told: str) -> None:
     other = tmp_path / "python"
     other.write_text(f"#!/bin/sh\n{told}\n")

@@ -1,13 +1,15 @@
 """The interpreter that all of a run is made on: the system's own where it will do, as in an image.
 
 Distributions and the official images build theirs with profile-guided optimisation. One that a version manager built
-without it makes every runner here slower by a fifth, which says nothing about any of them.
+without it makes every runner here slower by a fifth to a third, which says nothing about any of them.
 """
 
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from unstract_bench.plain import install, packages_here
 
 __all__ = ["SYSTEM_PREFIX", "Unfit", "elsewhere", "name_of"]
 
@@ -43,17 +45,8 @@ def elsewhere(python: Path | None, arguments: tuple[str, ...]) -> int | None:
     if name is None or name == name_of(Path(sys.executable)):
         return None
     with TemporaryDirectory(prefix="bench-python-") as directory:
-        there = _same_environment(python or SYSTEM, Path(directory))
+        packages = Path(directory) / "packages.txt"
+        packages_here(packages)
+        options = ("--requirement", str(packages))
+        there = install(Path(directory) / "environment", (), *options, interpreter=python or SYSTEM)
         return subprocess.call((there, "-m", "unstract_bench", *arguments))
-
-
-def _same_environment(python: Path, directory: Path) -> str:
-    """An environment on the interpreter, with what this one has, of the same versions; its python."""
-    uv = str(Path(sys.executable).with_name("uv"))
-    there = str(directory / "bin" / "python")
-    listed = (uv, "pip", "freeze", "--quiet", "--python", sys.executable)
-    packages = subprocess.run(listed, capture_output=True, text=True, check=True, timeout=MINUTE).stdout
-    subprocess.run((uv, "venv", "--quiet", "--python", str(python), str(directory)), check=True, timeout=MINUTE)
-    install = (uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", there, "--requirement", "-")
-    subprocess.run(install, input=packages, text=True, check=True, timeout=5 * MINUTE)
-    return there

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 from unstract_devstack.fleet import FILE_PROCESSING, WORKERS
 
-__all__ = ["ROOT", "build_wheels", "install", "program", "use_plain_environment"]
+__all__ = ["ROOT", "build_wheels", "install", "packages_here", "program", "use_plain_environment"]
 
 ROOT = Path(__file__).resolve().parents[3]
 MINUTES = 5 * 60
@@ -40,14 +41,21 @@ def build_wheels(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(folder.glob("*.whl"), key=lambda path: "_core-" not in path.name))
 
 
-def install(folder: Path, wanted: tuple[str, ...], *options: str) -> None:
-    """An environment of its own with these in it. Raises SubprocessError."""
-    _uv("venv", "--quiet", "--python", sys.executable, str(folder))
+def install(folder: Path, wanted: tuple[str, ...], *options: str, interpreter: Path = Path(sys.executable)) -> Path:
+    """An environment of its own with these in it; its python. Raises SubprocessError."""
+    _uv("venv", "--quiet", "--python", str(interpreter), str(folder))
+    there = folder / "bin" / "python"
     constraints = ("--constraint", str(ROOT / "constraints.txt"))
-    python = ("--python", str(folder / "bin" / "python"))
-    _uv("pip", "install", "--quiet", "--compile-bytecode", *options, *python, *constraints, *wanted)
+    _uv("pip", "install", "--quiet", "--compile-bytecode", *options, "--python", str(there), *constraints, *wanted)
+    return there
 
 
-def _uv(*arguments: str) -> None:
+def packages_here(file: Path) -> None:
+    """Write what this environment has, by version, as `install` takes it with --requirement. Raises SubprocessError."""
+    with file.open("wb") as target:
+        _uv("pip", "freeze", "--quiet", "--python", sys.executable, output=target)
+
+
+def _uv(*arguments: str, output: IO[bytes] | None = None) -> None:
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
-    subprocess.run((uv, *arguments), check=True, timeout=MINUTES)
+    subprocess.run((uv, *arguments), check=True, timeout=MINUTES, stdout=output)

@@ -10,8 +10,6 @@ from typing import Any
 
 from kombu.transport.redis import QoS
 from kombu.transport.virtual import QoS as InMemory
-from kombu.utils.objects import cached_property
-from redis.commands.core import Script
 from redis.exceptions import ResponseError
 
 from unstract_worker_core.logs import get_logger
@@ -22,12 +20,6 @@ log = get_logger(__name__)
 
 # What reading an envelope raises when it is none. Connection and server errors are not among these.
 MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-
-# KEYS: the unacknowledged, their index. ARGV: the delivery tag.
-DROP = """
-redis.call('ZREM', KEYS[2], ARGV[1])
-return redis.call('HDEL', KEYS[1], ARGV[1])
-"""
 
 
 class LeasedQoS(QoS):
@@ -49,7 +41,7 @@ class LeasedQoS(QoS):
     def ack(self, delivery_tag: str) -> None:
         """It is done with. Where that is refused, its note stays and brings it back once more: a repeat is harmless."""
         try:
-            self._drop_note(delivery_tag)
+            self.channel.drop_note(delivery_tag)
         except ResponseError as error:
             log.warning("a message could not be acknowledged, it will come again", kind=type(error).__name__)
         InMemory.ack(self, delivery_tag)
@@ -57,14 +49,7 @@ class LeasedQoS(QoS):
     def forget(self, delivery_tag: Any) -> None:
         """Redis noted it, but nobody is to get it. The tag is text, or bytes as an index that was read has it."""
         self.noted.discard(delivery_tag)
-        self._drop_note(delivery_tag)
-
-    def _drop_note(self, delivery_tag: bytes | str) -> None:
-        self.channel.scripted(self._drop_script, (self.unacked_key, self.unacked_index_key), delivery_tag)
-
-    @cached_property
-    def _drop_script(self) -> Script:
-        return Script(self.channel._create_client(), DROP)  # noqa: SLF001 - kombu has no other way to one
+        self.channel.drop_note(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
         """It goes back to its queue. Where that is refused, its note stays and brings it back later."""

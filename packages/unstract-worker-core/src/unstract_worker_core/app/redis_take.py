@@ -62,6 +62,12 @@ end
 return nil
 """
 
+# KEYS: the unacknowledged, their index. ARGV: the delivery tag.
+DROP = """
+redis.call('ZREM', KEYS[2], ARGV[1])
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""
+
 
 def on_malformed(tell: Callable[[str], None]) -> None:
     """Call `tell(reason)` for each malformed envelope of this process; it was taken from its queue already."""
@@ -164,7 +170,7 @@ class TakingChannel(Channel):
         queues = self._queue_cycle.consume(len(self.active_queues))
         keys = [self._q_for_pri(queue, priority) for priority in self.priority_steps for queue in queues]
         noted = (self.unacked_key, self.unacked_index_key)
-        answer = self.scripted(self._take_script, (*noted, *keys), time(), ENVELOPE_LIMIT)
+        answer = self._scripted(TAKE, (*noted, *keys), time(), ENVELOPE_LIMIT)
         if not answer:
             return False
         verdict, key, tag = (bytes_to_str(part) for part in answer[:3])
@@ -188,23 +194,28 @@ class TakingChannel(Channel):
         if tag in self.qos.noted:
             self.qos.forget(tag)
 
-    def scripted(self, script: Script, keys: tuple[str, ...], *arguments: bytes | str | float) -> Any:
+    def drop_note(self, delivery_tag: bytes | str) -> None:
+        """A taken message is done with. Raises as `_scripted` does."""
+        self._scripted(DROP, (self.unacked_key, self.unacked_index_key), delivery_tag)
+
+    def _scripted(self, text: str, keys: tuple[str, ...], *arguments: bytes | str | float) -> Any:
         """A script's answer, on a connection that stays: kombu makes a client for each call, redis-py asks its pool.
 
-        Raises what redis-py raises, and a ResponseError for what Redis refuses.
+        Raises what redis-py raises, a ResponseError for what Redis refuses.
         """
         try:
-            return self._kept.run(script, arguments, keys)
+            return self._kept.run(self._scripts[text], arguments, keys)
         except self.connection_errors:
-            return self._kept.run(script, arguments, keys)  # a server may close what was idle for long
+            return self._kept.run(self._scripts[text], arguments, keys)  # a server may close what was idle for long
 
     @cached_property
     def _kept(self) -> ThreadConnections:
         return ThreadConnections(self._create_client())
 
     @cached_property
-    def _take_script(self) -> Script:
-        return Script(self._create_client(), TAKE)
+    def _scripts(self) -> dict[str, Script]:
+        client = self._create_client()
+        return {text: client.register_script(text) for text in (TAKE, DROP)}
 
     def _poll_error(self, type: str, **options: Any) -> None:  # noqa: A002 - the signature is kombu's
         if type in self._looks:
