@@ -112,7 +112,7 @@ def test_refused_connections_are_tried_again(backend_with, free_port):
     backend = backend_with(base_url=f"http://127.0.0.1:{free_port}/internal", breaker_threshold=1, retry_attempts=3)
     tries = []
     exchange = backend._transport.exchange
-    backend._transport.exchange = lambda wanted: tries.append(wanted) or exchange(wanted)
+    backend._transport.exchange = lambda wanted, seconds: tries.append(wanted) or exchange(wanted, seconds)
     with pytest.raises(BackendUnavailable):
         execute(backend)
     assert len(tries) == 4

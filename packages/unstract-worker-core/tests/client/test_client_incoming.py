@@ -97,9 +97,9 @@ def test_a_connection_that_says_more_than_it_was_asked_for_is_not_used_again(ser
 
     server.answer(twice)
     transport = Transport(None)
-    wanted = Wanted("GET", server.url + "/x/", {}, 5.0, 1000)
-    assert transport.exchange(wanted).body == b"hello"
-    assert transport.exchange(wanted).body == b"hello"
+    wanted = Wanted("GET", server.url + "/x/", {}, 1000)
+    assert transport.exchange(wanted, 5.0).body == b"hello"
+    assert transport.exchange(wanted, 5.0).body == b"hello"
     assert server.connections == 2
     transport.close()
 
@@ -113,5 +113,5 @@ def test_what_is_no_answer_leaves_the_outcome_open(server):
     server.answer(lambda handler: handler.wfile.write(b"SSH-2.0-OpenSSH\r\n"))
     transport = Transport(None)
     with pytest.raises(Interrupted, match="RemoteProtocolError: not HTTP"):
-        transport.exchange(Wanted("POST", server.url + "/x/", {}, 5.0, 1000, content=b"{}"))
+        transport.exchange(Wanted("POST", server.url + "/x/", {}, 1000, content=b"{}"), 5.0)
     transport.close()

@@ -3,7 +3,6 @@
 import pytest
 
 from unstract_worker_core.client import models, operations
-from unstract_worker_core.client.exchanges import Wanted
 from unstract_worker_core.client.operations import Operation, Repeat
 from unstract_worker_core.client.tries import LONGEST_WAIT_SECONDS, Tries
 from unstract_worker_core.client.verdicts import Passing, retry_after
@@ -178,8 +177,7 @@ def test_retry_after_is_read(header, seconds):
 
 
 def tries_of(settings, clock, repeat=Repeat.READ, seconds=60.0):
-    wanted = Wanted("GET", "http://x/", {}, seconds, 100)
-    return Tries(Operation("op", "GET", "x/", repeat), settings, wanted, clock)
+    return Tries(Operation("op", "GET", "x/", repeat), settings, seconds, clock)
 
 
 def test_retry_after_is_obeyed_and_capped(settings, clock):
@@ -247,9 +245,9 @@ def test_every_effect_says_how_it_may_be_repeated():
 
 def test_a_try_gets_its_limit_or_what_is_left(settings, clock):
     tries = tries_of(settings, clock, seconds=10.0)
-    assert tries.next_request().seconds == settings.timeout
+    assert tries.seconds_of_next() == settings.timeout
     clock.now += 8
-    assert tries.next_request().seconds == 2.0
+    assert tries.seconds_of_next() == 2.0
     clock.now += 8
-    assert tries.next_request().seconds == 0.0
-    assert tries_of(settings, clock, Repeat.ONCE, seconds=3600.0).next_request().seconds == 3600.0
+    assert tries.seconds_of_next() == 0.0
+    assert tries_of(settings, clock, Repeat.ONCE, seconds=3600.0).seconds_of_next() == 3600.0

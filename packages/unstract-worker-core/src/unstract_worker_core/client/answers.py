@@ -17,6 +17,7 @@ from unstract_worker_core.values import Value
 Json = Any
 T = TypeVar("T")
 _LONGEST_INTEGER = 20
+_BLANKS = " \t\n\r"
 
 
 class NotJson(Exception):
@@ -26,8 +27,10 @@ class NotJson(Exception):
 def parse(body: bytes) -> Json:
     """JSON from bytes. Raises NotJson, also for what json.loads lets pass: NaN, repeated keys, endless integers."""
     try:
-        text = body.decode("utf-8")
-        value = _DECODER.decode(text)
+        text = body.decode("utf-8").strip(_BLANKS)
+        value, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise ValueError("something follows")
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair fits nowhere
     except UnicodeError:
@@ -78,11 +81,20 @@ class Answer(Value):
     def member(self, *path: str) -> Json:
         """The value at a path of object keys. Raises UnexpectedAnswer where it is missing."""
         value = self.body
-        for depth, name in enumerate(path):
-            if not isinstance(value, dict) or name not in value:
-                raise self.unexpected(f"{'.'.join(path[: depth + 1])}: missing")
-            value = value[name]
+        try:
+            for name in path:
+                value = value[name]
+        except (KeyError, TypeError):  # TypeError: what should have members is no object
+            raise self._missing(path) from None
         return value
+
+    def _missing(self, path: tuple[str, ...]) -> UnexpectedAnswer:
+        value, depth = self.body, 1
+        for name in path:
+            if not isinstance(value, dict) or name not in value:
+                break
+            value, depth = value[name], depth + 1
+        return self.unexpected(f"{'.'.join(path[:depth])}: missing")
 
     def object(self, *path: str) -> dict[str, Json]:
         """The object at a path."""

@@ -54,6 +54,8 @@ class Breaker:
 
     def admit(self) -> bool:
         """Ask to make a call; True: it is the trial. Raises BreakerOpen."""
+        if self._closed():  # as nearly always
+            return False
         with self._lock:
             if self._next_trial is None:
                 return False
@@ -66,6 +68,8 @@ class Breaker:
 
     def succeeded(self) -> None:
         """The backend answered, whatever it said."""
+        if self._closed() and not self._failures:  # nothing to forget; a failure beside it counts as later
+            return
         with self._lock:
             was_closed = self._next_trial is None
             self._failures, self._next_trial, self._trial_under_way = 0, None, False
@@ -82,6 +86,10 @@ class Breaker:
                 self._trial_under_way = False
         if opens or trial:
             self._on_change(BreakerState.OPEN)
+
+    def _closed(self) -> bool:
+        """Closed at this moment: one read, which needs no lock."""
+        return self._next_trial is None
 
     @property
     def state(self) -> BreakerState:

@@ -6,8 +6,10 @@ try.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
+from random import getrandbits
 from urllib.parse import quote
 
 from attrs import evolve, fields
@@ -28,6 +30,7 @@ from unstract_worker_core.tracing.current import trace_headers, traced_call
 
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _NO_IDS: Mapping[str, str] = {}
+_PLAIN = re.compile(r"[0-9A-Za-z_.\-~]*")
 Observe = Callable[[str, BackendError | None, float], None]
 
 
@@ -53,13 +56,14 @@ class Caller:
         key = settings.api_key.reveal()
         self._raw_key = key.encode()
         names = (attribute.name for attribute in fields(BackendSettings))
-        self._prefixes = {name: getattr(settings, name) for name in names if name.endswith("_prefix")}
-        self._headers = {
-            "Authorization": f"Bearer {key}",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": f"UnstractWorker/{version}",
-        }
+        self._prefixes = _Prefixes({name: getattr(settings, name) for name in names if name.endswith("_prefix")})
+        self._shared = (
+            ("Authorization", f"Bearer {key}"),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "identity"),
+            ("User-Agent", f"UnstractWorker/{version}"),
+        )
+        self._paths: dict[str, str] = {}
 
     @traced_call
     def __call__(
@@ -77,14 +81,23 @@ class Caller:
 
         Raises MessageError before any request for a bad organization or key, else a BackendError.
         """
-        request_id = identifiers.random_id()
-        headers = self._headers_of(operation, organization_id, key, request_id)
-        wanted = self._wanted(operation, headers, ids, query, body, seconds)
+        request_id = f"{getrandbits(128):032x}"
+        wanted = Wanted(
+            operation.method,
+            self._url(operation, ids),
+            self._headers(operation, organization_id, key, request_id, body),
+            self._settings.max_body_bytes,
+            (*query.items(),),
+            None if body is None else _ENCODER.encode(body).encode("ascii"),
+            self._shared,
+        )
+        budget = self._settings.total_timeout if seconds is None else seconds
+        tries = Tries(operation, self._settings, budget, self._clock)
         started = self._clock()
         error: BackendError | None = None
         reach("backend", operation.name, "before")
         try:
-            return self._admitted(operation, wanted, request_id)
+            return self._admitted(tries, wanted, request_id)
         except BackendError as raised:
             error = raised
             raise
@@ -92,37 +105,38 @@ class Caller:
             reach("backend", operation.name, "after")
             self._observe(operation.name, error, self._clock() - started)
 
-    def _wanted(
-        self,
-        operation: Operation,
-        headers: dict[str, str],
-        ids: Mapping[str, str],
-        query: Mapping[str, str],
-        body: Json,
-        seconds: float | None,
-    ) -> Wanted:
-        quoted = {name: quote(value, safe="") for name, value in ids.items()}
-        return Wanted(
-            method=operation.method,
-            url=self._base_url + operation.path.format(**self._prefixes, **quoted),
-            headers=headers if body is None else headers | {"Content-Type": "application/json"},
-            seconds=self._settings.total_timeout if seconds is None else seconds,
-            body_limit=self._settings.max_body_bytes,
-            query=tuple(query.items()),
-            content=None if body is None else _ENCODER.encode(body).encode("ascii"),
-        )
+    def _url(self, operation: Operation, ids: Mapping[str, str]) -> str:
+        path = self._paths.get(operation.name)
+        if path is None:
+            path = self._paths[operation.name] = operation.path.format_map(self._prefixes)
+        return self._base_url + path.format_map({name: _quoted(value) for name, value in ids.items()})
 
-    def _admitted(self, operation: Operation, wanted: Wanted, request_id: str) -> Answer:
+    def _headers(
+        self, operation: Operation, organization_id: str | None, key: str | None, request_id: str, body: Json
+    ) -> dict[str, str]:
+        headers = {"X-Request-ID": request_id, **trace_headers()}
+        if operation.organization:
+            headers["X-Organization-ID"] = identifiers.organization_id(organization_id)
+        if key is not None:
+            headers["Idempotency-Key"] = identifiers.opaque_id(key, field="key")
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return headers
+
+    def _admitted(self, tries: Tries, wanted: Wanted, request_id: str) -> Answer:
         try:
             trial = self._breaker.admit()
         except BreakerOpen as closed:
             raise BackendUnavailable(
-                f"the circuit breaker is open, {closed}", endpoint=operation.name, request_id=request_id
+                f"the circuit breaker is open, {closed}", endpoint=tries.operation.name, request_id=request_id
             ) from None
-        tries = Tries(operation, self._settings, wanted, self._clock)
-        limit = 1 if trial else self._settings.retry_attempts + 1
         try:
-            answer = self._tried(tries, request_id, limit)
+            answer = repeated(
+                lambda: self._once(tries, wanted, request_id),
+                on=tries.pause_after,
+                attempts=1 if trial else self._settings.retry_attempts + 1,
+                timeout=None,
+            )
         except Passing as last:
             if last.away is not None:
                 self._breaker.failed(trial=trial) if last.away else self._breaker.succeeded()
@@ -133,17 +147,10 @@ class Caller:
         self._breaker.succeeded()
         return answer
 
-    def _tried(self, tries: Tries, request_id: str, limit: int) -> Answer:
-        return repeated(
-            lambda: self._once(tries.operation, tries.next_request(), request_id),
-            on=tries.pause_after,
-            attempts=limit,
-            timeout=None,
-        )
-
-    def _once(self, operation: Operation, wanted: Wanted, request_id: str) -> Answer:
+    def _once(self, tries: Tries, wanted: Wanted, request_id: str) -> Answer:
+        operation = tries.operation
         try:
-            raw = self._transport.exchange(wanted)
+            raw = self._transport.exchange(wanted, tries.seconds_of_next())
         except NotSent as error:
             raise Passing(f"no connection ({error})", applied=False, away=True) from None
         except Interrupted as error:
@@ -159,12 +166,13 @@ class Caller:
             raw = evolve(raw, body=raw.body.replace(self._raw_key, b"***"))
         return verdict(operation, raw, request_id)
 
-    def _headers_of(
-        self, operation: Operation, organization_id: str | None, key: str | None, request_id: str
-    ) -> dict[str, str]:
-        headers = {**self._headers, "X-Request-ID": request_id, **trace_headers()}
-        if operation.organization:
-            headers["X-Organization-ID"] = identifiers.organization_id(organization_id)
-        if key is not None:
-            headers["Idempotency-Key"] = identifiers.opaque_id(key, field="key")
-        return headers
+
+class _Prefixes(dict[str, str]):
+    """Puts the settings' prefixes into a path, and leaves the ids' places for later."""
+
+    def __missing__(self, name: str) -> str:
+        return f"{{{name}}}"
+
+
+def _quoted(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else quote(value, safe="")

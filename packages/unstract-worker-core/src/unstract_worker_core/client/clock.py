@@ -17,8 +17,9 @@ def backend_time(settings: BackendSettings, *, seconds: float = 5.0) -> float | 
     with suppress(OSError, NotSent, Interrupted, AnswerRefused, TypeError, ValueError):
         transport = Transport(tls_context(settings.ca_file) if url.lower().startswith("https:") else None)
         try:
-            answer = transport.exchange(Wanted("GET", url, headers, seconds, settings.max_body_bytes))
+            answer = transport.exchange(Wanted("GET", url, headers, settings.max_body_bytes), seconds)
         finally:
             transport.close()
-        return parsedate_to_datetime(answer.date).timestamp() if answer.date else None
+        date = answer.headers.get("date")
+        return parsedate_to_datetime(date).timestamp() if date else None
     return None

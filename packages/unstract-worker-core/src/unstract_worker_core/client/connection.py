@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -20,21 +21,22 @@ __all__ = ["Connection"]
 _IDLE_SECONDS = 5.0
 _READ = 16 * 1024
 _PORTS = {"http": 80, "https": 443}
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_NAMES = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]*")
+_VALUES = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _URL = re.compile(r"([^:/?#]*://[^/?#]*)([^#]*)")
+_BLANKS = " \t"
 _UNSAFE_KEPT = "/%:@!$&'()*+,;=~?[]"
+_AS_IT_IS = re.compile(r"/[/0-9A-Za-z_.\-~]*")
 
 
 @frozen
-class _Place:
+class _Origin:
     """Where a request goes. `host`: as the certificate names it. `shown`: the Host header."""
 
     scheme: str
     host: str
     port: int
     shown: str
-    path: str
 
 
 class Connection:
@@ -56,22 +58,22 @@ class Connection:
         self._read_size = read_size
         self._deadline = Deadline()
         self._socket: socket.socket | None = None
-        self._origin: tuple[str, str, int] | None = None
+        self._origin: _Origin | None = None
         self._used_at = 0.0
 
-    def ask(self, wanted: Wanted) -> Incoming:
+    def ask(self, wanted: Wanted, seconds: float) -> Incoming:
         """Send a request and read its answer; what is left unread closes the connection.
 
-        Raises NotSent and Interrupted.
+        `seconds` bounds all of it, from connecting to the last byte. Raises NotSent and Interrupted.
         """
         try:
-            place = _place(wanted.url)
-            message = _message(wanted, place)
+            origin, path = _place(wanted.url)
+            message = _message(wanted, origin, path)
         except ValueError as error:
             raise NotSent(f"not a request that can be sent ({type(error).__name__})") from None
-        self._deadline.start(wanted.seconds)
+        self._deadline.start(seconds)
         try:
-            sock = self._open(place)
+            sock = self._open(origin)
         except OSError as error:
             self.close()
             kind = "ConnectTimeout" if isinstance(error, TimeoutError) else "ConnectError"
@@ -100,14 +102,13 @@ class Connection:
         if sock is not None:
             sock.close()
 
-    def _open(self, place: _Place) -> socket.socket:
-        origin = (place.scheme, place.host, place.port)
-        if self._socket is not None and (origin != self._origin or self._stale(self._socket)):
+    def _open(self, origin: _Origin) -> socket.socket:
+        if self._socket is not None and (origin is not self._origin or self._stale(self._socket)):
             self.close()
         if self._socket is None:
-            host, tls = self._address or place.host, self._tls if place.scheme == "https" else None
+            host, tls = self._address or origin.host, self._tls if origin.scheme == "https" else None
             limit = self._connect_seconds
-            self._socket = connected(host, place.port, self._deadline, limit=limit, tls=tls, name=place.host)
+            self._socket = connected(host, origin.port, self._deadline, limit=limit, tls=tls, name=origin.host)
             self._origin = origin
         return self._socket
 
@@ -117,41 +118,45 @@ class Connection:
 
 
 @lru_cache(maxsize=1024)
-def _split(origin: str) -> tuple[str, str, int, str]:
-    parts = urlsplit(origin)
+def _origin(text: str) -> _Origin:
+    parts = urlsplit(text)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("not an http or https URL")
     host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode("ascii")
     port = _PORTS[parts.scheme] if parts.port is None else parts.port
     shown = f"[{host}]" if ":" in host else host
-    return parts.scheme, host, port, shown if port == _PORTS[parts.scheme] else f"{shown}:{port}"
+    return _Origin(parts.scheme, host, port, shown if port == _PORTS[parts.scheme] else f"{shown}:{port}")
 
 
-def _place(url: str) -> _Place:
+def _place(url: str) -> tuple[_Origin, str]:
     parts = _URL.match(url)
     if parts is None:
         raise ValueError("not an absolute URL")
-    return _Place(*_split(parts[1]), parts[2])
+    return _origin(parts[1]), parts[2]
 
 
-def _message(wanted: Wanted, place: _Place) -> bytes:
-    path = place.path if place.path.startswith("/") else f"/{place.path}"
-    target = quote(path, safe=_UNSAFE_KEPT)
+def _message(wanted: Wanted, origin: _Origin, path: str) -> bytes:
+    target = path
+    if not _AS_IT_IS.fullmatch(path):
+        target = quote(path if path.startswith("/") else f"/{path}", safe=_UNSAFE_KEPT)
     if wanted.query:
         target += ("&" if "?" in target else "?") + urlencode(wanted.query)
-    lines = [f"{wanted.method} {target} HTTP/1.1".encode("ascii"), b"Host: " + place.shown.encode("ascii")]
-    lines += [_header_line(name, value) for name, value in wanted.headers.items()]
-    if wanted.content is not None:
-        lines.append(b"Content-Length: %d" % len(wanted.content))
-    return b"\r\n".join(lines) + b"\r\n\r\n" + (wanted.content or b"")
+    head = f"{wanted.method} {target} HTTP/1.1\r\nHost: {origin.shown}\r\n".encode("ascii")
+    shared, own, content = _shared_lines(wanted.shared), _lines(wanted.headers), wanted.content
+    if content is None:
+        return b"%b%b%b\r\n" % (head, shared, own)
+    return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (head, shared, own, len(content), content)
 
 
-@lru_cache(maxsize=256)  # most are the same in every call
-def _header_line(name: str, value: str) -> bytes:
-    raw_name, raw = name.encode("ascii"), value.strip(" \t").encode("latin-1")
-    if not _NAME.fullmatch(raw_name) or not _VALUE.fullmatch(raw):
+@lru_cache(maxsize=16)
+def _shared_lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    return _lines(dict(headers))
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    if "" in headers or not (_NAMES.fullmatch("".join(headers)) and _VALUES.fullmatch("".join(headers.values()))):
         raise ValueError("a header that is not one")
-    return raw_name + b": " + raw
+    return "".join([f"{name}: {value.strip(_BLANKS)}\r\n" for name, value in headers.items()]).encode("latin-1")
 
 
 def _reason(kind: str, error: Exception) -> str:

@@ -70,7 +70,10 @@ def connected(
 def send(sock: socket.socket, content: bytes, deadline: Deadline) -> None:
     """Send all of it. Raises TimeoutError, OSError."""
     deadline.left()  # nothing is sent once the time is over
-    view = memoryview(content)[send_now(sock, content) :]
+    sent = send_now(sock, content)
+    if sent == len(content):
+        return
+    view = memoryview(content)[sent:]
     for start in range(0, len(view), _CHUNK):
         limit_write(sock, deadline.left())
         try:

@@ -30,26 +30,24 @@ class AnswerRefused(WorkerError):
 
 @frozen(eq=False, repr=False)
 class Wanted(Value):
-    """One request to send; `seconds` bounds all of it, from connecting to the last byte of the answer."""
+    """One request to send. `shared`: headers that are the same in many requests, and are then made only once."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
-    seconds: float
     body_limit: int
     query: tuple[tuple[str, str], ...] = ()
     content: bytes | None = field(default=None, repr=False)
+    shared: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @frozen(eq=False, repr=False)
 class RawAnswer(Value):
-    """An answer whose body has been read whole."""
+    """An answer whose body has been read whole; the headers' names are in lower case."""
 
     status: int
-    content_type: str = ""
-    retry_after: str | None = None
-    body: bytes = field(default=b"", repr=False)
-    date: str | None = None
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 @frozen(eq=False, repr=False)

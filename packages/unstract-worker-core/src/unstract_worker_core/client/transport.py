@@ -49,16 +49,15 @@ class Transport:
         self._lock = threading.Lock()
         self._clients: weakref.WeakSet[Connection] = weakref.WeakSet()
 
-    def exchange(self, wanted: Wanted) -> RawAnswer:
-        """Send, and read the answer whole. Raises NotSent, Interrupted or AnswerRefused."""
-        answer = self._connection().ask(wanted)
-        headers = answer.headers
-        if headers.get("content-encoding", "identity").lower() != "identity":
+    def exchange(self, wanted: Wanted, seconds: float) -> RawAnswer:
+        """Send, and read the answer whole, within this time. Raises NotSent, Interrupted or AnswerRefused."""
+        answer = self._connection().ask(wanted, seconds)
+        encoding = answer.headers.get("content-encoding")
+        if encoding and encoding.lower() != "identity":
             raise AnswerRefused("the answer is compressed, unasked", status=answer.status)
         if answer.over:
             raise AnswerRefused(f"the answer is larger than {wanted.body_limit} bytes", status=answer.status)
-        content_type, retry_after = headers.get("content-type", ""), headers.get("retry-after")
-        return RawAnswer(answer.status, content_type, retry_after, answer.body, headers.get("date"))
+        return RawAnswer(answer.status, answer.headers, answer.body)
 
     @property
     def open_clients(self) -> int:
@@ -106,8 +105,8 @@ def post_once(
     """
     polite = {**headers, "Accept-Encoding": "identity", "Connection": "close"}
     # One less: its last byte already is enough, and with 0 no body is waited for.
-    wanted = Wanted("POST", url, polite, timeout_seconds, body_limit - 1, content=content)
+    wanted = Wanted("POST", url, polite, body_limit - 1, content=content)
     tls = tls_context(ca_file) if url.lower().startswith("https:") else None
     connection = Connection(tls, connect_seconds=connect_seconds, address=address, read_size=_SMALL_READ)
     with closing(connection):
-        return PostAnswer(connection.ask(wanted).status)
+        return PostAnswer(connection.ask(wanted, timeout_seconds).status)

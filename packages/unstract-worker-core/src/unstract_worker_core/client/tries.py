@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 
-from unstract_worker_core.client.exchanges import Wanted
 from unstract_worker_core.client.operations import Operation, Repeat
 from unstract_worker_core.client.verdicts import Passing
 from unstract_worker_core.config import BackendSettings
@@ -13,27 +12,22 @@ LONGEST_WAIT_SECONDS = 30.0
 
 
 class Tries:
-    """State of one call while it is tried; for one thread."""
+    """State of one call while it is tried, `seconds` in all; for one thread."""
 
     def __init__(
-        self, operation: Operation, settings: BackendSettings, wanted: Wanted, clock: Callable[[], float]
+        self, operation: Operation, settings: BackendSettings, seconds: float, clock: Callable[[], float]
     ) -> None:
         self.operation = operation
-        self._wanted = wanted
-        self._longest = wanted.seconds if operation.repeat is Repeat.ONCE else settings.timeout
+        self._longest = seconds if operation.repeat is Repeat.ONCE else settings.timeout
         self._backoff = settings.retry_backoff
         self._clock = clock
-        self._end = clock() + wanted.seconds
+        self._end = clock() + seconds
         self._failed = 0
         self._applied = False
 
-    def next_request(self) -> Wanted:
-        """The request for the next try, with the time that it may take."""
-        seconds = max(0.0, min(self._longest, self._end - self._clock()))
-        wanted = self._wanted
-        return Wanted(
-            wanted.method, wanted.url, wanted.headers, seconds, wanted.body_limit, wanted.query, wanted.content
-        )
+    def seconds_of_next(self) -> float:
+        """The time that the next try may take."""
+        return max(0.0, min(self._longest, self._end - self._clock()))
 
     def pause_after(self, error: Exception) -> float | bool:
         """Seconds until the next try; False: no next try."""
