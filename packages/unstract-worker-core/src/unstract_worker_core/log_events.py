@@ -16,9 +16,12 @@ from attrs import frozen
 from kombu.connection import Connection
 from redis import Redis
 
+from unstract_worker_core.thread_connections import ThreadConnections
+
 __all__ = ["LOG_QUEUE", "LogEvent", "LogEvents"]
 
 LOG_QUEUE = "celery_log_task_queue"
+_ENCODER = json.JSONEncoder()
 _WAITING_LIMIT = 2000
 # What comes within this time is sent together: two round trips, and one wake-up of the thread, instead of one an event.
 _GATHER_SECONDS = 0.2
@@ -52,7 +55,7 @@ class LogEvents:
     ) -> None:
         """Nothing is connected yet; a connection is kept until nothing came for `idle_seconds`."""
         self._connect = connect
-        self._redis = redis
+        self._redis = ThreadConnections(redis)
         self._ttl = ttl_seconds
         self._observe = observe
         self._idle = idle_seconds
@@ -137,19 +140,21 @@ class LogEvents:
         return events, False
 
     def _send(self, producer: Any, events: Sequence[LogEvent]) -> None:
-        with self._redis.pipeline(transaction=False) as kept, producer.batch():
+        kept = []
+        with producer.batch():
             for event in events:
                 stamp = time.time()
                 message = _message(event, stamp)
-                kept.set(f"logs:{event.channel}:{stamp}", json.dumps(message), ex=self._ttl)
+                kept.append(("SET", f"logs:{event.channel}:{stamp}", _ENCODER.encode(message), "EX", self._ttl))
                 producer.publish(
-                    _body(event, message),
+                    _ENCODER.encode(_body(event, message)),
                     exchange="",
                     routing_key=LOG_QUEUE,
-                    serializer="json",
+                    content_type="application/json",
+                    content_encoding="utf-8",
                     headers={"task": "logs_consumer"},
                 )
-            kept.execute()
+            self._redis.calls(kept)
 
 
 def _body(event: LogEvent, message: dict[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,18 @@ a step gives the interpreter away only to wait for its answer (`sockets`).
 
 import os
 import threading
+import time
+from collections.abc import Sequence
 from typing import Any, cast
 
 from attrs import define
 from redis import Redis
 from redis.commands.core import Script
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from unstract_worker_core.redis_answers import AnswerReader
 from unstract_worker_core.sockets import bound_by_kernel, limit_read, limit_write, send_now
 
 __all__ = ["ThreadConnections"]
@@ -31,27 +34,37 @@ class _Loan:
     connection: Any
     pid: int
     bound: Any = None
+    reader: Any = None
 
-    def asked(self, command: tuple[Part, ...]) -> Any:
-        """The answer to a command. Raises what redis-py raises."""
-        connection = self._connected()
-        connection.check_health()
-        content = _packed(command)
-        left = content[send_now(_socket_of(connection), content) :]
+    def asked(self, commands: Sequence[tuple[Part, ...]]) -> list[Any]:
+        """The answers to commands, errors among them. Raises what redis-py raises, and OSError."""
+        connection = self.connection
+        if self._connected():
+            connection.check_health()  # which may connect anew
+        if not self._connected():
+            self._connect()
+        content = b"".join([_packed(command) for command in commands])
+        left = content[send_now(self.bound, content) :]
         if left:
             connection.send_packed_command([left], check_health=False)
-        return connection.read_response()
+        answers = [self.reader.read() for _ in commands]
+        connection.next_health_check = time.monotonic() + connection.health_check_interval
+        return answers
 
-    def _connected(self) -> Any:
+    def _connected(self) -> bool:
+        return self.bound is not None and _socket_of(self.connection) is self.bound
+
+    def _connect(self) -> None:
+        # As the pool does. Sending connects by itself too, but behind Sentinel to the server it was made for.
         connection = self.connection
-        if self.bound is None or _socket_of(connection) is not self.bound:
-            # As the pool does. Sending connects by itself too, but behind Sentinel to the server it was made for.
-            connection.connect()
-            self.bound = _socket_of(connection)
-            if connection.socket_timeout is not None and bound_by_kernel(self.bound):
-                limit_read(self.bound, connection.socket_timeout)
-                limit_write(self.bound, connection.socket_timeout)
-        return connection
+        connection.connect()
+        self.bound = _socket_of(connection)
+        encoder = connection.encoder
+        encoding = encoder.encoding if encoder.decode_responses else None
+        self.reader = AnswerReader(self.bound, encoding, connection._parser.parse_error)  # noqa: SLF001 - nor another
+        if connection.socket_timeout is not None and bound_by_kernel(self.bound):
+            limit_read(self.bound, connection.socket_timeout)
+            limit_write(self.bound, connection.socket_timeout)
 
     def __del__(self) -> None:
         if self.pid == os.getpid():
@@ -60,6 +73,10 @@ class _Loan:
 
 def _packed(command: tuple[Part, ...]) -> bytes:
     """As RESP has it; redis-py's own way takes several times as long."""
+    if bytes not in map(type, command):
+        text = "".join([f"${len(part)}\r\n{part}\r\n" for part in map(str, command)])
+        if text.isascii():  # as nearly always; else characters are not bytes
+            return f"*{len(command)}\r\n{text}".encode()
     parts = [part if isinstance(part, bytes) else str(part).encode() for part in command]
     return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
 
@@ -86,16 +103,27 @@ class ThreadConnections:
 
     def call(self, *command: Part) -> Any:
         """The answer to a command."""
+        return self.calls((command,))[0]
+
+    def calls(self, commands: Sequence[tuple[Part, ...]]) -> list[Any]:
+        """The answers to commands that are sent together; raises the first error among them."""
         loan = self._loan()
         try:
-            return loan.asked(command)
-        except ResponseError:
-            raise
+            answers = loan.asked(commands)
         except BaseException as error:
             loan.connection.disconnect()  # half an answer may be left in it
-            if isinstance(error, RedisConnectionError) and isinstance(error.__context__, BlockingIOError):
+            cause = error.__context__ if isinstance(error, RedisConnectionError) else error
+            if isinstance(cause, BlockingIOError | TimeoutError):
                 raise RedisTimeoutError("no answer in time") from None
+            if isinstance(error, OSError):
+                raise RedisConnectionError(f"no answer ({type(error).__name__})") from None
             raise
+        for answer in answers:
+            if isinstance(answer, Exception):
+                if isinstance(answer, ReadOnlyError):  # who connects again asks Sentinel, or DNS, for the new master
+                    loan.connection.disconnect()
+                raise answer
+        return answers
 
     def _loan(self) -> _Loan:
         loan: _Loan | None = getattr(self._own, "loan", None)

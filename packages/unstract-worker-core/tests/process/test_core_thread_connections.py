@@ -6,7 +6,7 @@ import threading
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from unstract_worker_core.thread_connections import ThreadConnections
@@ -78,6 +78,33 @@ def test_a_refusal_leaves_the_connection(connections, client):
     assert number(connections) == before
 
 
+def test_commands_together_are_answered_in_their_order(connections, redis):
+    assert connections.calls([("SET", "k", "Zo\u00eb", "EX", 60), ("GET", "k"), ("GET", "none")]) == [
+        "OK",
+        "Zo\u00eb",
+        None,
+    ]
+    assert connections.calls([]) == []
+
+
+def test_one_refusal_among_commands_is_raised_once_all_are_answered(connections, redis):
+    before = number(connections)
+    with pytest.raises(ResponseError, match="wrong kind"):
+        connections.calls([("SET", "k", 1), ("LPUSH", "k", "x"), ("SET", "after", 2)])
+    assert (number(connections), redis.get("after")) == (before, "2")
+
+
+def test_a_master_that_is_none_any_more_is_connected_to_anew(connections, redis):
+    before = number(connections)
+    redis.replicaof("127.0.0.1", 1)
+    try:
+        with pytest.raises(ReadOnlyError):
+            connections.call("SET", "k", 1)
+        assert number(connections) != before
+    finally:
+        redis.replicaof("NO", "ONE")
+
+
 def test_a_broken_connection_is_an_error_once(connections, script, redis):
     redis.client_kill_filter(_id=str(number(connections)))
     with pytest.raises(RedisConnectionError):
@@ -101,9 +128,9 @@ def test_a_server_that_does_not_answer_is_waited_for_as_long_as_the_client_says(
 
 def test_half_an_answer_is_not_read_by_the_next_step(connections, script, monkeypatch):
     connections.run(script, ("a",))
-    connection = connections._loan().connection
+    reader = connections._loan().reader
     with monkeypatch.context() as patched:
-        patched.setattr(connection, "read_response", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(type(reader), "read", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             connections.run(script, ("lost",))
     assert connections.run(script, ("b",)) == "b"
