@@ -6,8 +6,6 @@ an unreachable ledger or backend and a hand-back end the batch's step instead; t
 
 import time
 
-from attrs import evolve
-
 from unstract_worker_core import wire
 from unstract_worker_core.errors import (
     BackendError,
@@ -121,8 +119,7 @@ def _execute(work: BatchWork, statuses: RowStatuses, file: FileItem) -> Executed
         executed = Executed(error=text)
     except (BackendRefused, UnexpectedAnswer) as error:
         executed = Executed(error=error_text(workflow=error.message))
-    executed = evolve(executed, seconds=time.monotonic() - started)
-    note = wire.unstructure(executed)
+    note = {**wire.unstructure(executed), "seconds": time.monotonic() - started}
     work.kept(lambda: work.runtime.ledger.batches.note_executed(work.claim, file.number, note))
     return executed
 

@@ -3,7 +3,7 @@
 import ast
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import frozen
 
 from unstract_worker_core import wire
 from unstract_worker_core.client.models import TokenUsage
@@ -80,11 +80,18 @@ def file_metadata(
     pages: int | None = None,
 ) -> dict[str, Any]:
     """The `metadata` of an API result item (contract: flows 0.1); what is not known is null."""
-    tools = _inner(result, "tool_metadata")
+    tools, used = _inner(result, "tool_metadata"), usage or TokenUsage()
     return {
         **told_before({}, context, file, seconds),
         "tool_metadata": tools if isinstance(tools, list) else [],
-        "usage": {"file_execution_id": file.file_execution_id, **asdict(usage or TokenUsage())},
+        "usage": {
+            "file_execution_id": file.file_execution_id,
+            "embedding_tokens": used.embedding_tokens,
+            "prompt_tokens": used.prompt_tokens,
+            "completion_tokens": used.completion_tokens,
+            "total_tokens": used.total_tokens,
+            "cost_in_dollars": used.cost_in_dollars,
+        },
         "total_pages_processed": pages,
     }
 

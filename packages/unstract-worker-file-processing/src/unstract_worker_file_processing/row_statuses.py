@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from itertools import islice
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from unstract_worker_core import wire
 from unstract_worker_core.client.models import BatchWritten, FileStatusUpdate
@@ -32,10 +32,13 @@ _log = get_logger(__name__)
 
 @frozen
 class _Ended:
-    """A file that ended: its outcome as it is stored (`text`) and, without what only the caller gets, as a value."""
+    """A file that ended, without what only the caller gets; `text`: its outcome as it is stored."""
 
     file: FileItem
-    outcome: FileOutcome
+    kind: OutcomeKind
+    error: str | None
+    seconds: float
+    uploads: int
     text: str
 
 
@@ -62,7 +65,7 @@ class RowStatuses:
         with self._lock:
             if not self._ended:
                 self._since = time.monotonic()
-            self._ended.append(_Ended(file, evolve(outcome, result=None, metadata={}), text))
+            self._ended.append(_Ended(file, outcome.kind, outcome.error, outcome.seconds, outcome.uploads, text))
             self.work.paces.took(self.work.context.workflow_id, outcome.seconds)
             if self._due():
                 self.settle()
@@ -132,15 +135,15 @@ class RowStatuses:
 
     def _last(self, ended: _Ended) -> tuple[FileItem, FileStatusUpdate] | None:
         """The last status of a file that ended. One that did not begin stays PENDING, whatever was foreseen."""
-        file, outcome = ended.file, ended.outcome
+        file = ended.file
         if file.file_execution_id is None:
             return None
-        if outcome.kind is OutcomeKind.SKIPPED:
+        if ended.kind is OutcomeKind.SKIPPED:
             foreseen = file.number in self._executing or self.work.claim.fence > 1
             return (file, FileStatusUpdate(status=ExecutionStatus.PENDING)) if foreseen else None
-        error = outcome.error if outcome.kind is OutcomeKind.ERROR else None
-        status = ExecutionStatus(outcome.kind)
-        return file, FileStatusUpdate(status=status, error_message=error, execution_time=outcome.seconds)
+        error = ended.error if ended.kind is OutcomeKind.ERROR else None
+        status = ExecutionStatus(ended.kind)
+        return file, FileStatusUpdate(status=status, error_message=error, execution_time=ended.seconds)
 
     def _write(self, updates: Sequence[tuple[FileItem, FileStatusUpdate]]) -> None:
         """In one call; what it could not write by itself, so that each gets its own retries or refusal."""
@@ -173,35 +176,37 @@ class RowStatuses:
         recorded, self._ended = self._ended, []
         for each in recorded:
             self._tell(each)
-        completed = [each.outcome for each in recorded if each.outcome.kind is OutcomeKind.COMPLETED]
+        completed = [each for each in recorded if each.kind is OutcomeKind.COMPLETED]
+        files = self.work.runtime.metrics.files
+        for kind in {each.kind for each in recorded}:
+            files.labels(kind.lower()).inc(sum(each.uploads for each in recorded if each.kind is kind))
         if completed:  # one record for all: for each its own would be a twentieth of what a file costs
             _log.info(
                 "files ended",
-                file_execution_id=" ".join(each.file_execution_id or "" for each in completed),
+                file_execution_id=" ".join(each.file.file_execution_id or "" for each in completed),
                 outcome=str(OutcomeKind.COMPLETED),
                 files=len(completed),
                 seconds=max(each.seconds for each in completed),
             )
 
     def _tell(self, ended: _Ended) -> None:
-        runtime, context, outcome = self.work.runtime, self.work.context, ended.outcome
-        runtime.metrics.files.labels(outcome.kind.lower()).inc(outcome.uploads)
-        if outcome.kind is not OutcomeKind.COMPLETED:
+        runtime, context, kind = self.work.runtime, self.work.context, ended.kind
+        if kind is not OutcomeKind.COMPLETED:
             _log.info(
                 "file ended",
-                file_execution_id=outcome.file_execution_id,
-                outcome=str(outcome.kind),
-                seconds=outcome.seconds,
-                error=outcome.error,
+                file_execution_id=ended.file.file_execution_id,
+                outcome=str(kind),
+                seconds=ended.seconds,
+                error=ended.error,
             )
-        text = f"File '{outcome.name}' ended {outcome.kind}" + (f": {outcome.error}" if outcome.error else "")
+        text = f"File '{ended.file.name}' ended {kind}" + (f": {ended.error}" if ended.error else "")
         runtime.log_events.log(
             LogEvent(
                 context.log_channel,
                 text,
                 context.execution_id,
                 context.organization_id,
-                level="ERROR" if outcome.kind is OutcomeKind.ERROR else "INFO",
-                file_execution_id=outcome.file_execution_id,
+                level="ERROR" if kind is OutcomeKind.ERROR else "INFO",
+                file_execution_id=ended.file.file_execution_id,
             )
         )

@@ -34,7 +34,7 @@ def build_runtime(
 
     def observe(step: str, outcome: str) -> None:
         mark_progress()
-        metrics.ledger_steps.labels(step=step, outcome=outcome).inc()
+        metrics.ledger_steps.labels(step, outcome).inc()
 
     ledger = Ledger(connect(settings.ledger_redis, name="ledger"), settings.ledger, observe)
     leases = Ledger(connect(settings.ledger_redis, name="leases"), settings.ledger)
@@ -58,7 +58,7 @@ def build_runtime(
             lambda: publishing_connection(settings.broker),
             platform_redis,
             ttl_seconds=settings.files.logs_ttl_seconds,
-            observe=lambda outcome: metrics.log_events.labels(outcome=outcome).inc(),
+            observe=lambda outcome: metrics.log_events.labels(outcome).inc(),
         ),
         solo=SoloGate(draining, patience=settings.ledger.lease_seconds),
         draining=draining,

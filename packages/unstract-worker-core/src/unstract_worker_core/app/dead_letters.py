@@ -49,5 +49,5 @@ def put_aside(
         at=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
     runtime.ledger.dead_letters.add(letter)
-    runtime.metrics.dead_letters.labels(kind=kind).inc()
+    runtime.metrics.dead_letters.labels(kind).inc()
     log.error("message dead-lettered", task=letter.task, queue=letter.queue, reason=letter.reason)

@@ -123,11 +123,11 @@ class CeleryDoorbells:
             except _BrokerAway as error:
                 self.close()  # the others were probably cut as well
                 if last:
-                    self._metrics.rings.labels(kind=f"{bell}_failed").inc(len(messages))
+                    self._metrics.rings.labels(f"{bell}_failed").inc(len(messages))
                     log.warning("doorbells not rung", doorbell=bell, number=len(messages), error=str(error))
                 continue
             reach("doorbell", bell, "after")
-            self._metrics.rings.labels(kind=bell).inc(len(messages))
+            self._metrics.rings.labels(bell).inc(len(messages))
             return
 
     def _publish(self, line: _Line, bell: Doorbell, messages: Sequence[dict[str, Any]]) -> None:

@@ -39,7 +39,8 @@ class SoloGate:
         finally:
             with self._changed:
                 self._shared -= 1
-                self._changed.notify_all()
+                if self._waiting_alone:  # nobody else waits for this
+                    self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
