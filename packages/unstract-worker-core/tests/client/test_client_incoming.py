@@ -71,23 +71,23 @@ def test_interim_answers_are_passed_over(places):
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n"
     answer = fed(*cut(interim + PLAIN, places))
     assert (answer.status, answer.body, answer.reusable) == (200, b"hello", True)
-    assert "retry-after" not in answer.headers
+    assert b"retry-after" not in answer.headers
 
 
 def test_headers_are_told_whatever_their_case_and_repeated_ones_together():
     answer = fed(b"HTTP/1.1 204 None\r\nRETRY-after: 3\r\nX-A: 1\r\nx-a: 2\r\n\r\n")
-    assert answer.headers == {"retry-after": "3", "x-a": "1, 2"}
+    assert answer.headers == {b"retry-after": b"3", b"x-a": b"1, 2"}
     assert answer.ended
     assert answer.body == b""
 
 
 def test_a_trailer_is_no_header():
-    assert fed(CHUNKED).headers == {"transfer-encoding": "chunked"}
+    assert fed(CHUNKED).headers == {b"transfer-encoding": b"chunked"}
 
 
 def test_another_answer_behind_the_first_does_not_count():
     answer = fed(PLAIN + b"HTTP/1.1 500 No\r\nContent-Type: x\r\nContent-Length: 3\r\n\r\nbad")
-    assert (answer.status, answer.headers["content-type"], answer.body) == (200, "text/plain", b"hello")
+    assert (answer.status, answer.headers[b"content-type"], answer.body) == (200, b"text/plain", b"hello")
     assert not answer.reusable
 
 

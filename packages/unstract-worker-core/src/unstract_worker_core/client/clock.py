@@ -20,6 +20,6 @@ def backend_time(settings: BackendSettings, *, seconds: float = 5.0) -> float | 
             answer = transport.exchange(Wanted("GET", url, headers, settings.max_body_bytes), seconds)
         finally:
             transport.close()
-        date = answer.headers.get("date")
+        date = answer.header("date")
         return parsedate_to_datetime(date).timestamp() if date else None
     return None

@@ -43,11 +43,16 @@ class Wanted(Value):
 
 @frozen(eq=False, repr=False)
 class RawAnswer(Value):
-    """An answer whose body has been read whole; the headers' names are in lower case."""
+    """An answer whose body has been read whole. Headers are as they came, but for their names' case."""
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[bytes, bytes] = field(repr=False)
     body: bytes = field(repr=False)
+
+    def header(self, name: str) -> str | None:
+        """A header's text; its name in lower case."""
+        value = self.headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
 
 
 @frozen(eq=False, repr=False)

@@ -17,12 +17,13 @@ class MalformedAnswer(Exception):
 class Incoming:
     """One answer as far as it has come: fed until it has `ended`, by its own end or beyond the body's limit.
 
-    `reusable`: whether the connection may carry another request. `over`: the body is larger than the limit.
+    `headers`: their names in lower case. `reusable`: whether the connection may carry another request. `over`: the body
+    is larger than the limit.
     """
 
     def __init__(self, body_limit: int) -> None:
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self.headers: dict[bytes, bytes] = {}
         self.ended = self.over = self.reusable = False
         self._parser = HttpResponseParser(self)
         self._limit = body_limit
@@ -55,7 +56,7 @@ class Incoming:
         if self.status == 0:
             raise MalformedAnswer("the connection was closed without an answer")
         # Without a length the end of the stream is the body's.
-        if self._in_head or not self.headers.keys().isdisjoint(("content-length", "transfer-encoding")):
+        if self._in_head or not self.headers.keys().isdisjoint((b"content-length", b"transfer-encoding")):
             raise MalformedAnswer("the answer ended early")
         self.ended = True
 
@@ -69,8 +70,8 @@ class Incoming:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; trailers, and those of another answer, do not count."""
         if self._in_head:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+            key = name.lower()
+            self.headers[key] = b"%b, %b" % (self.headers[key], value) if key in self.headers else value
 
     def on_headers_complete(self) -> None:
         """The head is there."""

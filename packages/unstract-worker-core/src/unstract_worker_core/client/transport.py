@@ -52,8 +52,8 @@ class Transport:
     def exchange(self, wanted: Wanted, seconds: float) -> RawAnswer:
         """Send, and read the answer whole, within this time. Raises NotSent, Interrupted or AnswerRefused."""
         answer = self._connection().ask(wanted, seconds)
-        encoding = answer.headers.get("content-encoding")
-        if encoding and encoding.lower() != "identity":
+        encoding = answer.headers.get(b"content-encoding")
+        if encoding and encoding.lower() != b"identity":
             raise AnswerRefused("the answer is compressed, unasked", status=answer.status)
         if answer.over:
             raise AnswerRefused(f"the answer is larger than {wanted.body_limit} bytes", status=answer.status)

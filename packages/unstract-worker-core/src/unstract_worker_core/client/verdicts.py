@@ -48,14 +48,12 @@ def verdict(operation: Operation, raw: RawAnswer, request_id: str) -> Answer:
         return _answer(operation, raw, request_id)
     error: type[BackendError] = BackendRefused
     if raw.status in _BUSY:
-        raise Passing(
-            "busy", applied=False, away=False, status=raw.status, wait=retry_after(raw.headers.get("retry-after"))
-        )
+        raise Passing("busy", applied=False, away=False, status=raw.status, wait=retry_after(raw.header("retry-after")))
     if raw.status in _DOWN:
         # A gateway that lost the answer (502, 504) may have lost it after the work; 503 turns away at the
         # door.
         applied = raw.status != 503 or operation.repeat is Repeat.ONCE
-        wait = retry_after(raw.headers.get("retry-after"))
+        wait = retry_after(raw.header("retry-after"))
         raise Passing("unavailable", applied=applied, away=True, status=raw.status, wait=wait)
     if 300 <= raw.status < 400:
         error, told = UnexpectedAnswer, "a redirect, not followed: a missing slash, or the wrong base URL"
@@ -85,7 +83,7 @@ def _answer(operation: Operation, raw: RawAnswer, request_id: str) -> Answer:
     try:
         body = parse(raw.body)
     except NotJson as error:
-        what = "HTML" if "html" in raw.headers.get("content-type", "").lower() else str(error)
+        what = "HTML" if "html" in (raw.header("content-type") or "").lower() else str(error)
         raise UnexpectedAnswer(
             f"expected JSON, got: {what}", endpoint=operation.name, status=raw.status, request_id=request_id
         ) from None
