@@ -7,9 +7,8 @@ import ssl
 import time
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
-
-from attrs import frozen
 
 from unstract_worker_core.client.deadlines import Deadline, connected, receive, send
 from unstract_worker_core.client.exchanges import Interrupted, NotSent, Wanted
@@ -29,14 +28,14 @@ _UNSAFE_KEPT = "/%:@!$&'()*+,;=~?[]"
 _AS_IT_IS = re.compile(r"/[/0-9A-Za-z_.\-~]*")
 
 
-@frozen
-class _Origin:
+class _Place(NamedTuple):
     """Where a request goes. `host`: as the certificate names it. `shown`: the Host header."""
 
     scheme: str
     host: str
     port: int
     shown: str
+    path: str
 
 
 class Connection:
@@ -58,7 +57,7 @@ class Connection:
         self._read_size = read_size
         self._deadline = Deadline()
         self._socket: socket.socket | None = None
-        self._origin: _Origin | None = None
+        self._origin: tuple[str, str, int] | None = None
         self._used_at = 0.0
 
     def ask(self, wanted: Wanted, seconds: float) -> Incoming:
@@ -67,13 +66,13 @@ class Connection:
         `seconds` bounds all of it, from connecting to the last byte. Raises NotSent and Interrupted.
         """
         try:
-            origin, path = _place(wanted.url)
-            message = _message(wanted, origin, path)
+            place = _place(wanted.url)
+            message = _message(wanted, place)
         except ValueError as error:
             raise NotSent(f"not a request that can be sent ({type(error).__name__})") from None
         self._deadline.start(seconds)
         try:
-            sock = self._open(origin)
+            sock = self._open(place)
         except OSError as error:
             self.close()
             kind = "ConnectTimeout" if isinstance(error, TimeoutError) else "ConnectError"
@@ -102,13 +101,14 @@ class Connection:
         if sock is not None:
             sock.close()
 
-    def _open(self, origin: _Origin) -> socket.socket:
-        if self._socket is not None and (origin is not self._origin or self._stale(self._socket)):
+    def _open(self, place: _Place) -> socket.socket:
+        origin = place[:3]
+        if self._socket is not None and (origin != self._origin or self._stale(self._socket)):
             self.close()
         if self._socket is None:
-            host, tls = self._address or origin.host, self._tls if origin.scheme == "https" else None
+            host, tls = self._address or place.host, self._tls if place.scheme == "https" else None
             limit = self._connect_seconds
-            self._socket = connected(host, origin.port, self._deadline, limit=limit, tls=tls, name=origin.host)
+            self._socket = connected(host, place.port, self._deadline, limit=limit, tls=tls, name=place.host)
             self._origin = origin
         return self._socket
 
@@ -118,30 +118,30 @@ class Connection:
 
 
 @lru_cache(maxsize=1024)
-def _origin(text: str) -> _Origin:
-    parts = urlsplit(text)
+def _split(origin: str) -> tuple[str, str, int, str]:
+    parts = urlsplit(origin)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("not an http or https URL")
     host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode("ascii")
     port = _PORTS[parts.scheme] if parts.port is None else parts.port
     shown = f"[{host}]" if ":" in host else host
-    return _Origin(parts.scheme, host, port, shown if port == _PORTS[parts.scheme] else f"{shown}:{port}")
+    return parts.scheme, host, port, shown if port == _PORTS[parts.scheme] else f"{shown}:{port}"
 
 
-def _place(url: str) -> tuple[_Origin, str]:
+def _place(url: str) -> _Place:
     parts = _URL.match(url)
     if parts is None:
         raise ValueError("not an absolute URL")
-    return _origin(parts[1]), parts[2]
+    return _Place(*_split(parts[1]), parts[2])
 
 
-def _message(wanted: Wanted, origin: _Origin, path: str) -> bytes:
-    target = path
-    if not _AS_IT_IS.fullmatch(path):
-        target = quote(path if path.startswith("/") else f"/{path}", safe=_UNSAFE_KEPT)
+def _message(wanted: Wanted, place: _Place) -> bytes:
+    target = place.path
+    if not _AS_IT_IS.fullmatch(target):
+        target = quote(target if target.startswith("/") else f"/{target}", safe=_UNSAFE_KEPT)
     if wanted.query:
         target += ("&" if "?" in target else "?") + urlencode(wanted.query)
-    head = f"{wanted.method} {target} HTTP/1.1\r\nHost: {origin.shown}\r\n".encode("ascii")
+    head = f"{wanted.method} {target} HTTP/1.1\r\nHost: {place.shown}\r\n".encode("ascii")
     shared, own, content = _shared_lines(wanted.shared), _lines(wanted.headers), wanted.content
     if content is None:
         return b"%b%b%b\r\n" % (head, shared, own)
