@@ -289,6 +289,86 @@ def _enters(gate):
         return "entered"
 
 
+def _lease(bench):
+    return json.loads(bench.redis.hget(f"uw:{{{bench.execution_id}}}:leases", "0"))
+
+
+def test_a_file_begins_with_the_note_of_the_one_before_it(bench, scripted):
+    in_flight, steps = [], []
+    bench.executor = scripted(
+        **{name: lambda request: in_flight.append(_lease(bench)["file"]) for name in ("a_txt", "b_txt")}
+    )
+    for name in ("a.txt", "b.txt", "c.txt"):
+        bench.file(name, name)
+    bench.arm()
+    bench.runtime.ledger.batches._steps._observe = lambda step, outcome: steps.append(step)
+
+    bench.process()
+
+    assert in_flight == [1, 2]
+    assert [step for step in steps if step in ("start_file", "note_executed")] == ["start_file", *["note_executed"] * 3]
+    assert {outcome.kind for outcome in bench.outcomes().values()} == {OutcomeKind.COMPLETED}
+
+
+def test_a_file_that_waits_for_one_that_runs_alone_is_not_in_flight(bench, scripted):
+    gate, waits, ends = bench.runtime.solo, threading.Event(), threading.Event()
+    alone = threading.Thread(target=lambda: _alone(gate, ends))
+
+    def executing(request):
+        alone.start()
+        bench.wait(lambda: gate._waiting_alone == 1)
+
+    bench.executor = scripted(a_txt=executing)
+    for name in ("a.txt", "b.txt"):
+        bench.file(name, name)
+    bench.arm()
+    start = bench.runtime.ledger.batches.start_file
+
+    def told(claim, number):
+        stopped = start(claim, number)
+        if number == 0:
+            waits.set()
+        return stopped
+
+    bench.runtime.ledger.batches.start_file = told
+    processing = threading.Thread(target=bench.process)
+    processing.start()
+    assert waits.wait(10)
+    assert _lease(bench)["file"] == 0
+    assert bench.executor.names() == ["a.txt"]
+    ends.set()
+    processing.join(10)
+    alone.join(10)
+
+    assert bench.executor.names() == ["a.txt", "b.txt"]
+    assert {outcome.kind for outcome in bench.outcomes().values()} == {OutcomeKind.COMPLETED}
+
+
+def _alone(gate, ends):
+    with gate.alone():
+        assert ends.wait(10)
+
+
+def test_a_file_that_was_charged_does_not_begin_before_its_turn(bench, scripted):
+    in_flight = []
+    bench.executor = scripted(b_txt=lambda request: in_flight.append(_lease(bench)["file"]))
+    for name in ("a.txt", "b.txt"):
+        bench.file(name, name)
+    bench.arm()
+    bench.runtime.ledger.batches.release(bench.claim(), charge_file=2)
+    noted, note = [], bench.runtime.ledger.batches.note_executed
+
+    def noting(claim, number, result, *, following=0):
+        noted.append((number, following))
+        return note(claim, number, result, following=following)
+
+    bench.runtime.ledger.batches.note_executed = noting
+    bench.process()
+
+    assert noted == [(1, 0), (2, 0)]
+    assert in_flight == [2]
+
+
 def test_files_that_have_an_outcome_are_not_touched_again(bench, scripted):
     bench.executor = scripted()
     bench.file("a.txt", "a")

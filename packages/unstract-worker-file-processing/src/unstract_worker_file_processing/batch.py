@@ -80,7 +80,8 @@ def _process_file(work: BatchWork, statuses: RowStatuses, file: FileItem) -> Non
     charges = work.claim.charges.get(file.number, 0)
     alone = 0 < charges < MOST_CHARGES
     with bind_task(file_execution_id=file.file_execution_id):
-        with step_span("file", file=file.number), work.runtime.solo.alone() if alone else work.runtime.solo.shared():
+        gate = work.runtime.solo.alone() if alone else work.runtime.solo.shared(work.begin_none)
+        with step_span("file", file=file.number), gate:
             outcome = outcome_of(work, statuses, file)
         _stored(work, file, lambda: _end(work, statuses, file, outcome))
 

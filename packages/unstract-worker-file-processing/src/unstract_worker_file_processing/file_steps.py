@@ -83,7 +83,7 @@ def _refused(work: BatchWork, file: FileItem) -> FileOutcome | None:
 
 def _run(work: BatchWork, statuses: RowStatuses, file: FileItem) -> FileOutcome:
     started, said = time.monotonic(), work.claim.executed.get(file.number)
-    stopped = work.kept(lambda: work.runtime.ledger.batches.start_file(work.claim, file.number))
+    stopped = work.begin(file)
     if said is not None:
         executed = wire.structure(said, Executed)
         started -= executed.seconds
@@ -120,7 +120,9 @@ def _execute(work: BatchWork, statuses: RowStatuses, file: FileItem) -> Executed
     except (BackendRefused, UnexpectedAnswer) as error:
         executed = Executed(error=error_text(workflow=error.message))
     note = {**wire.unstructure(executed), "seconds": time.monotonic() - started}
-    work.kept(lambda: work.runtime.ledger.batches.note_executed(work.claim, file.number, note))
+    batches, following = work.runtime.ledger.batches, work.following(file)
+    begun = work.kept(lambda: batches.note_executed(work.claim, file.number, note, following=following))
+    work.begun = following if begun else 0
     return executed
 
 

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TypeVar
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from unstract_worker_core.app.recent import Recent
 from unstract_worker_core.app.runtime import Runtime
@@ -47,6 +48,8 @@ class BatchWork:
 
     `paces`: the process's own, of all its batches.
 
+    `begun`: the file that is in flight already, since the one before it was done (0: none).
+
     `known`: hashes of the batch's contents that have a history, as the backend told them a moment ago.
     """
 
@@ -57,7 +60,13 @@ class BatchWork:
     ends: float
     paces: Paces
     stopped: bool = False
+    begun: int = 0
     known: Recent[frozenset[str] | None] = Factory(Recent)
+    _after: dict[int, int] = field(init=False)
+
+    @_after.default
+    def _in_their_order(self) -> dict[int, int]:
+        return dict(pairwise(file.number for file in self.claim.files))
 
     @property
     def context(self) -> RunContext:
@@ -95,6 +104,26 @@ class BatchWork:
 
     def _status(self) -> ExecutionStatus:
         return self.runtime.backend.executions.get(self.context.organization_id, self.context.execution_id).status
+
+    def begin(self, file: FileItem) -> bool:
+        """The file is in flight from now on; whether the run was stopped. Raises as `kept` does."""
+        begun, self.begun = self.begun, 0
+        if begun == file.number:
+            return False
+        return self.kept(lambda: self.runtime.ledger.batches.start_file(self.claim, file.number))
+
+    def begin_none(self) -> None:
+        """No file is in flight: one that waits for its turn must not be charged for another's crash."""
+        if self.begun:
+            self.begun = 0
+            self.kept(lambda: self.runtime.ledger.batches.start_file(self.claim, 0))
+
+    def following(self, file: FileItem) -> int:
+        """The file that begins as soon as this one is done; 0: none, or one for which something else comes first."""
+        claim = self.claim
+        number = self._after.get(file.number, 0)
+        plain = number not in claim.recorded and number not in claim.executed and number not in claim.charges
+        return number if plain and not self.runtime.draining.is_set() else 0
 
     def tried(self, what: str, call: Callable[[], T], *, wait: bool = True) -> T | None:
         """Make a call that must not fail the file: a refusal is logged, the client counts it, and None comes back.

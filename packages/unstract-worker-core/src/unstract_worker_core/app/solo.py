@@ -29,11 +29,16 @@ class SoloGate:
         self._waiting_alone = 0
 
     @contextmanager
-    def shared(self) -> Iterator[None]:
+    def shared(self, before_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Run beside others. Waits while a file runs or waits to run alone. Raises SteppedAside on a drain."""
         with self._changed:
-            self._wait(lambda: not self._alone and not self._waiting_alone)
-            self._shared += 1
+            entered = self._open()
+            self._shared += entered
+        if not entered:
+            before_waiting()
+            with self._changed:
+                self._wait(self._open)
+                self._shared += 1
         try:
             yield
         finally:
@@ -60,6 +65,9 @@ class SoloGate:
             with self._changed:
                 self._alone = False
                 self._changed.notify_all()
+
+    def _open(self) -> bool:
+        return not self._alone and not self._waiting_alone
 
     def _wait(self, free: Callable[[], bool], *, ends: float | None = None) -> None:
         while not free():
