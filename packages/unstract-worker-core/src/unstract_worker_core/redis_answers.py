@@ -47,6 +47,12 @@ class AnswerReader:
             return None
         raise InvalidResponse(f"a script does not answer with {kind!r}")
 
+    def let_go(self) -> None:
+        """Forget what was read. Raises RedisConnectionError if more came than was asked for."""
+        if self._at != len(self._content):
+            raise RedisConnectionError("an answer that nobody asked for")
+        self._content, self._at = b"", 0
+
     def _text(self, raw: bytes) -> str | bytes:
         return raw if self._encoding is None else raw.decode(self._encoding)
 

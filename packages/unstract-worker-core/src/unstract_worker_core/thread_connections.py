@@ -48,6 +48,7 @@ class _Loan:
         if left:
             connection.send_packed_command([left], check_health=False)
         answers = [self.reader.read() for _ in commands]
+        self.reader.let_go()
         connection.next_health_check = time.monotonic() + connection.health_check_interval
         return answers
 
@@ -120,8 +121,8 @@ class ThreadConnections:
             raise
         for answer in answers:
             if isinstance(answer, Exception):
-                if isinstance(answer, ReadOnlyError):  # who connects again asks Sentinel, or DNS, for the new master
-                    loan.connection.disconnect()
+                if isinstance(answer, ReadOnlyError | RedisConnectionError):
+                    loan.connection.disconnect()  # who connects again asks Sentinel, or DNS, for the master of now
                 raise answer
         return answers
 

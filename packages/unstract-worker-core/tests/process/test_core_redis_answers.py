@@ -94,6 +94,18 @@ def test_an_error_is_a_value_so_that_the_answers_behind_it_are_read():
     assert (str(error), one, str(refused), two) == ("ERR no", 1, "NOPE", 2)
 
 
+def test_more_than_was_asked_for_is_refused(ends):
+    ours, theirs = ends
+    reading = reader(ours)
+    theirs.sendall(b"$3\r\nabc\r\n")
+    reading.read()
+    reading.let_go()
+    theirs.sendall(b":1\r\n:2\r\n")
+    reading.read()
+    with pytest.raises(RedisConnectionError, match="nobody asked"):
+        reading.let_go()
+
+
 def test_what_no_script_answers_is_refused():
     with pytest.raises(InvalidResponse):
         reader(Drip(b"%1\r\n+a\r\n+b\r\n")).read()
