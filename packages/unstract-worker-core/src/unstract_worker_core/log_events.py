@@ -21,7 +21,6 @@ from unstract_worker_core.thread_connections import ThreadConnections
 __all__ = ["LOG_QUEUE", "LogEvent", "LogEvents"]
 
 LOG_QUEUE = "celery_log_task_queue"
-_ENCODER = json.JSONEncoder()
 _WAITING_LIMIT = 2000
 # What comes within this time is sent together: two round trips, and one wake-up of the thread, instead of one an event.
 _GATHER_SECONDS = 0.2
@@ -145,9 +144,9 @@ class LogEvents:
             for event in events:
                 stamp = time.time()
                 message = _message(event, stamp)
-                kept.append(("SET", f"logs:{event.channel}:{stamp}", _ENCODER.encode(message), "EX", self._ttl))
+                kept.append(("SET", f"logs:{event.channel}:{stamp}", json.dumps(message), "EX", self._ttl))
                 producer.publish(
-                    _ENCODER.encode(_body(event, message)),
+                    json.dumps(_body(event, message)),
                     exchange="",
                     routing_key=LOG_QUEUE,
                     content_type="application/json",

@@ -1,4 +1,4 @@
-"""Redis' answers to scripts, as they come off a connection's socket (RESP 2, and 3 as far as scripts answer in it).
+"""Redis' answers on kept connections, as they come off the socket (RESP 2, and 3 as far as scripts answer in it).
 
 redis-py's reader takes several times as long for one: a file has two or three, each read by another thread than the
 one before.

@@ -95,7 +95,7 @@ def test_every_call_names_its_organization(server, backend, name):
         assert headers["accept"] == "application/json"
         assert headers["accept-encoding"] == "identity"
         assert headers["user-agent"] == "UnstractWorker/9.9"
-        assert len(headers["x-request-id"]) == 32
+        assert len(headers["x-request-id"]) == 36
         assert ("content-type" in headers) is bool(server.last.body)
     assert len(server.received) == 2
 

@@ -120,9 +120,7 @@ def _execute(work: BatchWork, statuses: RowStatuses, file: FileItem) -> Executed
     except (BackendRefused, UnexpectedAnswer) as error:
         executed = Executed(error=error_text(workflow=error.message))
     note = {**wire.unstructure(executed), "seconds": time.monotonic() - started}
-    batches, following = work.runtime.ledger.batches, work.following(file)
-    begun = work.kept(lambda: batches.note_executed(work.claim, file.number, note, following=following))
-    work.begun = following if begun else 0
+    work.note_executed(file, note)
     return executed
 
 

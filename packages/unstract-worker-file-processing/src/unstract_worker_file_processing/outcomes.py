@@ -3,7 +3,7 @@
 import ast
 from typing import Any
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from unstract_worker_core import wire
 from unstract_worker_core.client.models import TokenUsage
@@ -80,18 +80,11 @@ def file_metadata(
     pages: int | None = None,
 ) -> dict[str, Any]:
     """The `metadata` of an API result item (contract: flows 0.1); what is not known is null."""
-    tools, used = _inner(result, "tool_metadata"), usage or TokenUsage()
+    tools = _inner(result, "tool_metadata")
     return {
         **told_before({}, context, file, seconds),
         "tool_metadata": tools if isinstance(tools, list) else [],
-        "usage": {
-            "file_execution_id": file.file_execution_id,
-            "embedding_tokens": used.embedding_tokens,
-            "prompt_tokens": used.prompt_tokens,
-            "completion_tokens": used.completion_tokens,
-            "total_tokens": used.total_tokens,
-            "cost_in_dollars": used.cost_in_dollars,
-        },
+        "usage": {"file_execution_id": file.file_execution_id, **asdict(usage or TokenUsage(), recurse=False)},
         "total_pages_processed": pages,
     }
 

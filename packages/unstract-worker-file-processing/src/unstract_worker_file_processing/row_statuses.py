@@ -177,9 +177,6 @@ class RowStatuses:
         for each in recorded:
             self._tell(each)
         completed = [each for each in recorded if each.kind is OutcomeKind.COMPLETED]
-        files = self.work.runtime.metrics.files
-        for kind in {each.kind for each in recorded}:
-            files.labels(kind.lower()).inc(sum(each.uploads for each in recorded if each.kind is kind))
         if completed:  # one record for all: for each its own would be a twentieth of what a file costs
             _log.info(
                 "files ended",
@@ -191,6 +188,7 @@ class RowStatuses:
 
     def _tell(self, ended: _Ended) -> None:
         runtime, context, kind = self.work.runtime, self.work.context, ended.kind
+        runtime.metrics.files.labels(kind.lower()).inc(ended.uploads)
         if kind is not OutcomeKind.COMPLETED:
             _log.info(
                 "file ended",

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import Factory, define, field
 
@@ -48,8 +48,6 @@ class BatchWork:
 
     `paces`: the process's own, of all its batches.
 
-    `begun`: the file that is in flight already, since the one before it was done (0: none).
-
     `known`: hashes of the batch's contents that have a history, as the backend told them a moment ago.
     """
 
@@ -60,8 +58,8 @@ class BatchWork:
     ends: float
     paces: Paces
     stopped: bool = False
-    begun: int = 0
     known: Recent[frozenset[str] | None] = Factory(Recent)
+    _begun: int = field(default=0, init=False)  # in flight already, since the one before it was done
     _after: dict[int, int] = field(init=False)
 
     @_after.default
@@ -107,18 +105,24 @@ class BatchWork:
 
     def begin(self, file: FileItem) -> bool:
         """The file is in flight from now on; whether the run was stopped. Raises as `kept` does."""
-        begun, self.begun = self.begun, 0
+        begun, self._begun = self._begun, 0
         if begun == file.number:
             return False
         return self.kept(lambda: self.runtime.ledger.batches.start_file(self.claim, file.number))
 
     def begin_none(self) -> None:
         """No file is in flight: one that waits for its turn must not be charged for another's crash."""
-        if self.begun:
-            self.begun = 0
+        if self._begun:
+            self._begun = 0
             self.kept(lambda: self.runtime.ledger.batches.start_file(self.claim, 0))
 
-    def following(self, file: FileItem) -> int:
+    def note_executed(self, file: FileItem, note: dict[str, Any]) -> None:
+        """Keep what came of the file; the one after it, if it may, is in flight with that. Raises as `kept` does."""
+        batches, following = self.runtime.ledger.batches, self._following(file)
+        begun = self.kept(lambda: batches.note_executed(self.claim, file.number, note, following=following))
+        self._begun = following if begun else 0
+
+    def _following(self, file: FileItem) -> int:
         """The file that begins as soon as this one is done; 0: none, or one for which something else comes first."""
         claim = self.claim
         number = self._after.get(file.number, 0)

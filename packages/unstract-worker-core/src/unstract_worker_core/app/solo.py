@@ -30,7 +30,10 @@ class SoloGate:
 
     @contextmanager
     def shared(self, before_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Run beside others. Waits while a file runs or waits to run alone. Raises SteppedAside on a drain."""
+        """Run beside others. Waits while a file runs or waits to run alone. Raises SteppedAside on a drain.
+
+        `before_waiting` is called first, outside of the gate, if there is something to wait for.
+        """
         with self._changed:
             entered = self._open()
             self._shared += entered

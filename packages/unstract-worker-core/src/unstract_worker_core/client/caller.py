@@ -9,7 +9,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from random import getrandbits
 from urllib.parse import quote
 
 from attrs import evolve, fields
@@ -81,7 +80,7 @@ class Caller:
 
         Raises MessageError before any request for a bad organization or key, else a BackendError.
         """
-        request_id = f"{getrandbits(128):032x}"
+        request_id = identifiers.random_id()
         wanted = Wanted(
             operation.method,
             self._url(operation, ids),
