@@ -31,6 +31,21 @@ SETTINGS = {
 }
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """What the processes logged last belongs to the report of a test that failed."""
+    report = yield
+    if report.failed:
+        found = [value for value in item.funcargs.values() if isinstance(value, Path | Stack | Tenant)]
+        stacks = [value.stack if isinstance(value, Tenant) else value for value in found]
+        folders = {value.directory if isinstance(value, Stack) else value for value in stacks}
+        for log in sorted(log for folder in folders for log in folder.rglob("*.log")):
+            report.sections.append(
+                (f"end of {log.name}", "\n".join(log.read_text("utf-8", "replace").splitlines()[-30:]))
+            )
+    return report
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory) -> Iterator[Stack]:
     name, folder = os.environ.get("ACCEPTANCE_GROUND", "redis"), tmp_path_factory.mktemp("stack")

@@ -75,11 +75,12 @@ def start_message(stack):
     return [value["__value__"]["hex"] if isinstance(value, dict) and "__type__" in value else value for value in args]
 
 
-def ended(platform, execution_id):
-    terminal = ("COMPLETED", "ERROR", "STOPPED")
-    assert wait_until(lambda: platform.execution(execution_id).status in terminal, seconds=60), platform.execution(
-        execution_id
-    )
+def ended(stack, platform, execution_id):
+    def terminal():
+        stack.fleet.check()
+        return platform.execution(execution_id).status in ("COMPLETED", "ERROR", "STOPPED")
+
+    assert wait_until(terminal, seconds=60), platform.execution(execution_id)
     return platform.execution(execution_id)
 
 
@@ -87,7 +88,7 @@ def test_our_file_and_callback_workers_serve_a_chord(tmp_path):
     with side_by_side(tmp_path, ours=(FILE_PROCESSING, CALLBACK)) as (stack, app):
         platform, execution_id = start_as_today(stack, app, tmp_path, ["a.txt", "b.txt", "broken.pdf"])
 
-        row = ended(platform, execution_id)
+        row = ended(stack, platform, execution_id)
 
         assert (row.status, row.total, row.successful, row.failed) == ("COMPLETED", 3, 2, 1)
         items = platform.results("chorded", execution_id).items
@@ -103,7 +104,7 @@ def test_our_callback_finalises_what_todays_file_worker_did(tmp_path):
     with side_by_side(tmp_path, ours=(CALLBACK,), theirs=(FILE_PROCESSING.name,)) as (stack, app):
         platform, execution_id = start_as_today(stack, app, tmp_path, ["a.txt", "b.txt"])
 
-        row = ended(platform, execution_id)
+        row = ended(stack, platform, execution_id)
 
         assert (row.status, row.total, row.successful, row.failed) == ("COMPLETED", 2, 2, 0)
 
@@ -112,7 +113,7 @@ def test_todays_callback_gets_what_our_file_worker_reports(tmp_path):
     with side_by_side(tmp_path, ours=(FILE_PROCESSING,), theirs=(CALLBACK.name,)) as (stack, app):
         platform, execution_id = start_as_today(stack, app, tmp_path, ["a.txt", "b.txt"])
 
-        row = ended(platform, execution_id)
+        row = ended(stack, platform, execution_id)
 
         assert (row.status, row.total, row.successful, row.failed) == ("COMPLETED", 2, 2, 0)
         assert len(platform.results("chorded", execution_id).items) == 2

@@ -16,7 +16,8 @@ from unstract_images.secret_files import write_secrets
 from unstract_images.wheelhouse import fill, own_wheel
 from unstract_images.workers import DOCKER, WORKERS
 
-from unstract_devstack.redis_server import free_port, running_redis
+from unstract_devstack.ports import free_port
+from unstract_devstack.redis_server import running_redis
 
 
 class Pages(BaseHTTPRequestHandler):

@@ -15,8 +15,8 @@ from attrs import frozen
 
 from unstract_devstack.fleet import Fleet
 from unstract_devstack.monitoring import MONITORING
+from unstract_devstack.ports import free_port
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
-from unstract_devstack.redis_server import free_port
 from unstract_devstack.stack import Stack, running_stack
 
 # What a rule waits for before it fires is `promtool test rules`' business; these two are waited for here, for a second.

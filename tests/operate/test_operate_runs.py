@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from unstract_devstack.grounds import granted
+from unstract_devstack.ports import free_port
 from unstract_devstack.processes import inherited_environment, wait_until
-from unstract_devstack.redis_server import free_port
 
 # Each command is a process of its own, and a machine may be busy.
 pytestmark = pytest.mark.timeout(400)

@@ -12,7 +12,7 @@ from unstract_devstack.page.backend_rows import BackendRows
 from unstract_devstack.page.ledger_keys import LedgerKeys
 from unstract_devstack.page.server import Bounds
 from unstract_devstack.page.shapes import WorkerLine
-from unstract_devstack.redis_server import free_port
+from unstract_devstack.ports import free_port
 
 pytestmark = pytest.mark.timeout(300)
 

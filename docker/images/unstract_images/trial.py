@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from unstract_devstack.redis_server import free_port
+from unstract_devstack.ports import free_port
 from unstract_images.building import build_worker, check_sizes
 from unstract_images.deployed import Site
 from unstract_images.engine import an_engine, built, local_tag

@@ -12,8 +12,9 @@ import pytest
 from attrs import define
 from redis import Redis
 
+from unstract_devstack.ports import free_port
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
-from unstract_devstack.redis_server import RedisHandle, free_port
+from unstract_devstack.redis_server import RedisHandle
 from unstract_worker_core.testing import environment_for
 
 SAMPLE = Path(__file__).parent / "sample"

@@ -6,25 +6,19 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import redis
 
+from unstract_devstack.ports import free_port
 from unstract_worker_core.config import RedisSettings, Secret
 from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.redis_connections import check_ledger_redis, connect
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = pytest.mark.skipif(SERVER is None, reason="needs redis-server or valkey-server on PATH")
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

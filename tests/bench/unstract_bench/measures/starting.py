@@ -17,8 +17,8 @@ from unstract_bench.rivals import CELERY_WAITS, bare_celery, waiting
 from unstract_bench.setting import Setting
 from unstract_devstack.fleet import WORKERS, WorkerKind
 from unstract_devstack.http_calls import CallFailed, call
+from unstract_devstack.ports import free_port
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
-from unstract_devstack.redis_server import free_port
 from unstract_devstack.stack import worker_environment
 
 __all__ = ["start_measures"]

@@ -10,8 +10,8 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from unstract_devstack.http_calls import CallFailed, call
+from unstract_devstack.ports import free_port
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
-from unstract_devstack.redis_server import free_port
 
 __all__ = [
     "API_DEPLOYMENT",

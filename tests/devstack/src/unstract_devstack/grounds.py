@@ -12,8 +12,9 @@ from pathlib import Path
 from attrs import Factory, frozen
 
 from unstract_devstack.certificates import make_certificates
+from unstract_devstack.ports import free_port
 from unstract_devstack.rabbitmq_server import running_rabbitmq
-from unstract_devstack.redis_server import RedisHandle, find_valkey_server, free_port, running_redis
+from unstract_devstack.redis_server import RedisHandle, find_valkey_server, running_redis
 
 __all__ = ["GROUNDS", "Ground", "granted", "running_ground"]
 

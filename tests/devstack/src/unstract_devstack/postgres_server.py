@@ -15,8 +15,8 @@ from pathlib import Path
 
 from attrs import define, field
 
+from unstract_devstack.ports import HOST, free_port
 from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_environment, wait_until
-from unstract_devstack.redis_server import HOST, free_port
 
 __all__ = ["PostgresHandle", "running_postgres"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from attrs import define, field
 
+from unstract_devstack.ports import free_port
 from unstract_devstack.processes import ManagedProcess, ProcessError, wait_until
-from unstract_devstack.redis_server import free_port
 
 __all__ = ["RabbitHandle", "running_rabbitmq"]
 

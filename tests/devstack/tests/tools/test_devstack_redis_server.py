@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from unstract_devstack import redis_server
+from unstract_devstack.ports import free_port
 from unstract_devstack.process_table import alive
 from unstract_devstack.processes import ProcessError, wait_until
 from unstract_devstack.redis_server import find_redis_server, packaged_redis_server, running_redis
@@ -119,7 +120,7 @@ def test_what_went_wrong_is_told(tmp_path: Path) -> None:
 
 def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        ports = iter([other.getsockname()[1], redis_server.free_port()])
+        ports = iter([other.getsockname()[1], free_port()])
         monkeypatch.setattr(redis_server, "free_port", lambda: next(ports))
         with running_redis(tmp_path) as server:
             assert server.port != other.getsockname()[1]

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import redis
 from attrs import define, field, frozen
 
-from unstract_devstack.redis_server import HOST, RedisHandle
+from unstract_devstack.ports import HOST
+from unstract_devstack.redis_server import RedisHandle
 
 __all__ = ["Heard", "MessageTap"]
 

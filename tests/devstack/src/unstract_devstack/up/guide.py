@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from unstract_devstack.fleet import WORKERS
-from unstract_devstack.redis_server import free_port
+from unstract_devstack.ports import free_port
 from unstract_devstack.samples import DOCUMENTS
 from unstract_devstack.stack import Stack
 from unstract_devstack.up.example import Example
