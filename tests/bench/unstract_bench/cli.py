@@ -7,7 +7,6 @@ Exit codes: 0 everything that was judged is at its bar (and nothing got worse), 
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -42,7 +41,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--only", help="measures, such as P4,P7")
     options.add_argument("--ci", action="store_true", help="the short part: no curves, no prefork; under 4 minutes")
     options.add_argument("--rounds", type=int, default=3, help="rounds of each comparison (default 3)")
-    options.add_argument("--seconds", type=float, help="no round is begun after these (default 380, with --ci 180)")
+    options.add_argument(
+        "--seconds",
+        type=float,
+        help="no curve or further round is begun after these (default 380, with --ci 180), no round at all an eighth later",
+    )
     options.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     options.add_argument("--write", action="store_true", help="write tests/bench/RESULTS.md, its plots, results.json")
     options.add_argument(
@@ -69,8 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     if code is not None:
         return code
     with kept_folder(chosen.keep, prefix="bench-") as directory:
-        ends = time.monotonic() + (chosen.seconds or (SHORT_SECONDS if chosen.ci else SECONDS))
-        setting = Setting(directory, _say, short=chosen.ci, rounds=chosen.rounds, ends=ends)
+        seconds = chosen.seconds or (SHORT_SECONDS if chosen.ci else SECONDS)
+        setting = Setting(directory, _say, short=chosen.ci, rounds=chosen.rounds, seconds=seconds)
         if chosen.profile:
             return _profiled(setting, chosen.profile)
         run = make(setting, wanted, " ".join(("hatch run bench", *given)))

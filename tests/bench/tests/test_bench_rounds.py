@@ -1,0 +1,36 @@
+"""How many rounds are made, and until when. The clock is given: nothing here waits."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from unstract_bench.figures import Bar, Figure
+from unstract_bench.setting import Setting
+
+
+def made_after(seconds: float, *values: float) -> tuple[list[float], Setting]:
+    """The values of the rounds that are made where a run of 80 seconds began so many seconds ago."""
+    setting = Setting(Path(), print, seconds=80.0, began=time.monotonic() - seconds)
+    left, made = iter(values), []
+    setting.repeat(lambda: made.append(next(left)), lambda: (Figure("f", "s", tuple(made), (), "", Bar(2.0)),))
+    return made, setting
+
+
+def test_three_rounds_are_made():
+    assert made_after(0, 1.0, 1.0, 1.0, 9.0)[0] == [1.0, 1.0, 1.0]
+
+
+def test_two_more_where_they_cannot_be_judged():
+    assert made_after(0, 1.0, 1.9, 3.0, 1.0, 1.0)[0] == [1.0, 1.9, 3.0, 1.0, 1.0]
+
+
+def test_late_in_the_run_there_are_no_more_rounds_than_needed():
+    made, setting = made_after(85, 1.0, 1.9, 3.0)
+    assert made == [1.0, 1.9, 3.0]
+    assert not setting.time_left
+
+
+@pytest.mark.parametrize("seconds", [90.5, 1000])
+def test_after_that_nothing_is_begun(seconds):
+    assert made_after(seconds)[0] == []
