@@ -37,7 +37,8 @@ def profile(setting: Setting, target: Path) -> None:
             ground.forget_logs()
         _, told = sampler.communicate(timeout=SECONDS + 60)
     if sampler.returncode != 0 or not target.exists():
-        raise ProcessError(f"py-spy wrote no flame graph: {told.strip()[-500:]}")
+        why = told.partition("Stack backtrace:")[0].strip()[-500:]
+        raise ProcessError(f"py-spy wrote no flame graph to {target}: {why}")
 
 
 def _command(pid: int, target: Path) -> tuple[str, ...]:
