@@ -15,7 +15,7 @@ from unstract_devstack.extraction import Field
 from unstract_devstack.grounds import granted, running_ground
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import ExecutionRow, Platform
-from unstract_devstack.processes import wait_until
+from unstract_devstack.processes import end_of, wait_until
 from unstract_devstack.stack import Stack, running_stack
 
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
@@ -40,9 +40,7 @@ def pytest_runtest_makereport(item):
         stacks = [value.stack if isinstance(value, Tenant) else value for value in found]
         folders = {value.directory if isinstance(value, Stack) else value for value in stacks}
         for log in sorted(log for folder in folders for log in folder.rglob("*.log")):
-            report.sections.append(
-                (f"end of {log.name}", "\n".join(log.read_text("utf-8", "replace").splitlines()[-30:]))
-            )
+            report.sections.append((f"end of {log.name}", end_of(log)))
     return report
 
 

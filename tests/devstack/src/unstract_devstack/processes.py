@@ -19,7 +19,7 @@ from typing import IO
 
 from attrs import define, field
 
-__all__ = ["ManagedProcess", "ProcessError", "inherited_environment", "wait_until"]
+__all__ = ["ManagedProcess", "ProcessError", "end_of", "inherited_environment", "wait_until"]
 
 PR_SET_PDEATHSIG = 1
 TAIL_BYTES = 8192
@@ -151,17 +151,22 @@ class ManagedProcess:
 
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of the log."""
-        if not self.log_path.exists():
-            return ""
-        with self.log_path.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+        return end_of(self.log_path, lines)
 
     def failure(self, problem: str) -> ProcessError:
         """An error that says what is wrong with this process and what it wrote last."""
         code = self.exit_code
         state = "" if code is None else f" (exit code {code})"
         return ProcessError(f"{self.name} {problem}{state}. Its log, {self.log_path}, ends with:\n{self.log_tail()}")
+
+
+def end_of(log_path: Path, lines: int = 30) -> str:
+    """The last lines of a log; nothing if there is none."""
+    if not log_path.exists():
+        return ""
+    with log_path.open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+        return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
 
 
 def _tie_to_parent() -> Callable[[], None] | None:

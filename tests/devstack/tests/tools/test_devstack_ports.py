@@ -9,14 +9,18 @@ import pytest
 from unstract_devstack import ports
 from unstract_devstack.ports import free_port
 
-ASK_FOR = "import sys; from unstract_devstack import ports; ports._PORTS = range(*map(int, sys.argv[1:])); "
+ASK = """
+import sys
+from unstract_devstack import ports
+ports._PORTS = range(*map(int, sys.argv[1:]))
+print(ports.free_port())
+"""
 
 
 def asked_elsewhere(port: int) -> subprocess.CompletedProcess[str]:
     """Another process asks for a port, and there is only this one to have."""
-    program = ASK_FOR + "print(ports.free_port())"
     return subprocess.run(
-        [sys.executable, "-c", program, str(port), str(port + 1)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", ASK, str(port), str(port + 1)], capture_output=True, text=True, check=False
     )
 
 
@@ -38,15 +42,10 @@ def test_nobody_else_gets_it_in_another_process() -> None:
 
 
 def test_one_that_a_server_listens_on_is_not_free() -> None:
-    program = (
-        ASK_FOR + "import socket; server = socket.create_server(('127.0.0.1', int(sys.argv[1]))); ports.free_port()"
-    )
     given = free_port()
     ports._kept.pop().close()
-    refused = subprocess.run(
-        [sys.executable, "-c", program, str(given), str(given + 1)], capture_output=True, text=True, check=False
-    )
-    assert "OSError: no free port " in refused.stderr
+    with socket.create_server((ports.HOST, given)):
+        assert "OSError: no free port " in asked_elsewhere(given).stderr
 
 
 def test_a_process_that_ended_keeps_none() -> None:
