@@ -9,13 +9,12 @@ from unstract_worker_core.client import Backend
 from unstract_worker_core.client.models import Execution
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
-from unstract_worker_core.values import Value
 
 __all__ = ["Asked", "cleaned_up", "read_asked", "status_of", "status_report"]
 
 
-@frozen(eq=False, repr=False)
-class Asked(Value):
+@frozen
+class Asked:
     """The execution that a task is about."""
 
     execution_id: str

@@ -16,13 +16,12 @@ from unstract_worker_core.identifiers import execution_id, opaque_id, organizati
 from unstract_worker_core.ledger import RunClaim, RunContext
 from unstract_worker_core.messages import BatchResult, read_results
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["ChordCallback", "chord_run", "read_callback"]
 
 
-@frozen(eq=False, repr=False)
-class ChordCallback(Value):
+@frozen
+class ChordCallback:
     """What a chord's callback message says."""
 
     execution_id: str

@@ -29,7 +29,6 @@ from unstract_worker_core.errors import (
 from unstract_worker_core.ledger import DeadLetter, FinalState, Held, RunClaim, RunContext, RunState, RunTask
 from unstract_worker_core.logs import bind_task
 from unstract_worker_core.statuses import ExecutionStatus
-from unstract_worker_core.values import Value
 
 __all__ = ["finalise_run"]
 
@@ -123,8 +122,8 @@ def _lasting(error: BackendError) -> bool:
     return error.status == 500
 
 
-@frozen(eq=False, repr=False)
-class _Loaded(Value):
+@frozen
+class _Loaded:
     context: RunContext
     totals: Totals
 

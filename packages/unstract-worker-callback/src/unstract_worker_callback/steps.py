@@ -23,7 +23,6 @@ from unstract_worker_core.ledger import FinalState, Held, RunClaim, RunContext
 from unstract_worker_core.log_events import LogEvent
 from unstract_worker_core.messages import ApiResultItem, result_items
 from unstract_worker_core.statuses import ExecutionStatus, RunKind, pipeline_status_for
-from unstract_worker_core.values import Value
 
 __all__ = ["ATTEMPTS", "Run", "clean_up", "close", "update_pipeline", "write_results"]
 
@@ -32,8 +31,8 @@ ATTEMPTS = 5
 _log = structlog.get_logger(__name__)
 
 
-@frozen(eq=False, repr=False)
-class Run(Value):
+@frozen
+class Run:
     """One claimed run while it is finalised."""
 
     runtime: Runtime

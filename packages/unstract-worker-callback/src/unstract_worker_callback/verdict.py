@@ -7,13 +7,12 @@ from attrs import evolve, frozen
 from unstract_worker_core.ledger import FileOutcome, FinalState, OutcomeKind, RunContext
 from unstract_worker_core.messages import BatchResult
 from unstract_worker_core.statuses import ExecutionStatus
-from unstract_worker_core.values import Value
 
 __all__ = ["Totals", "count", "count_results", "counted", "decide"]
 
 
-@frozen(eq=False, repr=False)
-class Totals(Value):
+@frozen
+class Totals:
     """Uploaded files by how they ended; total = successful + failed + skipped. `reason`: of the first failure."""
 
     total: int = 0

@@ -16,7 +16,6 @@ from redis.exceptions import RedisError
 from unstract_worker_core import wire
 from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import MessageError, SteppedAside
-from unstract_worker_core.values import Value
 
 __all__ = ["ActiveFile", "ActiveFiles", "mark_key"]
 
@@ -24,8 +23,8 @@ _LOOK_AGAIN_SECONDS = 10.0
 _TAKE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
-@frozen(eq=False, repr=False)
-class ActiveFile(Value):
+@frozen
+class ActiveFile:
     """A file as the marks know it: the storage's own id of it, and its path."""
 
     provider_file_uuid: str
@@ -38,8 +37,8 @@ def mark_key(workflow_id: str, file: ActiveFile) -> str:
     return f"file_active:{workflow_id}:{file.provider_file_uuid}:{digest}"
 
 
-@frozen(eq=False, repr=False)
-class ActiveFiles(Value):
+@frozen
+class ActiveFiles:
     """The marks of one execution. Every call raises SteppedAside when the cache Redis is away: never "none active"."""
 
     redis: Redis

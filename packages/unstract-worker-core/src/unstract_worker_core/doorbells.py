@@ -13,23 +13,22 @@ from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger.records import RunTask
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["SCHEMA", "BatchDoorbell", "Doorbells", "RunDoorbell", "read_batch_doorbell", "read_run_doorbell"]
 
 SCHEMA = 1
 
 
-@frozen(eq=False, repr=False)
-class RunDoorbell(Value):
+@frozen
+class RunDoorbell:
     """Look at this run: orchestrate it, finalise it or deliver it, as its state says."""
 
     run_id: str
     schema: int = SCHEMA
 
 
-@frozen(eq=False, repr=False)
-class BatchDoorbell(Value):
+@frozen
+class BatchDoorbell:
     """Look at this batch of this epoch."""
 
     run_id: str

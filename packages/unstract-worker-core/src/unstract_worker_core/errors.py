@@ -17,7 +17,6 @@ WorkerError
 
 from attrs import frozen
 
-from unstract_worker_core.values import Value
 
 __all__ = [
     "BackendError",
@@ -41,8 +40,8 @@ class WorkerError(Exception):
     """Root of all errors raised by the workers."""
 
 
-@frozen(eq=False, repr=False)
-class Fault(Value):
+@frozen
+class Fault:
     """One thing that is wrong with the configuration: the variable's name and what to do, never its value."""
 
     variable: str

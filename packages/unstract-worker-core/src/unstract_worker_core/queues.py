@@ -8,7 +8,6 @@ from attrs import frozen
 
 from unstract_worker_core.config.settings import Settings
 from unstract_worker_core.statuses import WorkerType
-from unstract_worker_core.values import Value
 
 __all__ = [
     "DELIVER_TASK",
@@ -63,8 +62,8 @@ DOORBELL_TASKS: Mapping[Doorbell, str] = MappingProxyType(
 )
 
 
-@frozen(eq=False, repr=False)
-class ScalingRule(Value):
+@frozen
+class ScalingRule:
     """When an autoscaler adds or removes replicas of a worker.
 
     Attributes:
@@ -81,8 +80,8 @@ class ScalingRule(Value):
     cooldown_seconds: int
 
 
-@frozen(eq=False, repr=False)
-class WorkerQueues(Value):
+@frozen
+class WorkerQueues:
     """The queues of one worker type: the platform's (an operator may replace them) and our doorbells."""
 
     worker: WorkerType
@@ -96,8 +95,8 @@ class WorkerQueues(Value):
         return tuple(DOORBELL_QUEUES[bell] for bell in self.doorbells)
 
 
-@frozen(eq=False, repr=False)
-class Route(Value):
+@frozen
+class Route:
     """The queue that a task goes to when its sender names none."""
 
     task: str

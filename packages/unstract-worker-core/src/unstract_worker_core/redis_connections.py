@@ -15,15 +15,14 @@ from redis.sentinel import Sentinel
 
 from unstract_worker_core.config.sections import RedisSettings
 from unstract_worker_core.errors import LedgerUnavailable
-from unstract_worker_core.values import Value
 
 __all__ = ["Finding", "check_ledger_redis", "connect"]
 
 _OLDEST = (6, 2)
 
 
-@frozen(eq=False, repr=False)
-class Finding(Value):
+@frozen
+class Finding:
     """What is wrong with the ledger's Redis. `fatal`: the worker must not start on it."""
 
     problem: str

@@ -36,6 +36,17 @@ def test_a_claim_says_what_is_left_to_do(driver: Driver) -> None:
     assert second.age_seconds >= 0
 
 
+def test_a_file_in_flight_is_charged_although_another_of_its_batch_was_recorded(driver: Driver) -> None:
+    """A sequence that a drifted model of the state machine once denied: see test_core_ledger_machine.py."""
+    driver.armed(RUN, (2,))
+    first = driver.claim_batch(RUN, 0)
+    driver.ledger.batches.start_file(first, 2)
+    driver.record(first, 1)
+    driver.lapse_batch(RUN, 0)
+
+    assert driver.claim_batch(RUN, 0).charges == {2: 1}
+
+
 def test_refusals_say_why(driver: Driver) -> None:
     assert driver.ask_batch("unknown", 0) == BatchRefusal("closed")
     driver.accept(RUN)

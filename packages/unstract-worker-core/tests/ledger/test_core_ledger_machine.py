@@ -92,7 +92,8 @@ class LedgerMachine(RunRules):
         assert (done == "ok") == (lease is not None or known)
         if lease is not None:
             model.results.setdefault(number, error)
-            lease.file = 0
+            if lease.file == number:  # another file may have begun: it stays in flight
+                lease.file = 0
             self._wrote(claim)
 
     @precondition(lambda self: self.batch_claims)

@@ -17,15 +17,14 @@ from unstract_worker_core.orchestration.meaning import in_a_line
 from unstract_worker_core.orchestration.rows import match_rows, row_request
 from unstract_worker_core.orchestration.turn import Turn
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["IN_USE", "Verdict", "items_of", "verdicts"]
 
 IN_USE = "the file is being processed by another execution"
 
 
-@frozen(eq=False, repr=False)
-class Verdict(Value):
+@frozen
+class Verdict:
     """What becomes of one file: worked on with its row's id, skipped, or failed with the reason."""
 
     row_id: str = ""

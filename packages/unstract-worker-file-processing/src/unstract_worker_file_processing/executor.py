@@ -11,7 +11,6 @@ from unstract_worker_core.client import Backend
 from unstract_worker_core.client.models import ExecuteFile, FileToExecute
 from unstract_worker_core.errors import ConfigurationError, Fault, WorkerError
 from unstract_worker_core.ledger import FileItem, RunContext
-from unstract_worker_core.values import Value
 
 __all__ = ["BACKEND", "GROUP", "BackendExecutor", "FileExecutor", "FileFailed", "FileRequest", "load_executor"]
 
@@ -28,8 +27,8 @@ class FileFailed(WorkerError):
         super().__init__(workflow or destination or "no reason given")
 
 
-@frozen(eq=False, repr=False)
-class FileRequest(Value):
+@frozen
+class FileRequest:
     """One file to run. `key` is the same at every try: an executor that remembers it applies the file once."""
 
     context: RunContext
@@ -52,8 +51,8 @@ class FileExecutor(Protocol):
 ExecutorFactory = Callable[[Runtime], FileExecutor]
 
 
-@frozen(eq=False, repr=False)
-class BackendExecutor(Value):
+@frozen
+class BackendExecutor:
     """Lets the platform's backend do it."""
 
     backend: Backend

@@ -10,7 +10,6 @@ from unstract_worker_core.client.models import TokenUsage
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.values import Value
 
 __all__ = [
     "NOT_STARTED",
@@ -28,8 +27,8 @@ _LONGEST_ERROR = 1000
 _PREFIXES = ("Workflow error:", "Destination error:", "Processing error:", "Validation error:")
 
 
-@frozen(eq=False, repr=False)
-class Executed(Value):
+@frozen
+class Executed:
     """What the executor said of a file; journalled at once, so that what follows can be repeated.
 
     `reused`: nothing ran, `result` and `metadata` are those of an earlier execution.

@@ -14,13 +14,12 @@ from unstract_worker_core.client.models import ExecutionSummary, NewExecution
 from unstract_worker_core.messages import ScheduleMessage, StartMessage
 from unstract_worker_core.orchestration import Turn
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["adoptable", "created", "created_before", "newest"]
 
 
-@frozen(eq=False, repr=False)
-class _Asked(Value):
+@frozen
+class _Asked:
     """Journalled before an execution is created: when the newest pending one of the workflow had been created."""
 
     workflow_id: str

@@ -18,7 +18,6 @@ from unstract_worker_core.ledger import DeadLetter, FinalState
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import WebhookMessage
 from unstract_worker_core.orchestration import Close, HandOver, Turn, Verdict
-from unstract_worker_core.values import Value
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.marking import mark
 from unstract_worker_general.per_host import Limits
@@ -34,8 +33,8 @@ _LOOKUPS_BUSY_SECONDS = 5.0
 log = get_logger(__name__)
 
 
-@frozen(eq=False, repr=False)
-class Tries(Value):
+@frozen
+class Tries:
     """How often a delivery was tried: posts that failed, and claims that ended without saying how."""
 
     failed: int

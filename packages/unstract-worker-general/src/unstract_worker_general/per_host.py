@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from attrs import define, field, frozen
 
 from unstract_worker_core.config import Settings
-from unstract_worker_core.values import Value
 
 __all__ = ["HostPlaces", "Limits"]
 
@@ -22,8 +21,8 @@ _LONGEST = 10_000
 _FIRST, _EACH, _LAST = 10.0, 0.1, 300.0
 
 
-@frozen(eq=False, repr=False)
-class Limits(Value):
+@frozen
+class Limits:
     """How many deliveries may be under way: to one host, and in all."""
 
     host: int

@@ -11,7 +11,6 @@ from attrs import frozen
 from unstract_worker_core.client import Interrupted, NotSent, post_once
 from unstract_worker_core.config import WebhookSettings
 from unstract_worker_core.messages import WebhookMessage
-from unstract_worker_core.values import Value
 from unstract_worker_general.addresses import Address
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.resolving import NotResolved
@@ -31,8 +30,8 @@ _OURS = (
 _MOST_ADDRESSES = 3
 
 
-@frozen(eq=False, repr=False)
-class Failure(Value):
+@frozen
+class Failure:
     """Why a webhook was not taken, safe to show. `final`: another try could not end otherwise."""
 
     reason: str

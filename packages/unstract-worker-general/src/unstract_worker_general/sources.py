@@ -12,7 +12,6 @@ from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages.files import file_item
 from unstract_worker_core.orchestration import Opened, Turn
-from unstract_worker_core.values import Value
 
 __all__ = ["Listing", "active_file", "chosen_files", "read_listing"]
 
@@ -21,8 +20,8 @@ _AT_ONCE = 500
 log = get_logger(__name__)
 
 
-@frozen(eq=False, repr=False)
-class Listing(Value):
+@frozen
+class Listing:
     """A source's files: those that can be worked on, and why the others cannot."""
 
     items: tuple[FileItem, ...] = ()

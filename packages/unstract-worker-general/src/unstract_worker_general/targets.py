@@ -11,7 +11,6 @@ import idna
 from attrs import field, frozen
 
 from unstract_worker_core.errors import WorkerError
-from unstract_worker_core.values import Value
 from unstract_worker_general.addresses import Address
 
 __all__ = ["Refused", "Target", "read_target"]
@@ -35,8 +34,8 @@ class Refused(WorkerError):
         super().__init__(f"refused: {rule}")
 
 
-@frozen(eq=False, repr=False)
-class Target(Value):
+@frozen
+class Target:
     """Where a webhook goes. `host`: lower case ASCII, without brackets. `address`: set where the URL names no host."""
 
     scheme: str

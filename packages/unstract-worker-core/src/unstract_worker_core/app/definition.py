@@ -8,7 +8,6 @@ from celery import Celery
 
 from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.statuses import WorkerType
-from unstract_worker_core.values import Value
 
 __all__ = ["Register", "RuntimeOf", "Service", "Services", "WorkerDefinition"]
 
@@ -33,8 +32,8 @@ def _no_services(runtime: Runtime) -> tuple[Service, ...]:
     return ()
 
 
-@frozen(eq=False, repr=False)
-class WorkerDefinition(Value):
+@frozen
+class WorkerDefinition:
     """One worker.
 
     Attributes:

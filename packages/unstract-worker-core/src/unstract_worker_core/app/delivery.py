@@ -4,13 +4,12 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from unstract_worker_core.values import Value
 
 __all__ = ["Delivery"]
 
 
-@frozen(eq=False, repr=False)
-class Delivery(Value):
+@frozen
+class Delivery:
     """A delivered task message.
 
     Attributes:

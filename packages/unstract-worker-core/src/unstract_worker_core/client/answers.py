@@ -11,7 +11,6 @@ from attrs import field, frozen
 
 from unstract_worker_core import wire
 from unstract_worker_core.errors import MessageError, UnexpectedAnswer
-from unstract_worker_core.values import Value
 
 # What json.loads gives; models narrow it.
 Json = Any
@@ -69,8 +68,8 @@ def _float(digits: str) -> float:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
-@frozen(eq=False, repr=False)
-class Answer(Value):
+@frozen
+class Answer:
     """An answer that the contract allows, still to be read."""
 
     operation: str

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from unstract_worker_core.errors import WorkerError
-from unstract_worker_core.values import Value
 
 
 class NotSent(WorkerError):
@@ -28,8 +27,8 @@ class AnswerRefused(WorkerError):
         super().__init__(reason)
 
 
-@frozen(eq=False, repr=False)
-class Wanted(Value):
+@frozen
+class Wanted:
     """One request to send. `shared`: headers that are the same in many requests, and are then made only once."""
 
     method: str
@@ -41,8 +40,8 @@ class Wanted(Value):
     shared: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
-@frozen(eq=False, repr=False)
-class RawAnswer(Value):
+@frozen
+class RawAnswer:
     """An answer whose body has been read whole. Headers are as they came, but for their names' case."""
 
     status: int
@@ -55,8 +54,8 @@ class RawAnswer(Value):
         return None if value is None else value.decode("latin-1")
 
 
-@frozen(eq=False, repr=False)
-class PostAnswer(Value):
+@frozen
+class PostAnswer:
     """The answer to one POST; its body was read up to the limit and dropped."""
 
     status: int

@@ -12,13 +12,12 @@ from unstract_worker_core.client.ids import uuids
 from unstract_worker_core.client.verdicts import one_line
 from unstract_worker_core.errors import BackendRefused
 from unstract_worker_core.statuses import ExecutionStatus
-from unstract_worker_core.values import Value
 
 _METHOD_NOT_ALLOWED = 405
 
 
-@frozen(eq=False, repr=False)
-class Executions(Value):
+@frozen
+class Executions:
     """Calls about executions."""
 
     _call: Caller

@@ -10,11 +10,10 @@ from unstract_worker_core.client.answers import Answer, Json
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import uuids
 from unstract_worker_core.client.verdicts import one_line
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False)
-class Files(Value):
+@frozen
+class Files:
     """Calls about files. A row belongs to one file of one execution; its id is the file execution id."""
 
     _call: Caller

@@ -8,11 +8,10 @@ from unstract_worker_core import identifiers, wire
 from unstract_worker_core.client import models, operations
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import content_hash, uuids
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False)
-class History(Value):
+@frozen
+class History:
     """Calls about file history."""
 
     _call: Caller

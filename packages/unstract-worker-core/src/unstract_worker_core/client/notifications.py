@@ -9,11 +9,10 @@ from unstract_worker_core.client import models, operations
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import uuids
 from unstract_worker_core.client.operations import Operation
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False)
-class Notifications(Value):
+@frozen
+class Notifications:
     """Calls about notifications."""
 
     _call: Caller

@@ -10,7 +10,6 @@ from enum import Enum
 
 from attrs import frozen
 
-from unstract_worker_core.values import Value
 
 # Told in a 500 by any view: the data, not the moment, is at fault.
 _DETERMINISTIC = (
@@ -40,8 +39,8 @@ class Repeat(Enum):
     ONCE = "once"
 
 
-@frozen(eq=False, repr=False)
-class Operation(Value):
+@frozen
+class Operation:
     """One operation. `path` is a template of prefixes (settings) and ids; `name` is for logs and metrics.
 
     `permanent`: words of this operation's own 500s that are final. `answers`: statuses beyond 2xx whose body

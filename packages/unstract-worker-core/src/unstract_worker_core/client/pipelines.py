@@ -6,11 +6,10 @@ from unstract_worker_core import wire
 from unstract_worker_core.client import models, operations
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import uuids
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False)
-class Pipelines(Value):
+@frozen
+class Pipelines:
     """Calls about pipelines and API deployments."""
 
     _call: Caller

@@ -7,13 +7,12 @@ from unstract_worker_core.client import models, operations
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import uuids
 from unstract_worker_core.errors import BackendRefused, NotFound
-from unstract_worker_core.values import Value
 
 _BAD_REQUEST = 400
 
 
-@frozen(eq=False, repr=False)
-class Usage(Value):
+@frozen
+class Usage:
     """Calls about what file executions used."""
 
     _call: Caller
@@ -32,8 +31,8 @@ class Usage(Value):
         return None if answer.member(*where) is None else answer.number(*where)
 
 
-@frozen(eq=False, repr=False)
-class Configuration(Value):
+@frozen
+class Configuration:
     """Calls about an organization's configuration."""
 
     _call: Caller

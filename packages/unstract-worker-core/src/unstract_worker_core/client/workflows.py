@@ -7,11 +7,10 @@ from attrs import frozen
 from unstract_worker_core.client import models, operations
 from unstract_worker_core.client.caller import Caller
 from unstract_worker_core.client.ids import uuids
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False)
-class Workflows(Value):
+@frozen
+class Workflows:
     """Calls about workflows."""
 
     _call: Caller
@@ -46,8 +45,8 @@ class Workflows(Value):
         return files
 
 
-@frozen(eq=False, repr=False)
-class Tools(Value):
+@frozen
+class Tools:
     """Calls about tools."""
 
     _call: Caller

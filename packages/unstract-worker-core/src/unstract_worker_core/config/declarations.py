@@ -7,13 +7,12 @@ from attrs import field, frozen
 from unstract_worker_core.config.parsers import Parser, secret, signing_secret
 from unstract_worker_core.config.urls import redis_url
 from unstract_worker_core.statuses import WorkerType
-from unstract_worker_core.values import Value
 
 __all__ = ["Declaration", "Section"]
 
 
-@frozen(eq=False, repr=False)
-class Declaration(Value):
+@frozen
+class Declaration:
     """The variables of one field, `target`.
 
     Attributes:
@@ -37,8 +36,8 @@ class Declaration(Value):
         return self.parse in (secret, signing_secret, redis_url)
 
 
-@frozen(eq=False, repr=False)
-class Section(Value):
+@frozen
+class Section:
     """The declarations of one class of settings, under one or more prefixes."""
 
     cls: type

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from unstract_worker_core.statuses import WorkerType
-from unstract_worker_core.values import Value
 
 __all__ = ["ACCEPTED_WITHOUT_EFFECT", "Ignored", "ignored_warnings"]
 
 
-@frozen(eq=False, repr=False)
-class Ignored(Value):
+@frozen
+class Ignored:
     """Variables that share a reason for having no effect. ``*_X`` means ``{TYPE}_X`` and ``CELERY_X``."""
 
     reason: str

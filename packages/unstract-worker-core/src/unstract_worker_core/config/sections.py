@@ -8,7 +8,6 @@ from hashlib import sha256
 from attrs import Factory, field, frozen
 
 from unstract_worker_core.config.secret import Secret
-from unstract_worker_core.values import Value
 
 __all__ = [
     "BackendSettings",
@@ -26,8 +25,8 @@ __all__ = [
 ]
 
 
-@frozen(eq=False, repr=False)
-class BackendSettings(Value):
+@frozen
+class BackendSettings:
     """The internal API. `timeout` bounds one attempt of a call, `total_timeout` the call with its retries."""
 
     base_url: str
@@ -51,8 +50,8 @@ class BackendSettings(Value):
     deployments_prefix: str = "v1/api-deployments/"
 
 
-@frozen(eq=False, repr=False)
-class BrokerSettings(Value):
+@frozen
+class BrokerSettings:
     """Where messages come from. `url` carries the credentials, percent-encoded; several joined by ``;``."""
 
     url: Secret
@@ -72,8 +71,8 @@ class BrokerSettings(Value):
         return self.scheme in ("redis", "rediss", "sentinel")
 
 
-@frozen(eq=False, repr=False)
-class RedisSettings(Value):
+@frozen
+class RedisSettings:
     """One Redis role. In Sentinel mode `host` is a comma list of sentinels, with or without ``:port``."""
 
     host: str = "localhost"
@@ -103,8 +102,8 @@ class RedisSettings(Value):
         return f"{where}/{self.db}" + (f" (sentinel, {self.sentinel_master})" if self.sentinel else "")
 
 
-@frozen(eq=False, repr=False)
-class LedgerSettings(Value):
+@frozen
+class LedgerSettings:
     """The run ledger."""
 
     lease_seconds: float = 60.0
@@ -118,8 +117,8 @@ class LedgerSettings(Value):
     dead_letter_limit: int = 1000
 
 
-@frozen(eq=False, repr=False)
-class ProcessSettings(Value):
+@frozen
+class ProcessSettings:
     """The process: pool, slots, queues, health endpoint, limits. No `queues`: the worker type's own."""
 
     pool: str = "threads"
@@ -139,8 +138,8 @@ class ProcessSettings(Value):
     metrics_dir: str | None = None
 
 
-@frozen(eq=False, repr=False)
-class LoggingSettings(Value):
+@frozen
+class LoggingSettings:
     """What is logged and how: `format` is ``json`` or ``console``; `file` receives the log as well."""
 
     level: str = "INFO"
@@ -148,8 +147,8 @@ class LoggingSettings(Value):
     file: str | None = None
 
 
-@frozen(eq=False, repr=False)
-class FileSettings(Value):
+@frozen
+class FileSettings:
     """How the files of an execution are treated."""
 
     max_parallel_batches: int = 1
@@ -161,8 +160,8 @@ class FileSettings(Value):
     api_dir_prefix: str | None = None
 
 
-@frozen(eq=False, repr=False)
-class ChordSettings(Value):
+@frozen
+class ChordSettings:
     """Chord compatibility. `result_backend` is a Celery URL with credentials; there if enabled."""
 
     enabled: bool = False
@@ -170,8 +169,8 @@ class ChordSettings(Value):
     retry_interval: float = 1.0
 
 
-@frozen(eq=False, repr=False)
-class WebhookSettings(Value):
+@frozen
+class WebhookSettings:
     """Delivery of webhooks. Only public addresses are called, and hosts and networks that are allowed by name.
 
     Attributes:
@@ -191,8 +190,8 @@ class WebhookSettings(Value):
     ca_file: str | None = None
 
 
-@frozen(eq=False, repr=False)
-class CrashPoint(Value):
+@frozen
+class CrashPoint:
     """Where a test has a worker kill itself: when `name` is reached the `nth` time; `group`: all its processes."""
 
     name: str
@@ -200,8 +199,8 @@ class CrashPoint(Value):
     group: bool = False
 
 
-@frozen(eq=False, repr=False)
-class TrafficSettings(Value):
+@frozen
+class TrafficSettings:
     """The share of executions that this fleet takes while it runs beside today's workers.
 
     Organizations listed are taken whole; of the others, `percent` of the executions. The rest goes to the queue that
@@ -230,8 +229,8 @@ class TrafficSettings(Value):
         return int.from_bytes(sha256(execution_id.encode()).digest()[:4]) % 100 < self.percent
 
 
-@frozen(eq=False, repr=False)
-class TracingSettings(Value):
+@frozen
+class TracingSettings:
     """Where traces go: to nowhere unless an endpoint is set. `ratio` is the share of the executions that are traced."""
 
     endpoint: str | None = None

@@ -10,13 +10,12 @@ from attrs import field, fields, frozen, has
 from unstract_worker_core.config import sections
 from unstract_worker_core.config.secret import Secret
 from unstract_worker_core.statuses import WorkerType
-from unstract_worker_core.values import Value
 
 __all__ = ["Settings"]
 
 
-@frozen(eq=False, repr=False, kw_only=True)
-class Settings(Value):
+@frozen(kw_only=True)
+class Settings:
     """Settings of one worker process.
 
     Attributes:

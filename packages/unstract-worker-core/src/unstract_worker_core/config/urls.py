@@ -7,7 +7,6 @@ from attrs import frozen
 
 from unstract_worker_core.config.secret import Secret
 from unstract_worker_core.config.sections import RedisSettings
-from unstract_worker_core.values import Value
 
 __all__ = ["BrokerSource", "ChordSource", "broker_url", "redis_url", "result_backend_url"]
 
@@ -16,8 +15,8 @@ _POSTGRES = "db+postgresql+psycopg2"
 _BROKERS = ("redis", "rediss", "amqp", "amqps", "sentinel")
 
 
-@frozen(eq=False, repr=False)
-class BrokerSource(Value):
+@frozen
+class BrokerSource:
     """The broker as the operator writes it."""
 
     base_url: Secret
@@ -29,8 +28,8 @@ class BrokerSource(Value):
     ca_file: str | None = None
 
 
-@frozen(eq=False, repr=False)
-class ChordSource(Value):
+@frozen
+class ChordSource:
     """Chord compatibility as the operator writes it."""
 
     enabled: bool = False

@@ -6,13 +6,12 @@ from unstract_worker_core.config.declarations import Declaration
 from unstract_worker_core.config.ignored import ACCEPTED_WITHOUT_EFFECT
 from unstract_worker_core.config.secret import Secret
 from unstract_worker_core.config.table import SECTIONS
-from unstract_worker_core.values import Value
 
 __all__ = ["Variable", "describe_variables", "environment_page"]
 
 
-@frozen(eq=False, repr=False)
-class Variable(Value):
+@frozen
+class Variable:
     """One line of the table of variables."""
 
     name: str

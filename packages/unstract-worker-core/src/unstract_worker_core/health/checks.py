@@ -8,13 +8,12 @@ from typing import Any
 from attrs import frozen
 
 from unstract_worker_core.logs import get_logger
-from unstract_worker_core.values import Value
 
 __all__ = ["Check", "CheckResult", "Checks", "Report"]
 
 
-@frozen(eq=False, repr=False)
-class CheckResult(Value):
+@frozen
+class CheckResult:
     """Outcome of a check. One that is not `critical` is shown but never makes the worker unready.
 
     `detail` is shown to whoever can reach the port: no ids, no secrets, no addresses.
@@ -29,8 +28,8 @@ class CheckResult(Value):
 Check = Callable[[], CheckResult]
 
 
-@frozen(eq=False, repr=False)
-class Report(Value):
+@frozen
+class Report:
     """Outcomes of a round of checks."""
 
     results: tuple[CheckResult, ...]

@@ -18,13 +18,12 @@ from typing import Any, cast
 from attrs import frozen
 
 from unstract_worker_core.logs import get_logger
-from unstract_worker_core.values import Value
 
 __all__ = ["Answer", "Limits", "Listener"]
 
 
-@frozen(eq=False, repr=False)
-class Answer(Value):
+@frozen
+class Answer:
     """What a path is answered with."""
 
     status: HTTPStatus
@@ -32,8 +31,8 @@ class Answer(Value):
     body: bytes
 
 
-@frozen(eq=False, repr=False)
-class Limits(Value):
+@frozen
+class Limits:
     """What clients may cost: threads, open connections, a request's bytes, seconds of silence and of life."""
 
     threads: int = 4

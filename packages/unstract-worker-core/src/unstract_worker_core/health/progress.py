@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from attrs import define, frozen
 
 from unstract_worker_core.health.checks import CheckResult
-from unstract_worker_core.values import Value
 
 __all__ = ["Progress", "SlotState"]
 
 
-@frozen(eq=False, repr=False)
-class SlotState(Value):
+@frozen
+class SlotState:
     """A slot at work: what runs in it, in which thread, and the seconds since it last progressed."""
 
     number: int

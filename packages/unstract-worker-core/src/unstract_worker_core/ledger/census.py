@@ -11,7 +11,6 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from unstract_worker_core.ledger.steps import translated
-from unstract_worker_core.values import Value
 
 __all__ = ["Census", "take_census", "take_role"]
 
@@ -20,8 +19,8 @@ _CHUNK = 500
 _UNREAD = ("unread", "unread")
 
 
-@frozen(eq=False, repr=False)
-class Census(Value):
+@frozen
+class Census:
     """What is open. Times are seconds by Redis's clock.
 
     Attributes:

@@ -7,13 +7,12 @@ from attrs import Factory, frozen
 
 from unstract_worker_core.ledger.records import FileItem, RunContext, RunTask
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["BatchClaim", "BatchRefusal", "RunClaim"]
 
 
-@frozen(eq=False, repr=False)
-class RunClaim(Value):
+@frozen
+class RunClaim:
     """A leased run, for orchestrating (ACCEPTED) or finalising (READY).
 
     `attempts` counts the claims before this one that failed or lapsed. `start` is the accepted message as JSON,
@@ -38,8 +37,8 @@ class RunClaim(Value):
     asked_at: float = Factory(time.monotonic)
 
 
-@frozen(eq=False, repr=False)
-class BatchClaim(Value):
+@frozen
+class BatchClaim:
     """A leased batch. `files` are those of the batch, `recorded` the numbers that have their outcome already.
 
     `charges` counts, by file number, how often a lease lapsed while that file was in flight; `executed` holds the
@@ -62,8 +61,8 @@ class BatchClaim(Value):
     asked_at: float = Factory(time.monotonic)
 
 
-@frozen(eq=False, repr=False)
-class BatchRefusal(Value):
+@frozen
+class BatchRefusal:
     """Why a batch was not claimed: ``closed``, ``done``, ``unknown`` or ``busy``; all are harmless."""
 
     reason: str

@@ -4,7 +4,6 @@ from attrs import evolve, frozen
 
 from unstract_worker_core import wire
 from unstract_worker_core.ledger.steps import Steps
-from unstract_worker_core.values import Value
 
 __all__ = ["KEY", "DeadLetter", "DeadLetters"]
 
@@ -12,8 +11,8 @@ KEY = "uw:dead_letters"
 _BODY_LIMIT = 4096
 
 
-@frozen(eq=False, repr=False)
-class DeadLetter(Value):
+@frozen
+class DeadLetter:
     """A rejected message: where it came from, why, and its body (redacted by the caller, cut to 4 KiB)."""
 
     task: str

@@ -10,7 +10,6 @@ from typing import Any
 from attrs import Factory, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["FileItem", "FileOutcome", "FinalState", "OutcomeKind", "RunContext", "RunState", "RunTask"]
 
@@ -42,8 +41,8 @@ class OutcomeKind(StrEnum):
     SKIPPED = "SKIPPED"
 
 
-@frozen(eq=False, repr=False)
-class FileItem(Value):
+@frozen
+class FileItem:
     """One file of an execution.
 
     `number` counts from 1 over the whole execution. `copies` are names of further uploads with the same content:
@@ -83,8 +82,8 @@ class FileItem(Value):
         return 1 + len(self.copies)
 
 
-@frozen(eq=False, repr=False)
-class RunContext(Value):
+@frozen
+class RunContext:
     """What every batch of a run shares; stored once per run.
 
     `completed_before` and `failed_before` of the `total_files` ended in a run that the ledger lost.
@@ -111,8 +110,8 @@ class RunContext(Value):
     tags: tuple[Any, ...] = ()
 
 
-@frozen(eq=False, repr=False)
-class FileOutcome(Value):
+@frozen
+class FileOutcome:
     """How one file ended: the first one recorded is the one that counts.
 
     `result` and `metadata` are what the API caller gets (any JSON); `seconds` is wall time of the work.
@@ -134,8 +133,8 @@ class FileOutcome(Value):
         return 1 + len(self.copies)
 
 
-@frozen(eq=False, repr=False)
-class FinalState(Value):
+@frozen
+class FinalState:
     """What a finished run said last; kept in the tombstone for the second read-back and for redeliveries."""
 
     status: ExecutionStatus | None = None

@@ -19,31 +19,30 @@ from unstract_worker_core.ledger.records import (
 )
 from unstract_worker_core.ledger.steps import Steps
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["Accepted", "Armed", "Look", "Runs"]
 
 _CHUNK = 500
 
 
-@frozen(eq=False, repr=False)
-class Accepted(Value):
+@frozen
+class Accepted:
     """State of the run after accepting; `fresh` is False for a duplicate."""
 
     state: RunState
     fresh: bool
 
 
-@frozen(eq=False, repr=False)
-class Armed(Value):
+@frozen
+class Armed:
     """The epoch under which the batches stand and the state that arming led to."""
 
     epoch: int
     state: RunState
 
 
-@frozen(eq=False, repr=False)
-class Look(Value):
+@frozen
+class Look:
     """What a due run needs. `action`: drop, later, orchestrate, ring, finalise or recheck."""
 
     action: str

@@ -17,7 +17,6 @@ from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger.records import FinalState
 from unstract_worker_core.ledger.runs import Look, Runs
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["Finaliser", "Sweep", "Sweeper"]
 
@@ -35,8 +34,8 @@ class Finaliser(Protocol):
         """The second read-back of a finished run."""
 
 
-@frozen(eq=False, repr=False)
-class Sweep(Value):
+@frozen
+class Sweep:
     """What one tick did, in runs (``batches``: doorbells rung for batches)."""
 
     looked: int = 0

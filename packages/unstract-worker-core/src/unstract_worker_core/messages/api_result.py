@@ -6,13 +6,12 @@ from typing import Any
 from attrs import asdict, frozen
 
 from unstract_worker_core.ledger.records import FileOutcome, OutcomeKind
-from unstract_worker_core.values import Value
 
 __all__ = ["ApiResultItem", "result_items"]
 
 
-@frozen(eq=False, repr=False)
-class ApiResultItem(Value):
+@frozen
+class ApiResultItem:
     """Exactly the six keys that the backend reads; any error makes it Failed."""
 
     file: str

@@ -11,13 +11,12 @@ from unstract_worker_core.ledger.records import FileItem, RunContext
 from unstract_worker_core.messages.fields import optional_id, optional_text, read
 from unstract_worker_core.messages.files import FILES_LIMIT, file_item
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["BatchMessage", "BatchResult", "read_batch", "read_results"]
 
 
-@frozen(eq=False, repr=False)
-class _FileData(Value):
+@frozen
+class _FileData:
     """The `file_data` part; unknown keys are ignored, the bools and the list are strict as the contract says."""
 
     workflow_id: str
@@ -35,16 +34,16 @@ class _FileData(Value):
     custom_data: dict[str, Any] | None = None
 
 
-@frozen(eq=False, repr=False)
-class BatchMessage(Value):
+@frozen
+class BatchMessage:
     """One batch of a chord: the context that its files share, and the files."""
 
     context: RunContext
     files: tuple[FileItem, ...]
 
 
-@frozen(eq=False, repr=False)
-class BatchResult(Value):
+@frozen
+class BatchResult:
     """What a batch reports; total = successful + failed + skipped_already_completed."""
 
     total_files: int = 0

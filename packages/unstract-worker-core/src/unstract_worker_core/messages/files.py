@@ -12,7 +12,6 @@ from attrs import frozen
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger.records import FileItem
 from unstract_worker_core.messages.fields import one_line, optional_text, read
-from unstract_worker_core.values import Value
 
 __all__ = ["FILES_LIMIT", "FileHash", "file_item", "safe_path"]
 
@@ -21,8 +20,8 @@ _LIMIT = 4096
 _LARGEST_FILE = 2**63 - 1
 
 
-@frozen(eq=False, repr=False)
-class FileHash(Value):
+@frozen
+class FileHash:
     """One file of a start message or of a chord batch; nulls and missing fields mean the same."""
 
     file_name: str

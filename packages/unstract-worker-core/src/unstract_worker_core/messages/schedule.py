@@ -7,7 +7,6 @@ from attrs import frozen
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.messages.fields import one_line
-from unstract_worker_core.values import Value
 
 __all__ = ["ScheduleMessage", "read_schedule"]
 
@@ -17,8 +16,8 @@ _ORDER = (
 )  # fmt: skip
 
 
-@frozen(eq=False, repr=False)
-class ScheduleMessage(Value):
+@frozen
+class ScheduleMessage:
     """A pipeline to run. `workflow_id` is None where the producer leaves it to the pipeline."""
 
     organization_id: str

@@ -11,7 +11,6 @@ from unstract_worker_core.ledger.records import FileItem
 from unstract_worker_core.messages.fields import flag, optional_id, optional_object, optional_text
 from unstract_worker_core.messages.files import FILES_LIMIT, file_item
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["StartMessage", "read_start"]
 
@@ -22,8 +21,8 @@ _API_ORDER = (
 _GENERAL_ORDER = (*_API_ORDER[:7], "use_file_history")
 
 
-@frozen(eq=False, repr=False)
-class StartMessage(Value):
+@frozen
+class StartMessage:
     """An execution to start. Ids are text (producers also send UUID objects); `files` is empty for ETL."""
 
     organization_id: str

@@ -8,7 +8,6 @@ from attrs import Factory, field, frozen
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.messages.fields import one_line, optional_text, plain
-from unstract_worker_core.values import Value
 
 __all__ = ["WebhookMessage", "read_webhook"]
 
@@ -18,8 +17,8 @@ _ORDER = (
 )  # fmt: skip
 
 
-@frozen(eq=False, repr=False)
-class WebhookMessage(Value):
+@frozen
+class WebhookMessage:
     """One delivery. `headers` may carry credentials: they are never shown. `organization_id` is the primary key."""
 
     url: str = field(repr=False)

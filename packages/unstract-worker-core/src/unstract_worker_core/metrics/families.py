@@ -5,15 +5,14 @@ from typing import Generic, TypeVar
 from attrs import frozen
 from prometheus_client import Counter, Gauge, Histogram
 
-from unstract_worker_core.values import Value
 
 __all__ = ["Described", "Family"]
 
 Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
 
 
-@frozen(eq=False, repr=False)
-class Described(Value):
+@frozen
+class Described:
     """What is known of a metric: its whole name, its type, what it tells, its labels."""
 
     name: str

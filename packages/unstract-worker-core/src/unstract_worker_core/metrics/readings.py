@@ -11,7 +11,6 @@ from attrs import frozen
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from unstract_worker_core.metrics.families import Described
-from unstract_worker_core.values import Value
 
 __all__ = ["READ", "Reading", "Readings"]
 
@@ -42,8 +41,8 @@ READ = (
 )  # fmt: skip
 
 
-@frozen(eq=False, repr=False)
-class Reading(Value):
+@frozen
+class Reading:
     """One sample."""
 
     of: Described

@@ -6,7 +6,6 @@ from attrs import field, frozen
 from prometheus_client import Counter, Histogram
 
 from unstract_worker_core.metrics.families import Family
-from unstract_worker_core.values import Value
 
 __all__ = ["TaskFamilies", "TaskMeter", "TaskMeters"]
 
@@ -15,8 +14,8 @@ _ELSEWHERE = "other"
 _RETRIED = ("deferred", "stepped_aside", "retried")
 
 
-@frozen(eq=False, repr=False)
-class TaskFamilies(Value):
+@frozen
+class TaskFamilies:
     """The instruments, by what happened to a task."""
 
     received: Family[Counter]

@@ -15,15 +15,14 @@ from unstract_worker_core.ledger import Armed, RunClaim, RunState, RunTask
 from unstract_worker_core.logs import bind_task, get_logger
 from unstract_worker_core.orchestration.meaning import Waits, definite, hand_over, in_a_line
 from unstract_worker_core.orchestration.turn import Arm, Close, HandOver, Turn, Verdict
-from unstract_worker_core.values import Value
 
 __all__ = ["Job", "answer_bell", "attend"]
 
 log = get_logger(__name__)
 
 
-@frozen(eq=False, repr=False)
-class Job(Value):
+@frozen
+class Job:
     """What is done with runs of one task.
 
     Attributes:

@@ -17,7 +17,6 @@ from unstract_worker_core.errors import (
 )
 from unstract_worker_core.logs import get_logger
 from unstract_worker_core.orchestration.turn import HandOver
-from unstract_worker_core.values import Value
 
 __all__ = ["Waits", "definite", "hand_over", "if_told", "in_a_line", "unreachable"]
 
@@ -28,8 +27,8 @@ _LONGEST_REASON = 256
 log = get_logger(__name__)
 
 
-@frozen(eq=False, repr=False)
-class Waits(Value):
+@frozen
+class Waits:
     """Seconds until a run is looked at again, by why it was handed back.
 
     `unknown` is longer than a request may still be under way in the backend, so that its effect is there to be seen.

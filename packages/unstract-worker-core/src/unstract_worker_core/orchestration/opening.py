@@ -12,15 +12,14 @@ from unstract_worker_core.orchestration.dealing import deal
 from unstract_worker_core.orchestration.meaning import if_told
 from unstract_worker_core.orchestration.turn import Arm, Close, Turn, Verdict, start_of
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_core.values import Value
 
 __all__ = ["Opened", "announce", "arm_files", "context_of", "ended", "give_up", "open_run", "tool_problem"]
 
 log = get_logger(__name__)
 
 
-@frozen(eq=False, repr=False)
-class Opened(Value):
+@frozen
+class Opened:
     """A run that may be started: its message and its execution as the backend has it."""
 
     message: StartMessage

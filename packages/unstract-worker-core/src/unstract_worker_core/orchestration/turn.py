@@ -10,29 +10,28 @@ from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, Held, RunClaim, RunContext
 from unstract_worker_core.log_events import LogEvent
 from unstract_worker_core.messages import StartMessage
-from unstract_worker_core.values import Value
 
 __all__ = ["Arm", "Close", "HandOver", "Turn", "Verdict", "start_of"]
 
 
-@frozen(eq=False, repr=False)
-class Arm(Value):
+@frozen
+class Arm:
     """Store these batches and let them be worked on; without any, the finaliser writes what `context` says."""
 
     context: RunContext
     batches: tuple[tuple[FileItem, ...], ...] = ()
 
 
-@frozen(eq=False, repr=False)
-class Close(Value):
+@frozen
+class Close:
     """Nothing is left to do for this run. With a `letter`, because nothing can be done."""
 
     final: FinalState = field(factory=FinalState)
     letter: DeadLetter | None = None
 
 
-@frozen(eq=False, repr=False)
-class HandOver(Value):
+@frozen
+class HandOver:
     """Give the run back, to be looked at again after the delay. `charge` counts a failed attempt."""
 
     reason: str
@@ -43,8 +42,8 @@ class HandOver(Value):
 Verdict = Arm | Close | HandOver
 
 
-@frozen(eq=False, repr=False)
-class Turn(Value):
+@frozen
+class Turn:
     """What a step works with: the process's parts, the claim, the lease that is held meanwhile."""
 
     runtime: Runtime

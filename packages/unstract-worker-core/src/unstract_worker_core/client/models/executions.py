@@ -3,11 +3,10 @@
 from attrs import field, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False)
-class ExecutionSummary(Value):
+@frozen
+class ExecutionSummary:
     """One row of the list of a workflow's executions. `execution_method`: DIRECT or SCHEDULED. Times: ISO 8601."""
 
     id: str
@@ -21,8 +20,8 @@ class ExecutionSummary(Value):
     execution_method: str = ""
 
 
-@frozen(eq=False, repr=False)
-class Execution(Value):
+@frozen
+class Execution:
     """An execution with what a worker needs of its surroundings; never its files, never credentials.
 
     `is_api` is true if either end of the workflow says so. `source_type` and `destination_type` are None
@@ -52,8 +51,8 @@ class Execution(Value):
     usage_cost: float | None = None
 
 
-@frozen(eq=False, repr=False, kw_only=True)
-class StatusUpdate(Value):
+@frozen(kw_only=True)
+class StatusUpdate:
     """A status to write; what is None is left out (null is refused). Counts need `total_files`."""
 
     status: ExecutionStatus
@@ -64,16 +63,16 @@ class StatusUpdate(Value):
     attempts: int | None = None
 
 
-@frozen(eq=False, repr=False)
-class StatusWritten(Value):
+@frozen
+class StatusWritten:
     """Whether a status was stored; if not, the backend's reason, such as ``already_final``."""
 
     written: bool
     reason: str = ""
 
 
-@frozen(eq=False, repr=False, kw_only=True)
-class NewExecution(Value):
+@frozen(kw_only=True)
+class NewExecution:
     """An execution to create. Without `pipeline_id` it needs `log_events_id`: the backend fails on neither."""
 
     workflow_id: str
@@ -90,8 +89,8 @@ class NewExecution(Value):
             raise ValueError("a new execution needs pipeline_id or log_events_id")
 
 
-@frozen(eq=False, repr=False)
-class CreatedExecution(Value):
+@frozen
+class CreatedExecution:
     """The execution that was created."""
 
     execution_id: str

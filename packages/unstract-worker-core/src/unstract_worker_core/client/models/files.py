@@ -5,11 +5,10 @@ from typing import Any
 from attrs import field, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False, kw_only=True)
-class FileHash(Value):
+@frozen(kw_only=True)
+class FileHash:
     """What identifies a file, sent to get or create its row. ``API`` as source makes the backend forget the path."""
 
     file_name: str
@@ -22,8 +21,8 @@ class FileHash(Value):
     fs_metadata: Any = field(default=None, repr=False)
 
 
-@frozen(eq=False, repr=False)
-class FileExecution(Value):
+@frozen
+class FileExecution:
     """A file's row. `status` is None right after creation; `file_path` is None for API files that are read back."""
 
     id: str
@@ -39,8 +38,8 @@ class FileExecution(Value):
     created_at: str = ""
 
 
-@frozen(eq=False, repr=False)
-class CreatedFile(Value):
+@frozen
+class CreatedFile:
     """A row of a batch creation."""
 
     id: str
@@ -49,8 +48,8 @@ class CreatedFile(Value):
     status: ExecutionStatus | None = None
 
 
-@frozen(eq=False, repr=False)
-class ItemFailure(Value):
+@frozen
+class ItemFailure:
     """What a batch says of one item that it could not do."""
 
     error: str
@@ -58,16 +57,16 @@ class ItemFailure(Value):
     file_execution_id: str | None = None
 
 
-@frozen(eq=False, repr=False)
-class BatchCreated(Value):
+@frozen
+class BatchCreated:
     """What a batch creation says: rows, and (file name, error) of the others."""
 
     created: tuple[CreatedFile, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
 
 
-@frozen(eq=False, repr=False, kw_only=True)
-class FileStatusUpdate(Value):
+@frozen(kw_only=True)
+class FileStatusUpdate:
     """A file's status to write. Every write replaces the stored error, by nothing if `error_message` is None."""
 
     status: ExecutionStatus
@@ -75,15 +74,15 @@ class FileStatusUpdate(Value):
     execution_time: float | None = None
 
 
-@frozen(eq=False, repr=False)
-class BatchWritten(Value):
+@frozen
+class BatchWritten:
     """What a batch of status writes left undone: (file execution id, error)."""
 
     failed: tuple[tuple[str, str], ...] = ()
 
 
-@frozen(eq=False, repr=False, kw_only=True)
-class FileToExecute(Value):
+@frozen(kw_only=True)
+class FileToExecute:
     """The file of an execute-file call; the backend reads at least `name` and `file_path`."""
 
     name: str
@@ -99,8 +98,8 @@ class FileToExecute(Value):
     fs_metadata: Any = field(default=None, repr=False)
 
 
-@frozen(eq=False, repr=False, kw_only=True)
-class ExecuteFile(Value):
+@frozen(kw_only=True)
+class ExecuteFile:
     """Run the workflow for one file."""
 
     workflow_id: str
@@ -108,8 +107,8 @@ class ExecuteFile(Value):
     file: FileToExecute
 
 
-@frozen(eq=False, repr=False)
-class FileExecuted(Value):
+@frozen
+class FileExecuted:
     """The result of a file, as JSON."""
 
     result: Any = field(repr=False)

@@ -3,11 +3,10 @@
 from attrs import field, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False)
-class FileHistory(Value):
+@frozen
+class FileHistory:
     """A history row. `result` and `metadata` are text: JSON, or Python's repr in rows of today's workers.
 
     A row in ERROR is found too: look at `status`.
@@ -24,8 +23,8 @@ class FileHistory(Value):
     has_exceeded_limit: bool = False
 
 
-@frozen(eq=False, repr=False, kw_only=True)
-class NewHistory(Value):
+@frozen(kw_only=True)
+class NewHistory:
     """A history row to write; each write counts. Leave `file_path` out for API files.
 
     `result` and `metadata` are text: the backend would store the repr of anything else.

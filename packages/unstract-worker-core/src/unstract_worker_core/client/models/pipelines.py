@@ -3,11 +3,10 @@
 from attrs import frozen
 
 from unstract_worker_core.statuses import PipelineStatus
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False)
-class Pipeline(Value):
+@frozen
+class Pipeline:
     """A pipeline, or the API deployment of that id. `type`: ETL, TASK, API, APP or DEFAULT.
 
     `last_run_status` is as the backend has it; None where it is not told, as for an API deployment.
@@ -22,16 +21,16 @@ class Pipeline(Value):
     last_run_status: str | None = None
 
 
-@frozen(eq=False, repr=False)
-class PipelineUpdate(Value):
+@frozen
+class PipelineUpdate:
     """What to write as a pipeline's last run; `is_end` also sets the time of it."""
 
     status: PipelineStatus
     is_end: bool = False
 
 
-@frozen(eq=False, repr=False)
-class ApiDeployment(Value):
+@frozen
+class ApiDeployment:
     """An API deployment; `api_name` is what notifications call it."""
 
     id: str
@@ -40,8 +39,8 @@ class ApiDeployment(Value):
     workflow_id: str
 
 
-@frozen(eq=False, repr=False)
-class Notification(Value):
+@frozen
+class Notification:
     """A target to tell. Its URL and keys stay with the backend, which does the sending."""
 
     id: str
@@ -51,8 +50,8 @@ class Notification(Value):
     notify_on_failures: bool = False
 
 
-@frozen(eq=False, repr=False)
-class ExecutionCounts(Value):
+@frozen
+class ExecutionCounts:
     """Files of a run, as the backend counted them."""
 
     total_files: int = 0
@@ -60,8 +59,8 @@ class ExecutionCounts(Value):
     failed_files: int = 0
 
 
-@frozen(eq=False, repr=False)
-class NotificationTargets(Value):
+@frozen
+class NotificationTargets:
     """Who is to be told about a run; `counts` is None where the backend does not know the run."""
 
     name: str
@@ -69,8 +68,8 @@ class NotificationTargets(Value):
     counts: ExecutionCounts | None = None
 
 
-@frozen(eq=False, repr=False, kw_only=True)
-class NotificationEvent(Value):
+@frozen(kw_only=True)
+class NotificationEvent:
     """One event for one target. `execution_id` may be None for INPROGRESS only; `timestamp` is ISO 8601."""
 
     notification_id: str

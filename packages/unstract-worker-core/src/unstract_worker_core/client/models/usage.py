@@ -2,11 +2,10 @@
 
 from attrs import frozen
 
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False)
-class TokenUsage(Value):
+@frozen
+class TokenUsage:
     """Tokens and cost of one file execution; None where nothing was counted."""
 
     embedding_tokens: int | None = None
@@ -16,8 +15,8 @@ class TokenUsage(Value):
     cost_in_dollars: float | None = None
 
 
-@frozen(eq=False, repr=False)
-class Health(Value):
+@frozen
+class Health:
     """The backend's own word."""
 
     status: str

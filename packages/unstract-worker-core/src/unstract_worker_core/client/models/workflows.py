@@ -4,11 +4,10 @@ from typing import Any
 
 from attrs import field, frozen
 
-from unstract_worker_core.values import Value
 
 
-@frozen(eq=False, repr=False)
-class ToolInstance(Value):
+@frozen
+class ToolInstance:
     """A tool in a workflow; its settings are the backend's business."""
 
     id: str
@@ -17,8 +16,8 @@ class ToolInstance(Value):
     version: str = ""
 
 
-@frozen(eq=False, repr=False)
-class ToolProblem(Value):
+@frozen
+class ToolProblem:
     """Why a tool instance is not valid."""
 
     error: str
@@ -26,8 +25,8 @@ class ToolProblem(Value):
     tool_instance_id: str = ""
 
 
-@frozen(eq=False, repr=False)
-class ToolValidation(Value):
+@frozen
+class ToolValidation:
     """What validation found. Ids that the backend does not know are in neither list: compare."""
 
     success: bool
@@ -35,8 +34,8 @@ class ToolValidation(Value):
     errors: tuple[ToolProblem, ...] = ()
 
 
-@frozen(eq=False, repr=False)
-class Endpoint(Value):
+@frozen
+class Endpoint:
     """One end of a workflow; `connection_type` is ``NONE`` or empty where it is not set."""
 
     endpoint_id: str
@@ -44,8 +43,8 @@ class Endpoint(Value):
     connection_type: str
 
 
-@frozen(eq=False, repr=False)
-class WorkflowEndpoints(Value):
+@frozen
+class WorkflowEndpoints:
     """Both ends of a workflow; None where there is none."""
 
     source_endpoint: Endpoint | None = None
@@ -53,8 +52,8 @@ class WorkflowEndpoints(Value):
     has_api_endpoints: bool = False
 
 
-@frozen(eq=False, repr=False)
-class SourceFile(Value):
+@frozen
+class SourceFile:
     """A file found at the source, as the backend lists it."""
 
     file_name: str
