@@ -4,7 +4,9 @@ Official Python images carry pip and no .pyc of the standard library; with a rea
 it again. Compiled is only what the worker loads. Run by the build, as root, inside the image.
 """
 
+import contextlib
 import importlib
+import pkgutil
 import py_compile
 import shutil
 import sys
@@ -15,8 +17,6 @@ from pathlib import Path
 
 INSTALLERS = ("pip", "pip-*", "setuptools", "setuptools-*", "pkg_resources", "_distutils_hack", "wheel", "wheel-*")
 PROGRAMS = ("pip*", "wheel", "easy_install*")
-# Loaded by tasks and not by the start.
-LATER = ("app.process", "app.check", "client", "ledger", "orchestration", "health")
 
 
 def installers(prefix: Path) -> Iterator[Path]:
@@ -39,8 +39,10 @@ def remove(path: Path) -> None:
 def load(package: str) -> None:
     """Everything that the worker loads."""
     importlib.import_module(f"{package}.definition")
-    for name in LATER:
-        importlib.import_module(f"unstract_worker_core.{name}")
+    core = importlib.import_module("unstract_worker_core")
+    for module in pkgutil.walk_packages(core.__path__, "unstract_worker_core."):
+        with contextlib.suppress(ImportError):  # what an extra brings that this image does not have
+            importlib.import_module(module.name)
     importlib.import_module("celery.apps.worker")
     importlib.import_module("celery.concurrency.thread")
 

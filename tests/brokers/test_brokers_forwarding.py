@@ -5,9 +5,9 @@ from kombu import Connection
 
 from unstract_devstack.processes import wait_until
 from unstract_devstack.rabbitmq_server import running_rabbitmq
-from unstract_worker_core.app.broker import declared_queue
-from unstract_worker_core.app.forwarding import Forwarding, NotForwarded
 from unstract_worker_core.config import BrokerSettings, Secret
+from unstract_worker_core.migration.forwarding import Forwarding, NotForwarded
+from unstract_worker_core.worker.broker import declared_queue
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import stamina
 
-from unstract_worker_core import wire
-from unstract_worker_core.client import Backend, models
+from unstract_worker_core import serialization
+from unstract_worker_core.backend import Backend, models
 from unstract_worker_core.config import BackendSettings, Secret
 from unstract_worker_core.errors import BackendError, MessageError, NotFound, UnexpectedAnswer
 from unstract_worker_core.statuses import ExecutionStatus
@@ -31,7 +31,7 @@ Call = Callable[[Backend, str, tuple[str, ...], dict[str, str], Any], object]
 
 
 def made(cls: type, body: Any, **more: Any) -> Any:
-    return wire.structure(body | more, cls)
+    return serialization.structure(body | more, cls)
 
 
 def pairs(updates: list[Any]) -> list[tuple[str, models.FileStatusUpdate]]:

@@ -18,8 +18,8 @@ import pytest
 import stamina
 
 from unstract_devstack.sink import Answer, Delivery, running_sink
-from unstract_worker_core.client import Backend, models, operations
-from unstract_worker_core.client.operations import Operation
+from unstract_worker_core.backend import Backend, models, operations
+from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.config import BackendSettings, Secret
 from unstract_worker_core.errors import BackendError
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
@@ -68,7 +68,7 @@ def calls(backend: Backend) -> Iterator[Callable[..., object]]:
     """Every call of the client: the public methods of its groups, and its own check."""
     yield backend.check
     for group in vars(backend).values():
-        if type(group).__module__.startswith("unstract_worker_core.client.") and attrs.has(type(group)):
+        if type(group).__module__.startswith("unstract_worker_core.backend.") and attrs.has(type(group)):
             yield from (method for name, method in inspect.getmembers(group, inspect.ismethod) if name[0] != "_")
 
 

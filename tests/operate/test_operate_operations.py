@@ -16,11 +16,11 @@ from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform
 from unstract_devstack.processes import wait_until
 from unstract_devstack.stack import running_stack
-from unstract_worker_core.client import operations
-from unstract_worker_core.client.operations import Operation
+from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.config import BackendSettings, Secret
-from unstract_worker_core.conformance.reading import READING
-from unstract_worker_core.conformance.writing import WRITING
+from unstract_worker_core.operator.conformance.reading import READING
+from unstract_worker_core.operator.conformance.writing import WRITING
 
 # Each command is a process of its own, and a machine may be busy.
 pytestmark = pytest.mark.timeout(400)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from unstract_devstack.sink import Answer
-from unstract_worker_core.client import Backend
+from unstract_worker_core.backend import Backend
 from unstract_worker_core.config import BackendSettings, Secret
 from unstract_worker_core.errors import UnexpectedAnswer
 

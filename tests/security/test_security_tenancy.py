@@ -12,12 +12,12 @@ from attrs import define, field
 from structlog.contextvars import get_contextvars
 
 from unstract_devstack.producer import StartOptions
-from unstract_worker_core.app.boundary import boundary
-from unstract_worker_core.app.delivery import Delivery
 from unstract_worker_core.errors import MessageError, NotFound
-from unstract_worker_core.logs import bind_task
+from unstract_worker_core.observability.logs import bind_task
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import running_runtime, settings_for
+from unstract_worker_core.worker.boundary import boundary
+from unstract_worker_core.worker.delivery import Delivery
 
 LEDGER = 2
 ORGANIZATIONS = ("org_alpha", "org_beta")

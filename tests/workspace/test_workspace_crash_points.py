@@ -4,14 +4,14 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from unstract_worker_core.crash_points.registry import POINTS
+from unstract_worker_core.failpoints.registry import POINTS
 
 PACKAGES = Path(__file__).parents[2] / "packages"
 
 
 def trees() -> Iterator[ast.Module]:
     for path in PACKAGES.glob("*/src/**/*.py"):
-        if "crash_points" not in path.parts:
+        if "failpoints" not in path.parts:
             yield ast.parse(path.read_text())
 
 
@@ -22,7 +22,7 @@ def reached_by_name() -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and node.func.id == "reach"
+        and node.func.id == "hit"
         and len(node.args) == 1
         and isinstance(node.args[0], ast.Constant)
     }

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from unstract_worker_core.config import ProcessSettings
+from unstract_worker_core.operator.scaling.target import target_of
 from unstract_worker_core.queues import WORKER_QUEUES
-from unstract_worker_core.scaling.target import target_of
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = {entry.worker.value: entry for entry in WORKER_QUEUES}

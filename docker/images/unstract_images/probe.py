@@ -13,7 +13,7 @@ CLOSED = ("/", "/opt/worker", "/etc", "/var")
 OPEN = "/tmp"  # noqa: S108 - the one place that may be written
 PROGRAMS = ("pip", "pip3", "gcc", "cc", "make", "curl", "wget")
 MODULES = ("pip", "ensurepip", "setuptools")
-LOADED = ("unstract_worker_core.app.process", "celery.apps.worker")
+LOADED = ("unstract_worker_core.worker.process", "celery.apps.worker")
 
 
 def status(name: str) -> str:

@@ -12,11 +12,11 @@ from redis import Redis
 from unstract_devstack.backend import BackendConfig, BackendHandle, running
 from unstract_devstack.http_calls import call
 from unstract_devstack.redis_server import RedisHandle, running_redis
-from unstract_worker_core.app.delivery import Delivery
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
+from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.runtime import Runtime
 
 API_KEY = "a-key-of-the-tests"
 

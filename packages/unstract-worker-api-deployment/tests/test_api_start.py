@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from unstract_worker_api_deployment.start import JOBS, history_hashes
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown
 from unstract_worker_core.ledger import FileItem, RunContext, RunState, RunTask
-from unstract_worker_core.orchestration import accept_start, attend
+from unstract_worker_core.runs import accept_start, attend
 from unstract_worker_core.statuses import RunKind
 
 
@@ -56,7 +56,7 @@ def state(rig, run):
 
 
 def context(rig, run):
-    return wire.decode(rig.redis.get(f"uw:{{{run}}}:context"), RunContext)
+    return serialization.decode(rig.redis.get(f"uw:{{{run}}}:context"), RunContext)
 
 
 def armed(rig, run):

@@ -16,8 +16,7 @@ from unstract_devstack.backend.config import Mode
 from unstract_devstack.http_calls import call
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_callback.finalise import finalise_run
-from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.client.models import NewExecution, StatusUpdate
+from unstract_worker_core.backend.models import NewExecution, StatusUpdate
 from unstract_worker_core.ledger import (
     BatchClaim,
     FileItem,
@@ -30,6 +29,7 @@ from unstract_worker_core.ledger import (
 )
 from unstract_worker_core.statuses import ExecutionStatus, RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
+from unstract_worker_core.worker.runtime import Runtime
 
 API_KEY = "a-key-of-the-tests"
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")

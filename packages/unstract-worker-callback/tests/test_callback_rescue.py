@@ -3,7 +3,7 @@
 import pytest
 
 from unstract_worker_callback.rescue import Rescue
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
@@ -20,7 +20,7 @@ def rescue(rig):
 
 def started(rig, prepared):
     claim = rig.runtime.ledger.runs.claim(prepared.id, "a test", state=RunState.ACCEPTED)
-    return wire.decode(claim.start, StartMessage)
+    return serialization.decode(claim.start, StartMessage)
 
 
 @pytest.mark.parametrize("status", [ExecutionStatus.PENDING, ExecutionStatus.EXECUTING])

@@ -18,9 +18,8 @@ from redis import Redis
 
 from unstract_devstack.backend import BackendConfig, BackendHandle, running
 from unstract_devstack.redis_server import RedisHandle, running_redis
-from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.client import Backend
-from unstract_worker_core.client.models import FileHash, NewExecution
+from unstract_worker_core.backend import Backend
+from unstract_worker_core.backend.models import FileHash, NewExecution
 from unstract_worker_core.config import Settings
 from unstract_worker_core.config.sections import ChordSettings
 from unstract_worker_core.doorbells import BatchDoorbell
@@ -33,6 +32,7 @@ from unstract_worker_core.ledger import (
 )
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import running_runtime, settings_for
+from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.batch import process_batch
 from unstract_worker_file_processing.executor import BackendExecutor
 from unstract_worker_file_processing.paces import Paces

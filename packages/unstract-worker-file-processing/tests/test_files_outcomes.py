@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_file_processing.chord import batch_result
@@ -55,7 +55,7 @@ def test_an_error_is_one_short_line(text):
 
 @given(JSON)
 def test_what_history_keeps_is_read_as_it_was_meant(value):
-    assert stored_value(wire.dumps(value)) == (value if wire.dumps(value) else None)
+    assert stored_value(serialization.dumps(value)) == (value if serialization.dumps(value) else None)
     if not isinstance(value, str):
         assert stored_value(repr(value)) == value
 
@@ -69,7 +69,7 @@ def test_what_is_neither_json_nor_a_literal_of_it_stays_text(text):
 
 def test_a_result_is_measured_in_bytes():
     at_limit = {"output": "é" * 10}
-    size = len(wire.dumps(at_limit).encode())
+    size = len(serialization.dumps(at_limit).encode())
 
     assert executed_with(at_limit, kind=RunKind.API, limit=size).error is None
     assert f"has {size} bytes" in executed_with(at_limit, kind=RunKind.API, limit=size - 1).error
@@ -82,7 +82,10 @@ def test_what_nobody_gets_back_is_neither_kept_nor_limited():
 def test_the_executors_word_survives_the_journal():
     said = Executed({"output": [1, {"k": None}]}, None, 1.5, "hash")
 
-    assert wire.structure(wire.loads(wire.dumps(wire.unstructure(said))), Executed) == said
+    assert (
+        serialization.structure(serialization.loads(serialization.dumps(serialization.unstructure(said))), Executed)
+        == said
+    )
 
 
 def test_metadata_has_every_key_even_where_nothing_is_known():

@@ -13,12 +13,12 @@ from redis import Redis
 from unstract_devstack.backend import BackendConfig, BackendHandle, running
 from unstract_devstack.http_calls import call
 from unstract_devstack.redis_server import RedisHandle, running_redis
-from unstract_worker_core.app.delivery import Delivery
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.ledger import DeadLetter, RunTask
-from unstract_worker_core.orchestration import attend
+from unstract_worker_core.runs import attend
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
+from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.resolving import Lookups, Resolver
 from unstract_worker_general.webhook_jobs import webhook_jobs

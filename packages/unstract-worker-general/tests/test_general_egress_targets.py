@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unstract_worker_core.client.connection import _place
+from unstract_worker_core.backend.connection import _place
 from unstract_worker_general.targets import Refused, read_target
 
 ODD = "the URL's host is an odd spelling of an IPv4 address"

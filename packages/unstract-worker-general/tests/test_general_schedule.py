@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 
 from unstract_devstack.sink import running_sink
-from unstract_worker_core.client.models import ExecutionSummary
+from unstract_worker_core.backend.models import ExecutionSummary
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.orchestration import attend, start_of
+from unstract_worker_core.runs import attend, start_of
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_general.creating import adoptable, newest
 from unstract_worker_general.tasks import ORCHESTRATE_JOBS, accept_schedule

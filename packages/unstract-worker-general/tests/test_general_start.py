@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
-from unstract_worker_core.client.models import FileStatusUpdate, SourceFile
+from unstract_worker_core.backend.models import FileStatusUpdate, SourceFile
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, RunContext, RunState, RunTask
-from unstract_worker_core.orchestration import accept_start, attend
+from unstract_worker_core.runs import accept_start, attend
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_general.sources import active_file, read_listing
 from unstract_worker_general.tasks import ORCHESTRATE_JOBS
@@ -38,7 +38,7 @@ def state(rig, run):
 
 
 def context(rig, run):
-    return wire.decode(rig.redis.get(f"uw:{{{run}}}:context"), RunContext)
+    return serialization.decode(rig.redis.get(f"uw:{{{run}}}:context"), RunContext)
 
 
 def batches(rig, run, count):

@@ -10,7 +10,7 @@ from unstract_devstack.sink import Answer, running_sink
 from unstract_worker_core.config import WebhookSettings
 from unstract_worker_core.errors import LeaseLost
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.orchestration import attend
+from unstract_worker_core.runs import attend
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.posting import headers_of, seconds_for

@@ -1,6 +1,6 @@
 """The command `unstract-worker-api-deployment`, also as ``python -m unstract_worker_api_deployment``."""
 
-from unstract_worker_core.app.main import run_commands
+from unstract_worker_core.worker.main import run_commands
 
 __all__ = ["main"]
 

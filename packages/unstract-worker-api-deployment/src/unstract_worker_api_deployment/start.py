@@ -1,8 +1,8 @@
 """Starting an API deployment's execution (contract: flows a): history, rows, batches. Plain steps, repeatable."""
 
-from unstract_worker_core.client.models import StatusUpdate
+from unstract_worker_core.backend.models import StatusUpdate
 from unstract_worker_core.ledger import FileItem, RunTask
-from unstract_worker_core.orchestration import (
+from unstract_worker_core.runs import (
     Job,
     Opened,
     Turn,

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from unstract_worker_core.client import Backend
-from unstract_worker_core.client.models import Execution
+from unstract_worker_core.backend import Backend
+from unstract_worker_core.backend.models import Execution
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
 

@@ -4,13 +4,13 @@ from celery import Celery
 
 from unstract_worker_api_deployment.start import JOBS
 from unstract_worker_api_deployment.status import cleaned_up, read_asked, status_of
-from unstract_worker_core.app.boundary import add_task
-from unstract_worker_core.app.definition import RuntimeOf
-from unstract_worker_core.app.delivery import Delivery
-from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.orchestration import accept_start, answer_bell
 from unstract_worker_core.queues import ORCHESTRATE_TASK
+from unstract_worker_core.runs import accept_start, answer_bell
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.worker.boundary import add_task
+from unstract_worker_core.worker.definition import RuntimeOf
+from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["register"]
 

@@ -17,7 +17,7 @@ __all__ = ["__version__", "app"]
 def __getattr__(name: str) -> Any:
     if name == "app":
         from unstract_worker_callback.definition import DEFINITION
-        from unstract_worker_core.app.entry import app_of
+        from unstract_worker_core.worker.entry import app_of
 
         globals()["app"] = app_of(DEFINITION)
         return globals()["app"]

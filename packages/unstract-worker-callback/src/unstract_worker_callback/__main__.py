@@ -1,6 +1,6 @@
 """The command `unstract-worker-callback`, also as ``python -m unstract_worker_callback``."""
 
-from unstract_worker_core.app.main import run_commands
+from unstract_worker_core.worker.main import run_commands
 
 __all__ = ["main"]
 

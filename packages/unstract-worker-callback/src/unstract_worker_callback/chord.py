@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from unstract_worker_callback.verdict import Totals, count_results
-from unstract_worker_core import wire
-from unstract_worker_core.client import Backend
+from unstract_worker_core import serialization
+from unstract_worker_core.backend import Backend
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, opaque_id, organization_id
 from unstract_worker_core.ledger import RunClaim, RunContext
@@ -50,7 +50,7 @@ def read_callback(results: object, extra: Sequence[object], kwargs: Mapping[str,
 
 def chord_run(backend: Backend, claim: RunClaim) -> tuple[RunContext, Totals]:
     """Context and totals of a chord's run: kind, workflow and pipeline are asked of the backend."""
-    message = wire.decode(claim.start, ChordCallback)
+    message = serialization.decode(claim.start, ChordCallback)
     execution = backend.executions.get(message.organization_id, message.execution_id)
     context = RunContext(
         execution_id=message.execution_id,

@@ -2,8 +2,8 @@
 
 from unstract_worker_callback.services import services
 from unstract_worker_callback.tasks import register
-from unstract_worker_core.app.definition import WorkerDefinition
 from unstract_worker_core.statuses import WorkerType
+from unstract_worker_core.worker.definition import WorkerDefinition
 
 __all__ = ["DEFINITION"]
 

@@ -12,8 +12,7 @@ from unstract_worker_callback.notify import notify
 from unstract_worker_callback.settle import settle, settled_by
 from unstract_worker_callback.steps import ATTEMPTS, Run, clean_up, close, update_pipeline, write_results
 from unstract_worker_callback.verdict import Totals, count, counted, decide
-from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.client.models import Execution
+from unstract_worker_core.backend.models import Execution
 from unstract_worker_core.errors import (
     BackendError,
     BackendRefused,
@@ -27,8 +26,9 @@ from unstract_worker_core.errors import (
     WorkerError,
 )
 from unstract_worker_core.ledger import DeadLetter, FinalState, Held, RunClaim, RunContext, RunState, RunTask
-from unstract_worker_core.logs import bind_task
+from unstract_worker_core.observability.logs import bind_task
 from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["finalise_run"]
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from unstract_worker_core.client import Backend
-from unstract_worker_core.client.models import (
+from unstract_worker_core.backend import Backend
+from unstract_worker_core.backend.models import (
     ExecutionCounts,
     Notification,
     NotificationEvent,

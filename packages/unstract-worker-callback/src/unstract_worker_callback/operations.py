@@ -1,6 +1,6 @@
 """The backend's operations that this worker calls: what `conformance` tries."""
 
-from unstract_worker_core.client import operations as ops
+from unstract_worker_core.backend import operations as ops
 
 __all__ = ["OPERATIONS"]
 

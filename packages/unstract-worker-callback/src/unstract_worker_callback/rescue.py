@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 
 from attrs import define, field
 
-from unstract_worker_core import wire
-from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.client.models import Execution, ExecutionSummary
+from unstract_worker_core import serialization
+from unstract_worker_core.backend.models import Execution, ExecutionSummary
 from unstract_worker_core.errors import BackendError, MessageError, WorkerError
 from unstract_worker_core.ledger import RunTask
-from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import StartMessage
+from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["Rescue"]
 
@@ -76,7 +76,7 @@ class Rescue:
             task=RunTask.EXECUTION,
             kind=message.kind,
             organization_id=organization,
-            start=wire.encode(message),
+            start=serialization.encode(message),
         )
         if accepted.fresh:
             _log.warning("an execution that the ledger never saw is rescued", execution_id=summary.id)

@@ -8,8 +8,7 @@ from attrs import frozen
 
 from unstract_worker_callback.verdict import Totals
 from unstract_worker_core.api_results import ApiResults
-from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.client.models import PipelineUpdate
+from unstract_worker_core.backend.models import PipelineUpdate
 from unstract_worker_core.errors import (
     BackendError,
     BackendUnavailable,
@@ -20,9 +19,10 @@ from unstract_worker_core.errors import (
     WorkerError,
 )
 from unstract_worker_core.ledger import FinalState, Held, RunClaim, RunContext
-from unstract_worker_core.log_events import LogEvent
 from unstract_worker_core.messages import ApiResultItem, result_items
 from unstract_worker_core.statuses import ExecutionStatus, RunKind, pipeline_status_for
+from unstract_worker_core.ui_logs import LogEvent
+from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["ATTEMPTS", "Run", "clean_up", "close", "update_pipeline", "write_results"]
 

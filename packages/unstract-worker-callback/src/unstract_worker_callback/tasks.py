@@ -4,16 +4,16 @@ from celery import Celery
 
 from unstract_worker_callback.chord import read_callback
 from unstract_worker_callback.finalise import finalise_run
-from unstract_worker_core import wire
-from unstract_worker_core.app.boundary import accepting, add_task
-from unstract_worker_core.app.definition import RuntimeOf
-from unstract_worker_core.app.delivery import Delivery
-from unstract_worker_core.app.runtime import Runtime
+from unstract_worker_core import serialization
 from unstract_worker_core.doorbells import read_run_doorbell
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import Accepted, RunState, RunTask
 from unstract_worker_core.queues import FINALISE_TASK
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.worker.boundary import accepting, add_task
+from unstract_worker_core.worker.definition import RuntimeOf
+from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["register"]
 
@@ -52,7 +52,7 @@ def _chord_callback(runtime: Runtime, delivery: Delivery) -> None:
             task=RunTask.CHORD_CALLBACK,
             kind=RunKind.ETL,
             organization_id=callback.organization_id,
-            start=wire.encode(callback),
+            start=serialization.encode(callback),
             state=RunState.READY,
         )
 

@@ -13,9 +13,9 @@ from attrs import frozen
 from redis import Redis
 from redis.exceptions import RedisError
 
-from unstract_worker_core import wire
-from unstract_worker_core.crash_points import reach
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError, SteppedAside
+from unstract_worker_core.failpoints import hit
 
 __all__ = ["ActiveFile", "ActiveFiles", "mark_key"]
 
@@ -59,7 +59,7 @@ class ActiveFiles:
     def mark(self, files: Iterable[ActiveFile]) -> frozenset[ActiveFile]:
         """Mark files as ours; returns those that another execution marked first."""
         wanted = list(files)
-        reach("active_files.mark.before")
+        hit("active_files.mark.before")
         with _reachable(), self.redis.pipeline(transaction=False) as pipe:
             for file in wanted:
                 pipe.set(mark_key(self.workflow_id, file), self._mark(file), ex=self.ttl_seconds, nx=True)
@@ -67,7 +67,7 @@ class ActiveFiles:
         there = [file for file, written in zip(wanted, answers, strict=True) if not written]
         taken = self.in_use(there)
         self._refresh(file for file in there if file not in taken)
-        reach("active_files.mark.after")
+        hit("active_files.mark.after")
         return taken
 
     def release(self, files: Collection[ActiveFile]) -> None:
@@ -97,11 +97,11 @@ class ActiveFiles:
             "status": "PENDING",
             "created_at": now,
         }
-        return wire.dumps({"data": data, "cached_at": now, "ttl": self.ttl_seconds})
+        return serialization.dumps({"data": data, "cached_at": now, "ttl": self.ttl_seconds})
 
     def _ours(self, mark: str | bytes) -> bool:
         try:
-            return bool(wire.loads(mark)["data"]["execution_id"] == self.execution_id)
+            return bool(serialization.loads(mark)["data"]["execution_id"] == self.execution_id)
         except (MessageError, TypeError, KeyError):
             return False
 

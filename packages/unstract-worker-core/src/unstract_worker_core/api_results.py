@@ -11,9 +11,9 @@ from uuid import uuid4
 from redis import Redis
 from redis.exceptions import RedisError, WatchError
 
-from unstract_worker_core import wire
-from unstract_worker_core.crash_points import reach
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import LedgerUnavailable
+from unstract_worker_core.failpoints import hit
 from unstract_worker_core.ledger.steps import translated
 from unstract_worker_core.messages.api_result import ApiResultItem
 
@@ -39,7 +39,7 @@ class ApiResults:
         # Staged under a name of this attempt alone: a writer that was paused, or a push that Redis applies late, must
         # not mix into the list of another.
         target, staging = _list_key(workflow_id, execution_id), f"uw:staging:{execution_id}:{uuid4().hex}"
-        reach("api_results.replace.before")
+        hit("api_results.replace.before")
         try:
             written = 0
             for chunk in _chunks(items):
@@ -48,7 +48,7 @@ class ApiResults:
                     pipe.expire(staging, _STAGING_SECONDS)
                     pipe.execute()
                 written += len(chunk)
-            reach("api_results.replace.staged")
+            hit("api_results.replace.staged")
             if written:
                 with self._redis.pipeline(transaction=True) as pipe:
                     pipe.rename(staging, target)
@@ -56,14 +56,14 @@ class ApiResults:
                     pipe.execute()
         except RedisError as error:
             raise translated(error, "api_results") from None
-        reach("api_results.replace.after")
+        hit("api_results.replace.after")
         return written
 
     def push_once(self, workflow_id: str, execution_id: str, marker: str, items: Sequence[ApiResultItem]) -> bool:
         """Append a file's items unless its marker says that they were; item and marker in one MULTI."""
         target, flag = _list_key(workflow_id, execution_id), f"uw:pushed:{execution_id}:{marker}"
-        texts = [wire.dumps(item.as_message()) for item in items]
-        reach("api_results.push.before")
+        texts = [serialization.dumps(item.as_message()) for item in items]
+        hit("api_results.push.before")
         try:
             with self._redis.pipeline(transaction=True) as pipe:
                 pipe.watch(flag)
@@ -79,7 +79,7 @@ class ApiResults:
             raise LedgerUnavailable("api_results: the push was interrupted") from None
         except RedisError as error:
             raise translated(error, "api_results") from None
-        reach("api_results.push.after")
+        hit("api_results.push.after")
         return True
 
 
@@ -88,6 +88,6 @@ def _list_key(workflow_id: str, execution_id: str) -> str:
 
 
 def _chunks(items: Iterable[ApiResultItem]) -> Iterator[list[str]]:
-    texts = (wire.dumps(item.as_message()) for item in items)
+    texts = (serialization.dumps(item.as_message()) for item in items)
     while chunk := list(islice(texts, _CHUNK)):
         yield chunk

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger.records import RunTask
@@ -60,7 +60,7 @@ def read_run_doorbell(message: dict[str, object]) -> RunDoorbell | None:
     """The doorbell in a task's keyword arguments; None when a newer worker must read it. Raises MessageError."""
     if _newer(message):
         return None
-    bell = wire.structure(message, RunDoorbell)
+    bell = serialization.structure(message, RunDoorbell)
     opaque_id(bell.run_id, field="run_id")
     return bell
 
@@ -69,7 +69,7 @@ def read_batch_doorbell(message: dict[str, object]) -> BatchDoorbell | None:
     """As `read_run_doorbell`, for a batch."""
     if _newer(message):
         return None
-    bell = wire.structure(message, BatchDoorbell)
+    bell = serialization.structure(message, BatchDoorbell)
     opaque_id(bell.run_id, field="run_id")
     if bell.epoch < 1 or bell.batch < 0:
         raise MessageError("not a batch of an armed run", field="BatchDoorbell.batch")

@@ -17,7 +17,6 @@ WorkerError
 
 from attrs import frozen
 
-
 __all__ = [
     "BackendError",
     "BackendRefused",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost, LedgerError
 from unstract_worker_core.ledger import BatchRefusal, FileOutcome, OutcomeKind, RunState
 
@@ -128,12 +128,12 @@ def test_outcomes_that_come_with_the_completion_count_like_those_before(driver: 
     driver.record(first, 1)
     driver.lapse_batch(RUN, 0)
     second = driver.claim_batch(RUN, 0)
-    late = wire.encode(outcome(2, "late"))
+    late = serialization.encode(outcome(2, "late"))
     with pytest.raises(LeaseLost):
         driver.ledger.batches.complete(first, {2: late})
     assert len(list(driver.ledger.runs.outcomes(RUN))) == 1
 
-    assert driver.ledger.batches.complete(second, {2: wire.encode(outcome(2, "second"))}) is RunState.READY
+    assert driver.ledger.batches.complete(second, {2: serialization.encode(outcome(2, "second"))}) is RunState.READY
     assert [found.name for found in driver.ledger.runs.outcomes(RUN)][1] == "second"
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.doorbells import (
     SCHEMA,
     BatchDoorbell,
@@ -26,7 +26,7 @@ def test_doorbells_are_read() -> None:
 def test_what_is_rung_can_be_read() -> None:
     bell = BatchDoorbell("run-a", 3, 7)
 
-    assert read_batch_doorbell(wire.unstructure(bell)) == bell
+    assert read_batch_doorbell(serialization.unstructure(bell)) == bell
 
 
 @pytest.mark.parametrize("read", [read_run_doorbell, read_batch_doorbell])

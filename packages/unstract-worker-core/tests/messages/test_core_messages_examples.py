@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileItem, RunContext
 from unstract_worker_core.messages import (
@@ -47,7 +47,7 @@ def test_an_api_start_with_uuid_objects(message: Example) -> None:
         ),
         pipeline_id="51c2a8f7-e2d9-4b3c-9d1a-6e5f4a3b2c1d",
     )
-    assert wire.decode(wire.encode(start), StartMessage) == start
+    assert serialization.decode(serialization.encode(start), StartMessage) == start
 
 
 def test_an_etl_start(message: Example) -> None:
@@ -155,7 +155,7 @@ def test_results_of_a_chord(message: Example) -> None:
         total_files=2, successful_files=1, failed_files=1, execution_time=20.4, organization_id="org_8QpLr2"
     )
     assert result.as_message() == value[0]
-    assert wire.decode(wire.encode(result), BatchResult) == result
+    assert serialization.decode(serialization.encode(result), BatchResult) == result
 
 
 def test_nulls_in_a_result_mean_the_default() -> None:

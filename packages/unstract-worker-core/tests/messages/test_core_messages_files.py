@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.messages import (
     read_batch,
@@ -120,7 +120,7 @@ def test_connector_metadata_never_survives() -> None:
     }
     batch = read_batch({"files": [["a", file]], "file_data": data})
 
-    for text in (wire.encode(start), wire.encode(batch), repr(start), repr(batch)):
+    for text in (serialization.encode(start), serialization.encode(batch), repr(start), repr(batch)):
         assert "connector_metadata" not in text
         assert "s3cr3t" not in text
     assert start.refused is None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kombu.utils.json import loads
 from redis import Redis
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.doorbells import read_batch_doorbell, read_run_doorbell
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.messages import (
@@ -61,7 +61,7 @@ def stored(read: Callable[[], Any]) -> None:
     except MessageError:
         return
     for entry in found if isinstance(found, tuple) else (found,):
-        wire.encode(entry).encode()
+        serialization.encode(entry).encode()
 
 
 @settings(max_examples=300, deadline=None)
@@ -104,10 +104,10 @@ def test_mutated_messages_are_read_or_refused(raw_messages: dict[str, bytes], da
 @given(text=st.text(st.characters(exclude_categories=()), max_size=40) | st.binary(max_size=40))
 def test_any_text_is_json_or_refused(text: str | bytes) -> None:
     try:
-        found = wire.loads(text)
+        found = serialization.loads(text)
     except MessageError:
         return
-    assert wire.loads(json.dumps(found)) == found
+    assert serialization.loads(json.dumps(found)) == found
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_any_text_is_json_or_refused(text: str | bytes) -> None:
 )
 def test_json_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(MessageError):
-        wire.loads(text)
+        serialization.loads(text)
 
 
 def nested(depth: int) -> Any:
@@ -170,9 +170,9 @@ def test_what_can_be_stored_survives_the_ledger(redis: Redis) -> None:
         "big": 2**70,
     }
     start = read_start(["org_1", WORKFLOW, EXECUTION, {}], {"custom_data": data}, kind=RunKind.API)
-    redis.set("start", wire.encode(start))
+    redis.set("start", serialization.encode(start))
 
-    assert wire.decode(redis.get("start"), StartMessage) == start
+    assert serialization.decode(redis.get("start"), StartMessage) == start
     assert start.custom_data == data
 
 
@@ -209,4 +209,4 @@ def test_a_json_body_of_half_a_surrogate_pair_is_refused_at_the_edge() -> None:
     start = read_start(["org_1", WORKFLOW, EXECUTION, body], {}, kind=RunKind.API)
 
     assert start.refused == "start message refused: hash_values_of_files[0].file_name: text that is not Unicode"
-    assert wire.encode(start).encode()
+    assert serialization.encode(start).encode()

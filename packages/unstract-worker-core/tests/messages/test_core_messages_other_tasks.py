@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileOutcome, OutcomeKind
 from unstract_worker_core.messages import (
@@ -68,7 +68,7 @@ def test_a_webhook_of_the_buffer(message: Example) -> None:
         organization_id="7",
     )
     assert "s3cr3t" not in repr(webhook)
-    assert wire.decode(wire.encode(webhook), WebhookMessage) == webhook
+    assert serialization.decode(serialization.encode(webhook), WebhookMessage) == webhook
 
 
 def test_a_webhook_sent_at_once(message: Example) -> None:

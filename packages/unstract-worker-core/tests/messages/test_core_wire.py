@@ -7,7 +7,7 @@ from attrs import Factory, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileItem, FileOutcome, FinalState, OutcomeKind, RunContext
 from unstract_worker_core.messages import StartMessage, WebhookMessage
@@ -57,21 +57,21 @@ webhooks = st.builds(
 
 @given(st.one_of(items, contexts, outcomes, finals, starts, webhooks))
 def test_what_is_encoded_is_decoded(value: Any) -> None:
-    text = wire.encode(value)
+    text = serialization.encode(value)
 
-    assert wire.decode(text, type(value)) == value
-    assert wire.decode(text.encode(), type(value)) == value
+    assert serialization.decode(text, type(value)) == value
+    assert serialization.decode(text.encode(), type(value)) == value
 
 
 @given(json_values)
 def test_what_is_dumped_is_loaded(value: Any) -> None:
-    assert wire.loads(wire.dumps(value)) == value
+    assert serialization.loads(serialization.dumps(value)) == value
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": -float("inf")}])
 def test_what_is_not_json_is_not_dumped(value: Any) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        wire.dumps(value)
+        serialization.dumps(value)
 
 
 @frozen
@@ -122,7 +122,7 @@ class Outer:
 )
 def test_reading_is_strict_and_names_the_path(value: dict[str, Any], field: str) -> None:
     with pytest.raises(MessageError) as caught:
-        wire.structure(value, Outer)
+        serialization.structure(value, Outer)
 
     assert caught.value.field.startswith(field)
 
@@ -130,26 +130,26 @@ def test_reading_is_strict_and_names_the_path(value: dict[str, Any], field: str)
 @pytest.mark.parametrize("value", [None, [], "text", 5, [{"count": 1}]])
 def test_only_an_object_is_an_object(value: object) -> None:
     with pytest.raises(MessageError, match="expected object"):
-        wire.structure(value, Outer)
+        serialization.structure(value, Outer)
 
 
 def test_unknown_fields_are_ignored_and_missing_ones_defaulted() -> None:
-    assert wire.structure({"count": 2, "new": {"a": 1}}, Outer) == Outer(count=2)
-    assert wire.structure({"seconds": 2}, Outer) == Outer(seconds=2.0)
+    assert serialization.structure({"count": 2, "new": {"a": 1}}, Outer) == Outer(count=2)
+    assert serialization.structure({"seconds": 2}, Outer) == Outer(seconds=2.0)
 
 
 def test_what_is_at_its_default_is_left_out() -> None:
-    assert wire.encode(Outer(count=1, many=(Inner("a"),))) == '{"count":1,"many":[{"word":"a"}]}'
+    assert serialization.encode(Outer(count=1, many=(Inner("a"),))) == '{"count":1,"many":[{"word":"a"}]}'
 
 
 def test_errors_never_show_the_value() -> None:
     for value in ({"count": "s3cr3t"}, {"inner": {"word": ["s3cr3t"]}}, {"many": [{"s3cr3t": 1}]}):
         with pytest.raises(MessageError) as caught:
-            wire.structure(value, Outer)
+            serialization.structure(value, Outer)
         assert "s3cr3t" not in str(caught.value)
         assert caught.value.__cause__ is None
 
 
 def test_a_required_field_that_is_missing_is_named() -> None:
     with pytest.raises(MessageError, match="required field missing"):
-        wire.structure({}, Inner)
+        serialization.structure({}, Inner)

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unstract_worker_core.errors import ConfigurationError
-from unstract_worker_core.health import Check, CheckResult, HealthServer, Limits, Progress
-from unstract_worker_core.health.checks import Checks
-from unstract_worker_core.metrics import Metrics
+from unstract_worker_core.observability.health import Check, CheckResult, HealthServer, Limits, Progress
+from unstract_worker_core.observability.health.checks import Checks
+from unstract_worker_core.observability.metrics import Metrics
 
 OK = CheckResult("broker", True, "reachable")
 

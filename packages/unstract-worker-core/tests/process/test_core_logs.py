@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from unstract_worker_core.config import LoggingSettings
 from unstract_worker_core.errors import ConfigurationError
-from unstract_worker_core.logs import Redactor, bind_task, configure_logging, get_logger
-from unstract_worker_core.logs.rendering import console_line, json_line
+from unstract_worker_core.observability.logs import Redactor, bind_task, configure_logging, get_logger
+from unstract_worker_core.observability.logs.rendering import console_line, json_line
 
 CANARY = "canary-9d41/x"
 

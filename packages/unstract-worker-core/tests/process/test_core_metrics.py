@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from unstract_worker_core.metrics import READ, Described, Metrics, Readings, SharedFolder, metrics_table
-from unstract_worker_core.metrics.readings import DUE, QUEUE_LENGTH, Reading
+from unstract_worker_core.observability.metrics import READ, Described, Metrics, Readings, SharedFolder, metrics_table
+from unstract_worker_core.observability.metrics.readings import DUE, QUEUE_LENGTH, Reading
 
 PAGE = Path(__file__).parents[2] / "README.md"
 TASK = ("name", "hostname", "queue_name")

@@ -4,11 +4,11 @@ import pytest
 import yaml
 from attrs import evolve
 
+from unstract_worker_core.operator.scaling.hpa import hpa_manifests
+from unstract_worker_core.operator.scaling.keda import keda_manifests
+from unstract_worker_core.operator.scaling.target import Source, target_of
+from unstract_worker_core.operator.scaling.yaml_text import yaml_of
 from unstract_worker_core.queues import WORKER_QUEUES
-from unstract_worker_core.scaling.hpa import hpa_manifests
-from unstract_worker_core.scaling.keda import keda_manifests
-from unstract_worker_core.scaling.target import Source, target_of
-from unstract_worker_core.scaling.yaml_text import yaml_of
 
 
 def target(entry, **changes):

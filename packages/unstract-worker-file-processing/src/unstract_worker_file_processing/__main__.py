@@ -1,6 +1,6 @@
 """The command `unstract-worker-file-processing`, also as ``python -m unstract_worker_file_processing``."""
 
-from unstract_worker_core.app.main import run_commands
+from unstract_worker_core.worker.main import run_commands
 
 __all__ = ["main"]
 

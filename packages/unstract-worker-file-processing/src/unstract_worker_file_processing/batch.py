@@ -7,7 +7,6 @@ from typing import TypeVar
 from attrs import evolve
 
 from unstract_worker_core.api_results import ApiResults
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.doorbells import BatchDoorbell
 from unstract_worker_core.errors import BackendError, LedgerError, SteppedAside
 from unstract_worker_core.ledger import (
@@ -18,10 +17,11 @@ from unstract_worker_core.ledger import (
     RunContext,
     RunState,
 )
-from unstract_worker_core.logs import bind_task, get_logger
 from unstract_worker_core.messages import result_items
+from unstract_worker_core.observability.logs import bind_task, get_logger
+from unstract_worker_core.observability.tracing import step_span
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.tracing import step_span
+from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.executor import FileExecutor
 from unstract_worker_file_processing.file_steps import MOST_CHARGES, outcome_of
 from unstract_worker_file_processing.paces import Paces

@@ -9,9 +9,7 @@ from typing import Any
 
 from attrs import evolve
 
-from unstract_worker_core.app.boundary import accepting
-from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.client.models import Execution
+from unstract_worker_core.backend.models import Execution
 from unstract_worker_core.errors import LeaseLost, LedgerUnavailable, SteppedAside
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import (
@@ -24,10 +22,12 @@ from unstract_worker_core.ledger import (
     RunState,
     RunTask,
 )
-from unstract_worker_core.logs import bind_task
 from unstract_worker_core.messages import BatchMessage, BatchResult
-from unstract_worker_core.orchestration.meaning import Waits, definite, hand_over, in_a_line
-from unstract_worker_core.orchestration.turn import Turn
+from unstract_worker_core.observability.logs import bind_task
+from unstract_worker_core.runs.failure_policy import Waits, definite, hand_over, in_a_line
+from unstract_worker_core.runs.session import Turn
+from unstract_worker_core.worker.boundary import accepting
+from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.batch import push_items, work_on
 from unstract_worker_file_processing.chord_files import IN_USE, Verdict, items_of, verdicts
 from unstract_worker_file_processing.executor import FileExecutor

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles
-from unstract_worker_core.client.models import Execution, FileExecution, FileStatusUpdate
+from unstract_worker_core.backend.models import Execution, FileExecution, FileStatusUpdate
 from unstract_worker_core.errors import BackendRefused, OutcomeUnknown, UnexpectedAnswer
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.messages import BatchMessage
-from unstract_worker_core.orchestration.dealing import group_equal
-from unstract_worker_core.orchestration.meaning import in_a_line
-from unstract_worker_core.orchestration.rows import match_rows, row_request
-from unstract_worker_core.orchestration.turn import Turn
+from unstract_worker_core.runs.batching import group_equal
+from unstract_worker_core.runs.failure_policy import in_a_line
+from unstract_worker_core.runs.rows import match_rows, row_request
+from unstract_worker_core.runs.session import Turn
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 __all__ = ["IN_USE", "Verdict", "items_of", "verdicts"]

@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from unstract_worker_core.app.runtime import Runtime
-from unstract_worker_core.client import Backend
-from unstract_worker_core.client.models import ExecuteFile, FileToExecute
+from unstract_worker_core.backend import Backend
+from unstract_worker_core.backend.models import ExecuteFile, FileToExecute
 from unstract_worker_core.errors import ConfigurationError, Fault, WorkerError
 from unstract_worker_core.ledger import FileItem, RunContext
+from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["BACKEND", "GROUP", "BackendExecutor", "FileExecutor", "FileFailed", "FileRequest", "load_executor"]
 

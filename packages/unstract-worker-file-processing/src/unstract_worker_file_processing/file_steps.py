@@ -6,7 +6,7 @@ an unreachable ledger or backend and a hand-back end the batch's step instead; t
 
 import time
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import (
     BackendError,
     BackendRefused,
@@ -17,7 +17,7 @@ from unstract_worker_core.errors import (
     UnexpectedAnswer,
 )
 from unstract_worker_core.ledger import FileItem, FileOutcome
-from unstract_worker_core.logs import get_logger
+from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.executor import FileFailed, FileRequest
 from unstract_worker_file_processing.history import reused, write_history
@@ -85,7 +85,7 @@ def _run(work: BatchWork, statuses: RowStatuses, file: FileItem) -> FileOutcome:
     started, said = time.monotonic(), work.claim.executed.get(file.number)
     stopped = work.begin(file)
     if said is not None:
-        executed = wire.structure(said, Executed)
+        executed = serialization.structure(said, Executed)
         started -= executed.seconds
     elif stopped:
         work.stopped = True
@@ -119,7 +119,7 @@ def _execute(work: BatchWork, statuses: RowStatuses, file: FileItem) -> Executed
         executed = Executed(error=text)
     except (BackendRefused, UnexpectedAnswer) as error:
         executed = Executed(error=error_text(workflow=error.message))
-    note = {**wire.unstructure(executed), "seconds": time.monotonic() - started}
+    note = {**serialization.unstructure(executed), "seconds": time.monotonic() - started}
     work.note_executed(file, note)
     return executed
 

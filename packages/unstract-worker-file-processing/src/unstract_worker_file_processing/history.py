@@ -4,11 +4,11 @@ import hashlib
 
 from attrs import evolve
 
-from unstract_worker_core import wire
-from unstract_worker_core.client.models import FileHistory, NewHistory
+from unstract_worker_core import serialization
+from unstract_worker_core.backend.models import FileHistory, NewHistory
 from unstract_worker_core.errors import OutcomeUnknown
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind
-from unstract_worker_core.logs import get_logger
+from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.outcomes import Executed, executed_with, file_metadata, stored_value
 from unstract_worker_file_processing.work import BatchWork
@@ -99,8 +99,10 @@ def history_row(work: BatchWork, file: FileItem, executed: Executed, outcome: Fi
         file_size=file.size,
         mime_type=file.mime_type or None,
         source_connection_type=file.source_connection_type or None,
-        result=wire.dumps(executed.result) if api and executed.result is not None else None,
-        metadata=wire.dumps(outcome.metadata if api else file_metadata(context, file, seconds=outcome.seconds)),
+        result=serialization.dumps(executed.result) if api and executed.result is not None else None,
+        metadata=serialization.dumps(
+            outcome.metadata if api else file_metadata(context, file, seconds=outcome.seconds)
+        ),
         error=outcome.error,
     )
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from unstract_worker_core import wire
-from unstract_worker_core.client.models import TokenUsage
+from unstract_worker_core import serialization
+from unstract_worker_core.backend.models import TokenUsage
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
 from unstract_worker_core.statuses import RunKind
@@ -60,7 +60,7 @@ def executed_with(result: Any, *, kind: RunKind, limit: int) -> Executed:
     if kind is not RunKind.API:
         return Executed(source_hash=known)
     try:
-        size = len(wire.dumps(result).encode())
+        size = len(serialization.dumps(result).encode())
     except (TypeError, ValueError, RecursionError):
         return Executed(error=error_text(workflow="the result is not JSON"))
     if size > limit:
@@ -106,11 +106,11 @@ def stored_value(text: str | None) -> Any:
     if not text:
         return None
     try:
-        return wire.loads(text)
+        return serialization.loads(text)
     except MessageError:
         pass
     try:
-        return wire.loads(wire.dumps(ast.literal_eval(text)))
+        return serialization.loads(serialization.dumps(ast.literal_eval(text)))
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, MessageError):
         return text
 

@@ -15,13 +15,13 @@ from itertools import islice
 
 from attrs import define, field, frozen
 
-from unstract_worker_core import wire
-from unstract_worker_core.client.models import BatchWritten, FileStatusUpdate
+from unstract_worker_core import serialization
+from unstract_worker_core.backend.models import BatchWritten, FileStatusUpdate
 from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunState
-from unstract_worker_core.log_events import LogEvent
-from unstract_worker_core.logs import bind_task, get_logger
+from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.ui_logs import LogEvent
 from unstract_worker_file_processing.work import BatchWork
 
 __all__ = ["RowStatuses"]
@@ -60,7 +60,7 @@ class RowStatuses:
 
     def ends(self, file: FileItem, outcome: FileOutcome) -> None:
         """The file has this outcome; it is written and recorded soon. Raises like `settle`."""
-        text = wire.encode(outcome)
+        text = serialization.encode(outcome)
         text.encode()  # what Redis could not take is found out now, while it is known whose it is
         with self._lock:
             if not self._ended:

@@ -6,16 +6,16 @@ from typing import Any
 
 from celery import Celery
 
-from unstract_worker_core.app.boundary import accepting, add_task
-from unstract_worker_core.app.dead_letters import bury
-from unstract_worker_core.app.definition import RuntimeOf, Service
-from unstract_worker_core.app.delivery import Delivery
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.doorbells import read_batch_doorbell
 from unstract_worker_core.errors import MessageError
-from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import BatchResult, read_batch
+from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import PROCESS_BATCH_TASK
+from unstract_worker_core.worker.boundary import accepting, add_task
+from unstract_worker_core.worker.dead_letters import bury
+from unstract_worker_core.worker.definition import RuntimeOf, Service
+from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.batch import process_batch
 from unstract_worker_file_processing.chord import process_chord_batch
 from unstract_worker_file_processing.executor import FileExecutor, load_executor

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 from attrs import Factory, define, field
 
-from unstract_worker_core.app.recent import Recent
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.errors import BackendError, LedgerUnavailable, MessageError, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, FileItem, Held, RunContext
-from unstract_worker_core.logs import get_logger
+from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.repeating import repeated
 from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.worker.recent import Recent
+from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.executor import FileExecutor
 from unstract_worker_file_processing.paces import Paces
 

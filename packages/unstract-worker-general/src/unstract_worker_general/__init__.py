@@ -16,7 +16,7 @@ __all__ = ["__version__", "app"]
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        from unstract_worker_core.app.entry import app_of
+        from unstract_worker_core.worker.entry import app_of
         from unstract_worker_general.definition import DEFINITION
 
         globals()["app"] = app_of(DEFINITION)

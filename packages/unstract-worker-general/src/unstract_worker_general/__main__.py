@@ -1,6 +1,6 @@
 """The command `unstract-worker-general`, also as ``python -m unstract_worker_general``."""
 
-from unstract_worker_core.app.main import run_commands
+from unstract_worker_core.worker.main import run_commands
 
 __all__ = ["main"]
 

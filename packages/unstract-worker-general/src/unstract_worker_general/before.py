@@ -5,10 +5,10 @@ A run that is started again lists what is left at the source. What it did before
 
 from collections.abc import Iterable, Sequence
 
-from unstract_worker_core import wire
-from unstract_worker_core.client.models import FileExecution
+from unstract_worker_core import serialization
+from unstract_worker_core.backend.models import FileExecution
 from unstract_worker_core.ledger import FileItem
-from unstract_worker_core.orchestration import Opened, Turn
+from unstract_worker_core.runs import Opened, Turn
 from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["ended_before", "not_among"]
@@ -25,8 +25,9 @@ def ended_before(turn: Turn, opened: Opened) -> Rows:
         if opened.execution.status is not ExecutionStatus.EXECUTING or turn.noted("executing") is not None:
             return ()
         rows = turn.runtime.backend.files.list(turn.organization_id, opened.message.execution_id)
-        known = turn.note("before", wire.dumps([wire.unstructure(row) for row in rows if row.status in _ENDED]))
-    return tuple(wire.structure(entry, FileExecution) for entry in wire.loads(known))
+        ended = [serialization.unstructure(row) for row in rows if row.status in _ENDED]
+        known = turn.note("before", serialization.dumps(ended))
+    return tuple(serialization.structure(entry, FileExecution) for entry in serialization.loads(known))
 
 
 def not_among(rows: Rows, items: Iterable[FileItem]) -> tuple[int, int]:

@@ -9,10 +9,10 @@ from datetime import datetime
 
 from attrs import frozen
 
-from unstract_worker_core import wire
-from unstract_worker_core.client.models import ExecutionSummary, NewExecution
+from unstract_worker_core import serialization
+from unstract_worker_core.backend.models import ExecutionSummary, NewExecution
 from unstract_worker_core.messages import ScheduleMessage, StartMessage
-from unstract_worker_core.orchestration import Turn
+from unstract_worker_core.runs import Turn
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 __all__ = ["adoptable", "created", "created_before", "newest"]
@@ -31,7 +31,7 @@ def created(turn: Turn, message: ScheduleMessage, workflow_id: str) -> StartMess
     executions = turn.runtime.backend.executions
     if turn.noted("create:asked") is None:
         pending = executions.list(turn.organization_id, workflow_id, [ExecutionStatus.PENDING])
-        turn.note("create:asked", wire.encode(_Asked(workflow_id, newest(pending))))
+        turn.note("create:asked", serialization.encode(_Asked(workflow_id, newest(pending))))
     turn.check()
     wanted = NewExecution(workflow_id=workflow_id, pipeline_id=message.pipeline_id, mode="QUEUE", scheduled=True)
     made = executions.create(turn.organization_id, wanted, key=turn.key("create"))
@@ -42,10 +42,10 @@ def created_before(turn: Turn, message: ScheduleMessage) -> StartMessage | None:
     """The start of the execution that an earlier attempt created, journalled or not."""
     done, noted = turn.noted("created"), turn.noted("create:asked")
     if done is not None:
-        return wire.decode(done, StartMessage)
+        return serialization.decode(done, StartMessage)
     if noted is None:
         return None
-    asked, runtime = wire.decode(noted, _Asked), turn.runtime
+    asked, runtime = serialization.decode(noted, _Asked), turn.runtime
     pending = runtime.backend.executions.list(turn.organization_id, asked.workflow_id, [ExecutionStatus.PENDING])
 
     def known(execution_id: str) -> bool:
@@ -86,4 +86,4 @@ def _noted(turn: Turn, message: ScheduleMessage, workflow_id: str, execution_id:
         use_file_history=True,
         scheduled=True,
     )
-    return wire.decode(turn.note("created", wire.encode(start)), StartMessage)
+    return serialization.decode(turn.note("created", serialization.encode(start)), StartMessage)

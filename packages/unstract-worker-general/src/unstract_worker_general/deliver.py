@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from unstract_worker_core import wire
-from unstract_worker_core.crash_points import reach
+from unstract_worker_core import serialization
+from unstract_worker_core.failpoints import hit
 from unstract_worker_core.ledger import DeadLetter, FinalState
-from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import WebhookMessage
-from unstract_worker_core.orchestration import Close, HandOver, Turn, Verdict
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs import Close, HandOver, Turn, Verdict
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.marking import mark
 from unstract_worker_general.per_host import Limits
@@ -57,7 +57,7 @@ def deliver(turn: Turn, egress: Egress, turned_away: Callable[[str], None]) -> V
 
     `turned_away` is told the host for which there is no place.
     """
-    message = wire.decode(turn.claim.start, WebhookMessage)
+    message = serialization.decode(turn.claim.start, WebhookMessage)
     settings, tries = turn.runtime.settings, Tries.of(turn)
     if turn.noted("delivered") is not None:
         return _delivered(turn, message, tries)
@@ -84,12 +84,12 @@ def give_up_delivery(turn: Turn, reason: str) -> Verdict:
 
 def _try(turn: Turn, egress: Egress, message: WebhookMessage, target: Target, tries: Tries) -> Verdict:
     turn.check()
-    reach("webhook.post.before")
+    hit("webhook.post.before")
     try:
         failure = post(message, target, delivery_id(turn.claim.run_id), turn.runtime.settings.webhook, egress)
     except LookupsBusy as error:
         return _waiting(turn, str(error), _LOOKUPS_BUSY_SECONDS)
-    reach("webhook.post.after")
+    hit("webhook.post.after")
     if failure is not None:
         return _failed(turn, message, tries, failure)
     turn.note("delivered", datetime.now(UTC).isoformat())

@@ -1,10 +1,10 @@
 """Telling the backend how the deliveries of its buffered rows ended (contract: tasks 6.3)."""
 
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.errors import BackendError, MessageError
-from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import WebhookMessage
-from unstract_worker_core.orchestration import in_a_line
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs import in_a_line
+from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["mark"]
 

@@ -8,7 +8,7 @@ import time
 
 from attrs import frozen
 
-from unstract_worker_core.client import Interrupted, NotSent, post_once
+from unstract_worker_core.backend import Interrupted, NotSent, post_once
 from unstract_worker_core.config import WebhookSettings
 from unstract_worker_core.messages import WebhookMessage
 from unstract_worker_general.addresses import Address

@@ -1,12 +1,12 @@
 """A scheduled or triggered pipeline (contract: tasks 6.1): show it as running, create its execution, start that."""
 
-from unstract_worker_core import wire
-from unstract_worker_core.client.models import Pipeline, PipelineUpdate
+from unstract_worker_core import serialization
+from unstract_worker_core.backend.models import Pipeline, PipelineUpdate
 from unstract_worker_core.errors import BackendRefused, MessageError, NotFound, UnexpectedAnswer
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunState, RunTask
-from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages import ScheduleMessage, StartMessage
-from unstract_worker_core.orchestration import Close, Turn, Verdict, in_a_line, put_start
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs import Close, Turn, Verdict, in_a_line, put_start
 from unstract_worker_core.statuses import PipelineStatus
 from unstract_worker_general.creating import created, created_before
 from unstract_worker_general.subscribers import tell_subscribers
@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 def start_pipeline(turn: Turn) -> Verdict:
     """From an accepted schedule message to an accepted start message."""
-    message = wire.decode(turn.claim.start, ScheduleMessage)
+    message = serialization.decode(turn.claim.start, ScheduleMessage)
     start = created_before(turn, message)
     if start is not None:
         return _start(turn, start)
@@ -37,7 +37,7 @@ def start_pipeline(turn: Turn) -> Verdict:
 def give_up_schedule(turn: Turn, reason: str) -> Verdict:
     """End for good: the pipeline has failed. An execution that was created all the same is started instead."""
     try:
-        message = wire.decode(turn.claim.start, ScheduleMessage)
+        message = serialization.decode(turn.claim.start, ScheduleMessage)
     except MessageError as error:
         return _put_aside(turn, f"the accepted schedule message cannot be read: {error}")
     start = created_before(turn, message)

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from attrs import evolve, frozen
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles
-from unstract_worker_core.client.models import SourceFile
+from unstract_worker_core.backend.models import SourceFile
 from unstract_worker_core.errors import BackendRefused, BackendUnavailable, MessageError
 from unstract_worker_core.ledger import FileItem
-from unstract_worker_core.logs import get_logger
 from unstract_worker_core.messages.files import file_item
-from unstract_worker_core.orchestration import Opened, Turn
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs import Opened, Turn
 
 __all__ = ["Listing", "active_file", "chosen_files", "read_listing"]
 
@@ -33,8 +33,8 @@ def chosen_files(turn: Turn, opened: Opened) -> tuple[FileItem, ...]:
     noted = turn.noted("files")
     if noted is None:
         chosen = _choose(turn, opened)
-        noted = turn.note("files", wire.dumps([wire.unstructure(item) for item in chosen]))
-    return tuple(wire.structure(entry, FileItem) for entry in wire.loads(noted))
+        noted = turn.note("files", serialization.dumps([serialization.unstructure(item) for item in chosen]))
+    return tuple(serialization.structure(entry, FileItem) for entry in serialization.loads(noted))
 
 
 def read_listing(files: Iterable[SourceFile]) -> Listing:
@@ -43,7 +43,7 @@ def read_listing(files: Iterable[SourceFile]) -> Listing:
     refusals: list[str] = []
     for place, file in enumerate(files, start=1):
         metadata = file.fs_metadata if isinstance(file.fs_metadata, dict) else None
-        described = wire.unstructure(evolve(file, fs_metadata=metadata))
+        described = serialization.unstructure(evolve(file, fs_metadata=metadata))
         try:
             item = file_item(described, number=place, field=f"files[{place - 1}]")
         except MessageError as error:

@@ -1,7 +1,7 @@
 """Starting an ETL or TASK execution (contract: flows b): files at the source, rows, batches."""
 
-from unstract_worker_core.client.models import StatusUpdate
-from unstract_worker_core.orchestration import (
+from unstract_worker_core.backend.models import StatusUpdate
+from unstract_worker_core.runs import (
     Opened,
     Turn,
     Verdict,

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from unstract_worker_core.client.models import Notification, NotificationEvent, Pipeline
+from unstract_worker_core.backend.models import Notification, NotificationEvent, Pipeline
 from unstract_worker_core.errors import BackendError
-from unstract_worker_core.logs import get_logger
-from unstract_worker_core.orchestration import Turn, in_a_line
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs import Turn, in_a_line
 
 __all__ = ["tell_subscribers", "wanted"]
 

@@ -4,16 +4,16 @@ from functools import partial
 
 from celery import Celery
 
-from unstract_worker_core.app.boundary import add_task
-from unstract_worker_core.app.definition import RuntimeOf
-from unstract_worker_core.app.delivery import Delivery
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.messages import read_schedule
-from unstract_worker_core.orchestration import Job, accept_run, accept_start, answer_bell, give_up
 from unstract_worker_core.queues import DELIVER_TASK, ORCHESTRATE_TASK
+from unstract_worker_core.runs import Job, accept_run, accept_start, answer_bell, give_up
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.worker.boundary import add_task
+from unstract_worker_core.worker.definition import RuntimeOf
+from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.schedule import give_up_schedule, start_pipeline
 from unstract_worker_general.start import start_execution

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.ledger import RunTask
-from unstract_worker_core.orchestration import Job, Turn, Verdict
+from unstract_worker_core.runs import Job, Turn, Verdict
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_general.deliver import deliver, give_up_delivery
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.per_host import Limits

@@ -2,15 +2,15 @@
 
 from contextlib import suppress
 
-from unstract_worker_core.app.boundary import accepting
-from unstract_worker_core.app.dead_letters import put_aside
-from unstract_worker_core.app.delivery import Delivery
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.messages import read_webhook
-from unstract_worker_core.orchestration import accept_run
+from unstract_worker_core.runs import accept_run
+from unstract_worker_core.worker.boundary import accepting
+from unstract_worker_core.worker.dead_letters import put_aside
+from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_general.deliver import RUN_PREFIX
 from unstract_worker_general.marking import mark
 

@@ -4,12 +4,12 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 
-from unstract_worker_core.app.building import build_runtime
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.config import load_settings
 from unstract_worker_core.ledger import FileItem, RunContext, RunState, RunTask
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.statuses import RunKind, WorkerType
+from unstract_worker_core.worker.building import build_runtime
+from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["CALLBACK_QUEUE", "Dispatch", "chord_dispatch", "ledger_dispatch"]
 

@@ -5,15 +5,15 @@
 
 from celery import Celery
 
-from unstract_worker_core.app.boundary import add_task
-from unstract_worker_core.app.definition import RuntimeOf, WorkerDefinition
-from unstract_worker_core.app.delivery import Delivery
-from unstract_worker_core.app.main import run_commands
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.doorbells import read_batch_doorbell, read_run_doorbell
 from unstract_worker_core.ledger import BatchRefusal, FileOutcome, FinalState, OutcomeKind, RunState
 from unstract_worker_core.queues import FINALISE_TASK, PROCESS_BATCH_TASK
 from unstract_worker_core.statuses import WorkerType
+from unstract_worker_core.worker.boundary import add_task
+from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
+from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.main import run_commands
+from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["DEFINITION"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from message_contract.catalogue import MODELS, distribution_of, found_models
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 
 __all__ = ["reading_faults"]
@@ -37,7 +37,7 @@ def reading_faults(specimens: Specimens, installed: Sequence[str], *, newer: boo
 
 def _faults(name: str, model: type, example: Mapping[str, Any]) -> Iterator[str]:
     try:
-        found: Any = wire.structure(dict(example), model)
+        found: Any = serialization.structure(dict(example), model)
     except MessageError as error:
         yield f"{name}: {error}"
         return

@@ -1,13 +1,13 @@
 """What an operator does to a run: another look now, an abort. Both may be repeated."""
 
 from unstract_worker_callback.runs_command.showing import found, how_it_ended
-from unstract_worker_core.app.operating import AWAY, ENDED, REFUSED, Access, confirm, note_action, stop_here
-from unstract_worker_core.app.ringing import CeleryDoorbells
 from unstract_worker_core.ledger import Look, RunState, RunTask
 from unstract_worker_core.ledger.views import RunView
-from unstract_worker_core.metrics import Metrics
+from unstract_worker_core.observability.metrics import Metrics
+from unstract_worker_core.operator.console import AWAY, ENDED, REFUSED, Access, confirm, note_action, stop_here
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.worker.ringing import CeleryDoorbells
 
 __all__ = ["abort_run", "retry_run"]
 

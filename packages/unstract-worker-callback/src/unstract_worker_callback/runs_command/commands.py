@@ -7,9 +7,9 @@ import click
 
 from unstract_worker_callback.runs_command.actions import abort_run, retry_run
 from unstract_worker_callback.runs_command.showing import Wanted, page_as_json, page_as_text, show_run
-from unstract_worker_core.app.definition import WorkerDefinition
-from unstract_worker_core.app.operating import opened
 from unstract_worker_core.ledger import RunState, RunTask
+from unstract_worker_core.operator.console import opened
+from unstract_worker_core.worker.definition import WorkerDefinition
 
 __all__ = ["runs"]
 

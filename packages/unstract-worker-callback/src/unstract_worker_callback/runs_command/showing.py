@@ -7,10 +7,10 @@ from typing import NoReturn
 
 from attrs import asdict, frozen
 
-from unstract_worker_core.app.operating import UNKNOWN, Access, stop_here
-from unstract_worker_core.app.tables import duration, table
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.views import BatchView, Page, RunDetail, RunView
+from unstract_worker_core.operator.console import UNKNOWN, Access, stop_here
+from unstract_worker_core.operator.tables import duration, table
 
 __all__ = ["Wanted", "found", "how_it_ended", "page_as_json", "page_as_text", "show_run"]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost, LedgerError
 from unstract_worker_core.ledger.claims import BatchClaim, BatchRefusal
 from unstract_worker_core.ledger.records import FileItem, FileOutcome, RunContext, RunState
@@ -38,11 +38,11 @@ class Batches:
             batch=batch,
             token=token,
             fence=int(fence),
-            context=wire.decode(context, RunContext),
-            files=tuple(wire.structure(entry, FileItem) for entry in wire.loads(files)),
+            context=serialization.decode(context, RunContext),
+            files=tuple(serialization.structure(entry, FileItem) for entry in serialization.loads(files)),
             recorded=frozenset(int(number) for number, done, _, _ in progress if done),
             charges={int(number): int(charges) for number, _, charges, _ in progress if int(charges)},
-            executed={int(number): wire.loads(raw) for number, _, _, raw in progress if raw},
+            executed={int(number): serialization.loads(raw) for number, _, _, raw in progress if raw},
             age_seconds=int(float(age_ms)) / 1000,
             stop=stop == "1",
             asked_at=asked_at,
@@ -65,14 +65,14 @@ class Batches:
         `following`: the file that begins next, if it is known (0: not). Returns whether it is in flight with this
         step, as by `start_file`: it is not once the run was stopped.
         """
-        answer: int = self._write("note_executed", claim, number, wire.dumps(result), following)
+        answer: int = self._write("note_executed", claim, number, serialization.dumps(result), following)
         if not answer:
             raise _lost(claim)
         return answer == _BEGUN
 
     def record(self, claim: BatchClaim, outcome: FileOutcome) -> None:
         """Record how a file ended; the first outcome wins. Raises LeaseLost."""
-        self.record_all(claim, {outcome.number: wire.encode(outcome)})
+        self.record_all(claim, {outcome.number: serialization.encode(outcome)})
 
     def record_all(self, claim: BatchClaim, outcomes: Mapping[int, str]) -> None:
         """Record several outcomes, encoded, by their files' numbers; the first of a file wins. Raises LeaseLost."""

@@ -2,7 +2,7 @@
 
 from attrs import evolve, frozen
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.ledger.steps import Steps
 
 __all__ = ["KEY", "DeadLetter", "DeadLetters"]
@@ -33,13 +33,13 @@ class DeadLetters:
     def add(self, letter: DeadLetter) -> None:
         """Keep a letter; beyond the limit the oldest goes."""
         whole = evolve(letter, task=_clean(letter.task), reason=_clean(letter.reason), body=_clean(letter.body))
-        text = wire.encode(whole)
+        text = serialization.encode(whole)
         self._steps.attempt("dead_letter", lambda: self._push(text))
 
     def list(self, limit: int = 100) -> tuple[DeadLetter, ...]:
         """The newest letters."""
         raw = self._steps.attempt("dead_letters", lambda: self._steps.redis.lrange(KEY, 0, limit - 1))
-        return tuple(wire.decode(entry, DeadLetter) for entry in raw)
+        return tuple(serialization.decode(entry, DeadLetter) for entry in raw)
 
     def count(self) -> int:
         """How many letters are kept."""

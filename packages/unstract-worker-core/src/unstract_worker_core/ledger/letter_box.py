@@ -7,7 +7,7 @@ from hashlib import sha256
 from attrs import frozen
 from redis import Redis
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.ledger.dead_letters import KEY, DeadLetter
 from unstract_worker_core.ledger.steps import Steps
 
@@ -38,7 +38,7 @@ class LetterBox:
         while True:
             some = self._steps.attempt("letters", partial(self._redis.lrange, KEY, offset, offset + _CHUNK - 1))
             for raw in some:
-                yield KeptLetter(sha256(raw.encode()).hexdigest()[:12], wire.decode(raw, DeadLetter), raw)
+                yield KeptLetter(sha256(raw.encode()).hexdigest()[:12], serialization.decode(raw, DeadLetter), raw)
             if len(some) < _CHUNK:
                 return
             offset += _CHUNK

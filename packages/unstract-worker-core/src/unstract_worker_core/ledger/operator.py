@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 from redis import Redis
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.ledger.records import FinalState, RunContext, RunState
 from unstract_worker_core.ledger.steps import Steps
 from unstract_worker_core.ledger.view_building import FIELDS, RawRun, Work, raw_run, seconds_since, view_of
@@ -68,7 +68,7 @@ class Operator:
             run=view,
             epoch=int(raw.number("epoch")),
             rings=int(raw.number("rings")),
-            final=wire.decode(final, FinalState) if final else None,
+            final=serialization.decode(final, FinalState) if final else None,
             done_ago=seconds_since(raw, "done_at"),
         )
         return detail if view.state is RunState.DONE else self._with_work(detail, raw)
@@ -123,7 +123,7 @@ class Operator:
                 return list(pipe.execute())
 
         journal, context, charges, done, recorded, rung, rings, *batches = self._steps.attempt("detail", read)
-        told = wire.decode(context, RunContext) if context else None
+        told = serialization.decode(context, RunContext) if context else None
         work = Work(set(done), set(recorded), rung, dict(rings))
         return RunDetail(
             run=detail.run,

@@ -6,7 +6,7 @@ from functools import partial
 
 from attrs import frozen
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost, LedgerError
 from unstract_worker_core.ledger.claims import RunClaim
 from unstract_worker_core.ledger.records import (
@@ -99,7 +99,7 @@ class Runs:
             stop=meta.get("stop") == "1",
             last_error=meta.get("last_error", ""),
             start=answer[3] or "{}",
-            context=wire.decode(context, RunContext) if context else None,
+            context=serialization.decode(context, RunContext) if context else None,
             journal=_pairs(answer[5]),
             asked_at=asked_at,
         )
@@ -132,12 +132,14 @@ class Runs:
         """Store the batches and flip ACCEPTED to ARMED (READY without batches). Repeatable. Raises LeaseLost."""
         epoch = claim.epoch + 1
         records = [
-            (index, wire.dumps([wire.unstructure(item) for item in batch])) for index, batch in enumerate(batches)
+            (index, serialization.dumps([serialization.unstructure(item) for item in batch]))
+            for index, batch in enumerate(batches)
         ]
         for start in range(0, len(records), _CHUNK):
             flat = [part for record in records[start : start + _CHUNK] for part in record]
             self._steps.run("put_batches", claim.run_id, claim.token, epoch, *flat)
-        answer = self._steps.run("arm", claim.run_id, claim.token, len(records), wire.encode(context), self._wait_ms)
+        stored = serialization.encode(context)
+        answer = self._steps.run("arm", claim.run_id, claim.token, len(records), stored, self._wait_ms)
         if answer[0] in ("armed", "already") and int(answer[1] or 0):
             return Armed(int(answer[1]), RunState(answer[2]))
         if answer[0] == "incomplete":
@@ -155,7 +157,7 @@ class Runs:
     ) -> bool:
         """Close the run: payloads are deleted, a tombstone with `final` stays. False: the lease was lost."""
         answer = self._steps.run(
-            "finish", claim.run_id, claim.token, state, wire.encode(final),
+            "finish", claim.run_id, claim.token, state, serialization.encode(final),
             int(recheck_seconds * 1000), int(tombstone_seconds * 1000),
         )  # fmt: skip
         return bool(answer[0] != "lost")
@@ -169,12 +171,12 @@ class Runs:
             chunk = numbers[start : start + _CHUNK]
             for raw in self._steps.attempt("outcomes", partial(redis.hmget, key, chunk)):
                 if raw is not None:
-                    yield wire.decode(raw, FileOutcome)
+                    yield serialization.decode(raw, FileOutcome)
 
     def final(self, run_id: str) -> FinalState | None:
         """What a finished run said last, or None while it is open or unknown."""
         raw = self._steps.attempt("final", lambda: self._steps.redis.hget(f"uw:{{{run_id}}}:meta", "final"))
-        return wire.decode(raw, FinalState) if raw else None
+        return serialization.decode(raw, FinalState) if raw else None
 
     def state(self, run_id: str) -> RunState | None:
         """The state of a run, or None when the ledger does not know it."""
@@ -216,7 +218,7 @@ def _look(answer: list[object]) -> Look:
         return Look("drop" if action == "dropped" else "later")
     task, kind = RunTask(str(answer[1])), RunKind(str(answer[2]))
     if action == "recheck":
-        final = wire.decode(str(answer[4]), FinalState)
+        final = serialization.decode(str(answer[4]), FinalState)
         return Look("recheck", task, kind, organization_id=str(answer[3]), final=final)
     if action == RunState.ARMED:
         batches = tuple(int(index) for index in answer[4])  # type: ignore[attr-defined]

@@ -20,8 +20,8 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from unstract_worker_core.crash_points import reach
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
+from unstract_worker_core.failpoints import hit
 from unstract_worker_core.repeating import repeated
 from unstract_worker_core.thread_connections import ThreadConnections
 
@@ -67,9 +67,9 @@ class Steps:
 
     def run(self, step: str, run_id: str, *arguments: str | int) -> Any:
         """Run one step. Raises LedgerUnavailable when Redis stays away, LedgerError on anything else."""
-        reach("ledger", step, "before")
+        hit("ledger", step, "before")
         answer = self.attempt(step, lambda: self._connections.run(self._scripts[step], (run_id, *arguments)))
-        reach("ledger", step, "after")
+        hit("ledger", step, "after")
         return answer
 
     def attempt(self, step: str, call: Callable[[], Any]) -> Any:

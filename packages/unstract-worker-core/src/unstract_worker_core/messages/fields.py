@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import AttrsInstance, define, fields
 
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import opaque_id
 
@@ -69,7 +69,7 @@ def read(value: object, cls: type[T], *, field: str) -> T:
     if not isinstance(value, Mapping):
         raise MessageError(f"expected object, got {type(value).__name__}", field=field)
     names = (part.name for part in fields(cls) if part.name in value)
-    return wire.structure({name: plain(value[name], field=f"{field}.{name}") for name in names}, cls)
+    return serialization.structure({name: plain(value[name], field=f"{field}.{name}") for name in names}, cls)
 
 
 def plain(value: object, *, field: str) -> Any:

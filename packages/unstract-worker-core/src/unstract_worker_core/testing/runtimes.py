@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from unstract_worker_core.app.building import build_runtime
-from unstract_worker_core.app.runtime import Runtime
 from unstract_worker_core.config import Settings
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.testing.doorbells import RecordingDoorbells
+from unstract_worker_core.worker.building import build_runtime
+from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["running_runtime"]
 

@@ -16,7 +16,7 @@ from unstract_devstack.crash_points.shards import Shards, serve
 from unstract_devstack.crash_points.trial import Verdict
 from unstract_devstack.processes import inherited_environment
 
-LIST = (sys.executable, "-m", "unstract_worker_core.crash_points")
+LIST = (sys.executable, "-m", "unstract_worker_core.failpoints")
 OURSELVES = (sys.executable, "-m", "unstract_devstack.crash_points")
 
 

@@ -14,9 +14,9 @@ from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, G
 
 # Loaded by the interpreter of each worker of the later release: all that it writes has one more field.
 LATER_RELEASE = """\
-from unstract_worker_core import wire
+from unstract_worker_core import serialization
 
-_plain = wire.unstructure
+_plain = serialization.unstructure
 
 
 def _with_more(value):
@@ -24,7 +24,7 @@ def _with_more(value):
     return {**plain, "of_a_later_release": {"list": [1, None]}} if isinstance(plain, dict) else plain
 
 
-wire.unstructure = _with_more
+serialization.unstructure = _with_more
 """
 UNKNOWN_SCHEMA = 99
 

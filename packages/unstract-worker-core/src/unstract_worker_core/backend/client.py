@@ -1,0 +1,119 @@
+"""The platform's backend as one object: groups of typed calls over one transport, one breaker, one caller."""
+
+import ssl
+import time
+from collections.abc import Callable
+
+import structlog
+
+from unstract_worker_core.backend import models, operations
+from unstract_worker_core.backend.breaker import Breaker, BreakerState
+from unstract_worker_core.backend.caller import Caller
+from unstract_worker_core.backend.executions import Executions
+from unstract_worker_core.backend.files import Files
+from unstract_worker_core.backend.history import History
+from unstract_worker_core.backend.notifications import Notifications
+from unstract_worker_core.backend.pipelines import Pipelines
+from unstract_worker_core.backend.transport import Transport, tls_context
+from unstract_worker_core.backend.usage import Configuration, Usage
+from unstract_worker_core.backend.workflows import Tools, Workflows
+from unstract_worker_core.config import BackendSettings
+from unstract_worker_core.errors import (
+    BackendError,
+    BackendRefused,
+    BackendUnavailable,
+    ConfigurationError,
+    Fault,
+    NotFound,
+    OutcomeUnknown,
+    UnexpectedAnswer,
+)
+from unstract_worker_core.observability.metrics import Metrics
+
+_OUTCOMES: tuple[tuple[type[BackendError], str], ...] = (
+    (NotFound, "not_found"),
+    (BackendRefused, "refused"),
+    (UnexpectedAnswer, "unexpected"),
+    (OutcomeUnknown, "unknown"),
+    (BackendUnavailable, "unavailable"),
+)
+
+
+class Backend:
+    """Calls to the backend's internal API; one per process, for all its threads.
+
+    Every call takes the organization first and refuses a bad one with MessageError before any request. All
+    other failures are BackendError. Calls with an effect take `key`, sent as Idempotency-Key.
+    """
+
+    def __init__(
+        self,
+        settings: BackendSettings,
+        metrics: Metrics | None = None,
+        *,
+        version: str = "1.0.0",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is sent yet. `version` goes into the User-Agent. Raises ConfigurationError for a bad CA file."""
+        self._metrics = metrics
+        self._log = structlog.get_logger("unstract_worker_core.backend")
+        self._transport = Transport(_tls(settings))
+        self.breaker = Breaker(
+            settings.breaker_threshold,
+            settings.breaker_recovery,
+            clock=clock,
+            on_change=self._breaker_changed,
+        )
+        caller = Caller(settings, self._transport, self.breaker, version=version, observe=self._observe, clock=clock)
+        self._caller = caller
+        self.executions = Executions(caller)
+        self.workflows = Workflows(caller)
+        self.tools = Tools(caller)
+        self.files = Files(caller, settings.file_execution_timeout)
+        self.history = History(caller)
+        self.pipelines = Pipelines(caller)
+        self.notifications = Notifications(caller)
+        self.usage = Usage(caller)
+        self.configuration = Configuration(caller)
+
+    def check(self) -> models.Health:
+        """Ask whether the backend is well and takes the key; made with the key alone. Raises BackendError."""
+        answer = self._caller(operations.HEALTH, None)
+        return answer.one(models.Health, answer.object())
+
+    def seconds_until_trial(self) -> float:
+        """How long to step aside while the breaker is open; 0 when a call may be made now."""
+        return self.breaker.seconds_until_trial()
+
+    @property
+    def open_clients(self) -> int:
+        """How many threads hold connections."""
+        return self._transport.open_clients
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    def _observe(self, operation: str, error: BackendError | None, seconds: float) -> None:
+        if self._metrics is None:
+            return
+        outcome = "ok"
+        if error is not None:
+            outcome = next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "unexpected")
+        self._metrics.backend_calls.labels(operation, outcome).inc()
+        self._metrics.backend_seconds.labels(operation).observe(seconds)
+
+    def _breaker_changed(self, state: BreakerState) -> None:
+        self._log.warning("backend breaker changed", state=state.value)
+        if self._metrics is not None:
+            self._metrics.breaker_open.set(0 if state is BreakerState.CLOSED else 1)
+
+
+def _tls(settings: BackendSettings) -> ssl.SSLContext | None:
+    if not settings.base_url.lower().startswith("https:"):
+        return None
+    try:
+        return tls_context(settings.ca_file)
+    except OSError:
+        fault = Fault("INTERNAL_API_CA_FILE", "is not a readable file of PEM certificates")
+        raise ConfigurationError((fault,)) from None

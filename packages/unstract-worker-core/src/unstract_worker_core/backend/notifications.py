@@ -1,0 +1,77 @@
+"""Notifications: who is to be told, and handing events to the backend, which does the telling."""
+
+from collections.abc import Iterable
+
+from attrs import asdict, frozen
+
+from unstract_worker_core import serialization
+from unstract_worker_core.backend import models, operations
+from unstract_worker_core.backend.caller import Caller
+from unstract_worker_core.backend.ids import uuids
+from unstract_worker_core.backend.operations import Operation
+
+
+@frozen
+class Notifications:
+    """Calls about notifications."""
+
+    _call: Caller
+
+    def for_pipeline(
+        self, organization_id: str, pipeline_id: str, *, execution_id: str | None = None
+    ) -> models.NotificationTargets:
+        """Active targets of a pipeline; with an execution only those that its outcome concerns (write it first)."""
+        target = uuids(target_id=pipeline_id)
+        return self._targets(operations.PIPELINE_TARGETS, organization_id, target, execution_id, "pipeline_name")
+
+    def for_api(
+        self, organization_id: str, api_id: str, *, execution_id: str | None = None
+    ) -> models.NotificationTargets:
+        """Active targets of an API deployment. A deployment that is gone is BackendRefused, not NotFound."""
+        target = uuids(target_id=api_id)
+        return self._targets(operations.API_TARGETS, organization_id, target, execution_id, "api_name")
+
+    def enqueue(self, organization_id: str, event: models.NotificationEvent, *, key: str | None = None) -> str | None:
+        """Hand an event over; the id of its buffer row, or None where the target does not want it."""
+        body = serialization.unstructure(event)
+        if event.additional_data is not None:
+            body["additional_data"] = asdict(event.additional_data)  # zeros are told too
+        answer = self._call(operations.ENQUEUE, organization_id, body=body, key=key)
+        row = answer.member("buffer_row_id")
+        if row is None or isinstance(row, str):
+            return row
+        raise answer.unexpected("buffer_row_id: not a string")
+
+    def mark_dispatched(self, organization_pk: int, row_ids: Iterable[str]) -> int:
+        """Tell that buffered rows were delivered; how many rows that changed.
+
+        `organization_pk` is the organization's primary key, as the delivery task carries it. By contract this
+        call and `mark_dead_letter` are made with the key alone, without an organization header.
+        """
+        return self._mark(operations.MARK_DISPATCHED, organization_pk, row_ids)
+
+    def mark_dead_letter(self, organization_pk: int, row_ids: Iterable[str]) -> int:
+        """Tell that buffered rows will not be delivered; how many rows that changed."""
+        return self._mark(operations.MARK_DEAD_LETTER, organization_pk, row_ids)
+
+    def _mark(self, operation: Operation, organization_pk: int, row_ids: Iterable[str]) -> int:
+        rows = [uuids(buffer_row_id=row)["buffer_row_id"] for row in row_ids]
+        body = {"buffer_row_ids": rows, "organization_id": organization_pk}
+        return self._call(operation, None, body=body).number("updated")
+
+    def _targets(
+        self,
+        operation: Operation,
+        organization_id: str,
+        target: dict[str, str],
+        execution_id: str | None,
+        name: str,
+    ) -> models.NotificationTargets:
+        query = {} if execution_id is None else uuids(execution_id=execution_id)
+        answer = self._call(operation, organization_id, ids=target, query=query)
+        counts = answer.object("execution_counts")
+        return models.NotificationTargets(
+            name=str(answer.member(name)),
+            notifications=answer.many(models.Notification, answer.items("notifications")),
+            counts=answer.one(models.ExecutionCounts, counts) if counts else None,
+        )

@@ -1,0 +1,50 @@
+"""Small reads: token usage, pages, configuration."""
+
+from attrs import frozen
+
+from unstract_worker_core import identifiers
+from unstract_worker_core.backend import models, operations
+from unstract_worker_core.backend.caller import Caller
+from unstract_worker_core.backend.ids import uuids
+from unstract_worker_core.errors import BackendRefused, NotFound
+
+_BAD_REQUEST = 400
+
+
+@frozen
+class Usage:
+    """Calls about what file executions used."""
+
+    _call: Caller
+
+    def tokens(self, organization_id: str, file_execution_id: str) -> models.TokenUsage:
+        """Tokens and cost of a file execution; all None where nothing was counted."""
+        ids = uuids(file_execution_id=file_execution_id)
+        answer = self._call(operations.TOKENS, organization_id, ids=ids)
+        return answer.one(models.TokenUsage, answer.object("data", "usage"))
+
+    def pages(self, organization_id: str, file_execution_id: str) -> int | None:
+        """Pages processed for a file execution; None where none were counted."""
+        ids = uuids(file_execution_id=file_execution_id)
+        answer = self._call(operations.PAGES, organization_id, ids=ids)
+        where = ("data", "total_pages_processed")
+        return None if answer.member(*where) is None else answer.number(*where)
+
+
+@frozen
+class Configuration:
+    """Calls about an organization's configuration."""
+
+    _call: Caller
+
+    def max_parallel_file_batches(self, organization_id: str) -> int | None:
+        """The organization's number of batches, at least 1; None where the backend does not know (400, 404)."""
+        organization = identifiers.organization_id(organization_id)
+        ids, query = {"name": "MAX_PARALLEL_FILE_BATCHES"}, {"organization_id": organization}
+        try:
+            answer = self._call(operations.CONFIGURATION, organization, ids=ids, query=query)
+        except BackendRefused as error:
+            if isinstance(error, NotFound) or error.status == _BAD_REQUEST:
+                return None
+            raise
+        return max(1, answer.number("data", "value"))

@@ -1,0 +1,1 @@
+"""Moving traffic from today's workers to ours; all of it can be deleted after the move."""

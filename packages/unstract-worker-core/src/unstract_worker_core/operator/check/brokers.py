@@ -1,0 +1,101 @@
+"""The broker, and the queues in it that this worker consumes."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
+from kombu.connection import Connection
+from redis import Redis
+from redis.exceptions import RedisError
+
+from unstract_worker_core.config import BrokerSettings, Settings
+from unstract_worker_core.operator.check.lines import Line
+from unstract_worker_core.operator.check.redis_roles import broker_redis
+from unstract_worker_core.queues import consumed_queues
+from unstract_worker_core.worker.broker import declared_queue, publishing_connection
+
+__all__ = ["broker_lines"]
+
+_LOOK = "look at CELERY_BROKER_BASE_URL, _USER and _PASS"
+
+
+def broker_lines(settings: Settings) -> Iterator[Line]:
+    """Connect, and look at the server and at each queue."""
+    broker, connection = settings.broker, publishing_connection(settings.broker)
+    try:
+        yield from _server(broker, connection)
+        for queue in consumed_queues(settings):
+            yield _on_redis(connection, queue) if broker.is_redis else _on_rabbitmq(broker, connection, queue)
+    except Exception as error:  # noqa: BLE001 - boundary: each driver has errors of its own, and all mean the same here
+        yield Line("broker", "fail", f"{type(error).__name__}: {_LOOK}")
+    finally:
+        with suppress(Exception):  # a connection that never was may fail to close in any way
+            connection.release()
+
+
+def _server(broker: BrokerSettings, connection: Connection) -> Iterator[Line]:
+    connection.connect()
+    if broker.is_redis:
+        client = _redis_of(connection)
+        client.ping()
+        yield Line("broker", "ok", broker.scheme)
+        yield from broker_redis(client)
+        return
+    told: Any = connection.connection.server_properties
+    yield Line("broker", "ok", f"{_text(told, 'product')} {_text(told, 'version')}".strip())
+    if _version(_text(told, "version")) < (3, 10):
+        yield Line("broker", "warn", "this RabbitMQ is older than 3.10, the oldest that was looked at")
+
+
+def _on_redis(connection: Connection, queue: str) -> Line:
+    """A queue of Redis is a list that is there as long as something waits in it."""
+    client = _redis_of(connection)
+    try:
+        return Line(f"queue {queue}", "ok", f"{client.llen(queue)} waiting")
+    except RedisError as error:
+        told = "is no list" if "WRONGTYPE" in str(error) else type(error).__name__
+        return Line(f"queue {queue}", "fail", f"{told}: something else uses this name, or the ACL user may not read it")
+
+
+def _on_rabbitmq(broker: BrokerSettings, connection: Connection, queue: str) -> Line:
+    """Asked for without making it; then, as it is there, declared as the worker will: that shows a mismatch."""
+    subject, entity = f"queue {queue}", declared_queue(queue, broker)
+    wanted = "quorum" if broker.ha_queues else "classic"
+    try:
+        with connection.channel() as channel:
+            found = channel.queue_declare(queue, passive=True)
+        with connection.channel() as channel:
+            entity(channel).queue_declare()
+    except NotFound:
+        return Line(subject, "warn", f"is not declared yet: a worker that starts declares it, as a {wanted} queue")
+    except PreconditionFailed:
+        return Line(subject, "fail", _mismatch(wanted))
+    except (AccessRefused, ResourceLocked) as error:
+        return Line(subject, "fail", f"{type(error).__name__}: grant the broker's user configure, write and read on it")
+    consumers = f", {found.consumer_count} consumers" if found.consumer_count else ", nobody consumes it now"
+    return Line(subject, "ok", f"{wanted}, {found.message_count} waiting{consumers}")
+
+
+def _mismatch(wanted: str) -> str:
+    other = {"quorum": "classic", "classic": "quorum"}[wanted]
+    flag = {"quorum": "RABBITMQ_HA_ENABLED is on", "classic": "RABBITMQ_HA_ENABLED is off"}[wanted]
+    return (
+        f"is there with other arguments, probably as a {other} queue, while {flag}: set it as the platform has it, or "
+        "delete the queue once it is empty"
+    )
+
+
+def _redis_of(connection: Connection) -> Redis:
+    channel: Any = connection.default_channel
+    client: Redis = channel.client
+    return client
+
+
+def _text(properties: Any, name: str) -> str:
+    value = properties.get(name, "")
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit()) or (99,)

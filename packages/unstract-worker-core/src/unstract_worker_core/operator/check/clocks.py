@@ -1,0 +1,50 @@
+"""This machine's clock against those of Redis and the backend."""
+
+import time
+from collections.abc import Iterator
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from unstract_worker_core.backend.clock import backend_time
+from unstract_worker_core.config import Settings
+from unstract_worker_core.operator.check.lines import Line
+from unstract_worker_core.redis_connections import connect
+
+__all__ = ["clock_line", "clock_lines"]
+
+_FAR_SECONDS = 30.0
+
+
+def clock_lines(settings: Settings) -> Iterator[Line]:
+    """The ledger's Redis, whose clock is what leases go by (unless it is away), and the backend."""
+    client = connect(settings.ledger_redis, name="check")
+    try:
+        began = time.time()
+        there = _redis_time(client)
+        if there is not None:
+            yield clock_line("the ledger's Redis", there - (began + time.time()) / 2)
+    finally:
+        client.close()
+    began, told = time.time(), backend_time(settings.backend)
+    if told is None:
+        yield Line("clock", "warn", "the backend's could not be read: no answer, or none with a Date header")
+    else:
+        yield clock_line("the backend", told + 0.5 - (began + time.time()) / 2)  # a Date header has whole seconds
+
+
+def clock_line(whose: str, ahead: float) -> Line:
+    """How far another clock is `ahead` of this one, in seconds."""
+    how = f"{whose} is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine"
+    if abs(ahead) <= _FAR_SECONDS:
+        return Line("clock", "ok", how)
+    harm = "leases go by Redis's clock and stay right, but log times do not fit together, and a receiver of signed "
+    return Line("clock", "warn", f"{how}: {harm}webhooks refuses what is 300 s off; run NTP on both")
+
+
+def _redis_time(client: Redis) -> float | None:
+    try:
+        seconds, micros = client.time()
+    except RedisError:
+        return None
+    return float(seconds) + float(micros) / 1e6

@@ -1,0 +1,102 @@
+"""The three Redis roles: reachable, of a usable version, and keeping what the role needs kept."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import frozen
+from redis import Redis
+from redis.exceptions import NoPermissionError, RedisError
+
+from unstract_worker_core.config import Settings
+from unstract_worker_core.errors import LedgerUnavailable
+from unstract_worker_core.operator.check.lines import Line
+from unstract_worker_core.redis_connections import check_ledger_redis, connect
+
+__all__ = ["ROLES", "broker_redis", "redis_lines"]
+
+
+@frozen
+class Role:
+    """One role: the settings' field, its variables, and what an eviction would cost it."""
+
+    subject: str
+    field: str
+    variables: str
+    evicted: str
+
+
+ROLES = (
+    Role("platform redis", "platform_redis", "REDIS_*", "API results and UI logs vanish before they are read"),
+    Role("cache redis", "cache_redis", "CACHE_REDIS_*", "marks of files in use vanish: a file may be worked on twice"),
+)
+
+
+def redis_lines(settings: Settings) -> Iterator[Line]:
+    """The ledger's Redis, then the other two."""
+    yield from _ledger(settings)
+    for role in ROLES:
+        client = connect(getattr(settings, role.field), name="check")
+        try:
+            yield from _role(role, client)
+        finally:
+            client.close()
+
+
+def broker_redis(client: Redis) -> Iterator[Line]:
+    """A Redis that is the broker: what it evicts or forgets are messages."""
+    lost = "start messages vanish, and the ledger cannot ring for what it never saw"
+    yield from _kept("broker", client, lost, seen=False)
+    info = _info(client)
+    if info and info.get("aof_enabled") != 1:
+        yield Line("broker", "warn", f"AOF is off: after a restart of Redis {lost}; set appendonly yes")
+
+
+def _ledger(settings: Settings) -> Iterator[Line]:
+    client = connect(settings.ledger_redis, name="check")
+    try:
+        findings = check_ledger_redis(client)
+        info = _info(client) or {}
+    except (LedgerUnavailable, RedisError) as error:
+        yield Line("ledger redis", "fail", f"{error}: look at WORKER_LEDGER_REDIS_URL or REDIS_*")
+        return
+    finally:
+        client.close()
+    for finding in findings:
+        yield Line("ledger redis", "fail" if finding.fatal else "warn", finding.problem)
+    if not findings:
+        yield Line("ledger redis", "ok", f"{_version(info)}, {info.get('maxmemory_policy')}, AOF on")
+
+
+def _role(role: Role, client: Redis) -> Iterator[Line]:
+    try:
+        client.ping()
+    except RedisError as error:
+        yield Line(role.subject, "fail", f"{type(error).__name__}: look at {role.variables}")
+        return
+    yield from _kept(role.subject, client, role.evicted, seen=True)
+
+
+def _kept(subject: str, client: Redis, evicted: str, *, seen: bool) -> Iterator[Line]:
+    """Whether the server may throw things away. `seen`: say so too where it is in order."""
+    info = _info(client)
+    if info is None:
+        yield Line(subject, "warn", "INFO is not permitted: eviction and version were not checked; grant +info to see")
+        return
+    policy = str(info.get("maxmemory_policy", "unknown"))
+    if policy not in ("noeviction", "unknown"):
+        yield Line(subject, "warn", f"eviction policy is {policy}: when memory is short {evicted}; set noeviction")
+    elif seen:
+        yield Line(subject, "ok", f"{_version(info)}, {policy}")
+
+
+def _info(client: Redis) -> dict[str, Any] | None:
+    try:
+        return dict(client.info())
+    except NoPermissionError:
+        return None
+
+
+def _version(info: dict[str, Any]) -> str:
+    if info.get("valkey_version"):
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info.get('redis_version', 'of an unknown version')}"

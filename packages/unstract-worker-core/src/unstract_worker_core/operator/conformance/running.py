@@ -1,0 +1,86 @@
+"""Tries a worker's operations one after the other and says of each what was expected and what came."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+
+from attrs import frozen
+
+from unstract_worker_core.backend.operations import CREATE_EXECUTION, CREATE_FILE, SOURCE_FILES, Operation
+from unstract_worker_core.errors import BackendError, BackendUnavailable, MessageError, OutcomeUnknown
+from unstract_worker_core.operator.conformance.reading import READING
+from unstract_worker_core.operator.conformance.scene import Mismatch, Scene, Try, Unclear
+from unstract_worker_core.operator.conformance.writing import TEAR_DOWN, WRITING
+
+__all__ = ["Finding", "Verdict", "conformance_of"]
+
+
+class Verdict(StrEnum):
+    """`LACKS`: the backend does not serve it as the contract says. `UNCLEAR`: it could not be told."""
+
+    OK = "ok"
+    LACKS = "lacks"
+    UNCLEAR = "unclear"
+    NOT_TRIED = "not tried"
+
+
+@frozen
+class Finding:
+    """What became of one operation."""
+
+    operation: str
+    expected: str
+    got: str
+    verdict: Verdict
+
+
+def conformance_of(operations: Sequence[Operation], scene: Scene, *, write: bool) -> Iterator[Finding]:
+    """Try each; with `write` also those that change something, and what they need first."""
+    done: set[Operation] = set()
+    if write:
+        yield from _set_up(operations, scene, done)
+    try:
+        for operation in operations:
+            if operation not in done:
+                yield _tried_or_not(operation, scene, write=write)
+    finally:
+        if scene.execution_id is not None:
+            ended = _tried(TEAR_DOWN, scene)
+    if scene.execution_id is not None:
+        yield ended
+
+
+def _set_up(operations: Sequence[Operation], scene: Scene, done: set[Operation]) -> Iterator[Finding]:
+    """The scratch execution and its file; a file of the workflow's source, if it has one."""
+    for first in (WRITING[CREATE_EXECUTION], READING[SOURCE_FILES], WRITING[CREATE_FILE]):
+        finding = _tried(first, scene)
+        done.add(first.operation)
+        if first.operation in operations or first.operation is CREATE_EXECUTION or finding.verdict is not Verdict.OK:
+            yield finding
+
+
+def _tried_or_not(operation: Operation, scene: Scene, *, write: bool) -> Finding:
+    wanted = READING.get(operation) or WRITING[operation]
+    if operation in READING or write:
+        return _tried(wanted, scene)
+    return Finding(operation.name, wanted.expected, "it changes something: --write", Verdict.NOT_TRIED)
+
+
+def _tried(wanted: Try, scene: Scene) -> Finding:
+    try:
+        got, verdict = wanted.call(scene), Verdict.OK
+    except Mismatch as found:
+        got, verdict = str(found), Verdict.LACKS
+    except Unclear as found:
+        got, verdict = str(found), Verdict.UNCLEAR
+    except (BackendUnavailable, OutcomeUnknown) as error:
+        # A 500 that may pass is an answer all the same; a backend that is away tells nothing about the operation.
+        got, verdict = _told(error), Verdict.LACKS if error.status == 500 else Verdict.UNCLEAR
+    except BackendError as error:
+        got, verdict = _told(error), Verdict.LACKS
+    except MessageError as error:
+        got, verdict = str(error), Verdict.UNCLEAR
+    return Finding(wanted.operation.name, wanted.expected, got, verdict)
+
+
+def _told(error: BackendError) -> str:
+    return error.message + (f" (HTTP {error.status})" if error.status is not None else "")

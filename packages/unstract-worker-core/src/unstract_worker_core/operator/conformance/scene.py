@@ -1,0 +1,72 @@
+"""What a try of an operation works with, and what it says."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+from attrs import define, field, frozen
+
+from unstract_worker_core.backend import Backend
+from unstract_worker_core.backend.models import NotificationEvent, SourceFile
+from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.errors import BackendRefused
+
+__all__ = ["NO_SUCH", "Mismatch", "Scene", "Try", "Unclear", "refused"]
+
+NO_SUCH = "a refusal of an id that nobody has, in JSON"
+
+
+class Mismatch(Exception):
+    """An answer that is not what was expected; the text says what came."""
+
+
+class Unclear(Exception):
+    """An answer from which it cannot be told whether the operation works."""
+
+
+@define
+class Scene:
+    """One organization of a live backend, and what was made in its scratch workflow.
+
+    Attributes:
+        workflow_id: the workflow that the operator named, or one that nobody has.
+        pipeline_id, api_id: the pipeline and the API deployment that the operator named; None: none.
+        notify: whether a subscriber of these may be told something.
+        nobody: an id that nobody has.
+        execution_id: the scratch execution; None before it was made.
+        row_id: the scratch file's row.
+        source: a file that the scratch workflow's source lists.
+        event: what would tell a subscriber of the named ones; None before one was found.
+    """
+
+    backend: Backend
+    organization: str
+    workflow_id: str
+    pipeline_id: str | None = None
+    api_id: str | None = None
+    notify: bool = False
+    nobody: str = field(factory=lambda: str(uuid4()))
+    execution_id: str | None = None
+    row_id: str | None = None
+    source: SourceFile | None = None
+    event: NotificationEvent | None = None
+    mark: str = field(factory=lambda: uuid4().hex)
+
+
+@frozen
+class Try:
+    """How an operation is tried: what is expected, and the call, which returns what came if that is as expected."""
+
+    operation: Operation
+    expected: str
+    call: Callable[[Scene], str]
+
+
+def refused(call: Callable[[], object], what: str) -> str:
+    """Make a call about an id that nobody has; the backend must say so in its own words. Raises Mismatch."""
+    try:
+        call()
+    except BackendRefused as error:
+        if error.status in (401, 403, 405, 501):
+            raise
+        return f"{what} (HTTP {error.status})"
+    raise Mismatch("an answer, although nobody has this id")

@@ -1,0 +1,108 @@
+"""`conformance`: what a live backend lacks of what this worker needs, before traffic is moved to it."""
+
+import json
+import os
+import sys
+from importlib import import_module
+from typing import Any
+from uuid import UUID, uuid4
+
+import click
+from attrs import asdict, frozen
+
+from unstract_worker_core.backend import Backend
+from unstract_worker_core.operator.check.backends import asking
+from unstract_worker_core.operator.conformance.running import Finding, Verdict, conformance_of
+from unstract_worker_core.operator.conformance.scene import Scene
+from unstract_worker_core.operator.console import confirm, note_action
+from unstract_worker_core.operator.tables import table
+from unstract_worker_core.worker.definition import WorkerDefinition
+from unstract_worker_core.worker.entry import settings_or_exit
+
+__all__ = ["conformance"]
+
+_SECONDS = 30.0
+_BAD = (Verdict.LACKS, Verdict.UNCLEAR)
+
+
+def conformance(definition: WorkerDefinition) -> click.Command:
+    """The command; the worker's operations are in its module `operations`."""
+
+    @click.command(help="Try what this worker needs of the backend. Changes nothing without --write.")
+    @click.option("--organization", required=True, help="The organization to act for.")
+    @click.option("--workflow", type=click.UUID, help="A workflow of it; with --write one that is only for this.")
+    @click.option("--pipeline", type=click.UUID, help="A pipeline of it; --write sets its last run's status.")
+    @click.option("--api", type=click.UUID, help="An API deployment of it: its subscribers are read.")
+    @click.option("--write", is_flag=True, help="Also try what changes something: runs a file in --workflow.")
+    @click.option("--notify", is_flag=True, help="With --write: tell a subscriber of --pipeline or --api of an ERROR.")
+    @click.option("--yes", is_flag=True, help="Do not ask before writing.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+    @click.pass_context
+    def command(context: click.Context, /, *, yes: bool, as_json: bool, **chosen: Any) -> None:
+        wanted = _Wanted(**chosen)
+        wanted.check()
+        if wanted.write:
+            confirm(wanted.effects(), yes=yes)
+        findings = _findings(definition, wanted)
+        click.echo(_as_json(findings) if as_json else _as_text(findings))
+        context.exit(1 if any(finding.verdict in _BAD for finding in findings) else 0)
+
+    return command
+
+
+@frozen
+class _Wanted:
+    """The options: what is tried, and with whose things."""
+
+    organization: str
+    workflow: UUID | None
+    pipeline: UUID | None
+    api: UUID | None
+    write: bool
+    notify: bool
+
+    def check(self) -> None:
+        """Raises UsageError where one option needs another."""
+        if self.write and self.workflow is None:
+            raise click.UsageError("--write needs --workflow: a scratch workflow, whose destination may be written to")
+        if self.notify and not (self.write and (self.pipeline or self.api)):
+            raise click.UsageError("--notify needs --write, and --pipeline or --api with a subscriber who may be told")
+
+    def effects(self) -> str:
+        """What is asked before writing."""
+        told = [f"Create an execution in workflow {self.workflow} of {self.organization} and run a file in it"]
+        if self.pipeline:
+            told.append(f"write the last run of pipeline {self.pipeline}")
+        if self.notify:
+            told.append(f"tell one of the subscribers of {self.pipeline or self.api}")
+        return f"{', '.join(told)}?"
+
+    def scene(self, backend: Backend) -> Scene:
+        """What the tries work with."""
+        pipeline_id, api_id = (str(each) if each else None for each in (self.pipeline, self.api))
+        return Scene(backend, self.organization, str(self.workflow or uuid4()), pipeline_id, api_id, self.notify)
+
+
+def _findings(definition: WorkerDefinition, wanted: _Wanted) -> list[Finding]:
+    settings = settings_or_exit(definition, os.environ)
+    operations = import_module(f"{definition.package}.operations").OPERATIONS
+    backend = asking(settings, seconds=_SECONDS)
+    if wanted.write:
+        note_action("conformance", organization_id=wanted.organization, workflow_id=str(wanted.workflow))
+    try:
+        return list(conformance_of(operations, wanted.scene(backend), write=wanted.write))
+    finally:
+        backend.close()
+
+
+def _as_json(findings: list[Finding]) -> str:
+    ok = not any(finding.verdict in _BAD for finding in findings)
+    return json.dumps({"ok": ok, "operations": [asdict(finding) for finding in findings]})
+
+
+def _as_text(findings: list[Finding]) -> str:
+    columns = ("operation", "expected", "got", "verdict")
+    rows = ((each.operation, each.expected, each.got, each.verdict.value) for each in findings)
+    count = {verdict: sum(each.verdict is verdict for each in findings) for verdict in Verdict}
+    summary = ", ".join(f"{number} {verdict.value}" for verdict, number in count.items() if number)
+    return f"{table(columns, rows, terminal=sys.stdout.isatty())}\n{summary}"

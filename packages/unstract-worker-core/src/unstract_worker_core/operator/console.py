@@ -1,0 +1,101 @@
+"""What the commands of operators share: access without a backend key, confirmation, exit codes, a trace in the log."""
+
+import getpass
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NoReturn
+
+import click
+from attrs import frozen
+
+from unstract_worker_core.config import Settings
+from unstract_worker_core.errors import LedgerError
+from unstract_worker_core.ledger import Ledger
+from unstract_worker_core.ledger.operator import Operator
+from unstract_worker_core.observability.logs import Redactor, get_logger
+from unstract_worker_core.redis_connections import connect
+from unstract_worker_core.worker.definition import WorkerDefinition
+from unstract_worker_core.worker.entry import settings_or_exit
+
+__all__ = ["AWAY", "ENDED", "REFUSED", "UNKNOWN", "Access", "confirm", "note_action", "opened", "stop_here"]
+
+REFUSED, UNKNOWN, ENDED, AWAY = 1, 3, 4, 5
+"""Exit codes: refused or not confirmed, no such id, it has ended already, Redis or the broker does not answer."""
+
+# Nothing is asked of the backend, so that its address and key need not be at hand; the settings want them all the same.
+_UNUSED = {"INTERNAL_API_BASE_URL": "http://backend.invalid/internal", "INTERNAL_SERVICE_API_KEY": "not-used-here"}
+
+
+class _Ended(click.ClickException):
+    """The end of a command that could not do what it was asked."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self._code = code
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        """What click exits with."""
+        return self._code
+
+
+@frozen
+class Access:
+    """What an operator's command works with: the ledger, his view of it, and a redactor of all known secrets."""
+
+    settings: Settings
+    ledger: Ledger
+    operator: Operator
+    redactor: Redactor
+
+
+@contextmanager
+def opened(definition: WorkerDefinition, environ: Mapping[str, str] | None = None) -> Iterator[Access]:
+    """Access by the environment of a worker, where only the broker's and the ledger's variables are needed.
+
+    A ledger that does not answer ends the command with the exit code AWAY.
+    """
+    settings = settings_or_exit(definition, _completed(os.environ if environ is None else environ))
+    redis = connect(settings.ledger_redis, name="operator")
+    access = Access(settings, Ledger(redis, settings.ledger), Operator(redis), Redactor(settings.secrets()))
+    try:
+        yield access
+    except LedgerError as error:
+        where = settings.ledger_redis.location
+        stop_here(f"the ledger at {where}: {error}. Look at WORKER_LEDGER_REDIS_URL or REDIS_*.", AWAY)
+    finally:
+        redis.close()
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is changed; without a terminal only `yes` (the option) is an answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        stop_here(f"not confirmed: {question} Nobody can be asked here: say --yes.", REFUSED)
+    if not click.confirm(question, err=True):
+        stop_here("nothing was changed", REFUSED)
+
+
+def note_action(action: str, **fields: str | float) -> None:
+    """A line in the log (stderr and LOG_FILE): who did what."""
+    get_logger(__name__).warning("operator's action", action=action, by=_whoever(), **fields)
+
+
+def stop_here(reason: str, code: int) -> NoReturn:
+    """End the command: the reason on stderr, and this exit code."""
+    raise _Ended(reason, code)
+
+
+def _completed(environ: Mapping[str, str]) -> dict[str, str]:
+    missing = {name: value for name, value in _UNUSED.items() if not (environ.get(name) or environ.get(f"{name}_FILE"))}
+    return {**environ, **missing}
+
+
+def _whoever() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"

@@ -1,0 +1,99 @@
+"""A ScaledObject (KEDA 2.12 or newer: its formula adds up the queues) and how its scalers log in."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from unstract_worker_core.operator.scaling.behavior import behavior
+from unstract_worker_core.operator.scaling.target import Source, Target
+
+__all__ = ["keda_manifests"]
+
+_POLL_SECONDS = 15
+
+
+def keda_manifests(target: Target) -> list[dict[str, Any]]:
+    """The objects, to be applied in this order.
+
+    No fallback: where the numbers cannot be read the fleet stays as large as it is, whatever is running in it.
+    """
+    auth = _authentication(target)
+    return [*auth, _scaled_object(target, list(_triggers(target, f"{target.deployment}-broker" if auth else None)))]
+
+
+def _scaled_object(target: Target, triggers: list[dict[str, Any]]) -> dict[str, Any]:
+    rule = target.rule
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": target.deployment, "namespace": target.namespace, "labels": target.labels},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.deployment},
+            "minReplicaCount": rule.min_replicas,
+            "maxReplicaCount": rule.max_replicas,
+            "pollingInterval": _POLL_SECONDS,
+            "cooldownPeriod": rule.cooldown_seconds,
+            "advanced": {
+                "horizontalPodAutoscalerConfig": {"behavior": behavior(rule)},
+                "scalingModifiers": {"formula": _formula(target), "target": "1", "metricType": "AverageValue"},
+            },
+            "triggers": triggers,
+        },
+    }
+
+
+def _formula(target: Target) -> str:
+    """Replicas that are needed: for what waits in all queues or for what runs, whichever asks for more."""
+    names = ["waiting"] if target.source is Source.PROMETHEUS else [f"q{place}" for place in range(len(target.queues))]
+    waiting = f"({' + '.join(names)}) / {target.rule.waiting_per_replica}.0"
+    if target.prometheus is None:
+        return waiting
+    running = f"running / {target.rule.running_per_replica}.0"
+    return f"{waiting} > {running} ? {waiting} : {running}"
+
+
+def _triggers(target: Target, authentication: str | None) -> Iterator[dict[str, Any]]:
+    reference = {"authenticationRef": {"name": authentication}} if authentication else {}
+    waiting = str(target.rule.waiting_per_replica)
+    for place, queue in enumerate(target.queues if target.source is not Source.PROMETHEUS else ()):
+        if target.source is Source.REDIS:
+            kind, metadata = "redis", {
+                "address": target.redis, "databaseIndex": str(target.redis_database), "listName": queue,
+                "listLength": waiting,
+            }  # fmt: skip
+        else:
+            kind, metadata = "rabbitmq", {
+                "protocol": "amqp", "queueName": queue, "mode": "QueueLength", "value": waiting,
+            }  # fmt: skip
+        yield {"type": kind, "name": f"q{place}", "metadata": metadata, **reference}
+    if target.source is Source.PROMETHEUS:
+        yield _prometheus(target, "waiting", target.waiting_query, target.rule.waiting_per_replica)
+    if target.prometheus is not None:
+        yield _prometheus(target, "running", target.running_query, target.rule.running_per_replica)
+
+
+def _prometheus(target: Target, name: str, query: str, threshold: int) -> dict[str, Any]:
+    metadata = {"serverAddress": str(target.prometheus), "query": query, "threshold": str(threshold)}
+    return {"type": "prometheus", "name": name, "metadata": metadata | {"ignoreNullValues": "false"}}
+
+
+def _authentication(target: Target) -> list[dict[str, Any]]:
+    """The Secret is made outside of this: keys `redis-username` and `redis-password`, or `rabbitmq-url`."""
+    if target.source is Source.PROMETHEUS:
+        return []
+    parameters = {
+        Source.REDIS: {"username": "redis-username", "password": "redis-password"},
+        Source.RABBITMQ: {"host": "rabbitmq-url"},
+    }[target.source]
+    references = [{"parameter": name, "name": target.secret, "key": key} for name, key in parameters.items()]
+    return [
+        {
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "TriggerAuthentication",
+            "metadata": {
+                "name": f"{target.deployment}-broker",
+                "namespace": target.namespace,
+                "labels": target.labels,
+            },
+            "spec": {"secretTargetRef": references},
+        }
+    ]

@@ -1,0 +1,99 @@
+"""Rows for many files in one call; what that leaves undone is asked for file by file (`rows`).
+
+The backend makes such a batch in one transaction and tells of rows that a late error took back again, so an id from
+its answer counts only once a status was written to it.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+from unstract_worker_core.backend.models import CreatedFile, FileHash, FileStatusUpdate
+from unstract_worker_core.errors import BackendRefused, OutcomeUnknown, UnexpectedAnswer
+from unstract_worker_core.ledger import FileItem
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs.failure_policy import in_a_line
+from unstract_worker_core.runs.session import Turn
+from unstract_worker_core.runs.start import Opened
+from unstract_worker_core.statuses import ExecutionStatus, RunKind
+
+__all__ = ["AT_ONCE", "created_together", "put_pending", "row_request", "told_rows"]
+
+AT_ONCE = 100
+_ONE_BY_ONE = "rows one by one"
+
+log = get_logger(__name__)
+
+
+def row_request(item: FileItem, kind: RunKind) -> FileHash:
+    """What the backend is told about a file."""
+    return FileHash(
+        file_name=item.name,
+        file_path=item.path,
+        file_hash=item.hash or None,
+        file_size=item.size,
+        mime_type=item.mime_type or None,
+        provider_file_uuid=item.provider_file_uuid,
+        source_connection_type="API" if kind is RunKind.API else item.source_connection_type or "FILESYSTEM",
+        fs_metadata=item.fs_metadata or None,
+    )
+
+
+def created_together(turn: Turn, opened: Opened, items: Sequence[FileItem]) -> dict[int, str]:
+    """Rows by file number, PENDING and journalled; files that are not in it are left to be asked for singly.
+
+    Raises OutcomeUnknown; whoever takes the run up next looks at the rows that are there and then goes singly, so
+    that a batch which the backend can never carry out does not come back for ever.
+    """
+    rows: dict[int, str] = {}
+    if len(items) < 2 or turn.noted(_ONE_BY_ONE) is not None:
+        return rows
+    for start in range(0, len(items), AT_ONCE):
+        turn.check()
+        made = _created(turn, opened, items[start : start + AT_ONCE])
+        if made is None:
+            break
+        lost = put_pending(turn, list(made.values()))
+        notes = {f"row:{number}": row for number, row in made.items() if row not in lost}
+        stands = turn.note_all(notes)
+        rows |= {int(name.removeprefix("row:")): row for name, row in stands.items()}
+    return rows
+
+
+def put_pending(turn: Turn, rows: Sequence[str]) -> frozenset[str]:
+    """Write PENDING to rows, `AT_ONCE` at most; those that could not be written."""
+    pending = FileStatusUpdate(status=ExecutionStatus.PENDING)
+    key = turn.key("pending", sha256("".join(rows).encode()).hexdigest()[:16])
+    updates = [(row, pending) for row in rows]
+    answer = turn.runtime.backend.files.update_statuses(turn.organization_id, updates, key=key)
+    for row, reason in answer.failed[:1]:
+        log.warning("a row took no first status", file_execution_id=row, reason=reason, rows=len(answer.failed))
+    return frozenset(row for row, _ in answer.failed)
+
+
+def told_rows(items: Iterable[FileItem], created: Iterable[CreatedFile]) -> dict[int, str]:
+    """Row ids by file number. Rows are told in the files' order, without those that failed; API rows have no path."""
+    told, rows = iter(created), dict[int, str]()
+    row = next(told, None)
+    for item in items:
+        if row is not None and row.file_name == item.name and row.file_path in (None, item.path):
+            rows[item.number] = row.id
+            row = next(told, None)
+    return rows
+
+
+def _created(turn: Turn, opened: Opened, items: Sequence[FileItem]) -> dict[int, str] | None:
+    """What one call made; None where the backend does not take such calls."""
+    message, files = opened.message, turn.runtime.backend.files
+    requests = [row_request(item, message.kind) for item in items]
+    key = turn.key("rows", sha256("".join(item.identity for item in items).encode()).hexdigest()[:16])
+    try:
+        answer = files.create_many(turn.organization_id, message.execution_id, requests, key=key)
+    except (BackendRefused, UnexpectedAnswer) as error:
+        log.warning("rows are asked for one by one", reason=in_a_line(error))
+        return None
+    except OutcomeUnknown:
+        turn.note(_ONE_BY_ONE, "a batch without an answer")
+        raise
+    for _, reason in answer.failed[:1]:
+        log.warning("rows were not made together", rows=len(answer.failed), reason=reason)
+    return told_rows(items, answer.created)

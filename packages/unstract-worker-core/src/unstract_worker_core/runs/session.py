@@ -1,0 +1,88 @@
+"""One claimed run while it is worked on, and the verdicts that a turn can end with."""
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from unstract_worker_core import serialization
+from unstract_worker_core.errors import SteppedAside
+from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, Held, RunClaim, RunContext
+from unstract_worker_core.messages import StartMessage
+from unstract_worker_core.ui_logs import LogEvent
+from unstract_worker_core.worker.runtime import Runtime
+
+__all__ = ["Arm", "Close", "HandOver", "Turn", "Verdict", "start_of"]
+
+
+@frozen
+class Arm:
+    """Store these batches and let them be worked on; without any, the finaliser writes what `context` says."""
+
+    context: RunContext
+    batches: tuple[tuple[FileItem, ...], ...] = ()
+
+
+@frozen
+class Close:
+    """Nothing is left to do for this run. With a `letter`, because nothing can be done."""
+
+    final: FinalState = field(factory=FinalState)
+    letter: DeadLetter | None = None
+
+
+@frozen
+class HandOver:
+    """Give the run back, to be looked at again after the delay. `charge` counts a failed attempt."""
+
+    reason: str
+    delay_seconds: float = 0.0
+    charge: bool = False
+
+
+Verdict = Arm | Close | HandOver
+
+
+@frozen
+class Turn:
+    """What a step works with: the process's parts, the claim, the lease that is held meanwhile."""
+
+    runtime: Runtime
+    claim: RunClaim
+    held: Held
+
+    @property
+    def organization_id(self) -> str:
+        """The organization that every backend call of this run is for."""
+        return self.claim.organization_id
+
+    def check(self) -> None:
+        """Call before each effect. Raises LeaseLost, or SteppedAside while the process drains."""
+        self.held.check()
+        if self.runtime.draining.is_set():
+            raise SteppedAside("the process drains")
+
+    def noted(self, name: str) -> str | None:
+        """What the journal said about a step when the run was claimed."""
+        return self.claim.journal.get(name)
+
+    def note(self, name: str, value: str) -> str:
+        """Journal a step that was done; the value that stands. Raises LeaseLost."""
+        return self.runtime.ledger.runs.note(self.claim, name, value)
+
+    def note_all(self, notes: Mapping[str, str]) -> dict[str, str]:
+        """As `note`, for several steps at once; the values that stand, by name. Raises LeaseLost."""
+        return self.runtime.ledger.runs.note_all(self.claim, notes) if notes else {}
+
+    def key(self, operation: str, file: str = "-") -> str:
+        """The idempotency key of an effect: execution, epoch, file, operation."""
+        return f"{self.claim.run_id}:{self.claim.epoch + 1}:{file}:{operation}"
+
+    def tell(self, channel: str | None, message: str, *, level: str = "INFO") -> None:
+        """A line for the execution's log in the platform's UI; best effort."""
+        event = LogEvent(channel, message, self.claim.run_id, self.organization_id, "INITIALIZE", level)
+        self.runtime.log_events.log(event)
+
+
+def start_of(claim: RunClaim) -> StartMessage:
+    """The start message that a run was accepted with. Raises MessageError."""
+    return serialization.decode(claim.start, StartMessage)

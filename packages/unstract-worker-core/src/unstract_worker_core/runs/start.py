@@ -1,0 +1,178 @@
+"""The first steps that API and ETL runs share: look at the execution, validate its tools, say that it executes."""
+
+from attrs import evolve, frozen
+
+from unstract_worker_core.backend import Backend
+from unstract_worker_core.backend.models import Execution, StatusUpdate, StatusWritten, ToolInstance, ToolValidation
+from unstract_worker_core.errors import MessageError, NotFound, OutcomeUnknown
+from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, RunContext
+from unstract_worker_core.messages import StartMessage
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs.batching import deal
+from unstract_worker_core.runs.failure_policy import if_told
+from unstract_worker_core.runs.session import Arm, Close, Turn, Verdict, start_of
+from unstract_worker_core.statuses import ExecutionStatus, RunKind
+
+__all__ = ["Opened", "announce", "arm_files", "context_of", "ended", "give_up", "open_run", "tool_problem"]
+
+log = get_logger(__name__)
+
+
+@frozen
+class Opened:
+    """A run that may be started: its message and its execution as the backend has it."""
+
+    message: StartMessage
+    execution: Execution
+
+    @property
+    def context(self) -> RunContext:
+        """What all batches of the run share; the number of files is still to be set."""
+        return context_of(self.message, self.execution)
+
+
+def context_of(message: StartMessage, execution: Execution | None = None) -> RunContext:
+    """The context that a start message and its execution make. `total_files` are the uploads; ETL brings none."""
+    pipeline = message.pipeline_id or (execution.pipeline_id if execution else None)
+    channel = execution.execution_log_id if execution else message.log_events_id
+    return RunContext(
+        execution_id=message.execution_id,
+        organization_id=message.organization_id,
+        workflow_id=message.workflow_id,
+        kind=message.kind,
+        pipeline_id=pipeline,
+        use_file_history=message.use_file_history,
+        log_channel=channel or message.log_events_id or pipeline,
+        total_files=len(message.files) if message.kind is RunKind.API else 0,
+        llm_profile_id=message.llm_profile_id,
+        hitl_queue_name=message.hitl_queue_name,
+        hitl_packet_id=message.hitl_packet_id,
+        custom_data=message.custom_data,
+        tags=execution.tags if execution else message.tags,
+    )
+
+
+def open_run(turn: Turn) -> Opened | Verdict:
+    """The run, or what ends it here: unknown, terminal or stopped already, refused, tools that are not valid."""
+    message = start_of(turn.claim)
+    try:
+        execution = turn.runtime.backend.executions.get(turn.organization_id, message.execution_id)
+    except NotFound as error:
+        return _put_aside(turn, f"execution {message.execution_id} cannot be started: {error}")
+    opened = Opened(message, execution)
+    over = ended(opened, stop=turn.claim.stop)
+    if over is not None:
+        return over
+    if message.refused is not None:
+        return give_up(turn, message.refused)
+    turn.tell(opened.context.log_channel, "Execution is being started.")
+    problem = validate_tools(turn.runtime.backend, turn.organization_id, message.workflow_id)
+    return opened if problem is None else give_up(turn, problem)
+
+
+def ended(opened: Opened, *, stop: bool) -> Verdict | None:
+    """What a status that is terminal already means: a stop is told to the pipeline, anything else stands."""
+    status = opened.execution.status
+    if status in (ExecutionStatus.COMPLETED, ExecutionStatus.ERROR):
+        log.info("the execution is over already", status=status.value)
+        return Close(FinalState(status=status, error="over before it was started"))
+    if stop or status is ExecutionStatus.STOPPED:
+        return Arm(evolve(opened.context, stopped=True))
+    return None
+
+
+def give_up(turn: Turn, reason: str) -> Verdict:
+    """End a run in ERROR with this reason; without a readable message there is nothing to write it to."""
+    try:
+        context = context_of(start_of(turn.claim))
+    except MessageError as error:
+        return _put_aside(turn, f"the accepted start message cannot be read: {error}")
+    turn.tell(context.log_channel, f"Execution cannot be started: {reason}", level="ERROR")
+    return Arm(evolve(context, error=reason))
+
+
+def validate_tools(backend: Backend, organization_id: str, workflow_id: str) -> str | None:
+    """Let the backend validate the workflow's tools; the problem, or None."""
+    instances = backend.workflows.tool_instances(organization_id, workflow_id)
+    if not instances:
+        return None
+    ids = [instance.id for instance in instances]
+    return tool_problem(instances, backend.tools.validate(organization_id, workflow_id, ids))
+
+
+def tool_problem(instances: tuple[ToolInstance, ...], validation: ToolValidation) -> str | None:
+    """What is wrong with the tools. Success with fewer ids than were asked for is no success."""
+    told = "; ".join(f"{problem.tool_id or 'tool'}: {problem.error}" for problem in validation.errors)
+    if not validation.success:
+        return f"tool validation failed: {told or 'no reason given'}"
+    missing = [instance.tool_id for instance in instances if instance.id not in validation.validated_ids]
+    if missing:
+        return f"tool validation failed: not validated: {', '.join(missing)}"
+    return None
+
+
+def announce(turn: Turn, opened: Opened, update: StatusUpdate, *, operation: str) -> Verdict | None:
+    """Write a status of the start once; what ends the run if the backend says that it is over already.
+
+    Only once: a user's stop may come between two attempts, and the backend would let EXECUTING replace it.
+    """
+    if turn.noted(operation) is not None:
+        return None
+    turn.check()
+    executions, execution_id = turn.runtime.backend.executions, opened.message.execution_id
+    try:
+        written = executions.update_status(turn.organization_id, execution_id, update, key=turn.key(operation))
+    except OutcomeUnknown:
+        if not _stands(update, executions.get(turn.organization_id, execution_id)):
+            raise
+        written = StatusWritten(written=True)
+    if not written.written:
+        return _now_ended(turn, opened) or Close(FinalState(error=written.reason))
+    turn.note(operation, "written")
+    return None
+
+
+def _stands(update: StatusUpdate, execution: Execution) -> bool:
+    """Whether the backend shows what was to be written."""
+    return execution.status is update.status and update.total_files in (None, execution.total_files)
+
+
+def arm_files(turn: Turn, opened: Opened, items: tuple[FileItem, ...], *, before: tuple[int, int] = (0, 0)) -> Verdict:
+    """Deal the files into batches, unless the execution was stopped meanwhile.
+
+    `before`: how many further files completed and failed in a run of this execution that the ledger lost.
+    """
+    over = _now_ended(turn, opened)
+    if over is not None:
+        return over
+    batches = deal(items, batch_limit(turn))
+    completed, failed = before
+    context = evolve(
+        opened.context,
+        total_files=sum(item.uploads for item in items) + completed + failed,
+        completed_before=completed,
+        failed_before=failed,
+    )
+    turn.tell(context.log_channel, f"Files to process: {context.total_files}, in batches: {len(batches)}.")
+    return Arm(context, batches)
+
+
+def batch_limit(turn: Turn) -> int:
+    """How many batches may run side by side: the organization's setting, else this worker's."""
+    configuration = turn.runtime.backend.configuration
+    own = if_told(
+        lambda: configuration.max_parallel_file_batches(turn.organization_id),
+        None,
+        what="MAX_PARALLEL_FILE_BATCHES",
+    )
+    return turn.runtime.settings.files.max_parallel_batches if own is None else own
+
+
+def _now_ended(turn: Turn, opened: Opened) -> Verdict | None:
+    now = turn.runtime.backend.executions.get(turn.organization_id, opened.message.execution_id)
+    return ended(evolve(opened, execution=now), stop=False)
+
+
+def _put_aside(turn: Turn, reason: str) -> Close:
+    letter = DeadLetter(task="orchestrate", queue="", reason=reason, task_id=turn.claim.run_id)
+    return Close(FinalState(error=reason), letter)

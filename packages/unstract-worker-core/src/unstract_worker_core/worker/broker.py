@@ -1,0 +1,95 @@
+"""How to connect to the broker: options by transport, one place for the app, the doorbells and the log events."""
+
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
+
+from unstract_worker_core.config import BrokerSettings
+
+__all__ = [
+    "UNROUTED_QUEUE",
+    "declared_queue",
+    "publishing_connection",
+    "tls_options",
+    "transport_class",
+    "transport_options",
+]
+
+# Where kombu puts what no queue takes (Redis only).
+UNROUTED_QUEUE = "uw_unrouted"
+_BRIEF = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+_HERE = "unstract_worker_core.worker"
+
+
+def transport_options(broker: BrokerSettings) -> dict[str, Any]:
+    """Options of the transport; those of Redis on Redis only."""
+    if not broker.is_redis:
+        # Bounded: while a worker declares its queues it looks at nothing else, heartbeats included.
+        return {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}
+    options: dict[str, Any] = {
+        # Not the platform's own: what its workers hold is not ours to give back, and ours is renewed while it is held.
+        "unacked_key": "uw_unacked",
+        "unacked_index_key": "uw_unacked_index",
+        "unacked_mutex_key": "uw_unacked_mutex",
+        "visibility_timeout": 60,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "deadletter_queue": UNROUTED_QUEUE,
+        # Each queue's look has a connection of its own.
+        "max_connections": 100,
+    }
+    if broker.scheme == "sentinel":
+        options["master_name"] = broker.sentinel_master
+    return options
+
+
+def transport_class(broker: BrokerSettings) -> str:
+    """The transport: kombu's, but that on Redis no message is lost on its way, and no broker's silence stops it."""
+    if not broker.is_redis:
+        return f"{_HERE}.amqp_transport:BoundedTransport"
+    return f"{_HERE}.redis_transport:{'TakingSentinelTransport' if broker.scheme == 'sentinel' else 'TakingTransport'}"
+
+
+def tls_options(broker: BrokerSettings) -> dict[str, Any] | None:
+    """What a TLS broker must show; None without TLS. A certificate that does not verify is refused."""
+    checked: dict[str, Any]
+    if broker.scheme == "rediss":
+        checked = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+        return checked | ({"ssl_ca_certs": broker.ca_file} if broker.ca_file else {})
+    if broker.scheme == "amqps":
+        host = urlsplit(broker.url.reveal().split(";")[0]).hostname
+        checked = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": host}
+        return checked | ({"ca_certs": broker.ca_file} if broker.ca_file else {})
+    return None
+
+
+def declared_queue(name: str, broker: BrokerSettings) -> Queue:
+    """A queue as Celery itself would declare it, so that both sides agree; a quorum queue where RabbitMQ is HA."""
+    arguments = {"x-queue-type": "quorum"} if broker.ha_queues and not broker.is_redis else None
+    return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
+
+
+def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False) -> Connection:
+    """A connection for publishing and asking: brief timeouts, no retries, no heartbeat.
+
+    Args:
+        confirmed: on RabbitMQ each publish waits for the broker's word, 10 s at most. Not for doorbells, which would
+            cost a round trip each: a lost one is rung again by the ledger.
+    """
+    own = {"socket_timeout": 10} if broker.is_redis else {"confirm_publish": confirmed}
+    options = transport_options(broker) | _BRIEF | own
+    return Connection(
+        broker.url.reveal(),
+        transport=transport_class(broker),
+        transport_options=options,
+        connect_timeout=5,
+        heartbeat=0,
+        ssl=tls_options(broker) or False,
+    )

@@ -1,0 +1,69 @@
+"""The commands of a worker: run, check, those of operators, and what the worker adds."""
+
+import os
+from collections.abc import MutableMapping
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from unstract_worker_core.config import read_dotenv
+from unstract_worker_core.errors import ConfigurationError
+from unstract_worker_core.worker.definition import WorkerDefinition
+from unstract_worker_core.worker.entry import run_worker, settings_or_exit
+from unstract_worker_core.worker.lazy_group import LazyGroup
+
+__all__ = ["command_line"]
+
+_HERE = "unstract_worker_core.operator"
+# Imported when they are asked for.
+_OPERATORS = {
+    "conformance": f"{_HERE}.conformance_command:conformance",
+    "dead-letters": f"{_HERE}.dead_letters_command:dead_letters",
+    "scaling": f"{_HERE}.scaling_command:scaling",
+}
+
+
+def command_line(definition: WorkerDefinition) -> click.Group:
+    """The command group of one worker."""
+    name = definition.worker.distribution
+
+    group = LazyGroup(
+        name=name,
+        help=f"The Unstract {definition.worker.value.replace('_', '-')} worker.",
+        lazy=_OPERATORS | dict(definition.commands),
+        make=lambda function: function(definition),
+    )
+    click.version_option(version(name), prog_name=name)(group)
+
+    @group.command(help="Run the worker until a signal ends it (SIGTERM drains; a second one hands back at once).")
+    @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
+    def run(*, development: bool) -> None:
+        _read_dotenv(os.environ, development=development)
+        run_worker(definition, development=development)
+
+    @group.command(help="Look whether this worker could run: configuration, broker, queues, Redis, backend, clock.")
+    @click.option("--organization", "organizations", multiple=True, help="Look at it in the backend; may be repeated.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+    @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
+    @click.pass_context
+    def check(context: click.Context, *, organizations: tuple[str, ...], as_json: bool, development: bool) -> None:
+        from unstract_worker_core.operator.check_command import lines_of, rendered
+
+        _read_dotenv(os.environ, development=development)
+        settings = settings_or_exit(definition, os.environ, development=development)
+        lines = list(lines_of(settings, organizations))
+        click.echo(rendered(lines, as_json=as_json))
+        context.exit(1 if any(line.status == "fail" for line in lines) else 0)
+
+    return group
+
+
+def _read_dotenv(environ: MutableMapping[str, str], *, development: bool) -> None:
+    if not development:
+        return
+    try:
+        for name, value in read_dotenv(Path(".env")).items():
+            environ.setdefault(name, value)
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from None

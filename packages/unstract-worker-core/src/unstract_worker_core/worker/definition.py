@@ -1,0 +1,50 @@
+"""What makes one worker of the core: its type, its package, its tasks and its background services."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from attrs import Factory, frozen
+from celery import Celery
+
+from unstract_worker_core.statuses import WorkerType
+from unstract_worker_core.worker.runtime import Runtime
+
+__all__ = ["Register", "RuntimeOf", "Service", "Services", "WorkerDefinition"]
+
+RuntimeOf = Callable[[], Runtime]
+Register = Callable[[Celery, RuntimeOf], None]
+
+
+class Service(Protocol):
+    """Something that runs beside the tasks in its own thread, such as the sweeper."""
+
+    def start(self) -> None:
+        """Start; must not block."""
+
+    def stop(self) -> None:
+        """Stop and wait briefly."""
+
+
+Services = Callable[[Runtime], tuple[Service, ...]]
+
+
+def _no_services(runtime: Runtime) -> tuple[Service, ...]:
+    return ()
+
+
+@frozen
+class WorkerDefinition:
+    """One worker.
+
+    Attributes:
+        package: import package, such as ``unstract_worker_callback``.
+        register: adds the tasks to the Celery app; must not build the runtime, only keep the function.
+        services: what runs beside the tasks in the main process.
+        commands: the worker's own commands, as ``module:function`` by name; the function gets this definition.
+    """
+
+    worker: WorkerType
+    package: str
+    register: Register
+    services: Services = _no_services
+    commands: Mapping[str, str] = Factory(dict)

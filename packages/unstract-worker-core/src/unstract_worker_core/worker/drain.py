@@ -1,0 +1,90 @@
+"""The end of a process: first notice, finish what runs; second notice or no time left, hand back and go.
+
+Whatever hangs (a call, a thread, the broker), the process is gone a few seconds after its time.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from attrs import define, field
+
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.worker.lifeline import Lifeline, Wake
+
+__all__ = ["Drain", "within"]
+
+# After handing back: what Celery's own shutdown gets for returning unacknowledged messages.
+_LINGER_SECONDS = 5.0
+
+log = get_logger(__name__)
+
+
+def within(seconds: float, action: Callable[[], object]) -> None:
+    """Do something that may hang, and wait for it no longer than that."""
+    thread = threading.Thread(target=action, name="hand-back", daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+@define(eq=False)
+class Drain:
+    """Listens for notices in a thread of its own.
+
+    Attributes:
+        seconds: how long running tasks may go on.
+        hand_back: releases every lease of this process.
+        draining: set at the first notice: steps start nothing new.
+        hurry: set once leases were handed back: nobody waits for tasks any more.
+    """
+
+    seconds: float
+    hand_back: Callable[[], object]
+    draining: threading.Event = field(factory=threading.Event)
+    hurry: threading.Event = field(factory=threading.Event)
+    _wake: Wake = field(factory=Wake)
+    _lines: tuple[Lifeline, Lifeline] = field(factory=lambda: (Lifeline(), Lifeline()))
+
+    def listen(self) -> None:
+        """In the main process: wait for notices."""
+        threading.Thread(target=self._main, name="drain", daemon=True).start()
+
+    def listen_in_child(self, idle: Callable[[], bool]) -> None:
+        """In a prefork child, right after the fork: wait for notices of its own and for the parent's."""
+        self.draining, self.hurry, self._wake = threading.Event(), threading.Event(), Wake()
+        for line in self._lines:
+            line.cut()
+        threading.Thread(target=self._child, args=(idle,), name="drain", daemon=True).start()
+
+    def notify(self) -> None:
+        """A notice; safe in a signal handler."""
+        self._wake.notify()
+
+    def begin(self) -> None:
+        """Start nothing new, here and in the children."""
+        self.draining.set()
+        self._lines[0].cut()
+
+    def _main(self) -> None:
+        self._wake.wait(None)
+        log.info("draining", seconds=self.seconds)
+        self.begin()
+        again = self._wake.wait(self.seconds)
+        self._lines[1].cut()
+        log.info("handing back", reason="second signal" if again else "time is up")
+        within(_LINGER_SECONDS, self.hand_back)
+        self.hurry.set()
+        self._wake.wait(_LINGER_SECONDS)
+        os._exit(0)
+
+    def _child(self, idle: Callable[[], bool]) -> None:
+        parent_drains, parent_hurries = (line.read for line in self._lines)
+        self._wake.wait(None, parent_drains)
+        self.draining.set()
+        deadline = time.monotonic() + self.seconds
+        while time.monotonic() < deadline and not idle() and not self._wake.wait(0.2, parent_hurries):
+            pass
+        within(_LINGER_SECONDS, self.hand_back)
+        if not idle():
+            os._exit(0)

@@ -1,0 +1,77 @@
+"""The ways into a worker process: our own entry point, and the app that Celery's command finds in the package."""
+
+import os
+import sys
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, NoReturn
+
+from unstract_worker_core.config import Settings, load_settings
+from unstract_worker_core.errors import ConfigurationError
+from unstract_worker_core.failpoints import arm
+from unstract_worker_core.observability.logs import configure_logging, get_logger
+from unstract_worker_core.worker.definition import WorkerDefinition
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from unstract_worker_core.worker.process import WorkerProcess
+
+__all__ = ["app_of", "run_worker", "settings_or_exit"]
+
+
+def run_worker(definition: WorkerDefinition, *, development: bool = False) -> NoReturn:
+    """Run the worker that the environment describes until a signal ends it. Exit code 2: it cannot start."""
+    from unstract_worker_core.queues import consumed_queues
+
+    process = _process(definition, os.environ, development=development)
+    settings = process.settings
+    worker = process.app.Worker(
+        hostname=settings.process.hostname or f"{definition.worker.value}@{settings.instance}",
+        queues=list(consumed_queues(settings)),
+        loglevel=settings.logging.level,
+        quiet=True,
+    )
+    worker.start()
+    process.finish(worker.exitcode or 0)
+
+
+def app_of(definition: WorkerDefinition) -> "Celery":
+    """The app for ``celery -A package``, made from the environment; exits with 2 where that cannot be used."""
+    return _process(definition, os.environ).app
+
+
+def settings_or_exit(
+    definition: WorkerDefinition, environ: MutableMapping[str, str], *, development: bool = False
+) -> Settings:
+    """The settings; or every fault on stderr, by variable and without values, and exit code 2."""
+    try:
+        settings = load_settings(environ, worker=definition.worker, development=development)
+        configure_logging(settings.logging, secrets=settings.secrets())
+    except ConfigurationError as error:
+        _refuse(definition, error)
+    return settings
+
+
+def _refuse(definition: WorkerDefinition, error: ConfigurationError) -> NoReturn:
+    faults = (f"\n  {fault.variable}: {fault.problem}" for fault in error.faults)
+    sys.stderr.write(f"{definition.worker.distribution} cannot start:{''.join(faults)}\n")
+    raise SystemExit(2) from None
+
+
+def _process(
+    definition: WorkerDefinition, environ: MutableMapping[str, str], *, development: bool = False
+) -> "WorkerProcess":
+    settings = settings_or_exit(definition, environ, development=development)
+    from unstract_worker_core.worker.guarded import drop_celery_variables
+    from unstract_worker_core.worker.process import WorkerProcess
+
+    log = get_logger(__name__)
+    for warning in settings.warnings:
+        log.warning("configuration", problem=warning)
+    for name in drop_celery_variables(environ):
+        log.warning("configuration", problem=f"{name} has no effect: it would bypass the worker's own variables")
+    try:
+        arm(settings.crash_point)
+    except ConfigurationError as error:
+        _refuse(definition, error)
+    return WorkerProcess(definition, settings)

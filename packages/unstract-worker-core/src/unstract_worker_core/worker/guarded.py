@@ -1,0 +1,121 @@
+"""Celery's settings. Those that guard the ledger are fixed: who overrides one is told so, and it has no effect."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from celery import Celery
+
+from unstract_worker_core.config import Settings
+from unstract_worker_core.queues import consumed_queues
+from unstract_worker_core.worker.broker import declared_queue, tls_options, transport_class, transport_options
+
+__all__ = ["CELERY_VARIABLES", "celery_settings", "drop_celery_variables", "enforce"]
+
+# Celery reads these by itself, past our configuration (its own -b option sets the third).
+CELERY_VARIABLES = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
+
+# Chosen per process on Celery's command line, where an operator may: everything else is guarded.
+_FREE = frozenset({"worker_pool", "worker_concurrency", "task_queues", "broker_url"})
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """All settings of the app of a worker."""
+    return {**_messages(settings), **_tasks(settings), **_worker(settings), **_broker(settings)}
+
+
+def enforce(app: Celery, settings: Settings) -> tuple[str, ...]:
+    """Put every guarded setting back where it was changed; the names of those that were."""
+    guarded = {name: value for name, value in celery_settings(settings).items() if name not in _FREE}
+    overridden = tuple(name for name, value in guarded.items() if app.conf.get(name) != value)
+    for name in overridden:
+        app.conf[name] = guarded[name]
+    stubborn = [name for name in overridden if app.conf.get(name) != guarded[name]]
+    if stubborn:
+        raise RuntimeError(f"Celery ignores the guarded settings {', '.join(stubborn)}")
+    return overridden
+
+
+def drop_celery_variables(environ: MutableMapping[str, str]) -> tuple[str, ...]:
+    """Remove the variables that Celery would read by itself; the names of those that were set."""
+    return tuple(name for name in CELERY_VARIABLES if environ.pop(name, None))
+
+
+def _messages(settings: Settings) -> dict[str, Any]:
+    return {
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "task_compression": None,
+        "result_compression": None,
+        "timezone": "UTC",
+        "enable_utc": True,
+        "task_create_missing_queues": False,
+        "task_queues": [declared_queue(name, settings.broker) for name in consumed_queues(settings)],
+        "task_default_queue": consumed_queues(settings)[0],
+        "task_send_sent_event": False,
+        "worker_send_task_events": False,
+        "worker_enable_remote_control": False,
+    }
+
+
+def _tasks(settings: Settings) -> dict[str, Any]:
+    prefork = settings.process.pool == "prefork"
+    chord = settings.chord.result_backend if settings.chord.enabled else None
+    return {
+        "task_acks_late": False,
+        "task_reject_on_worker_lost": True,
+        "task_acks_on_failure": True,
+        "task_acks_on_timeout": True,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_always_eager": False,
+        # Threads have no limits but the calls' own and the watchdog; a prefork child that is stuck is killed.
+        "task_time_limit": int(settings.process.stuck_slot_seconds) if prefork else None,
+        "task_soft_time_limit": None,
+        "result_backend": chord.reveal() if chord else None,
+        "result_chord_retry_interval": settings.chord.retry_interval,
+        "result_extended": True,
+    }
+
+
+def _worker(settings: Settings) -> dict[str, Any]:
+    process = settings.process
+    return {
+        "worker_pool": "unstract_worker_core.worker.pools:ThreadPool" if process.pool == "threads" else process.pool,
+        "worker_concurrency": process.concurrency,
+        "worker_consumer": "unstract_worker_core.worker.consumer:Consumer",
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": settings.broker.is_redis,
+        # After a reconnect it would have slots' threads ask for more on the consumer's connection, which is the main
+        # thread's: both read from it, and a worker whose frames were torn so waits for the rest for ever.
+        "worker_enable_prefetch_count_reduction": False,
+        "worker_disable_rate_limits": True,
+        "worker_deduplicate_successful_tasks": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_soft_shutdown_timeout": 45,
+        "worker_enable_soft_shutdown_on_idle": False,
+        "worker_proc_alive_timeout": 20,
+        "worker_max_tasks_per_child": process.max_tasks_per_child,
+        "worker_max_memory_per_child": process.max_memory_mb * 1024,
+        "worker_pool_restarts": False,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+    }
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    broker = settings.broker
+    return {
+        "broker_url": broker.url.reveal(),
+        "broker_transport": transport_class(broker),
+        "broker_transport_options": transport_options(broker),
+        "broker_use_ssl": tls_options(broker),
+        "visibility_timeout": 600,
+        "broker_heartbeat": 0 if broker.is_redis else broker.heartbeat,
+        "broker_connection_timeout": 5,
+        "broker_connection_retry": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+    }

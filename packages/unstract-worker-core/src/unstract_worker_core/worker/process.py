@@ -1,0 +1,223 @@
+"""One worker process: its app, its runtime, what runs beside the tasks, and its end.
+
+Both ways in (our entry point and Celery's command) come through here, called by the `hooks`.
+"""
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from celery.utils.nodenames import nodesplit
+
+from unstract_worker_core.config import Settings
+from unstract_worker_core.errors import ConfigurationError, LedgerError
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.observability.metrics import Metrics, SharedFolder
+from unstract_worker_core.queues import queues_of
+from unstract_worker_core.worker.broker import declared_queue
+from unstract_worker_core.worker.building import build_runtime
+from unstract_worker_core.worker.dead_letters import put_aside
+from unstract_worker_core.worker.definition import Service, WorkerDefinition
+from unstract_worker_core.worker.drain import Drain, within
+from unstract_worker_core.worker.factory import make_app
+from unstract_worker_core.worker.guarded import enforce
+from unstract_worker_core.worker.hooks import tie
+from unstract_worker_core.worker.pools import ThreadPool, pool_for
+from unstract_worker_core.worker.readiness import check_ledger, health_server
+from unstract_worker_core.worker.redis_take import on_malformed
+from unstract_worker_core.worker.reporting import Reporter
+from unstract_worker_core.worker.ringing import CeleryDoorbells
+from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.worker.unpacking import refuse_compression
+from unstract_worker_core.worker.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+__all__ = ["WorkerProcess"]
+
+_HAND_BACK_SECONDS = 5.0
+_FLUSH_SECONDS = 3.0
+_TIDY_SECONDS = 1.0
+_YOUNG_OBJECTS = 10_000  # Python's 700 have the garbage looked through several times a file, and hardly any is found
+# Python's 5 ms are for threads that compute. Ours wait for answers and let others run by themselves; what wakes a
+# hundred of them every 5 ms to ask for their turn is this interval.
+_SWITCH_SECONDS = 0.05
+# How the worker object names settings that a command line may have changed.
+_SETTINGS_OF_WORKER = {
+    "prefetch_multiplier": "worker_prefetch_multiplier",
+    "task_events": "worker_send_task_events",
+    "consumer_cls": "worker_consumer",
+    "time_limit": "task_time_limit",
+    "soft_time_limit": "task_soft_time_limit",
+}
+
+log = get_logger(__name__)
+
+
+class WorkerProcess:
+    """The process that a worker's Celery app belongs to."""
+
+    def __init__(self, definition: WorkerDefinition, settings: Settings) -> None:
+        """Makes the app; nothing starts before Celery does."""
+        self.definition = definition
+        self.settings = settings
+        self.drain = Drain(settings.process.drain_seconds, self._hand_back)
+        self.app: Celery = make_app(definition, settings, self.runtime)
+        self.app.worker_process = self
+        self._runtime: Runtime | None = None
+        self._lock = threading.Lock()
+        self._consuming = False
+        self._hostname = settings.instance
+        self._shared: SharedFolder | None = None
+        self._services: list[Service] = []
+        tie(self)
+
+    def runtime(self) -> Runtime:
+        """The runtime of this operating-system process, built when it is first asked for."""
+        with self._lock:
+            if self._runtime is None:
+                metrics = Metrics(self._hostname, self._queues(), shared=self._shared)
+                self._runtime = build_runtime(self.settings, draining=self.drain.draining, metrics=metrics)
+            return self._runtime
+
+    def consuming(self, *, now: bool) -> None:
+        """Told by the consumer, for readiness."""
+        self._consuming = now
+
+    def message_seen(self) -> None:
+        """Told by the consumer, for liveness (under prefork the tasks run elsewhere)."""
+        self.runtime().progress.claim_made()
+
+    def task_received(self, message: Any) -> None:
+        """Told by the consumer of each message that Celery took as a task, for the metrics."""
+        name, info = message.headers.get("task"), message.delivery_info or {}
+        if name in self.app.tasks:  # the others were put aside
+            self.runtime().metrics.task(name, str(info.get("routing_key") or "")).received.inc()
+
+    def adopt(self, worker: Any) -> None:
+        """Before anything starts: settings that somebody changed go back, doorbell queues are consumed in any case."""
+        refuse_compression()
+        for name in enforce(self.app, self.settings):
+            log.warning("setting is fixed: it guards the run ledger; the change has no effect", setting=name)
+        for attribute, setting in _SETTINGS_OF_WORKER.items():
+            if getattr(worker, attribute) != self.app.conf[setting]:
+                log.warning("setting is fixed: the command line's has no effect", setting=setting)
+                setattr(worker, attribute, self.app.conf[setting])
+        worker.pool_cls = pool_for(worker.pool_cls)
+        worker.options.update(without_mingle=True, without_gossip=True, without_heartbeat=True)
+        for name in queues_of(self.definition.worker).doorbell_queues:
+            self.app.amqp.queues.select_add(declared_queue(name, self.settings.broker))
+        self._hostname = nodesplit(worker.hostname)[1]
+        if not issubclass(worker.pool_cls, ThreadPool):
+            self._share_metrics()
+            _tidy()  # before the children are made: they share what is frozen
+            return
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        later = threading.Timer(_TIDY_SECONDS, _tidy)  # walking all that was imported is a tenth of a start
+        later.daemon = True
+        later.start()
+
+    def started(self, worker: Any) -> None:
+        """The pool is there, the consumer is not yet: begin what runs beside the tasks."""
+        self._take_signals()
+        runtime = self.runtime()
+        on_malformed(self._malformed)
+        watchdog = Watchdog(runtime, self.end, self._waiting, threads=issubclass(worker.pool_cls, ThreadPool))
+        try:
+            if self.settings.process.health_enabled:
+                self._serve(health_server(self.definition.worker, runtime, lambda: self._consuming))
+                self._serve(Reporter(runtime, self._queues))
+            check_ledger(runtime)
+            for service in (*self.definition.services(runtime), watchdog):
+                self._serve(service)
+        except ConfigurationError as error:
+            log.critical("cannot start", problem=str(error))
+            self.finish(2)
+
+    def end(self) -> None:
+        """Begin the drain; safe in a signal handler."""
+        from celery.worker import state  # the worker's own module: loaded by now
+
+        self.drain.notify()
+        state.should_stop = 0
+
+    def finish(self, code: int) -> NoReturn:
+        """The tasks are through: stop the rest and exit without waiting for threads that were left behind."""
+        for service in reversed(self._services):
+            service.stop()
+        if self._runtime is not None:
+            self._runtime.log_events.stop(timeout=2.0)
+            within(_HAND_BACK_SECONDS, self._runtime.keeper.hand_back_all)
+            self.flush()
+        if self._shared is not None:
+            self._shared.remove()
+        log.info("stopped", exit_code=code)
+        logging.shutdown()
+        os._exit(code)
+
+    def flush(self) -> None:
+        """Send the traces of what ended, within a few seconds; also when a prefork child is through."""
+        if self._runtime is not None:
+            within(_FLUSH_SECONDS, partial(self._runtime.traces.flush, _FLUSH_SECONDS))
+
+    def in_child(self) -> None:
+        """In a prefork child, right after the fork: nothing of the parent's is used again."""
+        self._lock, self._runtime, self._services = threading.Lock(), None, []
+        if self._shared is not None:
+            self._shared.forget_own()
+        self.drain.listen_in_child(lambda: self._runtime is None or not self._runtime.progress.slots_in_use)
+        signal.signal(signal.SIGTERM, lambda *_: self.drain.notify())
+
+    def _queues(self) -> tuple[str, ...]:
+        return tuple(self.app.amqp.queues.consume_from)
+
+    def _share_metrics(self) -> None:
+        parent = self.settings.process.metrics_dir
+        try:
+            self._shared = SharedFolder.made_in(parent)
+        except OSError as error:
+            reason = f"no folder for the children's metrics in {parent or 'the temporary folder'}: {error.strerror}"
+            log.critical("cannot start", problem=f"PROMETHEUS_MULTIPROC_DIR: {reason}")
+            self.finish(2)
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(number, lambda *_: self.end())
+        self.drain.listen()
+
+    def _hand_back(self) -> int:
+        given = self._runtime.keeper.hand_back_all() if self._runtime is not None else 0
+        self.flush()
+        return given
+
+    def _serve(self, service: Service) -> None:
+        service.start()
+        self._services.append(service)
+
+    def _malformed(self, reason: str) -> None:
+        try:
+            put_aside(self.runtime(), task="", task_id="", queue="", reason=reason, content=None, kind="message")
+        except LedgerError as error:
+            log.error("malformed message could not be kept", reason=reason, error=str(error))
+
+    def _waiting(self) -> int | None:
+        bells = self.runtime().doorbells
+        return bells.depth(self._queues()) if isinstance(bells, CeleryDoorbells) else None
+
+
+def _tidy() -> None:
+    """What was imported stays: never walked again. Garbage is collected from now on; what it left free goes back."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
+    gc.enable()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's: a fifth of a process that had to compile
+    if trim is not None:
+        trim(0)

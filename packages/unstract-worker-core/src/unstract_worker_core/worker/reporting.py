@@ -1,0 +1,107 @@
+"""Reads what /metrics shows of the broker and the ledger: in a thread of its own, every few seconds.
+
+Queues and ledger are the whole fleet's: one worker tells of each, so that sums over all workers are right.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from attrs import define, field
+
+from unstract_worker_core.errors import LedgerError
+from unstract_worker_core.ledger import RunState, RunTask
+from unstract_worker_core.ledger.census import take_census, take_role
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.observability.metrics import readings as told
+from unstract_worker_core.observability.metrics.readings import Reading
+from unstract_worker_core.queues import queues_of
+from unstract_worker_core.statuses import RunKind, WorkerType
+from unstract_worker_core.worker.ringing import CeleryDoorbells
+from unstract_worker_core.worker.runtime import Runtime
+
+__all__ = ["Reporter"]
+
+_PAUSE_SECONDS = 5.0
+# A role lasts this long without being taken again, and what was read under it is shown no longer.
+_ROLE_SECONDS = 15.0
+# There also while there are none: a graph shows 0 and not a gap.
+_NO_RUNS = {(RunTask.EXECUTION.value, state.value): 0 for state in RunState if state is not RunState.DONE}
+_NO_WAIT = {RunTask.EXECUTION.value: 0.0}
+_NONE_UNCLAIMED = {kind.value: 0 for kind in RunKind}
+
+log = get_logger(__name__)
+
+
+@define(eq=False)
+class Reporter:
+    """A service beside the tasks.
+
+    Attributes:
+        queues: names the queues that this process consumes.
+    """
+
+    runtime: Runtime
+    queues: Callable[[], tuple[str, ...]]
+    pause: float = _PAUSE_SECONDS
+    _token: str = field(init=False)
+    _stop: threading.Event = field(factory=threading.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._token = self.runtime.token()
+
+    def start(self) -> None:
+        """Read at once and every few seconds, until stopped."""
+        threading.Thread(target=self._loop, name="metrics", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+
+    def look(self) -> None:
+        """Read once. Raises LedgerError."""
+        shown, worker = self.runtime.metrics.readings, self.runtime.settings.worker
+        shown.show("worker", self._of_this_worker())
+        until = time.monotonic() + _ROLE_SECONDS
+        queues = tuple(name for name in self.queues() if self._has(f"queue:{name}"))
+        shown.show("queues", self._lengths(queues), until=until)
+        if worker is WorkerType.CALLBACK and self._has("ledger"):
+            shown.show("ledger", self._ledger(), until=until)
+
+    def _has(self, role: str) -> bool:
+        return take_role(self.runtime.ledger.redis, f"metrics:{role}", self._token, _ROLE_SECONDS)
+
+    def _of_this_worker(self) -> Iterator[Reading]:
+        rule = queues_of(self.runtime.settings.worker).scaling
+        yield Reading(told.WORKER_UP, 1, (self.runtime.metrics.hostname,))
+        yield Reading(told.WAITING_PER_REPLICA, rule.waiting_per_replica)
+        yield Reading(told.MAX_REPLICAS, rule.max_replicas)
+        for name in self.queues():
+            yield Reading(told.ACTIVE_WORKERS, 1, (name,))
+
+    def _lengths(self, queues: tuple[str, ...]) -> tuple[Reading, ...]:
+        bells = self.runtime.doorbells
+        depths = bells.depths(queues) if isinstance(bells, CeleryDoorbells) else None
+        return tuple(Reading(told.QUEUE_LENGTH, depth, (name,)) for name, depth in (depths or {}).items())
+
+    def _ledger(self) -> Iterator[Reading]:
+        census = take_census(self.runtime.ledger.redis)
+        yield Reading(told.DUE, census.due)
+        yield Reading(told.LETTERS, census.dead_letters)
+        for (task, state), number in (_NO_RUNS | census.runs).items():
+            yield Reading(told.RUNS, number, (task, state))
+        for task, seconds in (_NO_WAIT | census.idle).items():
+            yield Reading(told.IDLE, seconds, (task,))
+        for kind, waiting in (_NONE_UNCLAIMED | census.unclaimed).items():
+            yield Reading(told.UNCLAIMED, waiting, (kind,))
+
+    def _loop(self) -> None:
+        while True:
+            try:
+                self.look()
+            except LedgerError as error:  # what was read before is shown until its time, then nothing
+                log.debug("metrics could not be read", error=str(error))
+            except Exception:  # thread boundary: metrics must not end with one bad reading
+                log.exception("metrics could not be read")
+            if self._stop.wait(self.pause):
+                return

@@ -1,0 +1,59 @@
+"""What a task needs while it runs: one `Runtime` per process, handed to every step."""
+
+import os
+import threading
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from attrs import Factory, define
+from redis import Redis
+
+from unstract_worker_core.config import Settings
+from unstract_worker_core.doorbells import Doorbells
+from unstract_worker_core.ledger import LeaseKeeper, Ledger
+from unstract_worker_core.observability.metrics import Metrics
+from unstract_worker_core.observability.tracing import NoTraces, Traces
+from unstract_worker_core.periodic import Ticker
+from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.worker.recent import Recent
+from unstract_worker_core.worker.solo import SoloGate
+
+if TYPE_CHECKING:
+    from unstract_worker_core.backend import Backend
+    from unstract_worker_core.observability.health import Progress
+    from unstract_worker_core.ui_logs import LogEvents
+
+__all__ = ["Runtime", "SoloGate"]
+
+
+@define(kw_only=True, eq=False)
+class Runtime:
+    """Everything a task needs in one process.
+
+    Attributes:
+        keeper: holds the leases of what runs; it has its own connection to the ledger.
+        solo: whether files run side by side or one runs alone.
+        draining: set once the process must end; steps hand back what they have not finished.
+        statuses: of executions, as the backend told them a moment ago.
+        ticker: repeats what is to happen about every second while a batch runs.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    backend: "Backend"
+    ledger: Ledger
+    keeper: LeaseKeeper
+    doorbells: Doorbells
+    platform_redis: Redis
+    cache_redis: Redis
+    progress: "Progress"
+    log_events: "LogEvents"
+    solo: SoloGate
+    draining: threading.Event
+    statuses: Recent[ExecutionStatus] = Factory(Recent)
+    ticker: Ticker = Factory(lambda: Ticker(1.0))
+    traces: Traces = Factory(NoTraces)
+
+    def token(self) -> str:
+        """A fresh claim token: the ledger tells owners apart by it, and operators read the process from it."""
+        return f"{self.settings.instance}:{os.getpid()}:{uuid4().hex}"

@@ -1,0 +1,144 @@
+"""What is sent: the paths, methods and bodies of the contract; and the short cuts that send nothing."""
+
+import pytest
+
+from unstract_worker_core.backend import models
+from unstract_worker_core.errors import BackendRefused, UnexpectedAnswer
+from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
+
+ORG = "org_alpha"
+ID = "00000000-0000-0000-0000-000000000802"
+OTHER = "00000000-0000-0000-0000-000000000102"
+CONTEXT = {
+    "execution": {
+        "id": ID,
+        "workflow_id": OTHER,
+        "status": "EXECUTING",
+        "total_files": 2,
+        "tags": [{"id": "1", "name": "urgent", "description": ""}],
+        "new_field": {"of": "a later release"},
+    },
+    "workflow_definition": {"workflow_type": "API"},
+    "source_config": {"type": "general_workflow", "is_api": False, "connector_settings": {"secret": "minio123"}},
+    "destination_config": {"connection_type": "API", "is_api": True, "use_file_history": True},
+    "organization_context": {"organization_id": ORG},
+    "aggregated_usage_cost": 0.5,
+}
+
+
+def test_execution_is_read_without_its_files(server, backend):
+    server.answer(server.sends(CONTEXT))
+    execution = backend.executions.get(ORG, ID.upper(), include_cost=True)
+    assert execution == models.Execution(
+        id=ID,
+        workflow_id=OTHER,
+        status=ExecutionStatus.EXECUTING,
+        organization_id=ORG,
+        workflow_type="API",
+        total_files=2,
+        tags=("urgent",),
+        is_api=True,
+        source_type="general_workflow",
+        destination_type="API",
+        usage_cost=0.5,
+    )
+    assert server.last.path == f"/internal/v1/workflow-execution/{ID}/"
+    assert server.last.query == "file_execution=false&include_cost=true"
+    assert "minio123" not in repr(execution)
+
+
+def test_an_execution_that_was_not_asked_for(server, backend):
+    server.answer(server.sends(CONTEXT))
+    with pytest.raises(UnexpectedAnswer, match="not the one"):
+        backend.executions.get(ORG, OTHER)
+
+
+def test_status_update_leaves_out_what_is_none_and_keeps_zero(server, backend):
+    server.answer(server.sends({"status": "updated"}))
+    update = models.StatusUpdate(
+        status=ExecutionStatus.ERROR, total_files=0, failed_files=0, error_message="a\nb" + "x" * 300
+    )
+    assert backend.executions.update_status(ORG, ID, update) == models.StatusWritten(written=True)
+    sent = server.last.json
+    assert sent.pop("error_message") == "a b" + "x" * 250 + "..."
+    assert sent == {"status": "ERROR", "total_files": 0, "failed_files": 0}
+    assert server.last.path == f"/internal/v1/workflow-execution/{ID}/update_status/"
+
+
+def test_skipped_is_not_written(server, backend):
+    server.answer(server.sends({"status": "skipped", "reason": "already_final"}))
+    update = models.StatusUpdate(status=ExecutionStatus.ERROR)
+    assert backend.executions.update_status(ORG, ID, update) == models.StatusWritten(False, "already_final")
+
+
+def test_pipeline_update_and_prefixes(server, backend_with):
+    server.answer(server.sends({"status": "success"}))
+    backend_with().pipelines.update(ORG, ID, models.PipelineUpdate(PipelineStatus.SUCCESS, is_end=True), key="k")
+    assert (server.last.method, server.last.path) == ("PUT", f"/internal/v1/pipeline/{ID}/")
+    assert server.last.json == {"status": "SUCCESS", "is_end": True}
+    server.answer(server.sends([]))
+    backend_with(file_execution_prefix="v2/files/").files.list(ORG, ID)
+    assert server.last.path == "/internal/v2/files/"
+
+
+def test_check_active_has_no_slash(server, backend):
+    server.answer(server.sends({"active_identifiers": ["u:1:/in/a", "v"]}))
+    asked = [("u:1", "/in/a"), ("v", "/in/b")]
+    assert backend.files.check_active(ORG, ID, asked, OTHER) == {("u:1", "/in/a")}
+    assert server.last.path == "/internal/v1/workflow-manager/file-execution/check-active"
+    assert server.last.json["current_execution_id"] == OTHER
+
+
+def test_nothing_to_ask_sends_nothing(server, backend):
+    assert backend.files.check_active(ORG, ID, [], None) == frozenset()
+    assert backend.files.create_many(ORG, ID, []) == models.BatchCreated()
+    assert backend.files.update_statuses(ORG, []) == models.BatchWritten()
+    assert backend.history.check_batch(ORG, ID, []) == frozenset()
+    assert server.connections == 0
+
+
+def test_cleanup(server, backend):
+    server.answer(server.sends({"cleaned_executions": []}))
+    assert backend.executions.cleanup(ORG, [ID], key="k") is True
+    server.answer(server.status(405))
+    assert backend.executions.cleanup(ORG, [ID]) is False
+    server.answer(server.status(400))
+    with pytest.raises(BackendRefused):
+        backend.executions.cleanup(ORG, [ID])
+
+
+def test_configuration(server, backend):
+    server.answer(server.sends({"success": True, "data": {"value": 0}}))
+    assert backend.configuration.max_parallel_file_batches(ORG) == 1
+    assert server.last.query == f"organization_id={ORG}"
+    for status in (400, 404):
+        server.answer(server.status(status))
+        assert backend.configuration.max_parallel_file_batches(ORG) is None
+    server.answer(server.status(403))
+    with pytest.raises(BackendRefused):
+        backend.configuration.max_parallel_file_batches(ORG)
+
+
+def test_history_takes_text_and_odd_paths(server, backend):
+    server.answer(server.sends({"found": True, "file_history": {"id": ID, "status": "ERROR", "result": "{'a': 1}"}}))
+    history = backend.history.by_hash(ORG, OTHER, "ab", file_path="/in/ä&b=c #1.txt")
+    assert (history.status, history.result) == (ExecutionStatus.ERROR, "{'a': 1}")
+    assert server.last.path == "/internal/v1/file-history/cache-key/ab/"
+    assert "file_path=%2Fin%2F%C3%A4%26b%3Dc%20%231.txt" in server.last.query.replace("+", "%20")
+
+
+def test_tool_validation_of_a_422(server, backend):
+    body = {
+        "success": False,
+        "validated_instances": [],
+        "errors": [{"tool_id": "t", "tool_instance_id": ID, "error": "Tool does not exist"}],
+    }
+    server.answer(server.sends(body, 422))
+    found = backend.tools.validate(ORG, OTHER, [ID])
+    assert not found.success
+    assert found.errors == (models.ToolProblem("Tool does not exist", "t", ID),)
+
+
+def test_a_new_execution_needs_a_channel():
+    with pytest.raises(ValueError, match="log_events_id"):
+        models.NewExecution(workflow_id=ID)

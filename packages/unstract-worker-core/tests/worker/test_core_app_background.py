@@ -1,0 +1,86 @@
+"""What slots share in a process: recent answers, and the thread that repeats things beside them."""
+
+import threading
+
+import pytest
+
+from unstract_worker_core.periodic import Ticker
+from unstract_worker_core.worker.recent import Recent
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_an_answer_serves_for_its_time_and_by_its_name() -> None:
+    clock = Clock()
+    recent: Recent[int] = Recent(clock)
+    answers = iter(range(10))
+    ask = answers.__next__
+
+    assert [recent.get("a", ask, seconds=1.0), recent.get("a", ask, seconds=1.0)] == [0, 0]
+    assert recent.get("b", ask, seconds=1.0) == 1
+    clock.now += 1.0
+    assert recent.get("a", ask, seconds=1.0) == 2
+    assert recent.get("a", ask, seconds=0.0) == 3
+
+
+def test_what_could_not_be_asked_is_asked_again() -> None:
+    recent: Recent[int] = Recent(Clock())
+
+    def fail() -> int:
+        raise OSError("away")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="away"):
+            recent.get("a", fail, seconds=1.0)
+    assert recent.get("a", lambda: 7, seconds=1.0) == 7
+
+
+def test_while_one_asks_the_others_do_not_wait_and_go_by_nothing_that_is_too_old() -> None:
+    clock = Clock()
+    recent: Recent[int] = Recent(clock)
+    recent.get("a", lambda: 1, seconds=1.0)
+    clock.now += 1.5
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow() -> int:
+        asked.set()
+        answer.wait(10)
+        return 2
+
+    asker = threading.Thread(target=lambda: recent.get("a", slow, seconds=1.0))
+    asker.start()
+    assert asked.wait(10)
+    assert recent.get("a", lambda: pytest.fail("asked as well"), seconds=1.0) == 1
+    clock.now += 1.0
+    assert recent.get("a", lambda: 3, seconds=1.0) == 3
+    answer.set()
+    asker.join(10)
+
+
+def test_answers_nobody_asks_for_any_more_are_dropped() -> None:
+    clock = Clock()
+    recent: Recent[int] = Recent(clock)
+    for number in range(3000):
+        clock.now += 0.01
+        recent.get(str(number), lambda: 1, seconds=1.0)
+
+    assert len(recent._entries) <= 1000
+
+
+def test_actions_are_repeated_while_their_block_runs_and_a_bad_one_ends_no_other() -> None:
+    ticker, ticks = Ticker(0.005), threading.Semaphore(0)
+
+    def tick() -> None:
+        ticks.release()
+
+    def bad() -> None:
+        raise RuntimeError("a defect")
+
+    with ticker.calling(bad), ticker.calling(tick):
+        assert all(ticks.acquire(timeout=10) for _ in range(3))
+    assert not ticker._actions

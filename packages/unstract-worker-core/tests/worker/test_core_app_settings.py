@@ -1,0 +1,159 @@
+"""Celery's settings: what guards the ledger holds, whoever tries to change it."""
+
+import json
+
+import pytest
+
+from unstract_devstack.processes import wait_until
+from unstract_worker_core.statuses import WorkerType
+from unstract_worker_core.testing import settings_for
+from unstract_worker_core.worker.definition import WorkerDefinition
+from unstract_worker_core.worker.factory import make_app
+from unstract_worker_core.worker.guarded import celery_settings, drop_celery_variables, enforce
+
+REDIS_ONLY = {
+    "visibility_timeout",
+    "unacked_restore_interval",
+    "unacked_restore_throttle",
+    "socket_timeout",
+    "deadletter_queue",
+}
+
+
+def app_for(worker=WorkerType.FILE_PROCESSING, **variables):
+    settings = settings_for(worker, **variables)
+    return make_app(WorkerDefinition(worker, "tiny_worker", lambda app, runtime: None), settings), settings
+
+
+def test_the_settings_that_guard_the_ledger_are_in_force():
+    app, _ = app_for()
+    expected = {
+        "task_acks_late": False,
+        "task_reject_on_worker_lost": True,
+        "task_acks_on_failure": True,
+        "task_acks_on_timeout": True,
+        "task_ignore_result": True,
+        "result_backend": None,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        "worker_enable_prefetch_count_reduction": False,
+        "worker_deduplicate_successful_tasks": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_soft_shutdown_timeout": 45,
+        "worker_enable_soft_shutdown_on_idle": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "worker_proc_alive_timeout": 20,
+        "worker_max_tasks_per_child": 500,
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "worker_enable_remote_control": False,
+        "worker_send_task_events": False,
+        "task_create_missing_queues": False,
+        "visibility_timeout": 600,
+    }
+    assert {name: app.conf.get(name) for name in expected} == expected
+    assert (
+        app.conf.broker_transport_options.items()
+        >= {"visibility_timeout": 60, "socket_timeout": 30, "socket_keepalive": True}.items()
+    )
+    assert "global_keyprefix" not in app.conf.broker_transport_options
+
+
+def test_an_override_in_the_process_is_put_back_and_named():
+    app, settings = app_for()
+    app.conf.task_acks_late = True
+    app.conf.accept_content = ["json", "pickle"]
+    assert set(enforce(app, settings)) == {"task_acks_late", "accept_content"}
+    assert app.conf.task_acks_late is False
+    assert app.conf.accept_content == ["json"]
+    assert enforce(app, settings) == ()
+
+
+def test_variables_that_celery_reads_by_itself_are_dropped():
+    environ = {"CELERY_RESULT_BACKEND": "redis://x", "CELERY_BROKER_URL": "redis://y", "CELERY_POOL": "threads"}
+    assert set(drop_celery_variables(environ)) == {"CELERY_RESULT_BACKEND", "CELERY_BROKER_URL"}
+    assert environ == {"CELERY_POOL": "threads"}
+
+
+def test_redis_options_stay_with_redis_and_rabbitmq_confirms():
+    app, _ = app_for(CELERY_BROKER_BASE_URL="amqp://guest:guest@localhost:5672//", RABBITMQ_HA_ENABLED="true")
+    options = app.conf.broker_transport_options
+    assert options == {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}
+    assert not REDIS_ONLY & options.keys()
+    assert all(queue.queue_arguments == {"x-queue-type": "quorum"} for queue in app.conf.task_queues)
+    assert app.conf.broker_heartbeat == 30
+
+
+def test_classic_queues_carry_no_arguments():
+    app, _ = app_for(CELERY_BROKER_BASE_URL="amqp://guest:guest@localhost:5672//")
+    assert {queue.name for queue in app.conf.task_queues} == {
+        "file_processing",
+        "api_file_processing",
+        "uw_files",
+        "uw_api_files",
+    }
+    assert all(not queue.queue_arguments for queue in app.conf.task_queues)
+
+
+def test_tls_brokers_are_verified():
+    app, _ = app_for(CELERY_BROKER_BASE_URL="amqps://u:p@broker.example:5671//")
+    assert app.conf.broker_use_ssl["server_hostname"] == "broker.example"
+    assert app.conf.broker_use_ssl["cert_reqs"].name == "CERT_REQUIRED"
+
+
+def test_results_are_kept_only_with_chord_compatibility():
+    chord = {"CHORD_COMPAT": "true", "CELERY_RESULT_BACKEND": "cache+memory://"}
+    app, _ = app_for(**chord)
+    assert app.conf.result_backend == "cache+memory://"
+    assert app.conf.task_ignore_result is True
+
+
+def test_sentinel_gets_its_master():
+    settings = settings_for(WorkerType.CALLBACK, CELERY_BROKER_BASE_URL="sentinel://a:26379;sentinel://b:26379")
+    conf = celery_settings(settings)
+    assert conf["broker_transport_options"]["master_name"] == "mymaster"
+    assert conf["broker_transport"].endswith("TakingSentinelTransport")
+
+
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [
+        (("--prefetch-multiplier", "8"), "worker_prefetch_multiplier"),
+        (("-E",), "worker_send_task_events"),
+        (("--time-limit", "3"), "task_time_limit"),
+        (("--", "worker.enable_remote_control=1"), "worker_enable_remote_control"),
+    ],
+)
+def test_options_of_celerys_command_cannot_change_the_guarded(option, setting, start_worker, send, ended, redis):
+    worker = start_worker("-m", "celery", "-A", "tiny_worker", "worker", "-c", "1", *option)
+    for name in ("a", "b", "c"):
+        send("tiny.slow", body=[[], {"name": name}, {}])
+    assert ended("a", key="started")
+    redis.rpush("go:a", "on")
+    assert ended("b", key="started")
+    assert redis.hlen("uw_unacked") <= 1
+    assert wait_until(lambda: redis.llen("uw_callback") >= 1, seconds=5)
+    fixed = [json.loads(line) for line in worker.log.splitlines() if "setting is fixed" in line]
+    assert [line["setting"] for line in fixed] == [setting]
+
+
+def test_celery_variables_in_the_environment_are_reported_and_ignored(start_worker, send, ended):
+    worker = start_worker(CELERY_BROKER_URL="redis://127.0.0.1:1/0", CELERY_TASK_ACKS_LATE="true")
+    send("tiny.note", body=[[], {"name": "served"}, {}])
+    assert ended("served")
+    assert "CELERY_BROKER_URL has no effect" in worker.log
+    assert "CELERY_TASK_ACKS_LATE has no effect" in worker.log
+
+
+def test_a_pool_that_the_workers_cannot_run_in_is_refused(start_worker):
+    worker = start_worker("-m", "celery", "-A", "tiny_worker", "worker", "-P", "solo", ready=False)
+    assert worker.exit_code() not in (0, None)
+    assert "threads or prefork" in worker.log
+
+
+def test_queues_named_on_the_command_line_are_consumed_even_if_unknown(start_worker, send, ended):
+    start_worker("-m", "celery", "-A", "tiny_worker", "worker", "-Q", "file_processing_priority")
+    send("tiny.note", "file_processing_priority", [[], {"name": "named"}, {}])
+    send("tiny.note", "uw_callback", [[], {"name": "doorbell"}, {}])
+    assert ended("named", "doorbell")
