@@ -126,7 +126,7 @@ def _package(root: Path, package: str) -> None:
     shutil.copy(original / "LICENSE", folder)
     text = (original / "pyproject.toml").read_text()
     text = re.sub(r'(?m)^version = ".*"$', 'version = "0.1.0"', text, count=1)
-    text = re.sub(r"unstract-worker-core>=[\d.]+,<\d+", "unstract-worker-core>=0.1,<1", text)
+    text = re.sub(r"unstract-worker-core>=[\w.]+,<\d+", "unstract-worker-core>=0.1,<1", text)
     folder.joinpath("pyproject.toml").write_text(text)
 
 

@@ -22,7 +22,9 @@ LEAST = {"removal": Bump.MAJOR, "feature": Bump.MINOR}
 
 
 def next_version(version: Version, bump: Bump) -> Version:
-    """The version after this one; for a first release, this one."""
+    """The version after this one; for a first release, this one. `2.0.0.dev0` has named its next version already."""
+    if version.is_devrelease:
+        return Version(version.base_version)
     if bump is Bump.NONE:
         return version
     if bump is Bump.MAJOR:

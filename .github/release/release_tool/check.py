@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from attrs import frozen
+from packaging.version import Version
 
 from release_tool.catalogue import Package
 from release_tool.changelog import fragments_of, sections_of
@@ -28,7 +29,8 @@ class Verdict:
 def check(repository: Repository, package: Package, *, tag: str | None = None) -> Verdict:
     """Looks at version, tag, changelog, fragments, release index and the range of core.
 
-    On a later commit than the release's, what waits for the next release is a note.
+    On a later commit than the release's, what waits for the next release is a note. A package in development is
+    compared with its last release.
 
     Args:
         repository: its work tree is what is looked at.
@@ -36,12 +38,19 @@ def check(repository: Repository, package: Package, *, tag: str | None = None) -
         tag: what the release is to be called; that tag has to be the commit that is checked out.
     """
     project = current(repository, package)
-    row = load_index(repository).find(package, project.version)
+    index = load_index(repository)
+    faults: list[str] = []
     notes: list[str] = []
-    faults = [
-        *_changelog_faults(repository, package, project),
-        *_index_faults(repository, package, project, row),
-        *_tag_faults(repository, package, project, row, tag, notes),
+    row = index.find(package, project.version)
+    if project.in_development:
+        row = index.latest(package)
+        text = f"{package.name} {project.version.base_version} is in development: `prepare` makes it a release"
+        (notes if tag is None else faults).append(text)
+    version = project.version if row is None else row.version
+    faults += [
+        *_changelog_faults(repository, package, version),
+        *_index_faults(repository, package, version, row),
+        *_tag_faults(repository, package, version, row, tag, notes),
         *range_faults(repository, package, project),
     ]
     waiting = [*_fragments_left(repository, package), *_range_differs(package, project, row)]
@@ -65,16 +74,16 @@ def _range_differs(package: Package, project: Project, row: Row | None) -> Itera
         yield f"{INDEX} says that {package.name} {row.version} needs core {row.needs_core}, not {project.core_text}"
 
 
-def _changelog_faults(repository: Repository, package: Package, project: Project) -> Iterator[str]:
+def _changelog_faults(repository: Repository, package: Package, version: Version) -> Iterator[str]:
     sections = sections_of(repository.read(package.changelog))
     newest = sections[0].version if sections else "none"
-    if newest != str(project.version):
-        yield f"{package.changelog}: the newest heading is {newest}, the version is {project.version}"
+    if newest != str(version):
+        yield f"{package.changelog}: the newest heading is {newest}, the version is {version}"
 
 
-def _index_faults(repository: Repository, package: Package, project: Project, row: Row | None) -> Iterator[str]:
+def _index_faults(repository: Repository, package: Package, version: Version, row: Row | None) -> Iterator[str]:
     if row is None:
-        yield f"{INDEX} has no row for {package.distribution} {project.version}: `prepare` writes it"
+        yield f"{INDEX} has no row for {package.distribution} {version}: `prepare` writes it"
         return
     dates = {each.date for each in sections_of(repository.read(package.changelog)) if each.version == str(row.version)}
     if dates and dates != {row.date}:
@@ -82,13 +91,13 @@ def _index_faults(repository: Repository, package: Package, project: Project, ro
 
 
 def _tag_faults(
-    repository: Repository, package: Package, project: Project, row: Row | None, tag: str | None, notes: list[str]
+    repository: Repository, package: Package, version: Version, row: Row | None, tag: str | None, notes: list[str]
 ) -> Iterator[str]:
-    expected = package.tag(project.version)
+    expected = package.tag(version)
     tagged = repository.commit(f"refs/tags/{expected}")
     if tag is not None:
         if tag != expected:
-            yield f"the tag is {tag}, but the version of this commit is {project.version}: its tag is {expected}"
+            yield f"the tag is {tag}, but the version of this commit is {version}: its tag is {expected}"
         elif tagged is None or tagged != repository.commit("HEAD"):
             yield f"the tag {tag} is not the commit that is checked out"
     if row is None:

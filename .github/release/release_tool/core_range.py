@@ -1,16 +1,17 @@
-"""Which versions of core a worker runs with: `>=1.2,<2`."""
+"""Which versions of core a worker runs with: `>=1.2,<2`; `>=2.0.0.dev0,<3` while core 2.0.0 is being developed."""
 
 import re
 from typing import Self
 
 from attrs import frozen
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from release_tool.errors import ReleaseError
 
 __all__ = ["CoreRange"]
 
-FORM = re.compile(r"^>=(?P<lower>\d+(?:\.\d+)*),<(?P<upper>\d+(?:\.\d+)*)$")
+FORM = re.compile(r"^>=(?P<lower>\d+(?:\.\d+)*(?:\.dev\d+)?),<(?P<upper>\d+(?:\.\d+)*)$")
 
 
 @frozen
@@ -38,7 +39,8 @@ class CoreRange:
         return cls(found[0], Version(found["lower"]), Version(found["upper"]))
 
     def __contains__(self, version: Version) -> bool:
-        return self.lower <= version < self.upper
+        # As pip reads it: 2.0.0.dev0 is below 2, but no `<2` allows it.
+        return SpecifierSet(self.text).contains(version, prereleases=True)
 
     @property
     def next_major(self) -> Version:

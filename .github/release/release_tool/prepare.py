@@ -3,6 +3,7 @@
 import sys
 from datetime import UTC, datetime
 
+from attrs import evolve
 from packaging.version import Version
 
 from release_tool.bumps import Bump, least_bump, next_version
@@ -35,7 +36,7 @@ def prepare(repository: Repository, package: Package, bump: Bump, *, date: str) 
     project = current(repository, package)
     version = next_version(project.version, bump)
     _refuse(repository, package, bump)
-    faults = list(range_faults(repository, package, project))
+    faults = list(range_faults(repository, package, evolve(project, version=version)))
     if faults:
         raise ReleaseError("\n".join(faults))
     record(repository)
@@ -50,7 +51,9 @@ def prepare(repository: Repository, package: Package, bump: Bump, *, date: str) 
 def _refuse(repository: Repository, package: Package, bump: Bump) -> None:
     version = current(repository, package).version
     latest = load_index(repository).latest(package)
-    if latest is not None and latest.version != version:
+    if version.is_devrelease:
+        _refuse_bump(package, version, None if latest is None else latest.version, bump)
+    elif latest is not None and latest.version != version:
         raise ReleaseError(f"{package.pyproject} is at {version}, but the last release in {INDEX} is {latest.version}")
     if latest is not None and repository.introduced(latest.identity, INDEX) is None:
         raise ReleaseError(f"{package.tag(version)} is prepared already: commit and tag it first")
@@ -63,6 +66,15 @@ def _refuse(repository: Repository, package: Package, bump: Bump) -> None:
     if bump < least:
         kinds = ", ".join(sorted({fragment.kind for fragment in fragments}))
         raise ReleaseError(f"the changes of {package.name} ({kinds}) need --bump {least.name.lower()} at least")
+
+
+def _refuse_bump(package: Package, version: Version, latest: Version | None, bump: Bump) -> None:
+    """Refuses a bump that does not lead from the last release to the one that is being developed."""
+    wanted = Version(version.base_version)
+    if latest is None or next_version(latest, bump) == wanted:
+        return
+    fitting = next((f"--bump {each.name.lower()}" for each in Bump if next_version(latest, each) == wanted), "no bump")
+    raise ReleaseError(f"{package.pyproject} is at {version}: {fitting} leads there from {latest}")
 
 
 def _write_changelog(repository: Repository, package: Package, version: Version, date: str) -> None:

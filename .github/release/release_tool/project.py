@@ -14,6 +14,7 @@ from release_tool.errors import ReleaseError
 
 __all__ = ["Project", "parse_project", "with_version"]
 
+VERSION = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}(\.dev0)?$")
 VERSION_LINE = re.compile(r'^version = "[^"\n]*"$', re.MULTILINE)
 
 
@@ -23,6 +24,11 @@ class Project:
 
     version: Version
     needs_core: CoreRange | None
+
+    @property
+    def in_development(self) -> bool:
+        """Whether the version names the release that is being developed (`2.0.0.dev0`): nothing is released as that."""
+        return self.version.is_devrelease
 
     @property
     def core_text(self) -> str:
@@ -42,8 +48,11 @@ def parse_project(package: Package, text: str) -> Project:
         version = Version(str(project["version"]))
     except (tomllib.TOMLDecodeError, InvalidVersion, KeyError) as error:
         raise ReleaseError(f"{where} has no readable [project] version ({error})") from None
-    if len(version.release) != 3 or str(version) != project["version"]:
-        raise ReleaseError(f"{where} has the version {project['version']!r}: it must be MAJOR.MINOR.PATCH")
+    if not VERSION.match(str(project["version"])):
+        raise ReleaseError(
+            f"{where} has the version {project['version']!r}: it must be MAJOR.MINOR.PATCH, "
+            "or MAJOR.MINOR.PATCH.dev0 while that release is being developed"
+        )
     needs = None if package.is_core else _range_of_core(project.get("dependencies", []), where)
     return Project(version, needs)
 

@@ -24,5 +24,7 @@ def range_faults(repository: Repository, package: Package, project: Project) -> 
         yield f"{where}: core is only at {core}"
     elif core not in needs:
         yield f"{where}: core is at {core} already"
+    if project.in_development and needs.lower.is_devrelease:
+        return  # a release may not: there is no such core to install
     if load_index(repository).find(CORE, needs.lower) is None:
         yield f"{where}: core {needs.lower} is no release of {INDEX}; release it first, or name one that is"

@@ -63,7 +63,7 @@ def _cores(house: Wheelhouse, needs: CoreRange, wanted: Sequence[WhichCore]) -> 
     # A core that is the lowest of the range, released and not changed since, is tried once.
     same = row is not None and row.version == newest and not _changed(house, row)
     if row is None:
-        yield f"{newest} as it stands (no core is released yet)", house.of_head(CORE)
+        yield f"{newest} as it stands (no core of {needs.text} is released yet)", house.of_head(CORE)
         return
     if WhichCore.LOWEST in wanted or same:
         yield f"{row.version}, the lowest{' and newest' if same else ''}", house.of_release(row)

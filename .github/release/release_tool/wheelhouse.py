@@ -48,15 +48,15 @@ class Wheelhouse:
 
 
 def lowest_core(repository: Repository, needs: CoreRange) -> Row | None:
-    """The lowest core release that a range allows; None as long as core was never released.
+    """The lowest core release that a range allows; None as long as that core is in development or none was released.
 
     Raises:
         ReleaseError: there are releases, but none in the range.
     """
     releases = load_index(repository).of(CORE)
-    if not releases:
-        return None
     allowed = [row for row in releases if row.version in needs]
+    if not allowed and (needs.lower.is_devrelease or not releases):
+        return None
     if not allowed:
         raise ReleaseError(f"no core release of {INDEX} is in {needs.text}")
     return min(allowed, key=lambda row: row.version)
