@@ -53,7 +53,7 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
             folder,
             settings={**SETTINGS, **ground.settings},
             broker_url=ground.broker_url,
-            backend_options=ground.backend_options,
+            backend_options=(*ground.backend_options, "--upload-rules", "none"),
             redis=ground.redis,
         ) as stack,
     ):

@@ -79,7 +79,12 @@ def ground(tmp_path_factory) -> Iterator[Ground]:
         results = parts.enter_context(running_postgres())
         broker = parts.enter_context(running_rabbitmq(directory / "rabbitmq")).url
         backend = parts.enter_context(
-            running_backend(directory / "backend", broker_url=broker, redis_url=redis.url, options=("--mode", "keyed"))
+            running_backend(
+                directory / "backend",
+                broker_url=broker,
+                redis_url=redis.url,
+                options=("--mode", "keyed", "--upload-rules", "none"),
+            )
         )
         environment = worker_environment(
             backend_url=backend.internal_url, api_key=backend.api_key, redis_url=redis.url, broker_url=broker

@@ -63,7 +63,7 @@ def no_complaints(browser):
 
 
 @pytest.mark.parametrize(
-    ("kind", "total", "failed", "file"), [("api", 15, 4, "invoice-lumen.pdf"), ("etl", 8, 1, "receipt-cafe.pdf")]
+    ("kind", "total", "failed", "file"), [("api", 13, 3, "invoice-lumen.pdf"), ("etl", 8, 1, "receipt-cafe.pdf")]
 )
 def test_a_button_starts_an_execution_that_is_seen_to_complete(up, browser, kind, total, failed, file):
     browser.get(up.url)

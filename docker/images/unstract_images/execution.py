@@ -77,7 +77,7 @@ def running_backend(site: Site, folder: Path) -> Iterator[Trial]:
         name="reference backend",
         command=(
             *(sys.executable, "-m", "unstract_devstack.backend", "--data", str(folder)),
-            *(*addresses, *key, "--file-delay", FILE_SECONDS),
+            *(*addresses, *key, "--file-delay", FILE_SECONDS, "--upload-rules", "none"),
         ),
         environment={**inherited_environment(), "PYTHONUNBUFFERED": "1"},
         log_path=folder / "backend.log",

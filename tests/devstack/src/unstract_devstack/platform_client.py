@@ -113,6 +113,10 @@ class Platform:
         told = self._dev("POST", f"pipelines/{pipeline_id}/trigger", {"how": how})["execution_id"]
         return None if told is None else str(told)
 
+    def send_backend_cleanup(self) -> str:
+        """Has Beat's daily celery.backend_cleanup sent; its task's id."""
+        return str(self._dev("POST", "beat/backend-cleanup", {})["task_id"])
+
     def api_url(self, api_name: str) -> str:
         """Where files for the deployment are sent, and its results are asked for."""
         return f"{self.url}/deployment/api/{quote(self.organization)}/{quote(api_name)}/"

@@ -9,6 +9,7 @@ from attrs import frozen
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+BACKEND_CLEANUP_EXPIRES = 12 * 3600.0
 API_QUEUE = "celery_api_deployments"
 DEFAULT_QUEUE = "celery"
 NOTIFICATION_QUEUE = "notifications"
@@ -55,10 +56,12 @@ class Producer:
         if quorum_queues:
             self._app.conf.update(task_default_queue_type="quorum", task_create_missing_queue_type="quorum")
 
-    def send(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str | None = None) -> str:
+    def send(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str | None = None, **options: Any
+    ) -> str:
         """Send one task; returns its id. Raises SendFailed if the broker does not take it."""
         try:
-            sent = self._app.send_task(name, args=list(args), kwargs=dict(kwargs), queue=queue)
+            sent = self._app.send_task(name, args=list(args), kwargs=dict(kwargs), queue=queue, **options)
         except (OperationalError, AMQPError, MessageNacked, OSError) as problem:
             raise SendFailed(f"the broker did not take {name}: {problem}") from problem
         return str(sent.id)
@@ -92,6 +95,10 @@ class Producer:
         """The task that Beat sends when a pipeline's time has come."""
         args = [workflow_id, organization_id, "", "", pipeline_id, False, name]
         return self.send("scheduler.tasks.execute_pipeline_task", args, {})
+
+    def backend_cleanup(self) -> str:
+        """celery.backend_cleanup as Beat sends it each day at 04:00 UTC: without a queue, so to the general worker's."""
+        return self.send("celery.backend_cleanup", [], {}, expires=BACKEND_CLEANUP_EXPIRES)
 
     def webhook(self, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str | None) -> str:
         """send_webhook_notification."""

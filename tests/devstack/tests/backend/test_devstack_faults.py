@@ -60,6 +60,18 @@ def test_hang_ends_in_a_cut(ready):
     assert created(stack) == 0
 
 
+def test_silent_call_stays_open_without_a_byte(ready, until):
+    stack, body = ready
+    fault(stack, "silent", count=1)
+    with pytest.raises(httpx.ReadTimeout):
+        stack.client.post(PATH, json=body, timeout=httpx.Timeout(20, read=0.3))
+    assert stack.get("/dev/faults")[0]["hits"] == 1
+    assert created(stack) == 0
+    [entry] = until(lambda: [entry for entry in stack.get("/dev/requests") if entry["path"] == PATH])
+    assert (entry["status"], entry["fault"]) == (0, "silent")
+    assert stack.client.post(PATH, json=body).status_code == 200
+
+
 def test_wrong_answer_of_an_applied_request(ready):
     stack, body = ready
     fault(stack, "answer", status=504, body="[]", count=1)

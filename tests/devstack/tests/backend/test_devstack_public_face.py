@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from unstract_devstack.backend import UploadRules
+
 ITEM = {
     "file": "a.txt",
     "file_execution_id": None,
@@ -31,7 +33,7 @@ def finish(stack, workflow_id, execution_id, status="COMPLETED"):
 
 
 def test_upload_is_staged_and_sent_as_the_platform_does(stack):
-    workflow_id, api_id, _, execution_id = started(stack, {"a.txt": b"hello"}, use_file_history="true", tags="one, two")
+    workflow_id, api_id, _, execution_id = started(stack, {"a.txt": b"hello"}, use_file_history="true", tags="one")
     [(headers, (args, kwargs, _))] = stack.sent("celery_api_deployments")
     directory = f"unstract/api/acme/{workflow_id}/{execution_id}"
     assert headers["task"] == "async_execute_bin"
@@ -69,7 +71,7 @@ def test_upload_is_staged_and_sent_as_the_platform_does(stack):
     assert stack.redis.hget(f"execution:{workflow_id}:{execution_id}", "status") == "PENDING"
     shown = stack.get(f"/internal/v1/workflow-execution/{execution_id}/")
     assert (shown["execution"]["total_files"], shown["source_config"]["is_api"]) == (1, True)
-    assert [tag["name"] for tag in shown["execution"]["tags"]] == ["one", "two"]
+    assert [tag["name"] for tag in shown["execution"]["tags"]] == ["one"]
 
 
 def test_equal_names_do_not_replace_each_other(stack):
@@ -78,6 +80,37 @@ def test_equal_names_do_not_replace_each_other(stack):
     contents = {name: (stack.data / file["file_path"]).read_bytes() for name, file in args[3].items()}
     assert contents == {"a.txt": b"first", "A-1.txt": b"second", "a-2.txt": b"third"}
     assert execution_id in args[3]["a.txt"]["file_path"]
+
+
+@pytest.mark.parametrize(
+    ("files", "form", "text"),
+    [
+        ([(f"{number}.txt", b"%d" % number) for number in range(33)], {}, "at most 32 files"),
+        ([("a.txt", b"x")], {"tags": "one, two"}, "at most 1 tag"),
+        ([("a.txt", b"x"), ("b.txt", b"")], {}, "empty: b.txt"),
+    ],
+)
+def test_call_with_more_than_the_platform_takes_is_refused(stack, files, form, text):
+    _, _, path = stack.api()
+    answer = stack.upload(path, files, **form)
+    assert answer.status_code == 400
+    assert text in answer.json()["error"]
+    assert stack.sent("celery_api_deployments") == []
+
+
+def test_equal_content_is_sent_once(stack):
+    started(stack, [("a.txt", b"same"), ("b.txt", b"other"), ("c.txt", b"same")])
+    [(_, (args, _, _))] = stack.sent("celery_api_deployments")
+    assert list(args[3]) == ["a.txt", "b.txt"]
+
+
+def test_without_the_rules_all_is_sent(start):
+    stack = start(upload_rules=UploadRules.NONE)
+    _, _, path = stack.api()
+    files = [(f"{number}.txt", b"%d" % (number // 2)) for number in range(34)]
+    assert stack.upload(path, [*files, ("empty.txt", b"")], tags="one, two").status_code == 200
+    [(_, (args, _, _))] = stack.sent("celery_api_deployments")
+    assert len(args[3]) == 35
 
 
 @pytest.mark.parametrize("name", ["../../../etc/passwd.txt", "..\\..\\x.txt", "/abs/x.txt", "...", "a\nb.txt"])

@@ -61,21 +61,26 @@ def test_no_more_than_the_workflow_takes(stack, folder):
 
 @pytest.mark.parametrize(
     ("status", "times", "listed"),
-    [("COMPLETED", 1, False), ("ERROR", 2, True), ("ERROR", 3, False), ("PENDING", 1, False)],
+    [("COMPLETED", 1, False), ("ERROR", 3, True), ("ERROR", 9, True), ("PENDING", 1, True), ("EXECUTING", 1, True)],
 )
-def test_history_takes_files_out(stack, folder, status, times, listed):
+def test_history_takes_out_what_is_completed_and_nothing_else(stack, folder, status, times, listed):
     workflow_id = stack.workflow("etl", source_folder=str(folder), destination_table="out")
     remember(stack, workflow_id, "a.txt", times, status)
     assert ("inbox/a.txt" in listing(stack, workflow_id)["files"]) is listed
     assert "inbox/a.txt" in listing(stack, workflow_id, use_file_history=False)["files"]
 
 
-def test_folder_that_is_gone_is_an_error(stack, tmp_path):
+def test_folder_that_is_gone_is_an_error_and_two_lines_for_the_user_each_time(stack, tmp_path):
     workflow_id = stack.workflow("etl", source_folder=str(tmp_path / "gone"), destination_table="out")
     body = {"execution_id": stack.execution(workflow_id)}
-    answer = stack.client.post(f"/internal/v1/workflow-manager/source-files/{workflow_id}/", json=body)
-    assert answer.status_code == 500
-    assert "'gone' is not there" in answer.json()["detail"]
+    for tries in (1, 2):
+        answer = stack.client.post(f"/internal/v1/workflow-manager/source-files/{workflow_id}/", json=body)
+        assert answer.status_code == 500
+        assert answer.json()["error"] == "Failed to get source files"
+        assert answer.json()["detail"].endswith("'gone' is not a valid directory")
+        lines = stack.get("/dev/logs", channel="room")
+        assert len(lines) == 2 * tries
+        assert all("is not a valid directory" in line["log"] for line in lines)
 
 
 def test_api_workflow_lists_nothing(stack):

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from unstract_devstack.backend import BackendConfig, FileWork, Mode, running
+from unstract_devstack.backend import BackendConfig, FileWork, Mode, UploadRules, running
 
 
 def delay(text: str) -> tuple[float, float]:
@@ -38,12 +38,27 @@ def parser() -> argparse.ArgumentParser:
         "--file-delay", type=delay, default=(0.0, 0.0), help="seconds a file takes, or a range 0.02-0.2"
     )
     options.add_argument("--club-seconds", type=float, default=1.0)
-    options.add_argument("--poll-seconds", type=float, default=2.0)
+    options.add_argument(
+        "--poll-seconds", type=float, default=0.1, help="between looks for a synchronous caller (platform: 2)"
+    )
     options.add_argument("--keep-alive-seconds", type=int, default=75)
     options.add_argument("--no-buffer-loop", action="store_true")
     options.add_argument("--no-log-drain", action="store_true", help="leave the workers' log events on their queue")
+    options.add_argument("--history-limit", type=int, default=3, help="MAX_FILE_EXECUTION_COUNT of new workflows")
+    options.add_argument(
+        "--upload-rules",
+        type=UploadRules,
+        choices=list(UploadRules),
+        default=UploadRules.PLATFORM,
+        help="none: any number of files and tags a call, empty and equal files too",
+    )
     options.add_argument("--threads", type=int, default=6)
     options.add_argument("--file-threads", type=int, default=32)
+    options.add_argument(
+        "--shared-threads",
+        type=int,
+        help="one pool of so many for all calls; waiting callers hold theirs (platform: 4)",
+    )
     return options
 
 
@@ -68,8 +83,11 @@ def config_of(chosen: argparse.Namespace) -> BackendConfig:
         buffer_loop=not chosen.no_buffer_loop,
         log_drain=not chosen.no_log_drain,
         public_key=public.read_text(encoding="utf-8").strip() if public else None,
+        history_limit=chosen.history_limit,
+        upload_rules=chosen.upload_rules,
         threads=chosen.threads,
         file_threads=chosen.file_threads,
+        shared_threads=chosen.shared_threads,
     )
 
 

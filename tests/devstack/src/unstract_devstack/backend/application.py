@@ -17,7 +17,7 @@ from unstract_devstack.backend.protocol import Connections
 from unstract_devstack.backend.public.face import PublicFace
 from unstract_devstack.backend.request_log import Entry
 from unstract_devstack.backend.routes import internal_router
-from unstract_devstack.backend.routing import Found, missing, not_allowed
+from unstract_devstack.backend.routing import Found, Route, missing, not_allowed
 from unstract_devstack.backend.services import Call, Services
 from unstract_devstack.backend.wire import NOT_FOUND_PAGE, Reply, Request, html, reply
 
@@ -27,6 +27,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIScope = MutableMapping[str, Any]
 
+CALLER_THREADS = 64
 LOGGED_HEADERS = frozenset(
     (
         b"authorization",
@@ -46,9 +47,12 @@ class Application:
         self.services = services
         self._delivery = Delivery(connections)
         self._router = internal_router()
-        self._quick = ThreadPoolExecutor(services.config.threads, "backend-call")
-        self._slow = ThreadPoolExecutor(services.config.file_threads, "backend-file")
-        self._public = PublicFace(services, self._slow)
+        self._observers = ThreadPoolExecutor(2, "backend-dev")
+        shared = services.config.shared_threads
+        self._quick = ThreadPoolExecutor(shared or services.config.threads, "backend-call")
+        self._slow = self._quick if shared else ThreadPoolExecutor(services.config.file_threads, "backend-file")
+        self._callers = self._quick if shared else ThreadPoolExecutor(CALLER_THREADS, "backend-caller")
+        self._public = PublicFace(services, self._callers)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,7 +73,7 @@ class Application:
             str(fault.kind) if fault else None,
         )
         if not request.path.startswith("/dev/") and self.services.requests.note(entry):
-            await asyncio.get_running_loop().run_in_executor(self._quick, self.services.requests.flush)
+            await asyncio.get_running_loop().run_in_executor(self._observers, self.services.requests.flush)
 
     async def _answer(
         self, scope: ASGIScope, request: Request, fault: Fault | None, receive: Receive, send: Send
@@ -110,17 +114,26 @@ class Application:
         call = Call(self.services, request, found.parameters, organization)
         if route.delayed:
             await asyncio.sleep(random.uniform(*self.services.config.file_delay))
-        pool = self._slow if route.slow else self._quick
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, dispatch.run, route, call)
+            return await asyncio.get_running_loop().run_in_executor(self._pool(route), dispatch.run, route, call)
         except Exception:  # the process boundary: a fault of the double itself must reach its log and its caller
             log.exception("%s %s failed in the reference backend", request.method, request.path)
             return reply(500, {"error": "the reference backend failed, see its log"})
 
+    def _pool(self, route: Route) -> ThreadPoolExecutor:
+        """Where a handler runs. The dev API looks on from threads of its own, whatever the others wait for."""
+        if route.path.startswith("/dev/"):
+            return self._observers
+        return self._slow if route.slow else self._quick
+
+    def release_callers(self) -> None:
+        """Answer the callers that wait for an execution."""
+        self._public.close()
+
     def close(self) -> None:
         """Wait for running handlers and close what they use."""
-        self._quick.shutdown()
-        self._slow.shutdown()
+        for pool in (self._callers, self._quick, self._slow, self._observers):
+            pool.shutdown()
         self.services.close()
 
 

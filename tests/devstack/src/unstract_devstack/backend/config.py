@@ -20,6 +20,13 @@ class FileWork(StrEnum):
     RECORDED = "recorded"
 
 
+class UploadRules(StrEnum):
+    """What the public API takes in one call: what the platform takes, or any number of any files and tags."""
+
+    PLATFORM = "platform"
+    NONE = "none"
+
+
 @frozen
 class BackendConfig:
     """Settings of one reference backend.
@@ -28,6 +35,9 @@ class BackendConfig:
     ``redis_url`` no status cache is written. ``file_delay`` is the shortest and the longest time a file takes on top
     of its work. ``log_drain`` takes the workers' log events off their queue; it is off here and on in the command,
     for tests that look at that queue. ``public_key``, if set, is asked of callers of the public face.
+    ``poll_seconds`` is how often a synchronous caller's execution is looked at; the platform looks every 2 seconds.
+    ``history_limit`` is MAX_FILE_EXECUTION_COUNT of new workflows. ``shared_threads``: the internal API and the public
+    one share so many threads, and a synchronous caller holds one while it waits (the platform's default: 2 x 2).
     """
 
     data: Path
@@ -46,11 +56,13 @@ class BackendConfig:
     buffer_loop_seconds: float = 1.0
     log_drain: bool = False
     notification_timeout: int = 5
-    poll_seconds: float = 2.0
+    poll_seconds: float = 0.1
     keep_alive_seconds: int = 75
     status_cache_seconds: int = 10_800
     history_limit: int = 3
     max_upload_bytes: int = 64 * 1024 * 1024
     public_key: str | None = field(default=None, repr=False)
+    upload_rules: UploadRules = UploadRules.PLATFORM
     threads: int = 6
     file_threads: int = 32
+    shared_threads: int | None = None

@@ -45,6 +45,9 @@ class Delivery:
             return None
         if fault.kind is FaultKind.HANG:
             await asyncio.sleep(fault.delay)
+        if fault.kind is FaultKind.SILENT:
+            await self._hung_up(receive)
+            return NO_ANSWER
         if fault.kind in {FaultKind.CUT_BEFORE, FaultKind.HANG}:
             await self._cut(scope, receive)
             return NO_ANSWER
@@ -95,5 +98,8 @@ class Delivery:
     async def _cut(self, scope: ASGIScope, receive: Receive, *, flush: bool = False) -> None:
         """Close the connection and wait until the server has seen it, so that it answers nothing."""
         self._connections.cut(tuple(scope["client"]), flush=flush)
+        await self._hung_up(receive)
+
+    async def _hung_up(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass

@@ -14,8 +14,8 @@ class FaultKind(StrEnum):
     """What happens to a request.
 
     ``status``: this status with a JSON error, not applied. ``html``: a page, not applied. ``body``: this text with
-    this status, not applied. ``delay``: waits, then goes on as usual. ``hang``: waits, then cuts. ``cut_before``:
-    closes the connection, not applied. The others are applied first: ``cut_after`` closes the connection instead of
+    this status, not applied. ``delay``: waits, then goes on as usual. ``hang``: waits, then cuts. ``silent``: keeps the
+    connection open and never sends a byte, not applied. ``cut_before``: closes the connection, not applied. The others are applied first: ``cut_after`` closes the connection instead of
     answering; ``answer`` answers with this status and body; ``slow`` sends the answer at so many bytes a second;
     ``truncated`` sends half of it and closes; ``oversized`` blows the answer up with blanks to this size.
     """
@@ -25,6 +25,7 @@ class FaultKind(StrEnum):
     BODY = "body"
     DELAY = "delay"
     HANG = "hang"
+    SILENT = "silent"
     CUT_BEFORE = "cut_before"
     CUT_AFTER = "cut_after"
     ANSWER = "answer"

@@ -179,6 +179,7 @@ DEV_ROUTES = (
     Route("POST", "/dev/notifications", objects.notification, objects.wrong),
     Route("POST", "/dev/configuration", objects.configuration, objects.wrong),
     Route("POST", "/dev/pipelines/{id}/trigger", runs.trigger, objects.wrong),
+    Route("POST", "/dev/beat/backend-cleanup", runs.backend_cleanup, objects.wrong),
     Route("POST", "/dev/executions/{id}/stop", runs.stop, objects.wrong),
     Route("GET", "/dev/executions", observation.executions, objects.wrong),
     Route("GET", "/dev/history", observation.history, objects.wrong),

@@ -53,6 +53,7 @@ def running(config: BackendConfig) -> Iterator[BackendHandle]:
                 url = f"http://{config.host}:{port}"
                 yield BackendHandle(f"{url}/internal", url, port, config.api_key)
         finally:
+            application.release_callers()
             server.should_exit = True
             thread.join(START_SECONDS)
             application.close()

@@ -127,7 +127,7 @@ def open_ground(directory: Path, mode: str) -> Iterator[Ground]:
     with running_sink() as sink:
         results = f"db+sqlite:///{directory}/results.sqlite?timeout=30"
         settings = {**SETTINGS, "CELERY_RESULT_BACKEND": results}
-        options = ("--mode", mode, "--club-seconds", CLUB_SECONDS)
+        options = ("--mode", mode, "--club-seconds", CLUB_SECONDS, "--upload-rules", "none")
         with running_stack(directory, settings=settings, backend_options=options, appendonly=False) as stack:
             history = History(stack.backend.public_url, stack.backend.api_key)
             ground = Ground(stack, sink, mode, results, history)

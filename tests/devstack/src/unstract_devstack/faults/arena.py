@@ -40,6 +40,8 @@ LEASE_SECONDS = 5.0
 T_MAX = 3 * LEASE_SECONDS + 60.0
 """How long an execution may take to end after the last fault (reliability R1)."""
 RECHECK_SECONDS = 1.0
+ANY_UPLOAD = ("--upload-rules", "none")
+"""Of the reference backend: more files a call than the platform takes, so that an execution lasts."""
 KINDS = (API_DEPLOYMENT, GENERAL, FILE_PROCESSING, FILE_PROCESSING, CALLBACK, CALLBACK)
 # Short waits, so that what is lost is found again within a run's patience.
 SETTINGS = {
@@ -147,7 +149,15 @@ def open_arena(
     with contextlib.ExitStack() as parts:
         redis = parts.enter_context(running_redis(directory / "redis"))
         sink = parts.enter_context(running_sink())
-        options = ("--mode", "keyed" if keyed else "as-real", "--file-delay", file_delay, "--club-seconds", "0.5")
+        options = (
+            "--mode",
+            "keyed" if keyed else "as-real",
+            "--file-delay",
+            file_delay,
+            "--club-seconds",
+            "0.5",
+            *ANY_UPLOAD,
+        )
         backend = parts.enter_context(
             running_backend(directory / "backend", broker_url=redis.url, redis_url=redis.url, options=options)
         )

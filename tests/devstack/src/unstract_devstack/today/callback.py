@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 
 from unstract_devstack.today.internal_api import InternalApi
+from unstract_devstack.today.notifications import enqueue_event
 
 __all__ = ["register_callback"]
 
@@ -26,10 +27,16 @@ def register_callback(app: Celery, api_of: ApiOf) -> None:
                 f"pipeline/{kwargs['pipeline_id']}/", status=done, is_end=True, last_run_status=done,
                 last_run_time=time.time(), increment_run_count=True,
             )  # fmt: skip
+            enqueue_event(
+                api, kwargs["pipeline_id"], "SUCCESS" if status == "COMPLETED" else status, kwargs["execution_id"]
+            )
         return {"status": "completed", "execution_id": kwargs["execution_id"]}
 
     def process_batch_callback_api(results: list[Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-        _finished(api_of(kwargs["organization_id"]), results, kwargs["execution_id"])
+        api = api_of(kwargs["organization_id"])
+        status = _finished(api, results, kwargs["execution_id"])
+        if kwargs.get("pipeline_id"):
+            enqueue_event(api, kwargs["pipeline_id"], status, kwargs["execution_id"])
         return {"status": "completed", "execution_id": kwargs["execution_id"]}
 
     app.task(name="process_batch_callback", shared=False, max_retries=0)(process_batch_callback)

@@ -8,6 +8,7 @@ from celery import Celery, chord, signature
 
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.today.internal_api import InternalApi
+from unstract_devstack.today.notifications import enqueue_event
 
 __all__ = ["API", "ETL", "Fanned", "register_api", "register_general", "send_chord"]
 
@@ -88,6 +89,7 @@ def register_general(app: Celery, api_of: ApiOf) -> None:
     ) -> None:
         api = api_of(org_schema)
         api.put(f"pipeline/{pipepline_id}/", status="INPROGRESS", is_end=False)
+        enqueue_event(api, pipepline_id, "INPROGRESS")
         created = api.post(
             "workflow-manager/execution/create/", workflow_id=workflow_id, pipeline_id=pipepline_id,
             organization_id=org_schema, single_step=False, mode="QUEUE", total_files=0, scheduled=True,
@@ -109,7 +111,7 @@ def _etl_run(app: Celery, api: InternalApi, workflow: str, execution: str, kwarg
         "files"
     ]
     api.update_execution(execution, "EXECUTING", total_files=len(listed))
-    if not listed:
+    if not listed:  # no event: subscribers hear nothing of the end of an empty run
         api.update_execution(execution, "COMPLETED", total_files=0)
         _pipeline(api, pipeline, "SUCCESS")
         return

@@ -55,7 +55,8 @@ class _Live:
         return [WorkerLine(worker.name, worker.running, worker.health_url) for worker in workers]
 
     def send(self) -> str:
-        paths = sorted(path for path in DOCUMENTS.iterdir() if path.is_file())
+        # The platform refuses a call with an empty file.
+        paths = sorted(path for path in DOCUMENTS.iterdir() if path.is_file() and path.stat().st_size)
         uploads = [Upload(path, path.name, path.stat().st_size) for path in paths]
         return self._platform().send_files(self.example.api_name, uploads, use_file_history=False)
 

@@ -51,6 +51,11 @@ def _run(call: Call, organization_id: str, pipeline: Row) -> str:
     return execution_id
 
 
+def backend_cleanup(call: Call) -> Reply:
+    """What Beat sends once a day for Celery's result table."""
+    return reply(200, {"task_id": call.services.producer.backend_cleanup()})
+
+
 def stop(call: Call) -> Reply:
     """STOPPED, as a user's stop writes it."""
     execution_id = call.parameters["id"]

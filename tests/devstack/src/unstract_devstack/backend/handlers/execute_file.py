@@ -15,6 +15,9 @@ from unstract_devstack.backend.wire import Reply, refuse, reply, valid_uuid
 from unstract_devstack.extraction import Extraction, ExtractionError, Field, extract
 
 RECORDED_ERROR = "'WorkflowExecutionServiceHelper' object has no attribute 'execute_single_file'"
+NO_PLATFORM_KEY = (
+    "An active platform key is required to run this workflow: create one in the organization's platform settings."
+)
 GONE = "Workflow or execution not found: {} matching query does not exist."
 
 
@@ -68,6 +71,8 @@ def execute_file(call: Call) -> Reply:
     asked = _asked(call)
     if call.services.config.execute_file is FileWork.RECORDED:
         return _answer(asked, Done(failure=RECORDED_ERROR))
+    if not _has_platform_key(call, asked):
+        return _answer(asked, Done(failure=NO_PLATFORM_KEY))
     done = _worked(call, asked)
     with call.database.write():
         done = _delivered(call, asked, done)
@@ -75,6 +80,11 @@ def execute_file(call: Call) -> Reply:
         _record(call, asked, done)
         call.keep(answer)
     return answer
+
+
+def _has_platform_key(call: Call, asked: Asked) -> bool:
+    organization = call.services.organizations.by_identifier(asked.organization_id)
+    return organization is not None and organization.platform_key is not None
 
 
 def _answer(asked: Asked, done: Done) -> Reply:

@@ -78,15 +78,18 @@ def create_execution(
 
 
 def mirror(services: Services, execution_id: str) -> None:
-    """Write an execution's status into Redis, as each save of a row does."""
-    row = services.database.one("SELECT * FROM executions WHERE id = ?", (execution_id,))
+    """Write an execution's status into Redis, as each save of a row does; only API runs have a total there."""
+    row = services.database.one(
+        "SELECT e.*, w.type AS kind FROM executions e JOIN workflows w ON w.id = e.workflow_id WHERE e.id = ?",
+        (execution_id,),
+    )
     if row is not None:
         services.cache.write(
             CachedStatus(
                 row["workflow_id"],
                 row["id"],
                 row["status"],
-                row["total_files"],
+                row["total_files"] if row["kind"] == "API" else 0,
                 row["successful_files"] or 0,
                 row["failed_files"] or 0,
             )

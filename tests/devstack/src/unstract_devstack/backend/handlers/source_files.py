@@ -10,12 +10,10 @@ from typing import Any
 
 from unstract_devstack.backend.database import Row
 from unstract_devstack.backend.handlers import workflow_rows
-from unstract_devstack.backend.handlers.history_rows import exceeded, history_of
+from unstract_devstack.backend.handlers.history_rows import history_of
 from unstract_devstack.backend.handlers.workflows import GONE
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.wire import NoMatch, Reply, refuse, reply, valid_uuid
-
-HELD = frozenset({"EXECUTING", "PENDING", "COMPLETED"})
 
 
 def source_files(call: Call) -> Reply:
@@ -35,6 +33,7 @@ def source_files(call: Call) -> Reply:
         raise NoMatch("WorkflowEndpoint matching query does not exist.")
     found: dict[str, Any] = {}
     if source["connection_type"] == "FILESYSTEM":
+        _demand_folder(call, workflow, execution_id)
         found = listed(call, workflow, source, use_history=body.get("use_file_history", True) is not False)
     content = {
         "files": found,
@@ -43,6 +42,19 @@ def source_files(call: Call) -> Reply:
         "execution_id": execution_id,
     }
     return reply(200, {**content, "pipeline_id": body.get("pipeline_id")})
+
+
+def _demand_folder(call: Call, workflow: Row, execution_id: str) -> None:
+    """Raise NoMatch for a folder that is not there, each time with two lines in the user's log, as the platform does."""
+    folder = Path(workflow["source_folder"])
+    if folder.is_dir():
+        return
+    problem = f"{folder.name!r} is not a valid directory"
+    row = call.database.one("SELECT execution_log_id FROM executions WHERE id = ?", (execution_id,))
+    for text in (f"Error listing files from source: {problem}", f"Source connector: {problem}"):
+        line = {"type": "LOG", "level": "ERROR", "stage": "SOURCE", "log": text, "execution_id": execution_id}
+        call.services.logs.add(str(row["execution_log_id"]) if row else "", line)
+    raise NoMatch(f"Source connector: {problem}")
 
 
 def listed(call: Call, workflow: Row, source: Row, *, use_history: bool) -> dict[str, Any]:
@@ -54,7 +66,7 @@ def listed(call: Call, workflow: Row, source: Row, *, use_history: bool) -> dict
             break
         key = path.relative_to(root).as_posix()
         etag = etag_of(path)
-        if use_history and _skipped(call, workflow["id"], etag, key):
+        if use_history and _completed_before(call, workflow["id"], etag, key):
             continue
         found[key] = _entry(path, key, etag, len(found) + 1, source)
     return found
@@ -62,8 +74,6 @@ def listed(call: Call, workflow: Row, source: Row, *, use_history: bool) -> dict
 
 def walked(folder: Path) -> Iterator[Path]:
     """The regular files below a folder in the order of their paths; links are not followed."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"source folder {folder.name!r} is not there")
     paths: list[Path] = []
     for directory, _, names in os.walk(folder, followlinks=False):
         paths.extend(Path(directory, name) for name in names)
@@ -76,10 +86,10 @@ def etag_of(path: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _skipped(call: Call, workflow_id: str, etag: str, path: str) -> bool:
-    """Done or being done before at the same path, or tried too often."""
+def _completed_before(call: Call, workflow_id: str, etag: str, path: str) -> bool:
+    """Whether the file was done at this path. Tries in vain and files at work do not count here: see batch-lookup."""
     row = history_of(call.database, workflow_id, None, etag, path)
-    return row is not None and (exceeded(row) or (row["status"] in HELD and row["file_path"] == path))
+    return row is not None and row["status"] == "COMPLETED" and row["file_path"] == path
 
 
 def _entry(path: Path, key: str, etag: str, number: int, source: Row) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import starlette.requests
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 
+from unstract_devstack.backend.config import UploadRules
 from unstract_devstack.backend.public import runs
 from unstract_devstack.backend.public.runs import Deployment, Wishes
 from unstract_devstack.backend.public.staging import Upload
@@ -22,7 +24,8 @@ from unstract_devstack.producer import SendFailed
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Done = TypeVar("Done")
 PREFIX = "/deployment/api/"
-MAX_FILES = 2000
+MAX_FILES = 32
+MANY_FILES = 2000
 MAX_TIMEOUT = 300.0
 
 
@@ -32,6 +35,11 @@ class PublicFace:
     def __init__(self, services: Services, pool: ThreadPoolExecutor) -> None:
         self._services = services
         self._pool = pool
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """Let waiting callers go with the status that they would see now."""
+        self._closing.set()
 
     async def answer(self, scope: MutableMapping[str, Any], receive: Receive, request: Request) -> Reply:
         """The answer to one request."""
@@ -43,7 +51,7 @@ class PublicFace:
             deployment = await self._in_thread(runs.deployment_of, self._services, parts[0], parts[1])
             if request.method == "POST":
                 uploads, wishes = await self._form(scope, receive)
-                return await self._started(deployment, uploads, wishes)
+                return await self._in_thread(self._started, deployment, uploads, wishes)
             if request.method == "GET":
                 return await self._in_thread(self._read, deployment, request)
             raise refuse(405, error=f"{request.method} is not served here: POST files, or GET with execution_id")
@@ -67,7 +75,7 @@ class PublicFace:
         """The uploads and wishes of a multipart body. Raises Refused with 400 or 413."""
         limit = self._services.config.max_upload_bytes
         try:
-            form = await starlette.requests.Request(scope, receive).form(max_files=MAX_FILES)
+            form = await starlette.requests.Request(scope, receive).form(max_files=MANY_FILES)
         except MultiPartException as problem:
             raise refuse(400, error=f"the body is not multipart/form-data: {problem.message}") from None
         try:
@@ -80,10 +88,13 @@ class PublicFace:
             await form.close()
         if not uploads:
             raise refuse(400, error='no files: send them as multipart/form-data in fields called "files"')
+        if self._services.config.upload_rules is UploadRules.PLATFORM:
+            demand_allowed(uploads, wishes)
+            uploads = distinct(uploads)
         return uploads, wishes
 
-    async def _started(self, deployment: Deployment, uploads: list[Upload], wishes: Wishes) -> Reply:
-        execution_id = await self._in_thread(runs.start, self._services, deployment, uploads, wishes)
+    def _started(self, deployment: Deployment, uploads: list[Upload], wishes: Wishes) -> Reply:
+        execution_id = runs.start(self._services, deployment, uploads, wishes)
         path = f"{PREFIX}{deployment.organization_id}/{deployment.api_name}/?execution_id={execution_id}"
         message = {
             "execution_status": "PENDING",
@@ -93,26 +104,30 @@ class PublicFace:
         }
         if wishes.timeout < 0:
             return reply(200, {"message": {**message, "result": None}})
-        status = await self._polled(deployment, execution_id, wishes.timeout)
+        status = self._polled(deployment.workflow_id, execution_id, wishes.timeout)
         if not runs.finished(status):
             # A missing hash is no status: the platform fails to rebuild it, and the caller is told EXECUTING.
             return reply(200, {"message": {**message, "execution_status": status or "EXECUTING", "result": None}})
-        items = await self._in_thread(self._collected, deployment, execution_id, wishes.include_metadata)
+        items = self._collected(deployment, execution_id, wishes.include_metadata)
         code = 200 if status == "COMPLETED" else 422
         return reply(code, {"message": {**message, "execution_status": status, "result": items}})
 
     def _collected(self, deployment: Deployment, execution_id: str, with_metadata: bool) -> list[Any]:
         return runs.collected(self._services, deployment.workflow_id, execution_id, with_metadata=with_metadata)
 
-    async def _polled(self, deployment: Deployment, execution_id: str, seconds: float) -> str | None:
-        """The status in Redis as soon as it is terminal, else the one at the end of the time; None if it is missing."""
+    def _polled(self, workflow_id: str, execution_id: str, seconds: float) -> str | None:
+        """The status in Redis as soon as it is terminal, else the one at the end of the time; None if it is missing.
+
+        The caller holds its thread meanwhile, as in Django's views.
+        """
         deadline = time.monotonic() + min(seconds, MAX_TIMEOUT)
         while True:
-            status = await self._in_thread(self._services.cache.status, deployment.workflow_id, execution_id)
+            status = self._services.cache.status(workflow_id, execution_id)
             left = deadline - time.monotonic()
             if runs.finished(status) or status is None or left <= 0:
                 return status
-            await asyncio.sleep(min(left, self._services.config.poll_seconds))
+            if self._closing.wait(min(left, self._services.config.poll_seconds)):
+                return status
 
     def _read(self, deployment: Deployment, request: Request) -> Reply:
         """What has become of an execution: 200 or 422 with the results, and 406 for every read after that."""
@@ -128,6 +143,25 @@ class PublicFace:
         with_metadata = truth(request.query.get("include_metadata"))
         items = self._collected(deployment, execution_id, with_metadata)
         return reply(200 if status == "COMPLETED" else 422, {"status": status, "message": items})
+
+
+def demand_allowed(uploads: list[Upload], wishes: Wishes) -> None:
+    """Raise Refused with 400 for what the platform does not take in one call."""
+    if len(uploads) > MAX_FILES:
+        raise refuse(400, error=f"{len(uploads)} files: at most {MAX_FILES} files a call")
+    if len(wishes.tags) > 1:
+        raise refuse(400, error=f"{len(wishes.tags)} tags: at most 1 tag a call")
+    empty = [upload.name for upload in uploads if not upload.content]
+    if empty:
+        raise refuse(400, error=f"the submitted file is empty: {', '.join(empty)}")
+
+
+def distinct(uploads: list[Upload]) -> list[Upload]:
+    """Without those whose content an earlier one has."""
+    first: dict[bytes, Upload] = {}
+    for upload in uploads:
+        first.setdefault(upload.content, upload)
+    return list(first.values())
 
 
 def truth(value: object) -> bool:
