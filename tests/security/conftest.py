@@ -210,7 +210,10 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         root = f"redis://:{known.administrator}@127.0.0.1:{redis.port}"
         with (
             running_backend(
-                directory / "backend", broker_url=f"{root}/{BROKER}", redis_url=f"{root}/{PLATFORM}"
+                directory / "backend",
+                broker_url=f"{root}/{BROKER}",
+                redis_url=f"{root}/{PLATFORM}",
+                options=("--upload-rules", "none"),
             ) as backend,
             running_sink() as sink,
         ):
