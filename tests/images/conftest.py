@@ -51,7 +51,7 @@ class Machine:
         """The command behind deploy.sh, in this process; the docker that it starts is a process of its own."""
         from unstract_deploy.command import main
 
-        own = ("--env-file", str(self.variables), "--state", str(self.folder / "state"), "--health-timeout", "0.5")
+        own = ("--env-file", str(self.variables), "--state", str(self.folder / "state"), "--health-timeout", "2")
         self.patch.setenv("PATH", f"{self.folder / 'bin'}{os.pathsep}{PATH}")
         self.patch.setenv("FAKE_DOCKER", str(self.folder))
         self.captured.readouterr()
@@ -63,7 +63,10 @@ class Machine:
         return Done(code, said.out, said.err)
 
     def behave(self, **images: str) -> None:
-        """How containers of an image (by its tag) come out: "healthy" by default, "unhealthy", "silent" or "exits"."""
+        """How containers of an image (by its tag) come out: "healthy" by default, "unhealthy", "silent" or "exits".
+
+        "fails-check" is healthy, and its own `check` finds something.
+        """
         (self.folder / "behaviour.json").write_text(json.dumps(images))
 
     def pin(self, **images: str) -> None:

@@ -35,7 +35,9 @@ def start(containers: list, service: str) -> None:
         json.dump(number, file)
     how = kept("behaviour.json", {}).get(image.rpartition(":")[2], "healthy")
     state = {"Status": "exited" if how == "exits" else "running", "ExitCode": 3 if how == "exits" else 0}
-    state["Health"] = {"Status": "starting" if how == "silent" else how}
+    state["Health"] = {"Status": {"silent": "starting", "fails-check": "healthy"}.get(how, how)}
+    if how == "unhealthy":
+        state["Health"]["Log"] = [{"Output": "503: consumer: not connected to the broker\n"}]
     name = f"{service}-{number}"
     containers.append(
         {
@@ -67,6 +69,13 @@ def compose(arguments: list, containers: list) -> int:
     return 64
 
 
+def check(container: dict) -> int:
+    noted("changes.txt", f"check {container['service']} {container['Config']['Image']}")
+    how = kept("behaviour.json", {}).get(container["Config"]["Image"].rpartition(":")[2])
+    print("fail  backend: the API key is refused") if how == "fails-check" else None
+    return int(how == "fails-check")
+
+
 def main(arguments: list) -> int:
     containers = kept("containers.json", [])
     noted("calls.txt", " ".join(arguments))
@@ -79,6 +88,8 @@ def main(arguments: list) -> int:
         print("\n".join(each["Id"] for each in containers if each["service"] in labels))
     elif arguments[0] == "inspect":
         print(json.dumps(named))
+    elif arguments[0] == "exec":
+        code = check(named[0])
     elif arguments[0] == "logs":
         print("the worker's last words")
     elif arguments[0] == "stop":

@@ -78,7 +78,7 @@ def test_only_general_has_the_webhooks_network():
 def test_secrets_are_files_and_nothing_else():
     content = compose("compose.production.yaml")
     assert all(set(secret) == {"file"} for secret in content["secrets"].values())
-    from unstract_deploy.machine import SECRETS
+    from unstract_deploy.environment import SECRETS
 
     assert set(content["secrets"]) == set(SECRETS)
 

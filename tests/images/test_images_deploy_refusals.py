@@ -60,8 +60,8 @@ def test_a_missing_secret_stops_a_deployment_and_shows_in_a_dry_run(machine):
     assert "ledger_url is missing" in done.stderr
     assert machine.changes() == []
     dry = machine.deploy("--action", "deploy", "--dry-run")
-    assert dry.returncode == 0
-    assert "would stop here" in dry.stdout
+    assert dry.returncode == 2
+    assert "would stop here: the secret" in dry.stdout
 
 
 def test_a_secret_that_containers_cannot_read_is_told(machine):
@@ -109,11 +109,17 @@ def test_without_an_engine_it_says_so(machine):
     done = machine.deploy("--action", "deploy")
     assert done.returncode == 1
     assert "is the daemon running?" in done.stderr
+    dry = machine.deploy("--action", "deploy", "--dry-run")
+    assert dry.returncode == 1
+    assert "would stop here" in dry.stdout
+    assert "is the daemon running?" in dry.stdout
 
 
 @pytest.mark.parametrize("environment", ["production", "staging"])
 def test_the_shipped_environment_files_are_valid(machine, environment, docker_folder):
-    machine.variables.write_text((docker_folder / "environments" / f"{environment}.env").read_text())
+    text = (docker_folder / "environments" / f"{environment}.env").read_text()
+    folder = f"SECRETS_DIR={machine.folder}/secrets"
+    machine.variables.write_text(text.replace(f"SECRETS_DIR=./secrets/{environment}", folder))
     assert machine.deploy("--action", "deploy", "--dry-run", environment=environment).returncode == 0
 
 
@@ -132,4 +138,4 @@ def test_development_builds_before_it_rolls(machine, docker_folder):
     machine.variables.write_text(text.replace("replace-with-the-key-of-your-backend", "a-key"))
     done = machine.deploy("--action", "deploy", "--workers", "callback", environment="development")
     assert done.returncode == 0, done.stderr
-    assert [change.split()[0] for change in machine.changes()] == ["build", "up", "up"]
+    assert [change.split()[0] for change in machine.changes()] == ["build", "up", "up", "check"]

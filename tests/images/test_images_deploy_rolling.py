@@ -1,5 +1,6 @@
 """deploy.sh with a docker that only records: what it does, in which order, and what is left if something fails."""
 
+import json
 import os
 import subprocess
 
@@ -11,7 +12,7 @@ WORKERS = ("callback", "file-processing", "general", "api-deployment")
 @pytest.fixture
 def defaults(docker_folder):
     """The pins in the production compose file, whatever their versions are by now."""
-    from unstract_deploy.pins import default_pins
+    from unstract_deploy.environment import default_pins
 
     pins = default_pins(docker_folder / "compose.production.yaml")
     return {worker: pins[f"{worker.upper().replace('-', '_')}_IMAGE"] for worker in WORKERS}
@@ -20,20 +21,22 @@ def defaults(docker_folder):
 def test_first_deploy_starts_redis_and_then_each_worker_from_the_end_of_the_line(machine, defaults):
     done = machine.deploy("--action", "deploy")
     assert done.returncode == 0, done.stderr
-    assert [change.split()[1] for change in machine.changes()] == ["redis", *WORKERS]
+    started = [change.split()[1] for change in machine.changes() if change.startswith("up ")]
+    assert started == ["redis", *WORKERS]
     assert {worker: images for worker, images in machine.running().items() if worker != "redis"} == {
         worker: [image] for worker, image in defaults.items()
     }
     assert "canary-secret" not in done.stdout + done.stderr
 
 
-def test_a_new_container_is_healthy_before_the_old_one_drains(machine):
+def test_a_new_container_is_ready_and_checked_before_the_old_one_drains(machine):
     machine.deploy("--action", "deploy", "--workers", "callback")
     machine.pin(CALLBACK_IMAGE="unstract-worker-callback:2.0")
     before = len(machine.changes())
     assert machine.deploy("--action", "deploy", "--workers", "callback").returncode == 0
-    up, stop, removed = machine.changes()[before:]
+    up, check, stop, removed = machine.changes()[before:]
     assert up == "up callback unstract-worker-callback:2.0"
+    assert check == "check callback unstract-worker-callback:2.0"
     assert stop.startswith("stop callback unstract-worker-callback:")
     assert not stop.endswith(":2.0")
     assert removed == stop.replace("stop", "rm")
@@ -43,8 +46,8 @@ def test_a_new_container_is_healthy_before_the_old_one_drains(machine):
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("unhealthy", "is unhealthy"),
-        ("silent", "is not healthy after 0.5 s"),
+        ("unhealthy", "is not healthy after 2 s (unhealthy, 503: consumer: not connected to the broker)"),
+        ("silent", "is not healthy after 2 s (starting)"),
         ("exits", "ended with exit code 3"),
     ],
 )
@@ -64,6 +67,60 @@ def test_a_worker_that_does_not_get_healthy_takes_everything_back(machine, how, 
     # What is remembered is what runs: a restart brings up the old pins, not those that failed.
     assert machine.deploy("--action", "restart", "--workers", "callback,file").returncode == 0
     assert machine.running() == old
+
+
+def test_a_worker_that_fails_its_own_check_replaces_nothing(machine):
+    machine.deploy("--action", "deploy", "--workers", "callback,file")
+    old = machine.running()
+    machine.behave(**{"2.0": "fails-check"})
+    machine.pin(FILE_PROCESSING_IMAGE="unstract-worker-file-processing:2.0")
+    before = len(machine.changes())
+    done = machine.deploy("--action", "deploy", "--workers", "file")
+    assert done.returncode == 1
+    assert "the API key is refused" in done.stderr
+    assert [change.split()[0] for change in machine.changes()[before:]] == ["up", "check", "rm"]
+    assert machine.running() == old
+    # Where the backend is away and the worker must be replaced all the same.
+    assert machine.deploy("--action", "deploy", "--workers", "file", "--skip-check").returncode == 0
+    assert machine.running()["file-processing"] == ["unstract-worker-file-processing:2.0"]
+
+
+@pytest.mark.parametrize("how", ["silent", "unhealthy"])
+def test_a_redis_that_does_not_get_healthy_ends_the_deployment_in_time(machine, how):
+    machine.behave(broken=how)
+    machine.pin(REDIS_IMAGE="redis:broken")
+    done = machine.deploy("--action", "deploy")
+    assert done.returncode == 1
+    assert "redis-1 is not healthy after 2 s" in done.stderr
+    assert "the worker's last words" in done.stderr
+    assert [change.split()[:2] for change in machine.changes()] == [["up", "redis"]]
+
+
+def test_a_wait_that_lasts_says_what_it_waits_for(machine, monkeypatch):
+    monkeypatch.setattr("unstract_deploy.rollout.PROGRESS_SECONDS", 0.2)
+    machine.behave(**{"2.0": "unhealthy"})
+    machine.pin(CALLBACK_IMAGE="unstract-worker-callback:2.0")
+    done = machine.deploy("--action", "deploy", "--workers", "callback")
+    assert "of 2 s: unhealthy, 503: consumer: not connected to the broker" in done.stdout
+
+
+def test_a_command_of_the_engine_that_takes_long_is_seen_and_bounded(monkeypatch):
+    from unstract_deploy import engine
+    from unstract_deploy.fleet import DeployFailed
+
+    said = []
+    monkeypatch.setattr(engine, "PROGRESS_SECONDS", 0.1)
+    with pytest.raises(DeployFailed, match=r"`sleep 60` did not end within 0\.5 s"):
+        engine._run(("sleep", "60"), 0.5, said.append)
+    assert said[0].startswith("still running after 0 s: sleep 60")
+
+
+def test_a_redis_that_was_restarted_long_ago_does_not_stop_a_deployment(machine):
+    machine.deploy("--action", "deploy", "--workers", "callback")
+    containers = json.loads((machine.folder / "containers.json").read_text())
+    containers[0]["RestartCount"] = 3
+    (machine.folder / "containers.json").write_text(json.dumps(containers))
+    assert machine.deploy("--action", "deploy", "--workers", "callback").returncode == 0
 
 
 def test_a_rollback_starts_workers_with_the_variables_they_had(machine):

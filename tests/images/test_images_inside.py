@@ -1,5 +1,6 @@
 """What goes into the images and what guards them, tried outside: the health check, the secrets, Redis's ACL."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -22,10 +23,12 @@ from unstract_devstack.redis_server import running_redis
 
 class Pages(BaseHTTPRequestHandler):
     status = 200
+    body = b""
 
     def do_GET(self):
-        self.send_response(self.status if self.path == "/health/live" else 404)
+        self.send_response(self.status if self.path == "/health/ready" else 404)
         self.end_headers()
+        self.wfile.write(self.body)
 
     def log_message(self, *arguments):
         pass
@@ -49,9 +52,25 @@ def health(**environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+NOT_READY = {
+    "worker": "callback",
+    "checks": {
+        "ledger": {"ok": True, "detail": ""},
+        "consumer": {"ok": False, "detail": "not connected to the broker"},
+    },
+}
+
+
+def test_healthcheck_says_what_is_not_ready(pages):
+    pages.RequestHandlerClass.status, pages.RequestHandlerClass.body = 503, json.dumps(NOT_READY).encode()
+    done = health(WORKER_TYPE="callback", CALLBACK_HEALTH_PORT=str(pages.server_port))
+    assert (done.returncode, done.stdout) == (1, "503: consumer: not connected to the broker\n")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff{", b'{"checks": {"a": 1}}'])
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1), (404, 1)])
-def test_healthcheck_follows_the_status(pages, status, code):
-    pages.RequestHandlerClass.status = status
+def test_healthcheck_follows_the_status(pages, status, code, body):
+    pages.RequestHandlerClass.status, pages.RequestHandlerClass.body = status, body
     done = health(WORKER_TYPE="file-processing", FILE_PROCESSING_HEALTH_PORT=str(pages.server_port))
     assert done.returncode == code
     assert str(status) in done.stdout

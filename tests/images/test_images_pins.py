@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from unstract_deploy.pins import default_pins, wanted_pins
+from unstract_deploy.environment import default_pins, wanted_pins
 from unstract_images.workers import DOCKER, ROOT, WORKERS
 
 ROW = re.compile(r"^\|[^|]*\| *(unstract-worker-[a-z-]+) *\| *(\d+\.\d+\.\d+) *\|", re.MULTILINE)

@@ -1,98 +1,141 @@
 """The command: checks first, then the action; exit code 0 done, 1 failed, 2 refused before anything was touched."""
 
+import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from unstract_deploy.actions import Deployment
-from unstract_deploy.arguments import Request, parse
-from unstract_deploy.engine import Engine, find_engine
-from unstract_deploy.failures import DeployFailed, EnvironmentFault
-from unstract_deploy.machine import secret_problems
-from unstract_deploy.pins import wanted_pins
+from unstract_deploy.engine import find_engine
+from unstract_deploy.environment import Variables, read_variables, secret_problems, wanted_pins
+from unstract_deploy.fleet import ENVIRONMENTS, WORKERS, DeployFailed, Refused, Worker
 from unstract_deploy.releases import Releases
-from unstract_deploy.rolling import Rolling
-from unstract_deploy.variables import Variables, read_variables
+from unstract_deploy.rollout import Rollout
 
 __all__ = ["main"]
+
+ACTIONS = ("deploy", "stop", "restart", "status", "logs", "rollback", "scale")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the command line asks for; returns the exit code."""
-    request = parse(arguments)
+    options = _parsed(arguments)
     try:
-        variables = read_variables(request.variables_file, request.environment)
-        pins = wanted_pins(variables.values, request.environment)
-        if request.dry_run:
-            _plan(request, variables, pins)
-        else:
-            _act(request, variables, pins)
-    except EnvironmentFault as fault:
-        problems = "".join(f"\n  {problem}" for problem in fault.problems)
-        sys.stderr.write(f"refused, nothing was touched ({request.variables_file}):{problems}\n")
+        variables = read_variables(options.env_file, options.environment)
+        pins = wanted_pins(variables.values, options.environment)
+        if options.dry_run:
+            return _plan(options, variables, pins)
+        _act(options, variables, pins)
+    except Refused as refused:
+        problems = "".join(f"\n  {problem}" for problem in refused.args)
+        sys.stderr.write(f"refused, nothing was touched ({options.env_file}):{problems}\n")
         return 2
     except DeployFailed as error:
-        sys.stderr.write(f"{request.action} failed: {error}\n")
+        sys.stderr.write(f"{options.action} failed: {error}\n")
         return 1
     return 0
 
 
-def _act(request: Request, variables: Variables, pins: dict[str, str]) -> None:
-    if request.action in ("deploy", "rollback", "restart", "scale"):
-        problems = tuple(secret_problems(variables.values, request.environment))
-        if problems:
-            raise EnvironmentFault(problems)
-    engine, say, releases = find_engine(request.environment), _narrator(), Releases(request.state)
-    deployment = Deployment(request, engine, releases, Rolling(engine, say, request.health_seconds), say)
-    if request.action in ("status", "logs"):
-        _call(deployment, variables, pins)
-        return
+def _act(options: argparse.Namespace, variables: Variables, pins: dict[str, str]) -> None:
+    problems = secret_problems(variables.values, options.environment)
+    if problems and options.action in ("deploy", "rollback", "restart", "scale"):
+        raise Refused(*problems)
+    say, releases = _narrator(), Releases(options.state)
+    engine = find_engine(options.environment, say)
+    rollout = Rollout(tuple(options.counts), engine, releases, options.health_timeout, say)
+    if options.action == "status":
+        return rollout.status()
+    if options.action == "logs":
+        options_of_logs = ("--tail", str(options.lines), *(("--follow",) if options.follow else ()))
+        return engine.show_logs(
+            *options_of_logs, *(worker.service for worker in options.counts), variables=options.env_file
+        )
     with releases.lock():
-        _call(deployment, variables, pins)
-    say(f"{request.action}: done")
+        match options.action:
+            case "deploy":
+                rollout.deploy(releases.keep_variables(variables.text), pins, check=not options.skip_check)
+            case "rollback":
+                rollout.rollback()
+            case "restart":
+                rollout.restart()
+            case "scale":
+                rollout.scale(options.counts)
+            case "stop":
+                rollout.stop(redis=options.workers is None)
+    return say(f"{options.action}: done")
 
 
-def _call(deployment: Deployment, variables: Variables, pins: dict[str, str]) -> None:
-    if deployment.request.action == "deploy":
-        deployment.deploy(variables, pins)
-        return
-    actions: dict[str, Callable[[], None]] = {
-        "rollback": deployment.rollback,
-        "restart": deployment.restart,
-        "scale": deployment.scale,
-        "stop": deployment.stop,
-        "status": deployment.status,
-        "logs": deployment.logs,
-    }
-    actions[deployment.request.action]()
-
-
-def _plan(request: Request, variables: Variables, pins: dict[str, str]) -> None:
-    """Says what would be done, and what would stop it on this machine."""
-    say, releases = _narrator(), Releases(request.state)
-    say(f"{request.variables_file}: {len(variables.values)} variables, no fault")
-    engine: Engine | None = None
+def _plan(options: argparse.Namespace, variables: Variables, pins: dict[str, str]) -> int:
+    """Says what would be done, and what would stop it on this machine; the exit code that the action would end with."""
+    say, releases, engine = _narrator(), Releases(options.state), None
+    say(f"{options.env_file}: {len(variables.values)} variables, no fault")
+    problems = secret_problems(variables.values, options.environment)
+    code = 2 if problems else 0
     try:
-        engine = find_engine(request.environment)
+        engine = find_engine(options.environment, say)
     except DeployFailed as error:
-        say(f"would stop here: {error}")
-    for problem in secret_problems(variables.values, request.environment):
+        problems.append(str(error))
+    for problem in problems:
         say(f"would stop here: {problem}")
-    for worker in request.workers:
-        running = "unknown"
-        if engine is not None:
-            running = ", ".join(each.image for each in engine.containers(worker.service) if each.running) or "nothing"
+    for worker, count in options.counts.items():
+        running = [each.image for each in engine.containers(worker.service) if each.running] if engine else ["unknown"]
         wanted = {
             "deploy": pins[worker.image_variable],
             "rollback": getattr(releases.previous(worker), "image", "nothing before it"),
             "restart": getattr(releases.current(worker), "image", "nothing deployed"),
-            "scale": f"{request.counts.get(worker.service)} containers",
-        }.get(request.action, request.action)
-        say(f"{worker.service}: {running} -> {wanted}")
-    say(f"{request.action}: dry run, nothing was touched")
+            "scale": f"{count} containers",
+        }.get(options.action, options.action)
+        say(f"{worker.service}: {', '.join(running) or 'nothing'} -> {wanted}")
+    say(f"{options.action}: dry run, nothing was touched")
+    return code or (1 if problems else 0)
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, with its defaults filled in; ends with exit code 2 and the reason if it makes no sense."""
+    parser = argparse.ArgumentParser(prog="deploy.sh", description="Rolls the workers out, one at a time.")
+    add = parser.add_argument
+    add("--environment", required=True, choices=sorted(ENVIRONMENTS))
+    add("--action", required=True, choices=ACTIONS)
+    add("--workers", metavar="NAME,...", help="callback, file, general, api; with scale NAME=NUMBER")
+    add("--dry-run", action="store_true", help="check the environment file, say what would be done")
+    add("--env-file", type=Path, help="instead of docker/environments/<environment>.env")
+    add("--state", type=Path, help="where releases are remembered (docker/state/<environment>)")
+    add("--health-timeout", type=float, default=120.0, metavar="SECONDS", help="limit of each wait for a container")
+    add("--skip-check", action="store_true", help="do not run `check` in a new container before the old one drains")
+    add("--lines", type=int, default=100, help="of each log")
+    add("--follow", action="store_true", help="keep showing the logs")
+    options = parser.parse_args(arguments)
+    options.environment = environment = ENVIRONMENTS[options.environment]
+    docker = environment.compose_file.parent
+    options.env_file = (options.env_file or docker / "environments" / f"{environment.name}.env").resolve()
+    options.state = (options.state or docker / "state" / environment.name).resolve()
+    try:
+        options.counts = _counts(options.workers, scale=options.action == "scale")
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
+def _counts(given: str | None, *, scale: bool) -> dict[Worker, int]:
+    """The workers that are meant, in the order of deployment, with their wanted numbers. Raises ValueError."""
+    if given is None and scale:
+        raise ValueError("scale needs --workers with numbers, such as file=3,callback=2")
+    counts: dict[str, int] = {}
+    for part in given.split(",") if given else (worker.service for worker in WORKERS):
+        name, equals, number = part.strip().partition("=")
+        worker = next((worker for worker in WORKERS if name in worker), None)
+        if worker is None:
+            raise ValueError(f"no worker is called {name!r}: {', '.join(worker.service for worker in WORKERS)}")
+        if bool(equals) != scale:
+            raise ValueError("numbers belong to scale, and only there: --workers file=3")
+        if scale and not (number.isdecimal() and int(number) >= 1):
+            raise ValueError(f"{name}: the number of containers is 1 or more; to have none, stop it")
+        counts[worker.service] = int(number or 0)
+    return {worker: counts[worker.service] for worker in WORKERS if worker.service in counts}
 
 
 def _narrator() -> Callable[[str], None]:
+    """What prints a line of progress, with the seconds since now."""
     began = time.monotonic()
 
     def say(text: str) -> None:

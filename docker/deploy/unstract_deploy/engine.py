@@ -4,35 +4,32 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from unstract_deploy.failures import DeployFailed
-from unstract_deploy.fleet import Environment
+from unstract_deploy.fleet import DeployFailed, Environment
 
-__all__ = ["Container", "Engine", "find_engine"]
+__all__ = ["PROGRESS_SECONDS", "Container", "Engine", "find_engine"]
 
 QUICK_SECONDS = 60
-# Pulling an image, or draining a worker.
+# Pulling or building an image; draining a worker, which its own grace period bounds as well.
 LONG_SECONDS = 600
-PROJECT_LABEL = "com.docker.compose.project"
-SERVICE_LABEL = "com.docker.compose.service"
+PROGRESS_SECONDS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
-    """A container of a service. `health` is "" where it has no check."""
+class Container(NamedTuple):
+    """A container of a service. `health` is "" where it has no check; `probe` is what its last check printed."""
 
     id: str
     name: str
     image: str
     state: str
     health: str
+    probe: str
     exit_code: int
     restarts: int
-    created: str
 
     @property
     def running(self) -> bool:
@@ -40,114 +37,105 @@ class Container:
         return self.state in ("running", "restarting", "paused")
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """The commands, for one environment."""
+class Engine(NamedTuple):
+    """The commands for one environment; `say` gets the progress of those that take long. All raise DeployFailed."""
 
-    engine: tuple[str, ...]
-    compose_command: tuple[str, ...]
+    program: str
+    compose_program: tuple[str, ...]
     environment: Environment
+    say: Callable[[str], None]
 
-    def compose(self, arguments: Sequence[str], *, variables: Path, pins: Mapping[str, str]) -> None:
-        """A compose command, with these variables and pins."""
-        command = (
-            *(*self.compose_command, "--project-name", self.environment.project, "--progress", "quiet"),
-            *("--env-file", str(variables), "--file", str(self.environment.compose_file), *arguments),
-        )
-        _run(command, seconds=LONG_SECONDS, environment={**pins, "WORKERS_ENV_FILE": str(variables)})
+    def call(self, *arguments: str, seconds: float = QUICK_SECONDS, both: bool = False) -> str:
+        """What a command of the engine prints; with `both`, on standard error too."""
+        return _run((self.program, *arguments), seconds, self.say, both=both)
+
+    def compose(self, *arguments: str, variables: Path, pins: Mapping[str, str]) -> None:
+        """A compose command with these variables and pins."""
+        command = (*self._compose(variables), "--progress", "quiet", *arguments)
+        _run(command, LONG_SECONDS, self.say, environment={**pins, "WORKERS_ENV_FILE": str(variables)})
 
     def containers(self, service: str) -> tuple[Container, ...]:
         """All containers of a service, the oldest first."""
-        told = _run(
-            (
-                *(*self.engine, "ps", "--all", "--quiet", "--no-trunc"),
-                *("--filter", f"label={PROJECT_LABEL}={self.environment.project}"),
-                *("--filter", f"label={SERVICE_LABEL}={service}"),
-            ),
-            seconds=QUICK_SECONDS,
-        ).split()
-        return self.inspected(told) if told else ()
+        labels = (f"project={self.environment.project}", f"service={service}")
+        filters = (part for label in labels for part in ("--filter", f"label=com.docker.compose.{label}"))
+        ids = self.call("ps", "--all", "--quiet", "--no-trunc", *filters).split()
+        found = json.loads(self.call("inspect", *ids)) if ids else []
+        return tuple(_container(each) for each in sorted(found, key=lambda each: str(each["Created"])))
 
-    def inspected(self, ids: Sequence[str]) -> tuple[Container, ...]:
-        """These containers, the oldest first."""
-        told = json.loads(_run((*self.engine, "inspect", *ids), seconds=QUICK_SECONDS))
-        return tuple(sorted((_container(each) for each in told), key=lambda each: each.created))
+    def stop(self, *ids: str) -> None:
+        """Drains containers: SIGTERM, and SIGKILL once their grace period is over."""
+        self.call("stop", *ids, seconds=LONG_SECONDS)
 
-    def stop(self, ids: Sequence[str]) -> None:
-        """Drain containers: SIGTERM, and the end once their grace period is over."""
-        _run((*self.engine, "stop", *ids), seconds=LONG_SECONDS)
+    def show_logs(self, *arguments: str, variables: Path) -> None:
+        """Shows logs on this terminal."""
+        environment = {**os.environ, "WORKERS_ENV_FILE": str(variables)}
+        code = subprocess.call((*self._compose(variables), "logs", *arguments), env=environment)
+        if code:
+            raise DeployFailed(f"the logs could not be shown ({code})")
 
-    def remove(self, identifier: str) -> None:
-        """Remove a container, at once if it still runs."""
-        _run((*self.engine, "rm", "--force", identifier), seconds=QUICK_SECONDS)
-
-    def log_tail(self, identifier: str, lines: int = 15) -> str:
-        """The last lines that a container wrote."""
-        return _run((*self.engine, "logs", "--tail", str(lines), identifier), seconds=QUICK_SECONDS, both=True).strip()
-
-    def follow_logs(self, services: Sequence[str], *, lines: int, follow: bool, variables: Path) -> int:
-        """Shows the log of services on this terminal; the command's exit code."""
-        command = (
-            *(*self.compose_command, "--project-name", self.environment.project, "--env-file", str(variables)),
-            *("--file", str(self.environment.compose_file), "logs", "--tail", str(lines)),
-            *(("--follow",) if follow else ()),
-            *services,
-        )
-        return subprocess.call(command, env={**os.environ, "WORKERS_ENV_FILE": str(variables)})
+    def _compose(self, variables: Path) -> tuple[str, ...]:
+        own = (*self.compose_program, "--project-name", self.environment.project)
+        return (*own, "--env-file", str(variables), "--file", str(self.environment.compose_file))
 
 
-def find_engine(environment: Environment) -> Engine:
+def find_engine(environment: Environment, say: Callable[[str], None]) -> Engine:
     """The engine of this machine. Raises DeployFailed if none answers."""
-    engine = ("docker",) if shutil.which("docker") else ("podman",) if shutil.which("podman") else None
-    if engine is None:
+    program = next(filter(shutil.which, ("docker", "podman")), None)
+    if program is None:
         raise DeployFailed("neither docker nor podman is installed")
-    _run((*engine, "ps", "--quiet"), seconds=QUICK_SECONDS)
-    for compose in ((*engine, "compose"), ("docker-compose",)):
-        if compose[0] == "docker-compose" and not shutil.which("docker-compose"):
-            continue
-        if compose[0] == "podman":  # its compose only calls another one
-            continue
-        try:
-            _run((*compose, "version"), seconds=QUICK_SECONDS)
-        except DeployFailed:
-            continue
-        return Engine(engine, compose, environment)
+    _run((program, "ps", "--quiet"), QUICK_SECONDS, say)
+    # `podman compose` only calls another compose.
+    for compose in (*((("docker", "compose"),) if program == "docker" else ()), ("docker-compose",)):
+        if shutil.which(compose[0]):
+            try:
+                _run((*compose, "version"), QUICK_SECONDS, say)
+            except DeployFailed:
+                continue
+            return Engine(program, compose, environment, say)
     raise DeployFailed("there is no compose: neither `docker compose` nor docker-compose (with DOCKER_HOST for podman)")
 
 
-def _container(told: Mapping[str, Any]) -> Container:
-    state = told["State"]
+def _container(inspected: Mapping[str, Any]) -> Container:
+    state = inspected["State"]
     health = state.get("Health") or state.get("Healthcheck") or {}
+    probes = health.get("Log") or [{}]
     return Container(
-        id=told["Id"],
-        name=told["Name"].lstrip("/"),
-        image=told["Config"]["Image"],
+        id=inspected["Id"],
+        name=inspected["Name"].lstrip("/"),
+        image=inspected["Config"]["Image"],
         state=state["Status"],
         health=health.get("Status") or "",
+        probe=(probes[-1].get("Output") or "").strip(),
         exit_code=state["ExitCode"],
-        restarts=told.get("RestartCount") or 0,
-        created=told["Created"],
+        restarts=inspected.get("RestartCount") or 0,
     )
 
 
 def _run(
-    command: Sequence[str], *, seconds: int, environment: Mapping[str, str] | None = None, both: bool = False
+    command: Sequence[str],
+    seconds: float,
+    say: Callable[[str], None],
+    *,
+    environment: Mapping[str, str] | None = None,
+    both: bool = False,
 ) -> str:
-    """What a command printed. Raises DeployFailed with what it said."""
-    try:
-        done = subprocess.run(
-            list(command),
-            env={**os.environ, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if both else subprocess.PIPE,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise DeployFailed(f"`{' '.join(command)}` did not end within {seconds} s") from None
-    if done.returncode:
-        said = (done.stderr or done.stdout or "").strip()
-        raise DeployFailed(f"`{' '.join(command)}` failed ({done.returncode}): {said}")
-    return done.stdout
+    """What a command prints, with a line of progress while it takes long. Raises DeployFailed with its output."""
+    whole, errors = {**os.environ, **(environment or {})}, subprocess.STDOUT if both else subprocess.PIPE
+    began = time.monotonic()
+    with subprocess.Popen(
+        list(command), env=whole, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+    ) as process:
+        while True:
+            left = began + seconds - time.monotonic()
+            try:
+                output, said = process.communicate(timeout=max(0.0, min(left, PROGRESS_SECONDS)))
+                break
+            except subprocess.TimeoutExpired:
+                if left <= 0:
+                    process.kill()
+                    raise DeployFailed(f"`{' '.join(command)}` did not end within {seconds:g} s") from None
+                say(f"still running after {time.monotonic() - began:.0f} s: {' '.join(command[:2])} ...")
+    if process.returncode:
+        printed = "\n".join(filter(None, (output.strip(), (said or "").strip())))
+        raise DeployFailed(f"`{' '.join(command)}` failed ({process.returncode}): {printed}")
+    return output

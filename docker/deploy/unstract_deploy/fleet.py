@@ -1,16 +1,23 @@
 """The workers as a deployment knows them: names, order, and which compose file an environment uses."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["ENVIRONMENTS", "WORKERS", "Environment", "Worker", "worker_called"]
+__all__ = ["DOCKER", "ENVIRONMENTS", "WORKERS", "DeployFailed", "Environment", "Refused", "Worker"]
 
 DOCKER = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker: the name of its service, and what people call it for short."""
+class DeployFailed(Exception):
+    """The engine refused, or a worker did not get ready; the message says which and why."""
+
+
+class Refused(Exception):
+    """The environment file or the machine is not fit for it; nothing was touched. One problem an argument."""
+
+
+class Worker(NamedTuple):
+    """A worker: the name of its compose service, and the short name that the command line also takes."""
 
     service: str
     short: str
@@ -21,7 +28,7 @@ class Worker:
         return f"{self.service.upper().replace('-', '_')}_IMAGE"
 
 
-# From the end of the line to its start: who receives a new kind of message is there before who sends it.
+# In the order of deployment: the receiver of a new kind of message runs before its sender does.
 WORKERS = (
     Worker("callback", "callback"),
     Worker("file-processing", "file"),
@@ -30,14 +37,12 @@ WORKERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """Where to deploy: the compose file, the environment file, and whether images are built from the sources."""
+class Environment(NamedTuple):
+    """Where to deploy: the compose file, and whether images are built from the sources."""
 
     name: str
     compose_file: Path
-    variables_file: Path
-    builds: bool
+    builds: bool = False
 
     @property
     def project(self) -> str:
@@ -46,18 +51,7 @@ class Environment:
 
 
 ENVIRONMENTS = {
-    name: Environment(name, DOCKER / compose, DOCKER / "environments" / f"{name}.env", builds=name == "development")
-    for name, compose in (
-        ("development", "compose.yaml"),
-        ("staging", "compose.production.yaml"),
-        ("production", "compose.production.yaml"),
-    )
+    "development": Environment("development", DOCKER / "compose.yaml", builds=True),
+    "staging": Environment("staging", DOCKER / "compose.production.yaml"),
+    "production": Environment("production", DOCKER / "compose.production.yaml"),
 }
-
-
-def worker_called(name: str) -> Worker:
-    """The worker of a service's or a short name. Raises ValueError."""
-    for worker in WORKERS:
-        if name in (worker.service, worker.short):
-            return worker
-    raise ValueError(f"no worker is called {name!r}: {', '.join(worker.service for worker in WORKERS)}")

@@ -2,77 +2,72 @@
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
-from unstract_deploy.failures import DeployFailed
-from unstract_deploy.fleet import Worker
+from unstract_deploy.fleet import DeployFailed, Worker
 
-__all__ = ["Placed", "Releases"]
+__all__ = ["Release", "Releases"]
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """What a worker runs: its image, and the file with the variables it was started with."""
+class Release(NamedTuple):
+    """What a worker runs: its image, and the file with the variables that it was started with."""
 
     image: str
     variables: str
 
 
-@dataclass(frozen=True, slots=True)
-class Releases:
+class Releases(NamedTuple):
     """The record of one environment, in a folder of its own."""
 
     folder: Path
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One deployment at a time. Raises DeployFailed if another is at work."""
+        """One deployment at a time. Raises DeployFailed while another one runs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise DeployFailed("another deployment of this environment is at work") from None
+                raise DeployFailed("another deployment of this environment is running") from None
             yield
 
     def keep_variables(self, text: str) -> Path:
-        """A copy of the variables, so that a rollback starts workers with those they had."""
-        path = self.folder / f"variables-{sha256(text.encode()).hexdigest()[:12]}.env"
-        self._write(path, text)
-        return path
+        """A copy of the variables, so that a rollback starts workers with those that they had."""
+        return self._write(f"variables-{sha256(text.encode()).hexdigest()[:12]}.env", text)
 
-    def current(self, worker: Worker) -> Placed | None:
-        """What a worker runs now."""
+    def current(self, worker: Worker) -> Release | None:
+        """What a worker runs now; None before its first deployment."""
         return self._read("current").get(worker.service)
 
-    def previous(self, worker: Worker) -> Placed | None:
+    def previous(self, worker: Worker) -> Release | None:
         """What it ran before."""
         return self._read("previous").get(worker.service)
 
-    def record(self, worker: Worker, placed: Placed) -> None:
-        """A worker runs this now. What it ran stays as its previous one, unless it is the same."""
+    def record(self, rolled: Mapping[Worker, Release]) -> None:
+        """These run now. What a worker ran becomes its previous release, unless it is the same."""
         current, previous = self._read("current"), self._read("previous")
-        before = current.get(worker.service)
-        if before is not None and before != placed:
-            previous[worker.service] = before
-        current[worker.service] = placed
-        told = {"current": current, "previous": previous}
-        text = {when: {name: asdict(each) for name, each in placed.items()} for when, placed in told.items()}
-        self._write(self.folder / "releases.json", json.dumps(text, indent=2) + "\n")
+        for worker, release in rolled.items():
+            before = current.get(worker.service)
+            if before not in (None, release):
+                previous[worker.service] = before
+            current[worker.service] = release
+        kept = {
+            when: {name: release._asdict() for name, release in releases.items()}
+            for when, releases in (("current", current), ("previous", previous))
+        }
+        self._write("releases.json", json.dumps(kept, indent=2) + "\n")
 
-    def _read(self, when: str) -> dict[str, Placed]:
+    def _read(self, when: str) -> dict[str, Release]:
         path = self.folder / "releases.json"
-        if not path.exists():
-            return {}
-        told = json.loads(path.read_text(encoding="utf-8"))[when]
-        return {name: Placed(**each) for name, each in told.items()}
+        kept = json.loads(path.read_text("utf-8"))[when] if path.exists() else {}
+        return {name: Release(**each) for name, each in kept.items()}
 
-    def _write(self, path: Path, text: str) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+    def _write(self, name: str, text: str) -> Path:
+        path, new = self.folder / name, self.folder / f"{name}.new"
+        new.write_text(text, encoding="utf-8")
+        return new.replace(path)

@@ -1,0 +1,211 @@
+"""What each action does: containers are replaced one at a time, and the new one is ready before the old one drains."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from unstract_deploy.engine import PROGRESS_SECONDS, Container, Engine
+from unstract_deploy.fleet import DeployFailed, Worker
+from unstract_deploy.releases import Release, Releases
+
+__all__ = ["Rollout"]
+
+REDIS = "redis"
+LOOK_SECONDS = 1.0
+CHECK = ("/opt/worker/bin/unstract-worker", "check")
+
+
+class _RollFailed(DeployFailed):
+    """A worker was not replaced; `replaced` of its containers run the new release all the same."""
+
+    def __init__(self, reason: str, replaced: int) -> None:
+        super().__init__(reason)
+        self.replaced = replaced
+
+
+class Rollout(NamedTuple):
+    """One request being carried out. Every method raises DeployFailed with the reason.
+
+    `health_seconds` bounds each wait for a container; `say` gets a line for each step and for each wait that lasts.
+    """
+
+    workers: tuple[Worker, ...]
+    engine: Engine
+    releases: Releases
+    health_seconds: float
+    say: Callable[[str], None]
+
+    def deploy(self, variables: Path, pins: dict[str, str], *, check: bool) -> None:
+        """Rolls the workers to their pins; all of them back if one does not get ready or, with `check`, fails it."""
+        if self.engine.environment.builds:
+            self.say("building the images")
+            self.engine.compose("build", *(worker.service for worker in self.workers), variables=variables, pins=pins)
+        self.say("redis: is there and healthy, or is started now")
+        self.engine.compose("up", "--detach", "--no-recreate", "--no-deps", REDIS, variables=variables, pins=pins)
+        for container in self._running(REDIS):
+            self._wait(REDIS, container)
+        wanted = {worker: Release(pins[worker.image_variable], str(variables)) for worker in self.workers}
+        self._roll_all(wanted, check=check)
+
+    def rollback(self) -> None:
+        """Rolls the workers to what they ran before."""
+        releases = {worker: release for worker in self.workers if (release := self.releases.previous(worker))}
+        if not releases:
+            raise DeployFailed("nothing is remembered from before the present release; deploy what you want to have")
+        self._roll_all(releases)
+
+    def restart(self) -> None:
+        """Rolls the workers to what they run."""
+        self._roll_all({worker: self._current(worker) for worker in self.workers})
+
+    def scale(self, counts: dict[Worker, int]) -> None:
+        """Brings the workers to these numbers of containers."""
+        for worker, wanted in counts.items():
+            running = self._running(worker.service)
+            self.say(f"{worker.service}: {len(running)} -> {wanted}")
+            for _ in range(wanted - len(running)):
+                self._add(worker, self._current(worker))
+            for container in reversed(running[wanted:]):
+                self._retire(worker, container)
+
+    def stop(self, *, redis: bool) -> None:
+        """Drains the workers, those that receive from outside first; then Redis, if asked."""
+        for service in (*(worker.service for worker in reversed(self.workers)), *((REDIS,) if redis else ())):
+            running = [container.id for container in self.engine.containers(service) if container.running]
+            self.say(f"{service}: stopping {len(running)} containers")
+            if running:
+                self.engine.stop(*running)
+
+    def status(self) -> None:
+        """Shows every container; fails if a worker has none that is ready."""
+        missing = []
+        for service in (*(worker.service for worker in self.workers), REDIS):
+            containers = self.engine.containers(service)
+            for each in containers:
+                health = f"{each.health or '-'} {each.probe if each.health != 'healthy' else ''}".rstrip()
+                self.say(f"{service:<16} {each.name:<48} {each.state:<10} {each.image} {health}")
+            if not any(each.running and each.health == "healthy" for each in containers):
+                missing.append(service)
+        if missing:
+            raise DeployFailed(f"no healthy container: {', '.join(missing)}")
+
+    def _current(self, worker: Worker) -> Release:
+        release = self.releases.current(worker)
+        if release is None or not Path(release.variables).exists():
+            raise DeployFailed(f"{worker.service}: nothing was deployed here; deploy first")
+        return release
+
+    def _roll_all(self, wanted: dict[Worker, Release], *, check: bool = False) -> None:
+        before = {worker: self.releases.current(worker) for worker in wanted}
+        rolled: list[Worker] = []
+        for worker, release in wanted.items():
+            try:
+                self._roll(worker, release, check=check)
+            except _RollFailed as error:
+                self.say(f"{worker.service}: FAILED: {error}")
+                for changed in (*((worker,) if error.replaced else ()), *reversed(rolled)):
+                    self._roll_back(changed, before[changed])
+                raise
+            rolled.append(worker)
+        self.releases.record(wanted)
+
+    def _roll_back(self, worker: Worker, release: Release | None) -> None:
+        """Each worker on its own: that one cannot go back does not keep the others from it."""
+        if release is None:
+            self.say(f"{worker.service}: has no earlier release to go back to and is left as it is")
+            return
+        self.say(f"{worker.service}: rolling back")
+        try:
+            self._roll(worker, release)
+        except DeployFailed as error:
+            self.say(f"{worker.service}: could NOT be rolled back: {error}")
+
+    def _roll(self, worker: Worker, release: Release, *, check: bool = False) -> None:
+        """Replaces every container of a worker, or starts its first. Raises _RollFailed."""
+        replaced = 0
+        try:
+            old = self._running(worker.service)
+            for number in range(max(1, len(old))):
+                which = f" ({number + 1} of {len(old)})" if len(old) > 1 else ""
+                self.say(f"{worker.service}: starting {release.image}{which}")
+                self._add(worker, release, check=check)
+                if old:
+                    self._retire(worker, old[number])
+                replaced += 1
+        except DeployFailed as error:
+            raise _RollFailed(str(error), replaced) from None
+
+    def _running(self, service: str) -> tuple[Container, ...]:
+        """The running containers of a service; those that have ended are removed."""
+        containers = self.engine.containers(service)
+        for container in containers:
+            if not container.running:
+                self.engine.call("rm", "--force", container.id)
+        return tuple(container for container in containers if container.running)
+
+    def _add(self, worker: Worker, release: Release, *, check: bool = False) -> None:
+        """One container more, and it is ready; if it does not get there, it is removed."""
+        before = {container.id for container in self._running(worker.service)}
+        scale = ("--scale", f"{worker.service}={len(before) + 1}")
+        # Not `--wait`: compose would also wait for the old containers, which may be what has to be replaced.
+        arguments = ("up", "--detach", "--no-deps", "--no-recreate", "--no-build", *scale, worker.service)
+        try:
+            self.engine.compose(
+                *arguments, variables=Path(release.variables), pins={worker.image_variable: release.image}
+            )
+            added = [each for each in self.engine.containers(worker.service) if each.id not in before]
+            if len(added) != 1:
+                raise DeployFailed(f"{worker.service}: compose started {len(added)} containers instead of one")
+            self._wait(worker.service, added[0]._replace(restarts=0))
+            if check:
+                self.engine.call("exec", added[0].id, *CHECK, seconds=self.health_seconds)
+                self.say(f"{worker.service}: {added[0].name} passes its own check")
+        except DeployFailed:
+            for container in self.engine.containers(worker.service):
+                if container.id not in before:
+                    self.engine.call("rm", "--force", container.id)
+            raise
+
+    def _retire(self, worker: Worker, container: Container) -> None:
+        """Drains a container and removes it."""
+        began = time.monotonic()
+        self.say(f"{worker.service}: {container.name} drains")
+        self.engine.stop(container.id)
+        code = next(each.exit_code for each in self.engine.containers(worker.service) if each.id == container.id)
+        self.say(f"{worker.service}: {container.name} ended after {time.monotonic() - began:.0f} s, exit code {code}")
+        self.engine.call("rm", "--force", container.id)
+
+    def _wait(self, service: str, container: Container) -> None:
+        """Until a container is healthy, which for a worker means ready. Raises DeployFailed with its last lines."""
+        began = time.monotonic()
+        reported = 0.0
+        while True:
+            found = next((each for each in self.engine.containers(service) if each.id == container.id), None)
+            passed = time.monotonic() - began
+            problem = _problem(found, container.restarts)
+            if found and found.health == "healthy" and not problem:
+                self.say(f"{service}: {found.name} is healthy after {passed:.0f} s")
+                return
+            seen = ", ".join(filter(None, (found.health or "without a health check", found.probe))) if found else ""
+            if problem or passed >= self.health_seconds:
+                problem = problem or f"is not healthy after {self.health_seconds:g} s ({seen})"
+                log = self.engine.call("logs", "--tail", "15", found.id, both=True).strip() if found else ""
+                raise DeployFailed(
+                    f"{service}: {container.name} {problem}" + (f"; its last lines:\n{log}" if log else "")
+                )
+            if passed - reported >= PROGRESS_SECONDS:
+                reported = passed
+                self.say(f"{service}: waits for {container.name}, {passed:.0f} of {self.health_seconds:g} s: {seen}")
+            time.sleep(min(LOOK_SECONDS, max(0.0, self.health_seconds - passed)))
+
+
+def _problem(container: Container | None, restarts: int) -> str | None:
+    """Why a container, which had been restarted so often before, will not get healthy whatever the time."""
+    if container is None:
+        return "is gone"
+    if container.state in ("exited", "dead", "stopped"):
+        return f"ended with exit code {container.exit_code}"
+    if container.restarts > restarts or container.state == "restarting":
+        return f"ended and was started again, exit code {container.exit_code}"
+    return None
