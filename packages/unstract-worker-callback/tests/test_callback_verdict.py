@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 
-from unstract_worker_callback.verdict import Totals, count, count_results, counted, decide
+from unstract_worker_callback.verdict import Totals, count, count_results, final_state, totals_before
 from unstract_worker_core.ledger import FileOutcome, OutcomeKind, RunContext
 from unstract_worker_core.messages import BatchResult
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
@@ -45,7 +45,7 @@ def test_copies_count_like_the_upload_they_equal():
     ],
 )
 def test_status(totals, expected, status):
-    final = decide(totals, context(), expected=expected, stopped=False)
+    final = final_state(totals, context(), expected=expected, stopped=False)
 
     assert final.status is status
     assert final.successful_files + final.failed_files <= final.total_files
@@ -53,19 +53,19 @@ def test_status(totals, expected, status):
 
 
 def test_all_failed_names_the_first_reason():
-    final = decide(Totals(2, 0, 2, reason="file is corrupt"), context(), expected=2, stopped=False)
+    final = final_state(Totals(2, 0, 2, reason="file is corrupt"), context(), expected=2, stopped=False)
 
     assert final.error == "all 2 files failed; first: file is corrupt"
 
 
 def test_a_stop_wins_over_success_and_over_an_error():
     for changed in (context(), context(error="listing failed"), context(stopped=True)):
-        final = decide(Totals(2, 2, 0), changed, expected=2, stopped=True)
+        final = final_state(Totals(2, 2, 0), changed, expected=2, stopped=True)
         assert final.status is ExecutionStatus.STOPPED
 
 
 def test_an_orchestration_error_is_the_final_error():
-    final = decide(Totals(), context(error="listing failed"), expected=0, stopped=False)
+    final = final_state(Totals(), context(error="listing failed"), expected=0, stopped=False)
 
     assert (final.status, final.error) == (ExecutionStatus.ERROR, "listing failed")
 
@@ -81,10 +81,10 @@ def test_results_of_a_chord_are_summed_and_a_missing_total_is_the_sum_of_its_par
 
 def test_files_that_ended_before_the_ledger_lost_the_run_count():
     started_again = context(total_files=5, completed_before=2, failed_before=1)
-    before = counted(started_again)
+    before = totals_before(started_again)
 
     totals = count([outcome(1, OutcomeKind.COMPLETED), outcome(2, OutcomeKind.ERROR)], before=before)
 
     assert (totals.total, totals.successful, totals.failed) == (5, 3, 2)
-    assert decide(totals, started_again, expected=5, stopped=False).status is ExecutionStatus.COMPLETED
-    assert decide(before, started_again, expected=5, stopped=False).status is ExecutionStatus.ERROR
+    assert final_state(totals, started_again, expected=5, stopped=False).status is ExecutionStatus.COMPLETED
+    assert final_state(before, started_again, expected=5, stopped=False).status is ExecutionStatus.ERROR

@@ -14,7 +14,7 @@ from unstract_devstack.backend import BackendConfig, BackendHandle, running
 from unstract_devstack.http_calls import call
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_core.ledger import DeadLetter, RunTask
-from unstract_worker_core.runs import attend
+from unstract_worker_core.runs import handle_run
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
 from unstract_worker_core.worker.delivery import Delivery
@@ -127,7 +127,7 @@ class Webhooks:
 
     def deliver(self, run: str) -> bool:
         with webhook_jobs(self.rig.runtime, self.egress) as jobs:
-            return attend(self.rig.runtime, run, jobs)
+            return handle_run(self.rig.runtime, run, jobs)
 
     def send(self, url: str, **kwargs: Any) -> str:
         run = self.accept(url, **kwargs)

@@ -10,9 +10,9 @@ from unstract_devstack.sink import running_sink
 from unstract_worker_core.backend.models import ExecutionSummary
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.runs import attend, start_of
+from unstract_worker_core.runs import handle_run, start_of
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_general.creating import adoptable, newest
+from unstract_worker_general.creating import find_created_execution, newest
 from unstract_worker_general.tasks import ORCHESTRATE_JOBS, accept_schedule
 
 
@@ -29,7 +29,7 @@ def accept(rig, pipeline, task_id=None, **arguments):
 
 
 def orchestrate(rig, run):
-    return attend(rig.runtime, run, ORCHESTRATE_JOBS)
+    return handle_run(rig.runtime, run, ORCHESTRATE_JOBS)
 
 
 def state(rig, run):
@@ -295,6 +295,6 @@ def test_the_first_new_and_unknown_execution_of_the_pipeline_is_adopted():
         summary(6, "2026-05-05T17:03:35.2Z", method="DIRECT"),
     ]
     since = "2026-05-05T17:03:34.120000Z"
-    assert adoptable(rows, "p", since=since, known=lambda each: False) == "2"
-    assert adoptable(rows, "p", since=since, known=lambda each: each == "2") == "3"
-    assert adoptable(rows, "p", since="2026-05-05T17:03:36Z", known=lambda each: False) is None
+    assert find_created_execution(rows, "p", since=since, known=lambda each: False) == "2"
+    assert find_created_execution(rows, "p", since=since, known=lambda each: each == "2") == "3"
+    assert find_created_execution(rows, "p", since="2026-05-05T17:03:36Z", known=lambda each: False) is None

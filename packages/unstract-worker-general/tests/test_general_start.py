@@ -12,7 +12,7 @@ from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.backend.models import FileStatusUpdate, SourceFile
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, RunContext, RunState, RunTask
-from unstract_worker_core.runs import accept_start, attend
+from unstract_worker_core.runs import accept_start, handle_run
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_general.sources import active_file, read_listing
 from unstract_worker_general.tasks import ORCHESTRATE_JOBS
@@ -30,7 +30,7 @@ def begin(rig, folder, **kwargs):
 
 
 def orchestrate(rig, execution):
-    return attend(rig.runtime, execution, ORCHESTRATE_JOBS)
+    return handle_run(rig.runtime, execution, ORCHESTRATE_JOBS)
 
 
 def state(rig, run):

@@ -10,7 +10,7 @@ from unstract_devstack.sink import Answer, running_sink
 from unstract_worker_core.config import WebhookSettings
 from unstract_worker_core.errors import LeaseLost
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.runs import attend
+from unstract_worker_core.runs import handle_run
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.posting import headers_of, seconds_for
@@ -36,7 +36,7 @@ def accept(rig, url, task_id=None, payload=PAYLOAD, headers=None, timeout=5, **k
 
 def deliver(rig, run):
     with webhook_jobs(rig.runtime, Egress()) as jobs:
-        return attend(rig.runtime, run, jobs)
+        return handle_run(rig.runtime, run, jobs)
 
 
 def final(rig, run):

@@ -3,38 +3,38 @@
 from unstract_worker_core.backend.models import StatusUpdate
 from unstract_worker_core.ledger import FileItem, RunTask
 from unstract_worker_core.runs import (
+    Decision,
     Job,
-    Opened,
-    Turn,
-    Verdict,
-    announce,
+    LoadedRun,
+    RunSession,
     arm_files,
     create_rows,
+    deduplicate,
+    get_optional,
     give_up,
-    group_equal,
-    if_told,
+    load_run,
     mark_executed,
-    open_run,
+    write_status_once,
 )
 from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["JOBS", "history_hashes", "start_execution"]
 
 
-def start_execution(turn: Turn) -> Verdict:
+def start_execution(session: RunSession) -> Decision:
     """From an accepted start message to batches that are ready to be worked on."""
-    opened = open_run(turn)
-    if not isinstance(opened, Opened):
-        return opened
-    uploads = opened.message.files
+    loaded = load_run(session)
+    if not isinstance(loaded, LoadedRun):
+        return loaded
+    uploads = loaded.message.files
     update = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=len(uploads))
-    over = announce(turn, opened, update, operation="executing")
+    over = write_status_once(session, loaded, update, operation="executing")
     if over is not None:
         return over
-    items = group_equal(uploads)
-    if opened.message.use_file_history:
-        items = mark_executed(items, _completed_before(turn, opened, items))
-    return arm_files(turn, opened, create_rows(turn, opened, items))
+    items = deduplicate(uploads)
+    if loaded.message.use_file_history:
+        items = mark_executed(items, _completed_before(session, loaded, items))
+    return arm_files(session, loaded, create_rows(session, loaded, items))
 
 
 def history_hashes(items: tuple[FileItem, ...]) -> tuple[str, ...]:
@@ -42,14 +42,14 @@ def history_hashes(items: tuple[FileItem, ...]) -> tuple[str, ...]:
     return tuple(item.hash for item in items if item.hash and not item.unsupported)
 
 
-def _completed_before(turn: Turn, opened: Opened, items: tuple[FileItem, ...]) -> frozenset[str]:
+def _completed_before(session: RunSession, loaded: LoadedRun, items: tuple[FileItem, ...]) -> frozenset[str]:
     hashes = history_hashes(items)
     if not hashes:
         return frozenset()
-    history, workflow = turn.runtime.backend.history, opened.message.workflow_id
+    history, workflow = session.runtime.backend.history, loaded.message.workflow_id
     # Only a hint: whoever works on a file looks its history up again, file by file.
-    return if_told(
-        lambda: history.check_batch(turn.organization_id, workflow, hashes), frozenset(), what="file history"
+    return get_optional(
+        lambda: history.check_batch(session.organization_id, workflow, hashes), frozenset(), what="file history"
     )
 
 

@@ -5,7 +5,7 @@ from celery import Celery
 from unstract_worker_api_deployment.start import JOBS
 from unstract_worker_api_deployment.status import cleaned_up, read_asked, status_of
 from unstract_worker_core.queues import ORCHESTRATE_TASK
-from unstract_worker_core.runs import accept_start, answer_bell
+from unstract_worker_core.runs import accept_start, handle_doorbell
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.boundary import add_task
 from unstract_worker_core.worker.definition import RuntimeOf
@@ -33,7 +33,7 @@ def _accept(runtime: Runtime, delivery: Delivery) -> None:
 
 
 def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:
-    answer_bell(runtime, delivery, JOBS)
+    handle_doorbell(runtime, delivery, JOBS)
 
 
 def _status_check(runtime: Runtime, delivery: Delivery) -> dict[str, object]:

@@ -9,9 +9,9 @@ from attrs import frozen
 
 from unstract_worker_callback.chord import chord_run
 from unstract_worker_callback.notify import notify
-from unstract_worker_callback.settle import settle, settled_by
+from unstract_worker_callback.settle import existing_terminal, settle
 from unstract_worker_callback.steps import ATTEMPTS, Run, clean_up, close, update_pipeline, write_results
-from unstract_worker_callback.verdict import Totals, count, counted, decide
+from unstract_worker_callback.verdict import Totals, count, final_state, totals_before
 from unstract_worker_core.backend.models import Execution
 from unstract_worker_core.errors import (
     BackendError,
@@ -96,7 +96,7 @@ def _finalise(runtime: Runtime, claim: RunClaim, held: Held) -> None:
         return
     run = Run(runtime, claim, held, loaded.context, loaded.totals)
     final = _verdict(run, execution)
-    stands = settled_by(final, execution)
+    stands = existing_terminal(final, execution)
     if stands is None:
         write_results(run)
         held.check()
@@ -133,7 +133,8 @@ def _load(runtime: Runtime, claim: RunClaim) -> _Loaded:
         context, totals = chord_run(runtime.backend, claim)
         return _Loaded(context, totals)
     try:
-        return _Loaded(claim.context, count(runtime.ledger.runs.outcomes(claim.run_id), before=counted(claim.context)))
+        outcomes = runtime.ledger.runs.outcomes(claim.run_id)
+        return _Loaded(claim.context, count(outcomes, before=totals_before(claim.context)))
     except MessageError:  # a record that nobody can read: the reason for ERROR at the last try
         if claim.attempts < ATTEMPTS:
             raise
@@ -141,7 +142,7 @@ def _load(runtime: Runtime, claim: RunClaim) -> _Loaded:
 
 
 def _verdict(run: Run, execution: Execution) -> FinalState:
-    final = decide(
+    final = final_state(
         run.totals,
         run.context,
         expected=run.context.total_files,

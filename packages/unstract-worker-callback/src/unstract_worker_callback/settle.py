@@ -10,10 +10,10 @@ from unstract_worker_core.errors import BackendUnavailable, NotFound, OutcomeUnk
 from unstract_worker_core.ledger import FinalState
 from unstract_worker_core.repeating import repeated
 
-__all__ = ["recheck", "settle", "settled_by", "write_final"]
+__all__ = ["existing_terminal", "recheck", "settle", "write_final"]
 
 
-def settled_by(final: FinalState, execution: Execution) -> FinalState | None:
+def existing_terminal(final: FinalState, execution: Execution) -> FinalState | None:
     """The final state that already stands in the backend, or None while nothing terminal does.
 
     The first terminal status stays: ours from an attempt before this one, a user's stop, or another worker's.
@@ -42,7 +42,7 @@ def write_final(backend: Backend, organization_id: str, execution_id: str, final
     )
     for each in (key, _fresh(key)):  # a backend that keeps keys would only replay its answer to the first
         backend.executions.update_status(organization_id, execution_id, update, key=each)
-        stands = settled_by(final, backend.executions.get(organization_id, execution_id))
+        stands = existing_terminal(final, backend.executions.get(organization_id, execution_id))
         if stands is not None:
             return stands
     raise BackendUnavailable(
@@ -62,7 +62,7 @@ def settle(backend: Backend, organization_id: str, execution_id: str, final: Fin
         try:
             return write_final(backend, organization_id, execution_id, final, key)
         except OutcomeUnknown:
-            stands = settled_by(final, backend.executions.get(organization_id, execution_id))
+            stands = existing_terminal(final, backend.executions.get(organization_id, execution_id))
             if stands is None:
                 raise
             return stands

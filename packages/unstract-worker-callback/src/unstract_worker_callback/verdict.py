@@ -8,7 +8,7 @@ from unstract_worker_core.ledger import FileOutcome, FinalState, OutcomeKind, Ru
 from unstract_worker_core.messages import BatchResult
 from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["Totals", "count", "count_results", "counted", "decide"]
+__all__ = ["Totals", "count", "count_results", "final_state", "totals_before"]
 
 
 @frozen
@@ -32,7 +32,7 @@ class Totals:
         return evolve(more, failed=self.failed + files, reason=self.reason or outcome.error)
 
 
-def counted(context: RunContext) -> Totals:
+def totals_before(context: RunContext) -> Totals:
     """The files that ended in a run of the same execution before the ledger lost it."""
     completed, failed = context.completed_before, context.failed_before
     reason = "failed before the run was started again" if failed else None
@@ -60,7 +60,7 @@ def count_results(results: Iterable[BatchResult]) -> Totals:
     return Totals(total=total, successful=successful, failed=failed, skipped=skipped)
 
 
-def decide(totals: Totals, context: RunContext, *, expected: int, stopped: bool) -> FinalState:
+def final_state(totals: Totals, context: RunContext, *, expected: int, stopped: bool) -> FinalState:
     """The final state of an execution.
 
     `expected` is how many files it was started with. Nothing reported is not success; a stop wins over everything

@@ -24,8 +24,8 @@ from unstract_worker_core.ledger import (
 )
 from unstract_worker_core.messages import BatchMessage, BatchResult
 from unstract_worker_core.observability.logs import bind_task
-from unstract_worker_core.runs.failure_policy import Waits, definite, hand_over, in_a_line
-from unstract_worker_core.runs.session import Turn
+from unstract_worker_core.runs.failure_policy import RetryDelays, hand_over, is_permanent, reason_of
+from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.worker.boundary import accepting
 from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.batch import push_items, work_on
@@ -104,48 +104,48 @@ def _prepare(runtime: Runtime, run_id: str, message: BatchMessage) -> None:
         return
     with runtime.keeper.run(claim) as held:
         try:
-            context, ready = _ready(Turn(runtime, claim, held), message)
+            context, ready = _ready(RunSession(runtime, claim, held), message)
             runs.arm(claim, [ready] if ready else [], context)
         except (LeaseLost, LedgerUnavailable):
             raise
         except Exception as error:  # boundary of one attempt: whatever went wrong, the run must go back
-            over = hand_over(error, attempts=claim.attempts, waits=Waits())
+            over = hand_over(error, attempts=claim.attempts, waits=RetryDelays())
             runs.release(claim, delay_seconds=over.delay_seconds, charge=over.charge, reason=over.reason)
             raise SteppedAside(over.reason, delay_seconds=over.delay_seconds) from error
 
 
-def _ready(turn: Turn, message: BatchMessage) -> tuple[RunContext, Sequence[FileItem]]:
+def _ready(session: RunSession, message: BatchMessage) -> tuple[RunContext, Sequence[FileItem]]:
     """The files to work on, with their rows. The failed ones get their API items here."""
     items = items_of(message)
     context = evolve(message.context, total_files=sum(item.uploads for item in items))
-    opened = _opened(turn, context)
-    if isinstance(opened, Execution):
-        channel = opened.execution_log_id or context.pipeline_id
+    loaded = _opened(session, context)
+    if isinstance(loaded, Execution):
+        channel = loaded.execution_log_id or context.pipeline_id
         context = evolve(context, log_channel=channel)
-        found = verdicts(turn, message, items, opened)
+        found = verdicts(session, message, items, loaded)
     else:
         for item in items:
-            turn.note(f"file:{item.number}", Verdict(reason=opened).text())
-        found = [Verdict(reason=opened)] * len(items)
+            session.journal_put(f"file:{item.number}", Verdict(reason=loaded).text())
+        found = [Verdict(reason=loaded)] * len(items)
     for item, verdict in zip(items, found, strict=True):
         if verdict.reason:
             failed = ended(context, item, error=error_text(processing=verdict.reason))
-            push_items(turn.runtime, turn.claim.run_id, context, failed)
+            push_items(session.runtime, session.claim.run_id, context, failed)
     pairs = zip(items, found, strict=True)
     return context, [evolve(item, file_execution_id=verdict.row_id) for item, verdict in pairs if verdict.row_id]
 
 
-def _opened(turn: Turn, context: RunContext) -> Execution | str:
+def _opened(session: RunSession, context: RunContext) -> Execution | str:
     """The execution, or why none of the files can be worked on."""
-    claim = turn.claim
-    if claim.attempts >= turn.runtime.settings.ledger.orchestrate_attempts:
+    claim = session.claim
+    if claim.attempts >= session.runtime.settings.ledger.orchestrate_attempts:
         return f"preparing the batch failed {claim.attempts} times, last: {claim.last_error or 'its worker died'}"
     try:
-        return turn.runtime.backend.executions.get(context.organization_id, context.execution_id)
+        return session.runtime.backend.executions.get(context.organization_id, context.execution_id)
     except Exception as error:
-        if not definite(error):
+        if not is_permanent(error):
             raise
-        return in_a_line(error)
+        return reason_of(error)
 
 
 def _finish(runtime: Runtime, run_id: str, message: BatchMessage) -> None:

@@ -12,10 +12,10 @@ from unstract_worker_core.backend.models import Execution, FileExecution, FileSt
 from unstract_worker_core.errors import BackendRefused, OutcomeUnknown, UnexpectedAnswer
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.messages import BatchMessage
-from unstract_worker_core.runs.batching import group_equal
-from unstract_worker_core.runs.failure_policy import in_a_line
+from unstract_worker_core.runs.batching import deduplicate
+from unstract_worker_core.runs.failure_policy import reason_of
 from unstract_worker_core.runs.rows import match_rows, row_request
-from unstract_worker_core.runs.session import Turn
+from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 __all__ = ["IN_USE", "Verdict", "items_of", "verdicts"]
@@ -43,42 +43,44 @@ class Verdict:
 
 def items_of(message: BatchMessage) -> tuple[FileItem, ...]:
     """The batch's files; API uploads of equal content are one item, as the backend has one row for them."""
-    return group_equal(message.files) if message.context.kind is RunKind.API else message.files
+    return deduplicate(message.files) if message.context.kind is RunKind.API else message.files
 
 
-def verdicts(turn: Turn, message: BatchMessage, items: Sequence[FileItem], execution: Execution) -> list[Verdict]:
+def verdicts(
+    session: RunSession, message: BatchMessage, items: Sequence[FileItem], execution: Execution
+) -> list[Verdict]:
     """A verdict for each item, in order; what the journal has already stands."""
-    noted = [turn.noted(f"file:{item.number}") for item in items]
+    noted = [session.journal_get(f"file:{item.number}") for item in items]
     fresh = [item for item, text in zip(items, noted, strict=True) if text is None]
     over = execution.status.terminal
-    taken = frozenset() if over else _in_use(turn, message, fresh)
+    taken = frozenset() if over else _in_use(session, message, fresh)
     found = []
     for item, stands in zip(items, noted, strict=True):
-        turn.check()
+        session.check()
         if stands is None:
-            verdict = Verdict() if over else _verdict(turn, message, item, taken=item.number in taken)
-            found.append(Verdict.read(turn.note(f"file:{item.number}", verdict.text())))
+            verdict = Verdict() if over else _verdict(session, message, item, taken=item.number in taken)
+            found.append(Verdict.read(session.journal_put(f"file:{item.number}", verdict.text())))
         else:
             found.append(Verdict.read(stands))
     return found
 
 
-def _in_use(turn: Turn, message: BatchMessage, items: Sequence[FileItem]) -> frozenset[int]:
+def _in_use(session: RunSession, message: BatchMessage, items: Sequence[FileItem]) -> frozenset[int]:
     """Numbers of files that another execution works on; API uploads have no identity to look up."""
     known = {ActiveFile(item.provider_file_uuid, item.path): item for item in items if item.provider_file_uuid}
-    marked = _marks(turn, message).in_use(known)
+    marked = _marks(session, message).in_use(known)
     rest = [(file.provider_file_uuid, file.file_path) for file in known if file not in marked]
-    held = turn.runtime.backend.files.check_active(
-        turn.organization_id, message.context.workflow_id, rest, message.context.execution_id
+    held = session.runtime.backend.files.check_active(
+        session.organization_id, message.context.workflow_id, rest, message.context.execution_id
     )
     return frozenset(known[file].number for file in (*marked, *(ActiveFile(*pair) for pair in held)))
 
 
-def _verdict(turn: Turn, message: BatchMessage, item: FileItem, *, taken: bool) -> Verdict:
+def _verdict(session: RunSession, message: BatchMessage, item: FileItem, *, taken: bool) -> Verdict:
     try:
-        row = _row(turn, message, item)
+        row = _row(session, message, item)
     except (BackendRefused, UnexpectedAnswer) as error:
-        return Verdict(reason=in_a_line(error))
+        return Verdict(reason=reason_of(error))
     # The row of an equal upload from another batch is not this upload's: its own item is still owed.
     owed = message.context.kind is RunKind.API and row.file_name != item.name
     if row.status is not None and row.status.terminal and not owed:
@@ -86,28 +88,28 @@ def _verdict(turn: Turn, message: BatchMessage, item: FileItem, *, taken: bool) 
     status = ExecutionStatus.ERROR if taken else ExecutionStatus.PENDING
     if taken or row.status is None:
         update = FileStatusUpdate(status=status, error_message=IN_USE if taken else None)
-        turn.runtime.backend.files.update_status(
-            turn.organization_id, row.id, update, key=turn.key(f"status-{status}", str(item.number))
+        session.runtime.backend.files.update_status(
+            session.organization_id, row.id, update, key=session.key(f"status-{status}", str(item.number))
         )
     if item.provider_file_uuid:
-        _marks(turn, message).release([ActiveFile(item.provider_file_uuid, item.path)])
+        _marks(session, message).release([ActiveFile(item.provider_file_uuid, item.path)])
     return Verdict(reason=IN_USE) if taken else Verdict(row_id=row.id)
 
 
-def _row(turn: Turn, message: BatchMessage, item: FileItem) -> FileExecution:
+def _row(session: RunSession, message: BatchMessage, item: FileItem) -> FileExecution:
     """The file's row, created where there is none. Parallel batches may have doubled it: then any of them."""
-    context, files = message.context, turn.runtime.backend.files
-    request, key = row_request(item, context.kind), turn.key("row", str(item.number))
+    context, files = message.context, session.runtime.backend.files
+    request, key = row_request(item, context.kind), session.key("row", str(item.number))
     try:
-        return files.create(turn.organization_id, context.execution_id, context.workflow_id, request, key=key)
+        return files.create(session.organization_id, context.execution_id, context.workflow_id, request, key=key)
     except (BackendRefused, UnexpectedAnswer, OutcomeUnknown):
-        rows = {row.id: row for row in files.list(turn.organization_id, context.execution_id)}
+        rows = {row.id: row for row in files.list(session.organization_id, context.execution_id)}
         found = match_rows([item], rows.values(), context.kind).get(item.number)
         if found is None:
             raise
         return rows[found]
 
 
-def _marks(turn: Turn, message: BatchMessage) -> ActiveFiles:
-    context, ttl = message.context, turn.runtime.settings.files.active_file_ttl_seconds
-    return ActiveFiles(turn.runtime.cache_redis, context.workflow_id, context.execution_id, ttl)
+def _marks(session: RunSession, message: BatchMessage) -> ActiveFiles:
+    context, ttl = message.context, session.runtime.settings.files.active_file_ttl_seconds
+    return ActiveFiles(session.runtime.cache_redis, context.workflow_id, context.execution_id, ttl)

@@ -12,10 +12,10 @@ from attrs import frozen
 from unstract_worker_core import serialization
 from unstract_worker_core.backend.models import ExecutionSummary, NewExecution
 from unstract_worker_core.messages import ScheduleMessage, StartMessage
-from unstract_worker_core.runs import Turn
+from unstract_worker_core.runs import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = ["adoptable", "created", "created_before", "newest"]
+__all__ = ["created", "created_before", "find_created_execution", "newest"]
 
 
 @frozen
@@ -26,33 +26,33 @@ class _Asked:
     since: str = ""
 
 
-def created(turn: Turn, message: ScheduleMessage, workflow_id: str) -> StartMessage:
+def created(session: RunSession, message: ScheduleMessage, workflow_id: str) -> StartMessage:
     """Create this message's execution and give its start. Ask `created_before` first, in every attempt."""
-    executions = turn.runtime.backend.executions
-    if turn.noted("create:asked") is None:
-        pending = executions.list(turn.organization_id, workflow_id, [ExecutionStatus.PENDING])
-        turn.note("create:asked", serialization.encode(_Asked(workflow_id, newest(pending))))
-    turn.check()
+    executions = session.runtime.backend.executions
+    if session.journal_get("create:asked") is None:
+        pending = executions.list(session.organization_id, workflow_id, [ExecutionStatus.PENDING])
+        session.journal_put("create:asked", serialization.encode(_Asked(workflow_id, newest(pending))))
+    session.check()
     wanted = NewExecution(workflow_id=workflow_id, pipeline_id=message.pipeline_id, mode="QUEUE", scheduled=True)
-    made = executions.create(turn.organization_id, wanted, key=turn.key("create"))
-    return _noted(turn, message, workflow_id, made.execution_id)
+    made = executions.create(session.organization_id, wanted, key=session.key("create"))
+    return _noted(session, message, workflow_id, made.execution_id)
 
 
-def created_before(turn: Turn, message: ScheduleMessage) -> StartMessage | None:
+def created_before(session: RunSession, message: ScheduleMessage) -> StartMessage | None:
     """The start of the execution that an earlier attempt created, journalled or not."""
-    done, noted = turn.noted("created"), turn.noted("create:asked")
+    done, noted = session.journal_get("created"), session.journal_get("create:asked")
     if done is not None:
         return serialization.decode(done, StartMessage)
     if noted is None:
         return None
-    asked, runtime = serialization.decode(noted, _Asked), turn.runtime
-    pending = runtime.backend.executions.list(turn.organization_id, asked.workflow_id, [ExecutionStatus.PENDING])
+    asked, runtime = serialization.decode(noted, _Asked), session.runtime
+    pending = runtime.backend.executions.list(session.organization_id, asked.workflow_id, [ExecutionStatus.PENDING])
 
     def known(execution_id: str) -> bool:
         return runtime.ledger.runs.state(execution_id) is not None
 
-    found = adoptable(pending, message.pipeline_id, since=asked.since, known=known)
-    return None if found is None else _noted(turn, message, asked.workflow_id, found)
+    found = find_created_execution(pending, message.pipeline_id, since=asked.since, known=known)
+    return None if found is None else _noted(session, message, asked.workflow_id, found)
 
 
 def newest(executions: Iterable[ExecutionSummary]) -> str:
@@ -60,7 +60,7 @@ def newest(executions: Iterable[ExecutionSummary]) -> str:
     return max((execution.created_at for execution in executions), key=_moment, default="")
 
 
-def adoptable(
+def find_created_execution(
     executions: Iterable[ExecutionSummary], pipeline_id: str, *, since: str, known: Callable[[str], bool]
 ) -> str | None:
     """The execution that an earlier request has made: scheduled, of this pipeline, newer than `since`, nobody's yet."""
@@ -76,9 +76,9 @@ def _moment(text: str) -> float:
         return 0.0
 
 
-def _noted(turn: Turn, message: ScheduleMessage, workflow_id: str, execution_id: str) -> StartMessage:
+def _noted(session: RunSession, message: ScheduleMessage, workflow_id: str, execution_id: str) -> StartMessage:
     start = StartMessage(
-        organization_id=turn.organization_id,
+        organization_id=session.organization_id,
         workflow_id=workflow_id,
         execution_id=execution_id,
         kind=RunKind.ETL,
@@ -86,4 +86,4 @@ def _noted(turn: Turn, message: ScheduleMessage, workflow_id: str, execution_id:
         use_file_history=True,
         scheduled=True,
     )
-    return serialization.decode(turn.note("created", serialization.encode(start)), StartMessage)
+    return serialization.decode(session.journal_put("created", serialization.encode(start)), StartMessage)

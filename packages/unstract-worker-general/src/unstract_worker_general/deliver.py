@@ -17,7 +17,7 @@ from unstract_worker_core.failpoints import hit
 from unstract_worker_core.ledger import DeadLetter, FinalState
 from unstract_worker_core.messages import WebhookMessage
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs import Close, HandOver, Turn, Verdict
+from unstract_worker_core.runs import Close, Decision, Release, RunSession
 from unstract_worker_general.egress import Egress
 from unstract_worker_general.marking import mark
 from unstract_worker_general.per_host import Limits
@@ -41,10 +41,10 @@ class Tries:
     lapsed: int
 
     @classmethod
-    def of(cls, turn: Turn) -> "Tries":
+    def of(cls, session: RunSession) -> "Tries":
         """Read from the run: each failed post is journalled and charged, a worker's death is charged only."""
-        failed = sum(1 for name in turn.claim.journal if name.startswith("failed:"))
-        return cls(failed, max(0, turn.claim.attempts - failed))
+        failed = sum(1 for name in session.claim.journal if name.startswith("failed:"))
+        return cls(failed, max(0, session.claim.attempts - failed))
 
 
 def delivery_id(run_id: str) -> str:
@@ -52,80 +52,81 @@ def delivery_id(run_id: str) -> str:
     return run_id.removeprefix(RUN_PREFIX)
 
 
-def deliver(turn: Turn, egress: Egress, turned_away: Callable[[str], None]) -> Verdict:
+def deliver(session: RunSession, egress: Egress, turned_away: Callable[[str], None]) -> Decision:
     """From an accepted webhook message to a delivery or a dead letter, or to another try later.
 
     `turned_away` is told the host for which there is no place.
     """
-    message = serialization.decode(turn.claim.start, WebhookMessage)
-    settings, tries = turn.runtime.settings, Tries.of(turn)
-    if turn.noted("delivered") is not None:
-        return _delivered(turn, message, tries)
-    if tries.failed >= _allowed(turn, message) or tries.lapsed >= settings.webhook.attempts:
-        return _dead(turn, message, tries, turn.claim.last_error or "the worker died while it was sent")
+    message = serialization.decode(session.claim.start, WebhookMessage)
+    settings, tries = session.runtime.settings, Tries.of(session)
+    if session.journal_get("delivered") is not None:
+        return _delivered(session, message, tries)
+    if tries.failed >= _allowed(session, message) or tries.lapsed >= settings.webhook.attempts:
+        return _dead(session, message, tries, session.claim.last_error or "the worker died while it was sent")
     try:
         target = read_target(message.url)
     except Refused as refusal:
-        return _failed(turn, message, tries, Failure(str(refusal), final=True))
+        return _failed(session, message, tries, Failure(str(refusal), final=True))
 
-    with egress.places.place(target.host, turn.claim.run_id, Limits.of(settings)) as taken:
+    with egress.places.place(target.host, session.claim.run_id, Limits.of(settings)) as taken:
         if taken:
-            return _try(turn, egress, message, target, tries)
+            return _try(session, egress, message, target, tries)
     turned_away(target.host)
-    return _waiting(turn, "enough deliveries to this host are under way", egress.places.wait_seconds())
+    return _waiting(session, "enough deliveries to this host are under way", egress.places.wait_seconds())
 
 
-def give_up_delivery(turn: Turn, reason: str) -> Verdict:
+def give_up_delivery(session: RunSession, reason: str) -> Decision:
     """End a delivery whose message cannot be read."""
-    turn.runtime.metrics.webhook_deliveries.labels("dead").inc()
-    letter = DeadLetter("send_webhook_notification", "", reason, turn.claim.run_id)
+    session.runtime.metrics.webhook_deliveries.labels("dead").inc()
+    letter = DeadLetter("send_webhook_notification", "", reason, session.claim.run_id)
     return Close(FinalState(error=reason, detail={"delivery": "dead"}), letter)
 
 
-def _try(turn: Turn, egress: Egress, message: WebhookMessage, target: Target, tries: Tries) -> Verdict:
-    turn.check()
+def _try(session: RunSession, egress: Egress, message: WebhookMessage, target: Target, tries: Tries) -> Decision:
+    session.check()
     hit("webhook.post.before")
     try:
-        failure = post(message, target, delivery_id(turn.claim.run_id), turn.runtime.settings.webhook, egress)
+        failure = post(message, target, delivery_id(session.claim.run_id), session.runtime.settings.webhook, egress)
     except LookupsBusy as error:
-        return _waiting(turn, str(error), _LOOKUPS_BUSY_SECONDS)
+        return _waiting(session, str(error), _LOOKUPS_BUSY_SECONDS)
     hit("webhook.post.after")
     if failure is not None:
-        return _failed(turn, message, tries, failure)
-    turn.note("delivered", datetime.now(UTC).isoformat())
-    return _delivered(turn, message, tries)
+        return _failed(session, message, tries, failure)
+    session.journal_put("delivered", datetime.now(UTC).isoformat())
+    return _delivered(session, message, tries)
 
 
-def _allowed(turn: Turn, message: WebhookMessage) -> int:
-    return min(message.max_retries + 1, turn.runtime.settings.webhook.attempts)
+def _allowed(session: RunSession, message: WebhookMessage) -> int:
+    return min(message.max_retries + 1, session.runtime.settings.webhook.attempts)
 
 
-def _waiting(turn: Turn, reason: str, seconds: float) -> Verdict:
-    turn.runtime.metrics.webhook_deliveries.labels("waiting").inc()
-    return HandOver(reason, seconds)
+def _waiting(session: RunSession, reason: str, seconds: float) -> Decision:
+    session.runtime.metrics.webhook_deliveries.labels("waiting").inc()
+    return Release(reason, seconds)
 
 
-def _delivered(turn: Turn, message: WebhookMessage, tries: Tries) -> Verdict:
-    mark(turn.runtime, message, dead=False)
-    turn.runtime.metrics.webhook_deliveries.labels("delivered").inc()
-    log.info("webhook delivered", webhook_id=delivery_id(turn.claim.run_id), failed_before=tries.failed)
+def _delivered(session: RunSession, message: WebhookMessage, tries: Tries) -> Decision:
+    mark(session.runtime, message, dead=False)
+    session.runtime.metrics.webhook_deliveries.labels("delivered").inc()
+    log.info("webhook delivered", webhook_id=delivery_id(session.claim.run_id), failed_before=tries.failed)
     return Close(FinalState(detail={"delivery": "delivered", "attempts": tries.failed + 1}))
 
 
-def _failed(turn: Turn, message: WebhookMessage, tries: Tries, failure: Failure) -> Verdict:
-    turn.note(f"failed:{tries.failed + 1}", failure.reason)
+def _failed(session: RunSession, message: WebhookMessage, tries: Tries, failure: Failure) -> Decision:
+    session.journal_put(f"failed:{tries.failed + 1}", failure.reason)
     tries = Tries(tries.failed + 1, tries.lapsed)
-    if failure.final or tries.failed >= _allowed(turn, message):
-        return _dead(turn, message, tries, failure.reason)
-    turn.runtime.metrics.webhook_deliveries.labels("retry").inc()
-    return HandOver(failure.reason, message.retry_delay, charge=True)
+    if failure.final or tries.failed >= _allowed(session, message):
+        return _dead(session, message, tries, failure.reason)
+    session.runtime.metrics.webhook_deliveries.labels("retry").inc()
+    return Release(failure.reason, message.retry_delay, charge=True)
 
 
-def _dead(turn: Turn, message: WebhookMessage, tries: Tries, reason: str) -> Verdict:
-    mark(turn.runtime, message, dead=True)
-    turn.runtime.metrics.webhook_deliveries.labels("dead").inc()
+def _dead(session: RunSession, message: WebhookMessage, tries: Tries, reason: str) -> Decision:
+    mark(session.runtime, message, dead=True)
+    session.runtime.metrics.webhook_deliveries.labels("dead").inc()
     told = f"not delivered in {tries.failed + tries.lapsed} tries, last: {reason}"
     rows = ",".join(message.buffer_row_ids)
-    letter = DeadLetter("send_webhook_notification", "", told, turn.claim.run_id, body=f"rows: {rows}" if rows else "")
+    body = f"rows: {rows}" if rows else ""
+    letter = DeadLetter("send_webhook_notification", "", told, session.claim.run_id, body=body)
     detail = {"delivery": "dead", "attempts": tries.failed + tries.lapsed}
     return Close(FinalState(error=told, detail=detail), letter)

@@ -3,7 +3,7 @@
 from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.messages import WebhookMessage
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs import in_a_line
+from unstract_worker_core.runs import reason_of
 from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["mark"]
@@ -20,6 +20,6 @@ def mark(runtime: Runtime, message: WebhookMessage, *, dead: bool) -> None:
     try:
         tell(int(message.organization_id), message.buffer_row_ids)
     except (BackendError, MessageError) as error:
-        log.warning("buffered rows were not marked", dead=dead, reason=in_a_line(error))
+        log.warning("buffered rows were not marked", dead=dead, reason=reason_of(error))
     except ValueError:
         log.warning("buffered rows were not marked", dead=dead, reason="organization_id is not a primary key")

@@ -11,7 +11,7 @@ from unstract_worker_core.errors import BackendRefused, BackendUnavailable, Mess
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.messages.files import file_item
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs import Opened, Turn
+from unstract_worker_core.runs import LoadedRun, RunSession
 
 __all__ = ["Listing", "active_file", "chosen_files", "read_listing"]
 
@@ -28,12 +28,12 @@ class Listing:
     refusals: tuple[str, ...] = ()
 
 
-def chosen_files(turn: Turn, opened: Opened) -> tuple[FileItem, ...]:
+def chosen_files(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]:
     """The run's files, numbered from 1. The first choice stands: rows and batches go by its numbers."""
-    noted = turn.noted("files")
+    noted = session.journal_get("files")
     if noted is None:
-        chosen = _choose(turn, opened)
-        noted = turn.note("files", serialization.dumps([serialization.unstructure(item) for item in chosen]))
+        chosen = _choose(session, loaded)
+        noted = session.journal_put("files", serialization.dumps([serialization.unstructure(item) for item in chosen]))
     return tuple(serialization.structure(entry, FileItem) for entry in serialization.loads(noted))
 
 
@@ -58,31 +58,31 @@ def active_file(item: FileItem) -> ActiveFile | None:
     return ActiveFile(item.provider_file_uuid, item.path) if item.provider_file_uuid else None
 
 
-def _choose(turn: Turn, opened: Opened) -> tuple[FileItem, ...]:
-    context = opened.context
-    found = _listed(turn, opened)
+def _choose(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]:
+    context = loaded.context
+    found = _listed(session, loaded)
     listing = read_listing(found)
     for refusal in listing.refusals:
         log.warning("a file of the source is left out", reason=refusal)
-        turn.tell(context.log_channel, refusal, level="ERROR")
-    in_use = _in_use(turn, opened, listing.items)
+        session.log_to_ui(context.log_channel, refusal, level="ERROR")
+    in_use = _in_use(session, loaded, listing.items)
     free = [item for item in listing.items if active_file(item) not in in_use]
     if in_use:
         log.info("files in use elsewhere are left out", files=len(in_use))
-        turn.tell(context.log_channel, f"Files in use by another execution, left out: {len(in_use)}.")
-    turn.tell(context.log_channel, f"Files found at the source: {len(found)}, to process: {len(free)}.")
+        session.log_to_ui(context.log_channel, f"Files in use by another execution, left out: {len(in_use)}.")
+    session.log_to_ui(context.log_channel, f"Files found at the source: {len(found)}, to process: {len(free)}.")
     return tuple(evolve(item, number=number) for number, item in enumerate(free, start=1))
 
 
-def _listed(turn: Turn, opened: Opened) -> tuple[SourceFile, ...]:
+def _listed(session: RunSession, loaded: LoadedRun) -> tuple[SourceFile, ...]:
     """The source's files. A listing that fails ends the run: it is never read as "no files", nor tried for ever."""
-    message = opened.message
+    message = loaded.message
     try:
-        return turn.runtime.backend.workflows.source_files(
-            turn.organization_id,
+        return session.runtime.backend.workflows.source_files(
+            session.organization_id,
             message.workflow_id,
             message.execution_id,
-            pipeline_id=opened.context.pipeline_id,
+            pipeline_id=loaded.context.pipeline_id,
             use_file_history=message.use_file_history,
         )
     except BackendUnavailable as error:
@@ -92,25 +92,25 @@ def _listed(turn: Turn, opened: Opened) -> tuple[SourceFile, ...]:
         raise BackendRefused(error.message, endpoint=error.endpoint, status=error.status) from error
 
 
-def _in_use(turn: Turn, opened: Opened, items: Iterable[FileItem]) -> frozenset[ActiveFile]:
+def _in_use(session: RunSession, loaded: LoadedRun, items: Iterable[FileItem]) -> frozenset[ActiveFile]:
     """Files that another execution marked or has rows for; all others are marked as ours."""
-    message, runtime = opened.message, turn.runtime
+    message, runtime = loaded.message, session.runtime
     ttl = runtime.settings.files.active_file_ttl_seconds
     marks = ActiveFiles(runtime.cache_redis, message.workflow_id, message.execution_id, ttl)
     wanted = [file for file in map(active_file, items) if file is not None]
     marked = marks.in_use(wanted)
     unmarked = [file for file in wanted if file not in marked]
-    working = _with_rows(turn, opened, unmarked)
-    turn.check()
+    working = _with_rows(session, loaded, unmarked)
+    session.check()
     return marked | working | marks.mark(file for file in unmarked if file not in working)
 
 
-def _with_rows(turn: Turn, opened: Opened, files: list[ActiveFile]) -> frozenset[ActiveFile]:
+def _with_rows(session: RunSession, loaded: LoadedRun, files: list[ActiveFile]) -> frozenset[ActiveFile]:
     active: set[ActiveFile] = set()
     for start in range(0, len(files), _AT_ONCE):
         pairs = [(file.provider_file_uuid, file.file_path) for file in files[start : start + _AT_ONCE]]
-        found = turn.runtime.backend.files.check_active(
-            turn.organization_id, opened.message.workflow_id, pairs, opened.message.execution_id
+        found = session.runtime.backend.files.check_active(
+            session.organization_id, loaded.message.workflow_id, pairs, loaded.message.execution_id
         )
         active.update(ActiveFile(uuid, path) for uuid, path in found)
     return frozenset(active)

@@ -5,32 +5,32 @@ from datetime import UTC, datetime
 from unstract_worker_core.backend.models import Notification, NotificationEvent, Pipeline
 from unstract_worker_core.errors import BackendError
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs import Turn, in_a_line
+from unstract_worker_core.runs import RunSession, reason_of
 
 __all__ = ["tell_subscribers", "wanted"]
 
 log = get_logger(__name__)
 
 
-def tell_subscribers(turn: Turn, pipeline: Pipeline) -> None:
+def tell_subscribers(session: RunSession, pipeline: Pipeline) -> None:
     """Enqueue an INPROGRESS event for each active target. A failure is logged; the run is started all the same."""
-    notifications = turn.runtime.backend.notifications
+    notifications = session.runtime.backend.notifications
     try:
-        targets = notifications.for_pipeline(turn.organization_id, pipeline.id)
+        targets = notifications.for_pipeline(session.organization_id, pipeline.id)
     except BackendError as error:
-        log.warning("the pipeline's subscribers cannot be read", reason=in_a_line(error))
+        log.warning("the pipeline's subscribers cannot be read", reason=reason_of(error))
         return
     for target in filter(wanted, targets.notifications):
-        if turn.noted(f"notified:{target.id}") is not None:
+        if session.journal_get(f"notified:{target.id}") is not None:
             continue
-        turn.check()
-        key = turn.key("INPROGRESS", target.id)
+        session.check()
+        key = session.key("INPROGRESS", target.id)
         try:
-            row = notifications.enqueue(turn.organization_id, _event(pipeline, target), key=key)
+            row = notifications.enqueue(session.organization_id, _event(pipeline, target), key=key)
         except BackendError as error:
-            log.warning("a subscriber is not told", notification_id=target.id, reason=in_a_line(error))
+            log.warning("a subscriber is not told", notification_id=target.id, reason=reason_of(error))
             continue
-        turn.note(f"notified:{target.id}", row or "not wanted")
+        session.journal_put(f"notified:{target.id}", row or "not wanted")
 
 
 def wanted(target: Notification) -> bool:

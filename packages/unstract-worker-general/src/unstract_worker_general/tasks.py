@@ -8,7 +8,7 @@ from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.messages import read_schedule
 from unstract_worker_core.queues import DELIVER_TASK, ORCHESTRATE_TASK
-from unstract_worker_core.runs import Job, accept_run, accept_start, answer_bell, give_up
+from unstract_worker_core.runs import Job, accept_run, accept_start, give_up, handle_doorbell
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.boundary import add_task
 from unstract_worker_core.worker.definition import RuntimeOf
@@ -54,12 +54,12 @@ def accept_schedule(runtime: Runtime, delivery: Delivery) -> None:
 
 
 def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:
-    answer_bell(runtime, delivery, ORCHESTRATE_JOBS)
+    handle_doorbell(runtime, delivery, ORCHESTRATE_JOBS)
 
 
 def _deliver(runtime: Runtime, delivery: Delivery, egress: Egress) -> None:
     with webhook_jobs(runtime, egress) as jobs:
-        answer_bell(runtime, delivery, jobs)
+        handle_doorbell(runtime, delivery, jobs)
 
 
 def _well(runtime: Runtime, delivery: Delivery) -> dict[str, str]:

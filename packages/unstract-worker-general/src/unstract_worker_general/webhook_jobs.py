@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from unstract_worker_core.ledger import RunTask
-from unstract_worker_core.runs import Job, Turn, Verdict
+from unstract_worker_core.runs import Decision, Job, RunSession
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_general.deliver import deliver, give_up_delivery
@@ -23,8 +23,8 @@ def webhook_jobs(runtime: Runtime, egress: Egress) -> Iterator[Mapping[RunTask, 
     """
     in_line: list[tuple[str, str]] = []
 
-    def step(turn: Turn) -> Verdict:
-        return deliver(turn, egress, lambda host: in_line.append((host, turn.claim.run_id)))
+    def step(session: RunSession) -> Decision:
+        return deliver(session, egress, lambda host: in_line.append((host, session.claim.run_id)))
 
     try:
         yield {RunTask.WEBHOOK: Job(step, give_up_delivery, bounded=False)}

@@ -1,37 +1,44 @@
 """What both orchestrators share: accepting, the harness around a step, opening a run, rows, batches."""
 
 from unstract_worker_core.runs.accepting import accept_run, accept_start, put_start
-from unstract_worker_core.runs.batching import deal, group_equal, mark_executed
-from unstract_worker_core.runs.failure_policy import Waits, if_told, in_a_line
+from unstract_worker_core.runs.batching import deduplicate, mark_executed, split
+from unstract_worker_core.runs.failure_policy import RetryDelays, get_optional, reason_of
 from unstract_worker_core.runs.rows import create_rows
-from unstract_worker_core.runs.run_handler import Job, answer_bell, attend
-from unstract_worker_core.runs.session import Arm, Close, HandOver, Turn, Verdict, start_of
-from unstract_worker_core.runs.start import Opened, announce, arm_files, ended, give_up, open_run
+from unstract_worker_core.runs.run_handler import Job, handle_doorbell, handle_run
+from unstract_worker_core.runs.session import Arm, Close, Decision, Release, RunSession, start_of
+from unstract_worker_core.runs.start import (
+    LoadedRun,
+    arm_files,
+    decision_if_terminal,
+    give_up,
+    load_run,
+    write_status_once,
+)
 
 __all__ = [
     "Arm",
     "Close",
-    "HandOver",
+    "Decision",
     "Job",
-    "Opened",
-    "Turn",
-    "Verdict",
-    "Waits",
+    "LoadedRun",
+    "Release",
+    "RetryDelays",
+    "RunSession",
     "accept_run",
     "accept_start",
-    "announce",
-    "answer_bell",
     "arm_files",
-    "attend",
     "create_rows",
-    "deal",
-    "ended",
+    "decision_if_terminal",
+    "deduplicate",
+    "get_optional",
     "give_up",
-    "group_equal",
-    "if_told",
-    "in_a_line",
+    "handle_doorbell",
+    "handle_run",
+    "load_run",
     "mark_executed",
-    "open_run",
     "put_start",
+    "reason_of",
+    "split",
     "start_of",
+    "write_status_once",
 ]

@@ -6,12 +6,12 @@ from attrs import evolve
 
 from unstract_worker_core.ledger import FileItem
 
-__all__ = ["MOST_BATCHES", "deal", "group_equal", "mark_executed"]
+__all__ = ["MOST_BATCHES", "deduplicate", "mark_executed", "split"]
 
 MOST_BATCHES = 100
 
 
-def group_equal(files: Iterable[FileItem]) -> tuple[FileItem, ...]:
+def deduplicate(files: Iterable[FileItem]) -> tuple[FileItem, ...]:
     """Uploads of equal content become one item, whose `copies` name the further ones.
 
     The backend has one row for them. Files whose type was refused were not stored and have no content to be equal.
@@ -33,7 +33,7 @@ def mark_executed(items: Iterable[FileItem], completed: Collection[str]) -> tupl
     return tuple(evolve(item, is_executed=True) if item.hash in completed else item for item in items)
 
 
-def deal(items: Iterable[FileItem], batches: int) -> tuple[tuple[FileItem, ...], ...]:
+def split(items: Iterable[FileItem], batches: int) -> tuple[tuple[FileItem, ...], ...]:
     """Deal items round robin, in order, into at most `batches` (1 to 100) batches; none is empty."""
     dealt = tuple(items)
     count = min(max(1, batches), MOST_BATCHES, len(dealt))

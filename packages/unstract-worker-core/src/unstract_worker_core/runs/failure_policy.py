@@ -16,9 +16,9 @@ from unstract_worker_core.errors import (
     UnexpectedAnswer,
 )
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs.session import HandOver
+from unstract_worker_core.runs.session import Release
 
-__all__ = ["Waits", "definite", "hand_over", "if_told", "in_a_line", "unreachable"]
+__all__ = ["RetryDelays", "get_optional", "hand_over", "is_permanent", "reason_of", "unreachable"]
 
 T = TypeVar("T")
 _LONGEST_WAIT = 300.0
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 
 @frozen
-class Waits:
+class RetryDelays:
     """Seconds until a run is looked at again, by why it was handed back.
 
     `unknown` is longer than a request may still be under way in the backend, so that its effect is there to be seen.
@@ -39,7 +39,7 @@ class Waits:
     failed: float = 5.0
 
 
-def definite(error: Exception) -> bool:
+def is_permanent(error: Exception) -> bool:
     """Whether the same step would meet the same error again: the run ends with this reason."""
     return isinstance(error, BackendRefused | UnexpectedAnswer | MessageError)
 
@@ -49,34 +49,34 @@ def unreachable(error: Exception) -> bool:
     return isinstance(error, BackendUnavailable | OutcomeUnknown) and error.status != 500
 
 
-def if_told(ask: Callable[[], T], otherwise: T, *, what: str) -> T:
+def get_optional(ask: Callable[[], T], otherwise: T, *, what: str) -> T:
     """Ask the backend for what a run can do without. Raises only while it cannot be asked."""
     try:
         return ask()
     except BackendError as error:
         if unreachable(error):
             raise
-        log.warning("going on without an answer", what=what, reason=in_a_line(error))
+        log.warning("going on without an answer", what=what, reason=reason_of(error))
         return otherwise
 
 
-def hand_over(error: Exception, *, attempts: int, waits: Waits) -> HandOver:
+def hand_over(error: Exception, *, attempts: int, waits: RetryDelays) -> Release:
     """How to hand a run back after an error that may pass.
 
     An unreachable backend charges nothing, however long it is away. A backend that answers 500 again and again is
     not unreachable: it is charged, and so is a defect of ours.
     """
-    reason = in_a_line(error)
+    reason = reason_of(error)
     if isinstance(error, SteppedAside):
-        return HandOver(reason, error.delay_seconds)
+        return Release(reason, error.delay_seconds)
     grown = min(waits.failed * 2**attempts, _LONGEST_WAIT)
     charge = not unreachable(error)
     if isinstance(error, OutcomeUnknown):
-        return HandOver(reason, max(waits.unknown, grown), charge=charge)
-    return HandOver(reason, grown if charge else waits.unavailable, charge=charge)
+        return Release(reason, max(waits.unknown, grown), charge=charge)
+    return Release(reason, grown if charge else waits.unavailable, charge=charge)
 
 
-def in_a_line(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The reason in one printable line of at most 256 characters. Of an error that is not ours: its type only."""
     ours = isinstance(error, BackendError | LedgerError | MessageError | SteppedAside)
     text = str(error) if ours else f"unexpected {type(error).__name__}"

@@ -13,10 +13,10 @@ from unstract_worker_core.backend.models import FileExecution
 from unstract_worker_core.errors import BackendRefused, UnexpectedAnswer
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs.failure_policy import in_a_line
+from unstract_worker_core.runs.failure_policy import reason_of
 from unstract_worker_core.runs.rows_together import AT_ONCE, created_together, put_pending, row_request
-from unstract_worker_core.runs.session import Turn
-from unstract_worker_core.runs.start import Opened
+from unstract_worker_core.runs.session import RunSession
+from unstract_worker_core.runs.start import LoadedRun
 from unstract_worker_core.statuses import RunKind
 
 __all__ = ["NO_ROW", "create_rows", "match_rows", "row_request"]
@@ -29,14 +29,14 @@ _ABOUT_THIS_FILE = (201, 400, 500)
 log = get_logger(__name__)
 
 
-def create_rows(turn: Turn, opened: Opened, items: Sequence[FileItem]) -> tuple[FileItem, ...]:
+def create_rows(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> tuple[FileItem, ...]:
     """The items with their rows' ids. An item without one was refused by the backend, for a reason of its own."""
-    there = _looked_up(turn, opened, items)
-    turn.note("rows", "asked for")
-    together = created_together(turn, opened, [each for each in items if each.number not in there])
+    there = _looked_up(session, loaded, items)
+    session.journal_put("rows", "asked for")
+    together = created_together(session, loaded, [each for each in items if each.number not in there])
     there |= together
-    done = tuple(evolve(item, file_execution_id=_row_of(turn, opened, item, there)) for item in items)
-    _set_pending(turn, done, written=together.keys())
+    done = tuple(evolve(item, file_execution_id=_row_of(session, loaded, item, there)) for item in items)
+    _set_pending(session, done, written=together.keys())
     return done
 
 
@@ -56,53 +56,53 @@ def _by_place(content: str | None, path: str | None, uuid: str | None) -> tuple[
     return (path, uuid or "") if path else None
 
 
-def _looked_up(turn: Turn, opened: Opened, items: Sequence[FileItem]) -> dict[int, str]:
+def _looked_up(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
     """Rows of an earlier attempt. One may exist though nobody journalled it: its worker died, or no answer came."""
-    noted = {item.number: row for item in items if (row := turn.noted(f"row:{item.number}")) is not None}
-    if turn.noted("rows") is None or len(noted) == len(items):
+    noted = {item.number: row for item in items if (row := session.journal_get(f"row:{item.number}")) is not None}
+    if session.journal_get("rows") is None or len(noted) == len(items):
         return noted
-    rows = turn.runtime.backend.files.list(turn.organization_id, opened.message.execution_id)
+    rows = session.runtime.backend.files.list(session.organization_id, loaded.message.execution_id)
     missing = [item for item in items if item.number not in noted]
-    found = match_rows(missing, rows, opened.message.kind)
-    return noted | _journalled(turn, found)
+    found = match_rows(missing, rows, loaded.message.kind)
+    return noted | _journalled(session, found)
 
 
-def _journalled(turn: Turn, rows: Mapping[int, str]) -> dict[int, str]:
-    stands = turn.note_all({f"row:{number}": row for number, row in rows.items()})
+def _journalled(session: RunSession, rows: Mapping[int, str]) -> dict[int, str]:
+    stands = session.journal_put_all({f"row:{number}": row for number, row in rows.items()})
     return {int(name.removeprefix("row:")): row for name, row in stands.items()}
 
 
-def _row_of(turn: Turn, opened: Opened, item: FileItem, there: Mapping[int, str]) -> str | None:
+def _row_of(session: RunSession, loaded: LoadedRun, item: FileItem, there: Mapping[int, str]) -> str | None:
     row = there.get(item.number)
     if row is None:
-        turn.check()
-        row = turn.note(f"row:{item.number}", _create(turn, opened, item))
+        session.check()
+        row = session.journal_put(f"row:{item.number}", _create(session, loaded, item))
     return None if row == NO_ROW else row
 
 
-def _create(turn: Turn, opened: Opened, item: FileItem) -> str:
-    message, files = opened.message, turn.runtime.backend.files
+def _create(session: RunSession, loaded: LoadedRun, item: FileItem) -> str:
+    message, files = loaded.message, session.runtime.backend.files
     request = row_request(item, message.kind)
-    key = turn.key("row", item.identity)
+    key = session.key("row", item.identity)
     try:
-        row = files.create(turn.organization_id, message.execution_id, message.workflow_id, request, key=key)
+        row = files.create(session.organization_id, message.execution_id, message.workflow_id, request, key=key)
     except (BackendRefused, UnexpectedAnswer) as error:
         if error.status not in _ABOUT_THIS_FILE:
             raise
-        log.warning("a file's row was refused", file_number=item.number, reason=in_a_line(error))
-        refusal = f"{item.name} cannot be processed: {in_a_line(error)}"
-        turn.tell(opened.context.log_channel, refusal, level="ERROR")
+        log.warning("a file's row was refused", file_number=item.number, reason=reason_of(error))
+        refusal = f"{item.name} cannot be processed: {reason_of(error)}"
+        session.log_to_ui(loaded.context.log_channel, refusal, level="ERROR")
         return NO_ROW
     return row.id
 
 
-def _set_pending(turn: Turn, items: Sequence[FileItem], *, written: Collection[int]) -> None:
+def _set_pending(session: RunSession, items: Sequence[FileItem], *, written: Collection[int]) -> None:
     """New rows have no status, and rows without one do not show as in use to other executions."""
-    if turn.noted("pending") is not None:
+    if session.journal_get("pending") is not None:
         return
     missing = [item for item in items if item.number not in written]
     rows = [item.file_execution_id for item in missing if item.file_execution_id is not None]
     for start in range(0, len(rows), AT_ONCE):
-        turn.check()
-        put_pending(turn, rows[start : start + AT_ONCE])
-    turn.note("pending", "written")
+        session.check()
+        put_pending(session, rows[start : start + AT_ONCE])
+    session.journal_put("pending", "written")

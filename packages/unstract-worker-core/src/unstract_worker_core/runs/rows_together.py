@@ -11,12 +11,12 @@ from unstract_worker_core.backend.models import CreatedFile, FileHash, FileStatu
 from unstract_worker_core.errors import BackendRefused, OutcomeUnknown, UnexpectedAnswer
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs.failure_policy import in_a_line
-from unstract_worker_core.runs.session import Turn
-from unstract_worker_core.runs.start import Opened
+from unstract_worker_core.runs.failure_policy import reason_of
+from unstract_worker_core.runs.session import RunSession
+from unstract_worker_core.runs.start import LoadedRun
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = ["AT_ONCE", "created_together", "put_pending", "row_request", "told_rows"]
+__all__ = ["AT_ONCE", "created_together", "match_created", "put_pending", "row_request"]
 
 AT_ONCE = 100
 _ONE_BY_ONE = "rows one by one"
@@ -38,39 +38,39 @@ def row_request(item: FileItem, kind: RunKind) -> FileHash:
     )
 
 
-def created_together(turn: Turn, opened: Opened, items: Sequence[FileItem]) -> dict[int, str]:
+def created_together(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
     """Rows by file number, PENDING and journalled; files that are not in it are left to be asked for singly.
 
     Raises OutcomeUnknown; whoever takes the run up next looks at the rows that are there and then goes singly, so
     that a batch which the backend can never carry out does not come back for ever.
     """
     rows: dict[int, str] = {}
-    if len(items) < 2 or turn.noted(_ONE_BY_ONE) is not None:
+    if len(items) < 2 or session.journal_get(_ONE_BY_ONE) is not None:
         return rows
     for start in range(0, len(items), AT_ONCE):
-        turn.check()
-        made = _created(turn, opened, items[start : start + AT_ONCE])
+        session.check()
+        made = _created(session, loaded, items[start : start + AT_ONCE])
         if made is None:
             break
-        lost = put_pending(turn, list(made.values()))
+        lost = put_pending(session, list(made.values()))
         notes = {f"row:{number}": row for number, row in made.items() if row not in lost}
-        stands = turn.note_all(notes)
+        stands = session.journal_put_all(notes)
         rows |= {int(name.removeprefix("row:")): row for name, row in stands.items()}
     return rows
 
 
-def put_pending(turn: Turn, rows: Sequence[str]) -> frozenset[str]:
+def put_pending(session: RunSession, rows: Sequence[str]) -> frozenset[str]:
     """Write PENDING to rows, `AT_ONCE` at most; those that could not be written."""
     pending = FileStatusUpdate(status=ExecutionStatus.PENDING)
-    key = turn.key("pending", sha256("".join(rows).encode()).hexdigest()[:16])
+    key = session.key("pending", sha256("".join(rows).encode()).hexdigest()[:16])
     updates = [(row, pending) for row in rows]
-    answer = turn.runtime.backend.files.update_statuses(turn.organization_id, updates, key=key)
+    answer = session.runtime.backend.files.update_statuses(session.organization_id, updates, key=key)
     for row, reason in answer.failed[:1]:
         log.warning("a row took no first status", file_execution_id=row, reason=reason, rows=len(answer.failed))
     return frozenset(row for row, _ in answer.failed)
 
 
-def told_rows(items: Iterable[FileItem], created: Iterable[CreatedFile]) -> dict[int, str]:
+def match_created(items: Iterable[FileItem], created: Iterable[CreatedFile]) -> dict[int, str]:
     """Row ids by file number. Rows are told in the files' order, without those that failed; API rows have no path."""
     told, rows = iter(created), dict[int, str]()
     row = next(told, None)
@@ -81,19 +81,19 @@ def told_rows(items: Iterable[FileItem], created: Iterable[CreatedFile]) -> dict
     return rows
 
 
-def _created(turn: Turn, opened: Opened, items: Sequence[FileItem]) -> dict[int, str] | None:
+def _created(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str] | None:
     """What one call made; None where the backend does not take such calls."""
-    message, files = opened.message, turn.runtime.backend.files
+    message, files = loaded.message, session.runtime.backend.files
     requests = [row_request(item, message.kind) for item in items]
-    key = turn.key("rows", sha256("".join(item.identity for item in items).encode()).hexdigest()[:16])
+    key = session.key("rows", sha256("".join(item.identity for item in items).encode()).hexdigest()[:16])
     try:
-        answer = files.create_many(turn.organization_id, message.execution_id, requests, key=key)
+        answer = files.create_many(session.organization_id, message.execution_id, requests, key=key)
     except (BackendRefused, UnexpectedAnswer) as error:
-        log.warning("rows are asked for one by one", reason=in_a_line(error))
+        log.warning("rows are asked for one by one", reason=reason_of(error))
         return None
     except OutcomeUnknown:
-        turn.note(_ONE_BY_ONE, "a batch without an answer")
+        session.journal_put(_ONE_BY_ONE, "a batch without an answer")
         raise
     for _, reason in answer.failed[:1]:
         log.warning("rows were not made together", rows=len(answer.failed), reason=reason)
-    return told_rows(items, answer.created)
+    return match_created(items, answer.created)

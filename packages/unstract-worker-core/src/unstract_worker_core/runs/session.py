@@ -1,4 +1,4 @@
-"""One claimed run while it is worked on, and the verdicts that a turn can end with."""
+"""One claimed run while it is worked on, and the verdicts that a session can end with."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.ui_logs import LogEvent
 from unstract_worker_core.worker.runtime import Runtime
 
-__all__ = ["Arm", "Close", "HandOver", "Turn", "Verdict", "start_of"]
+__all__ = ["Arm", "Close", "Decision", "Release", "RunSession", "start_of"]
 
 
 @frozen
@@ -31,7 +31,7 @@ class Close:
 
 
 @frozen
-class HandOver:
+class Release:
     """Give the run back, to be looked at again after the delay. `charge` counts a failed attempt."""
 
     reason: str
@@ -39,11 +39,11 @@ class HandOver:
     charge: bool = False
 
 
-Verdict = Arm | Close | HandOver
+Decision = Arm | Close | Release
 
 
 @frozen
-class Turn:
+class RunSession:
     """What a step works with: the process's parts, the claim, the lease that is held meanwhile."""
 
     runtime: Runtime
@@ -61,15 +61,15 @@ class Turn:
         if self.runtime.draining.is_set():
             raise SteppedAside("the process drains")
 
-    def noted(self, name: str) -> str | None:
+    def journal_get(self, name: str) -> str | None:
         """What the journal said about a step when the run was claimed."""
         return self.claim.journal.get(name)
 
-    def note(self, name: str, value: str) -> str:
+    def journal_put(self, name: str, value: str) -> str:
         """Journal a step that was done; the value that stands. Raises LeaseLost."""
         return self.runtime.ledger.runs.note(self.claim, name, value)
 
-    def note_all(self, notes: Mapping[str, str]) -> dict[str, str]:
+    def journal_put_all(self, notes: Mapping[str, str]) -> dict[str, str]:
         """As `note`, for several steps at once; the values that stand, by name. Raises LeaseLost."""
         return self.runtime.ledger.runs.note_all(self.claim, notes) if notes else {}
 
@@ -77,7 +77,7 @@ class Turn:
         """The idempotency key of an effect: execution, epoch, file, operation."""
         return f"{self.claim.run_id}:{self.claim.epoch + 1}:{file}:{operation}"
 
-    def tell(self, channel: str | None, message: str, *, level: str = "INFO") -> None:
+    def log_to_ui(self, channel: str | None, message: str, *, level: str = "INFO") -> None:
         """A line for the execution's log in the platform's UI; best effort."""
         event = LogEvent(channel, message, self.claim.run_id, self.organization_id, "INITIALIZE", level)
         self.runtime.log_events.log(event)

@@ -8,18 +8,27 @@ from unstract_worker_core.errors import MessageError, NotFound, OutcomeUnknown
 from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, RunContext
 from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs.batching import deal
-from unstract_worker_core.runs.failure_policy import if_told
-from unstract_worker_core.runs.session import Arm, Close, Turn, Verdict, start_of
+from unstract_worker_core.runs.batching import split
+from unstract_worker_core.runs.failure_policy import get_optional
+from unstract_worker_core.runs.session import Arm, Close, Decision, RunSession, start_of
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = ["Opened", "announce", "arm_files", "context_of", "ended", "give_up", "open_run", "tool_problem"]
+__all__ = [
+    "LoadedRun",
+    "arm_files",
+    "context_of",
+    "decision_if_terminal",
+    "give_up",
+    "load_run",
+    "tool_problem",
+    "write_status_once",
+]
 
 log = get_logger(__name__)
 
 
 @frozen
-class Opened:
+class LoadedRun:
     """A run that may be started: its message and its execution as the backend has it."""
 
     message: StartMessage
@@ -52,42 +61,42 @@ def context_of(message: StartMessage, execution: Execution | None = None) -> Run
     )
 
 
-def open_run(turn: Turn) -> Opened | Verdict:
+def load_run(session: RunSession) -> LoadedRun | Decision:
     """The run, or what ends it here: unknown, terminal or stopped already, refused, tools that are not valid."""
-    message = start_of(turn.claim)
+    message = start_of(session.claim)
     try:
-        execution = turn.runtime.backend.executions.get(turn.organization_id, message.execution_id)
+        execution = session.runtime.backend.executions.get(session.organization_id, message.execution_id)
     except NotFound as error:
-        return _put_aside(turn, f"execution {message.execution_id} cannot be started: {error}")
-    opened = Opened(message, execution)
-    over = ended(opened, stop=turn.claim.stop)
+        return _put_aside(session, f"execution {message.execution_id} cannot be started: {error}")
+    loaded = LoadedRun(message, execution)
+    over = decision_if_terminal(loaded, stop=session.claim.stop)
     if over is not None:
         return over
     if message.refused is not None:
-        return give_up(turn, message.refused)
-    turn.tell(opened.context.log_channel, "Execution is being started.")
-    problem = validate_tools(turn.runtime.backend, turn.organization_id, message.workflow_id)
-    return opened if problem is None else give_up(turn, problem)
+        return give_up(session, message.refused)
+    session.log_to_ui(loaded.context.log_channel, "Execution is being started.")
+    problem = validate_tools(session.runtime.backend, session.organization_id, message.workflow_id)
+    return loaded if problem is None else give_up(session, problem)
 
 
-def ended(opened: Opened, *, stop: bool) -> Verdict | None:
+def decision_if_terminal(loaded: LoadedRun, *, stop: bool) -> Decision | None:
     """What a status that is terminal already means: a stop is told to the pipeline, anything else stands."""
-    status = opened.execution.status
+    status = loaded.execution.status
     if status in (ExecutionStatus.COMPLETED, ExecutionStatus.ERROR):
         log.info("the execution is over already", status=status.value)
         return Close(FinalState(status=status, error="over before it was started"))
     if stop or status is ExecutionStatus.STOPPED:
-        return Arm(evolve(opened.context, stopped=True))
+        return Arm(evolve(loaded.context, stopped=True))
     return None
 
 
-def give_up(turn: Turn, reason: str) -> Verdict:
+def give_up(session: RunSession, reason: str) -> Decision:
     """End a run in ERROR with this reason; without a readable message there is nothing to write it to."""
     try:
-        context = context_of(start_of(turn.claim))
+        context = context_of(start_of(session.claim))
     except MessageError as error:
-        return _put_aside(turn, f"the accepted start message cannot be read: {error}")
-    turn.tell(context.log_channel, f"Execution cannot be started: {reason}", level="ERROR")
+        return _put_aside(session, f"the accepted start message cannot be read: {error}")
+    session.log_to_ui(context.log_channel, f"Execution cannot be started: {reason}", level="ERROR")
     return Arm(evolve(context, error=reason))
 
 
@@ -111,24 +120,26 @@ def tool_problem(instances: tuple[ToolInstance, ...], validation: ToolValidation
     return None
 
 
-def announce(turn: Turn, opened: Opened, update: StatusUpdate, *, operation: str) -> Verdict | None:
+def write_status_once(
+    session: RunSession, loaded: LoadedRun, update: StatusUpdate, *, operation: str
+) -> Decision | None:
     """Write a status of the start once; what ends the run if the backend says that it is over already.
 
     Only once: a user's stop may come between two attempts, and the backend would let EXECUTING replace it.
     """
-    if turn.noted(operation) is not None:
+    if session.journal_get(operation) is not None:
         return None
-    turn.check()
-    executions, execution_id = turn.runtime.backend.executions, opened.message.execution_id
+    session.check()
+    executions, execution_id = session.runtime.backend.executions, loaded.message.execution_id
     try:
-        written = executions.update_status(turn.organization_id, execution_id, update, key=turn.key(operation))
+        written = executions.update_status(session.organization_id, execution_id, update, key=session.key(operation))
     except OutcomeUnknown:
-        if not _stands(update, executions.get(turn.organization_id, execution_id)):
+        if not _stands(update, executions.get(session.organization_id, execution_id)):
             raise
         written = StatusWritten(written=True)
     if not written.written:
-        return _now_ended(turn, opened) or Close(FinalState(error=written.reason))
-    turn.note(operation, "written")
+        return _now_ended(session, loaded) or Close(FinalState(error=written.reason))
+    session.journal_put(operation, "written")
     return None
 
 
@@ -137,42 +148,44 @@ def _stands(update: StatusUpdate, execution: Execution) -> bool:
     return execution.status is update.status and update.total_files in (None, execution.total_files)
 
 
-def arm_files(turn: Turn, opened: Opened, items: tuple[FileItem, ...], *, before: tuple[int, int] = (0, 0)) -> Verdict:
+def arm_files(
+    session: RunSession, loaded: LoadedRun, items: tuple[FileItem, ...], *, before: tuple[int, int] = (0, 0)
+) -> Decision:
     """Deal the files into batches, unless the execution was stopped meanwhile.
 
     `before`: how many further files completed and failed in a run of this execution that the ledger lost.
     """
-    over = _now_ended(turn, opened)
+    over = _now_ended(session, loaded)
     if over is not None:
         return over
-    batches = deal(items, batch_limit(turn))
+    batches = split(items, batch_limit(session))
     completed, failed = before
     context = evolve(
-        opened.context,
+        loaded.context,
         total_files=sum(item.uploads for item in items) + completed + failed,
         completed_before=completed,
         failed_before=failed,
     )
-    turn.tell(context.log_channel, f"Files to process: {context.total_files}, in batches: {len(batches)}.")
+    session.log_to_ui(context.log_channel, f"Files to process: {context.total_files}, in batches: {len(batches)}.")
     return Arm(context, batches)
 
 
-def batch_limit(turn: Turn) -> int:
+def batch_limit(session: RunSession) -> int:
     """How many batches may run side by side: the organization's setting, else this worker's."""
-    configuration = turn.runtime.backend.configuration
-    own = if_told(
-        lambda: configuration.max_parallel_file_batches(turn.organization_id),
+    configuration = session.runtime.backend.configuration
+    own = get_optional(
+        lambda: configuration.max_parallel_file_batches(session.organization_id),
         None,
         what="MAX_PARALLEL_FILE_BATCHES",
     )
-    return turn.runtime.settings.files.max_parallel_batches if own is None else own
+    return session.runtime.settings.files.max_parallel_batches if own is None else own
 
 
-def _now_ended(turn: Turn, opened: Opened) -> Verdict | None:
-    now = turn.runtime.backend.executions.get(turn.organization_id, opened.message.execution_id)
-    return ended(evolve(opened, execution=now), stop=False)
+def _now_ended(session: RunSession, loaded: LoadedRun) -> Decision | None:
+    now = session.runtime.backend.executions.get(session.organization_id, loaded.message.execution_id)
+    return decision_if_terminal(evolve(loaded, execution=now), stop=False)
 
 
-def _put_aside(turn: Turn, reason: str) -> Close:
-    letter = DeadLetter(task="orchestrate", queue="", reason=reason, task_id=turn.claim.run_id)
+def _put_aside(session: RunSession, reason: str) -> Close:
+    letter = DeadLetter(task="orchestrate", queue="", reason=reason, task_id=session.claim.run_id)
     return Close(FinalState(error=reason), letter)

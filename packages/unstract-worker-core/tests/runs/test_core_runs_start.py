@@ -6,7 +6,7 @@ from attrs import evolve
 from unstract_worker_core.backend.models import Execution, FileExecution, ToolInstance, ToolProblem, ToolValidation
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.messages import StartMessage
-from unstract_worker_core.runs import Arm, Close, Opened, ended
+from unstract_worker_core.runs import Arm, Close, LoadedRun, decision_if_terminal
 from unstract_worker_core.runs.rows import match_rows, row_request
 from unstract_worker_core.runs.start import context_of, tool_problem
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
@@ -19,23 +19,23 @@ EXECUTION = Execution("e", "w", ExecutionStatus.PENDING, pipeline_id="p", execut
 @pytest.mark.parametrize("status", [ExecutionStatus.COMPLETED, ExecutionStatus.ERROR])
 @pytest.mark.parametrize("stop", [True, False])
 def test_what_is_over_is_left_alone(status, stop):
-    verdict = ended(Opened(START, evolve(EXECUTION, status=status)), stop=stop)
-    assert isinstance(verdict, Close)
-    assert verdict.final.status is status
-    assert verdict.letter is None
+    decision = decision_if_terminal(LoadedRun(START, evolve(EXECUTION, status=status)), stop=stop)
+    assert isinstance(decision, Close)
+    assert decision.final.status is status
+    assert decision.letter is None
 
 
 @pytest.mark.parametrize(("status", "stop"), [("STOPPED", False), ("PENDING", True), ("EXECUTING", True)])
 def test_a_stop_is_armed_without_batches(status, stop):
-    verdict = ended(Opened(START, evolve(EXECUTION, status=ExecutionStatus(status))), stop=stop)
-    assert isinstance(verdict, Arm)
-    assert verdict.context.stopped
-    assert verdict.batches == ()
+    decision = decision_if_terminal(LoadedRun(START, evolve(EXECUTION, status=ExecutionStatus(status))), stop=stop)
+    assert isinstance(decision, Arm)
+    assert decision.context.stopped
+    assert decision.batches == ()
 
 
 @pytest.mark.parametrize("status", ["PENDING", "EXECUTING"])
 def test_what_is_open_goes_on(status):
-    assert ended(Opened(START, evolve(EXECUTION, status=ExecutionStatus(status))), stop=False) is None
+    assert decision_if_terminal(LoadedRun(START, evolve(EXECUTION, status=ExecutionStatus(status))), stop=False) is None
 
 
 def test_the_context_takes_what_the_message_does_not_say_from_the_execution():

@@ -12,10 +12,10 @@ from unstract_worker_core.errors import (
     SteppedAside,
     UnexpectedAnswer,
 )
-from unstract_worker_core.runs import Waits, if_told, in_a_line
-from unstract_worker_core.runs.failure_policy import definite, hand_over, unreachable
+from unstract_worker_core.runs import RetryDelays, get_optional, reason_of
+from unstract_worker_core.runs.failure_policy import hand_over, is_permanent, unreachable
 
-WAITS = Waits(unavailable=10, unknown=30, failed=5)
+WAITS = RetryDelays(unavailable=10, unknown=30, failed=5)
 
 
 def away(status=None):
@@ -41,7 +41,7 @@ def unknown(status=None):
     ],
 )
 def test_what_would_be_met_again_is_definite(error, final):
-    assert definite(error) is final
+    assert is_permanent(error) is final
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_only_no_answer_is_unreachable():
 
 
 def test_reasons_are_one_short_line_and_never_a_foreign_errors_text():
-    assert in_a_line(MessageError("a\nb\x00  c", field="x")) == "x: a b c"
-    assert in_a_line(ValueError("with a secret inside")) == "unexpected ValueError"
-    long = in_a_line(MessageError("y" * 500))
+    assert reason_of(MessageError("a\nb\x00  c", field="x")) == "x: a b c"
+    assert reason_of(ValueError("with a secret inside")) == "unexpected ValueError"
+    long = reason_of(MessageError("y" * 500))
     assert len(long) == 256
     assert long.endswith("...")
 
@@ -88,8 +88,8 @@ def raising(error):
 
 
 def test_what_a_run_can_do_without_is_waited_for_only_while_nobody_answers():
-    assert if_told(lambda: 5, 1, what="a number") == 5
-    assert if_told(raising(BackendRefused("no", endpoint="a.b", status=400)), 1, what="a number") == 1
-    assert if_told(raising(away(500)), 1, what="a number") == 1
+    assert get_optional(lambda: 5, 1, what="a number") == 5
+    assert get_optional(raising(BackendRefused("no", endpoint="a.b", status=400)), 1, what="a number") == 1
+    assert get_optional(raising(away(500)), 1, what="a number") == 1
     with pytest.raises(BackendUnavailable):
-        if_told(raising(away()), 1, what="a number")
+        get_optional(raising(away()), 1, what="a number")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unstract_worker_core.ledger import FileItem
-from unstract_worker_core.runs import deal, group_equal, mark_executed
+from unstract_worker_core.runs import deduplicate, mark_executed, split
 
 FILES = st.lists(st.sampled_from(["", "h1", "h2", "h3", "temp-hash-1"]), max_size=12).map(
     lambda hashes: tuple(
@@ -16,7 +16,7 @@ FILES = st.lists(st.sampled_from(["", "h1", "h2", "h3", "temp-hash-1"]), max_siz
 
 @given(FILES)
 def test_no_upload_is_lost_or_doubled_by_grouping(files):
-    items = group_equal(files)
+    items = deduplicate(files)
     assert sorted(name for item in items for name in (item.name, *item.copies)) == sorted(each.name for each in files)
     assert sum(item.uploads for item in items) == len(files)
     hashes = [item.hash for item in items if item.hash and not item.unsupported]
@@ -26,19 +26,19 @@ def test_no_upload_is_lost_or_doubled_by_grouping(files):
 
 def test_the_first_upload_keeps_its_number_and_the_others_are_its_copies():
     files = [FileItem(n, f"{n}", f"{n}", hash=h) for n, h in enumerate(["x", "y", "x", "x"], start=1)]
-    assert [(item.number, item.copies) for item in group_equal(files)] == [(1, ("3", "4")), (2, ())]
+    assert [(item.number, item.copies) for item in deduplicate(files)] == [(1, ("3", "4")), (2, ())]
 
 
 def test_refused_types_and_files_without_a_hash_stay_alone():
     refused = [FileItem(n, f"{n}", f"{n}", hash="temp-hash-1", is_executed=True) for n in (1, 2)]
     nameless = [FileItem(n, f"{n}", f"{n}") for n in (3, 4)]
-    assert len(group_equal(refused + nameless)) == 4
+    assert len(deduplicate(refused + nameless)) == 4
 
 
 @given(st.integers(0, 300), st.integers(-3, 500))
 def test_every_item_is_dealt_once_and_evenly(count, limit):
     items = [FileItem(n, f"{n}", f"{n}") for n in range(1, count + 1)]
-    batches = deal(items, limit)
+    batches = split(items, limit)
     assert len(batches) == min(max(1, limit), 100, count)
     assert sorted(item.number for batch in batches for item in batch) == list(range(1, count + 1))
     sizes = {len(batch) for batch in batches}
@@ -47,7 +47,7 @@ def test_every_item_is_dealt_once_and_evenly(count, limit):
 
 def test_items_are_dealt_round_robin_in_order():
     items = [FileItem(n, f"{n}", f"{n}") for n in range(1, 6)]
-    assert [[item.number for item in batch] for batch in deal(items, 2)] == [[1, 3, 5], [2, 4]]
+    assert [[item.number for item in batch] for batch in split(items, 2)] == [[1, 3, 5], [2, 4]]
 
 
 def test_only_completed_contents_are_marked():
