@@ -1,13 +1,14 @@
 """The command `unstract-worker-callback`, also as ``python -m unstract_worker_callback``."""
 
-from unstract_worker_core.worker.main import run_commands
+from unstract_worker_callback.definition import DEFINITION
+from unstract_worker_core.worker.cli import command_line
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    run_commands("unstract_worker_callback.definition")
+    command_line(DEFINITION)()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from unstract_worker_core.observability.metrics import READ, Described, Metrics, Readings, SharedFolder, metrics_table
-from unstract_worker_core.observability.metrics.readings import DUE, QUEUE_LENGTH, Reading
+from unstract_worker_core.observability.metrics import Metrics, metrics_table
+from unstract_worker_core.observability.prefork_metrics import SharedFolder
+from unstract_worker_core.observability.readings import DUE, QUEUE_LENGTH, READ, Described, Reading, Readings
 
 PAGE = Path(__file__).parents[2] / "README.md"
 TASK = ("name", "hostname", "queue_name")
@@ -82,8 +83,8 @@ def test_each_outcome_of_the_boundary_is_one_state_of_celery(outcome: str, count
 def test_a_queue_that_is_not_consumed_makes_no_label_of_its_own() -> None:
     metrics = Metrics("host", ("celery",))
     for number in range(50):
-        metrics.task("t", f"made-up-{number}").received.inc()
-    metrics.task("t", "celery").received.inc()
+        metrics.task("t", f"made-up-{number}").received()
+    metrics.task("t", "celery").received()
     text = samples(metrics)
     assert 'celery_task_received_total{hostname="host",name="t",queue_name="other"} 50.0' in text
     assert "made-up" not in text

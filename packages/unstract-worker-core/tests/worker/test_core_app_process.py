@@ -195,7 +195,7 @@ SAMPLE = Path(__file__).parent / "sample"
 def test_importing_the_packages_reads_no_environment():
     from subprocess import run
 
-    code = "import tiny_worker, tiny_worker.definition, unstract_worker_core.worker.main as m; print(m.__name__)"
+    code = "import tiny_worker, tiny_worker.definition, unstract_worker_core.worker.cli as m; print(m.__name__)"
     done = run(
         [sys.executable, "-c", code],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SAMPLE)},
@@ -203,4 +203,4 @@ def test_importing_the_packages_reads_no_environment():
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "unstract_worker_core.worker.main"
+    assert done.stdout.strip() == "unstract_worker_core.worker.cli"

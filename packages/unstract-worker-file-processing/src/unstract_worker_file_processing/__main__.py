@@ -1,13 +1,14 @@
 """The command `unstract-worker-file-processing`, also as ``python -m unstract_worker_file_processing``."""
 
-from unstract_worker_core.worker.main import run_commands
+from unstract_worker_core.worker.cli import command_line
+from unstract_worker_file_processing.definition import DEFINITION
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    run_commands("unstract_worker_file_processing.definition")
+    command_line(DEFINITION)()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The command `unstract-worker-general`, also as ``python -m unstract_worker_general``."""
 
-from unstract_worker_core.worker.main import run_commands
+from unstract_worker_core.worker.cli import command_line
+from unstract_worker_general.definition import DEFINITION
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    run_commands("unstract_worker_general.definition")
+    command_line(DEFINITION)()
 
 
 if __name__ == "__main__":

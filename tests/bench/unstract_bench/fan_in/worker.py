@@ -10,9 +10,9 @@ from unstract_worker_core.ledger import BatchRefusal, FileOutcome, FinalState, O
 from unstract_worker_core.queues import FINALISE_TASK, PROCESS_BATCH_TASK
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.worker.boundary import add_task
+from unstract_worker_core.worker.cli import command_line
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.delivery import Delivery
-from unstract_worker_core.worker.main import run_commands
 from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["DEFINITION"]
@@ -56,4 +56,4 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
 DEFINITION = WorkerDefinition(WorkerType.FILE_PROCESSING, "unstract_worker_file_processing", register)
 
 if __name__ == "__main__":
-    run_commands("unstract_bench.fan_in.worker")
+    command_line(DEFINITION)()

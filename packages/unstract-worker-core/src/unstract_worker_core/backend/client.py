@@ -3,6 +3,7 @@
 import ssl
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -28,7 +29,9 @@ from unstract_worker_core.errors import (
     OutcomeUnknown,
     UnexpectedAnswer,
 )
-from unstract_worker_core.observability.metrics import Metrics
+
+if TYPE_CHECKING:  # see `observability.prefork_metrics`
+    from unstract_worker_core.observability.metrics import Metrics
 
 _OUTCOMES: tuple[tuple[type[BackendError], str], ...] = (
     (NotFound, "not_found"),
@@ -49,7 +52,7 @@ class Backend:
     def __init__(
         self,
         settings: BackendSettings,
-        metrics: Metrics | None = None,
+        metrics: "Metrics | None" = None,
         *,
         version: str = "1.0.0",
         clock: Callable[[], float] = time.monotonic,

@@ -1,6 +1,6 @@
 """Named places at which a worker can be made to kill itself, so that tests can show that each of them is safe.
 
-Nothing is armed outside tests (see `core.config`), and an unarmed point costs one comparison.
+None is enabled outside tests (see `core.config`), and a point that is not enabled costs one comparison.
 """
 
 import mmap
@@ -13,7 +13,7 @@ from attrs import define, field
 from unstract_worker_core.config.sections import CrashPoint
 from unstract_worker_core.errors import ConfigurationError, Fault
 
-__all__ = ["arm", "hit"]
+__all__ = ["enable", "hit"]
 
 _VARIABLE = "WORKER_CRASH_POINT"
 
@@ -54,7 +54,7 @@ def hit(*name: str) -> None:
         _armed.reached(".".join(name))
 
 
-def arm(point: CrashPoint | None) -> None:
+def enable(point: CrashPoint | None) -> None:
     """Have this process and its forks die at a point; None disarms. Raises ConfigurationError for an unknown name."""
     global _armed  # noqa: PLW0603 - one per process, so that reaching costs one comparison
     if point is not None:

@@ -74,7 +74,7 @@ def boundary(
     """
     began, outcome, failure = time.monotonic(), "ok", ""
     meter = runtime.metrics.task(delivery.task, delivery.queue)
-    meter.started.inc()
+    meter.started()
     runtime.metrics.slots(1)
     runtime.progress.claim_made()
     with bind_task(task=delivery.task, task_id=delivery.task_id), runtime.progress.slot(delivery.task) as mark:

@@ -1,7 +1,8 @@
 """The commands of a worker: run, check, those of operators, and what the worker adds."""
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from unstract_worker_core.config import read_dotenv
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.entry import run_worker, settings_or_exit
-from unstract_worker_core.worker.lazy_group import LazyGroup
 
 __all__ = ["command_line"]
 
@@ -28,12 +28,8 @@ def command_line(definition: WorkerDefinition) -> click.Group:
     """The command group of one worker."""
     name = definition.worker.distribution
 
-    group = LazyGroup(
-        name=name,
-        help=f"The Unstract {definition.worker.value.replace('_', '-')} worker.",
-        lazy=_OPERATORS | dict(definition.commands),
-        make=lambda function: function(definition),
-    )
+    group = _Commands(name=name, help=f"The Unstract {definition.worker.value.replace('_', '-')} worker.")
+    group.of_operators = (definition, _OPERATORS | dict(definition.commands))
     click.version_option(version(name), prog_name=name)(group)
 
     @group.command(help="Run the worker until a signal ends it (SIGTERM drains; a second one hands back at once).")
@@ -57,6 +53,23 @@ def command_line(definition: WorkerDefinition) -> click.Group:
         context.exit(1 if any(line.status == "fail" for line in lines) else 0)
 
     return group
+
+
+class _Commands(click.Group):
+    """Imports an operator's command only when it is asked for: `run` does not need them."""
+
+    of_operators: tuple[WorkerDefinition, Mapping[str, str]]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self.of_operators[1]})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        definition, commands = self.of_operators
+        if cmd_name not in commands:
+            return super().get_command(ctx, cmd_name)
+        module, _, function = commands[cmd_name].partition(":")
+        made: click.Command = getattr(import_module(module), function)(definition)
+        return made
 
 
 def _read_dotenv(environ: MutableMapping[str, str], *, development: bool) -> None:

@@ -4,7 +4,8 @@ import json
 from datetime import UTC, datetime
 
 from unstract_worker_core.ledger import DeadLetter
-from unstract_worker_core.observability.logs import Redactor, get_logger
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.observability.redaction import Redactor
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
 

@@ -3,12 +3,14 @@
 import os
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from unstract_worker_core.config import Settings, load_settings
-from unstract_worker_core.errors import ConfigurationError
-from unstract_worker_core.failpoints import arm
-from unstract_worker_core.observability.logs import configure_logging, get_logger
+from unstract_worker_core.errors import ConfigurationError, Fault
+from unstract_worker_core.failpoints import enable
+from unstract_worker_core.observability.logs import configure_logging, get_logger, open_standard_streams
+from unstract_worker_core.observability.prefork_metrics import VARIABLE, SharedFolder
 from unstract_worker_core.worker.definition import WorkerDefinition
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def settings_or_exit(
     definition: WorkerDefinition, environ: MutableMapping[str, str], *, development: bool = False
 ) -> Settings:
     """The settings; or every fault on stderr, by variable and without values, and exit code 2."""
+    open_standard_streams()
     try:
         settings = load_settings(environ, worker=definition.worker, development=development)
         configure_logging(settings.logging, secrets=settings.secrets())
@@ -54,7 +57,8 @@ def settings_or_exit(
 
 def _refuse(definition: WorkerDefinition, error: ConfigurationError) -> NoReturn:
     faults = (f"\n  {fault.variable}: {fault.problem}" for fault in error.faults)
-    sys.stderr.write(f"{definition.worker.distribution} cannot start:{''.join(faults)}\n")
+    with suppress(OSError):  # the exit code says it too
+        sys.stderr.write(f"{definition.worker.distribution} cannot start:{''.join(faults)}\n")
     raise SystemExit(2) from None
 
 
@@ -62,6 +66,12 @@ def _process(
     definition: WorkerDefinition, environ: MutableMapping[str, str], *, development: bool = False
 ) -> "WorkerProcess":
     settings = settings_or_exit(definition, environ, development=development)
+    try:
+        shared = _shared_metrics(settings, environ)
+        enable(settings.crash_point)
+    except ConfigurationError as error:
+        _refuse(definition, error)
+    # Late: they import prometheus_client, which decides when it is imported where values are kept.
     from unstract_worker_core.worker.guarded import drop_celery_variables
     from unstract_worker_core.worker.process import WorkerProcess
 
@@ -70,8 +80,20 @@ def _process(
         log.warning("configuration", problem=warning)
     for name in drop_celery_variables(environ):
         log.warning("configuration", problem=f"{name} has no effect: it would bypass the worker's own variables")
+    return WorkerProcess(definition, settings, shared)
+
+
+def _shared_metrics(settings: Settings, environ: MutableMapping[str, str]) -> SharedFolder | None:
+    """Where prefork children keep their metrics; None for threads. Raises ConfigurationError."""
+    environ.pop(VARIABLE, None)
+    if settings.process.pool != "prefork":
+        return None
+    parent = settings.process.metrics_dir
     try:
-        arm(settings.crash_point)
-    except ConfigurationError as error:
-        _refuse(definition, error)
-    return WorkerProcess(definition, settings)
+        shared = SharedFolder.made_in(parent)
+    except OSError as error:
+        where = parent or "the temporary folder"
+        problem = f"no folder for the children's metrics can be made in {where}: {error.strerror}"
+        raise ConfigurationError((Fault(VARIABLE, problem),)) from None
+    shared.choose(environ)
+    return shared

@@ -8,6 +8,7 @@ from celery import Celery
 from unstract_worker_core.config import Settings
 from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.worker.broker import declared_queue, tls_options, transport_class, transport_options
+from unstract_worker_core.worker.pools import POOLS
 
 __all__ = ["CELERY_VARIABLES", "celery_settings", "drop_celery_variables", "enforce"]
 
@@ -82,7 +83,7 @@ def _tasks(settings: Settings) -> dict[str, Any]:
 def _worker(settings: Settings) -> dict[str, Any]:
     process = settings.process
     return {
-        "worker_pool": "unstract_worker_core.worker.pools:ThreadPool" if process.pool == "threads" else process.pool,
+        "worker_pool": f"unstract_worker_core.worker.pools:{POOLS[process.pool].__name__}",
         "worker_concurrency": process.concurrency,
         "worker_consumer": "unstract_worker_core.worker.consumer:Consumer",
         "worker_prefetch_multiplier": 1,

@@ -1,17 +1,14 @@
-"""Celery's thread pool, but that a slot does not stay free and that ending it never takes longer than the drain allows.
-
-And which pool of ours to take.
-"""
+"""Celery's pools of threads and of processes, ended within the time that the drain allows."""
 
 from concurrent.futures import Future, wait
 from typing import Any
 
+from celery.concurrency.prefork import TaskPool as CeleryPreforkPool
 from celery.concurrency.thread import TaskPool as CeleryThreadPool
 
-__all__ = ["ThreadPool", "pool_for"]
+__all__ = ["POOLS", "PreforkPool", "ThreadPool"]
 
 _LOOK_SECONDS = 0.1
-_PREFORK = "celery.concurrency.prefork"
 
 
 class ThreadPool(CeleryThreadPool):  # type: ignore[misc]
@@ -55,12 +52,14 @@ def _nothing() -> None:
     """What the loop is woken for: it looks for messages by itself."""
 
 
-def pool_for(chosen: type) -> type:
-    """Ours for what was chosen on Celery's command line. Raises ValueError where the workers cannot run in it."""
-    if issubclass(chosen, CeleryThreadPool):
-        return ThreadPool
-    if any(base.__module__ == _PREFORK for base in chosen.__mro__):
-        from unstract_worker_core.worker.prefork_pool import PreforkPool  # it and what it imports cost threads nothing
+class PreforkPool(CeleryPreforkPool):  # type: ignore[misc]
+    """Processes. On stop the children are told to drain; they end by themselves within the grace."""
 
-        return PreforkPool
-    raise ValueError("the workers run in threads or prefork only")
+    def on_stop(self) -> None:
+        """Tell the children, then wait for them."""
+        self.app.worker_process.drain.begin()
+        super().on_stop()
+
+
+POOLS = {"threads": ThreadPool, "prefork": PreforkPool}
+"""By the value of CELERY_POOL_TYPE."""

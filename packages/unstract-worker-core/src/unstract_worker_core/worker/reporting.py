@@ -12,9 +12,9 @@ from attrs import define, field
 from unstract_worker_core.errors import LedgerError
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.census import take_census, take_role
+from unstract_worker_core.observability import readings as told
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.observability.metrics import readings as told
-from unstract_worker_core.observability.metrics.readings import Reading
+from unstract_worker_core.observability.readings import Reading
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.ringing import CeleryDoorbells

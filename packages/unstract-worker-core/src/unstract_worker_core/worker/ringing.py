@@ -7,7 +7,7 @@ import json
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from kombu.connection import Connection
@@ -21,10 +21,12 @@ from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.queues import DOORBELL_QUEUES, DOORBELL_TASKS, Doorbell, queues_of
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.broker import declared_queue, publishing_connection
+
+if TYPE_CHECKING:  # see `observability.prefork_metrics`
+    from unstract_worker_core.observability.metrics import Metrics
 
 __all__ = ["CeleryDoorbells", "message_headers"]
 
@@ -52,7 +54,7 @@ class _Line:
 class CeleryDoorbells:
     """The doorbells of one process (see `core.doorbells.Doorbells`)."""
 
-    def __init__(self, broker: BrokerSettings, metrics: Metrics) -> None:
+    def __init__(self, broker: BrokerSettings, metrics: "Metrics") -> None:
         """Nothing is connected yet."""
         self._broker = broker
         self._metrics = metrics

@@ -11,16 +11,16 @@ from redis import Redis
 from unstract_worker_core.config import Settings
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.ledger import LeaseKeeper, Ledger
-from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.observability.tracing import NoTraces, Traces
 from unstract_worker_core.periodic import Ticker
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_core.worker.recent import Recent
 from unstract_worker_core.worker.solo import SoloGate
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # prometheus_client is imported once the settings are known: see `observability.prefork_metrics`
     from unstract_worker_core.backend import Backend
     from unstract_worker_core.observability.health import Progress
+    from unstract_worker_core.observability.metrics import Metrics
     from unstract_worker_core.ui_logs import LogEvents
 
 __all__ = ["Runtime", "SoloGate"]
@@ -39,7 +39,7 @@ class Runtime:
     """
 
     settings: Settings
-    metrics: Metrics
+    metrics: "Metrics"
     backend: "Backend"
     ledger: Ledger
     keeper: LeaseKeeper

@@ -3,11 +3,14 @@
 import json
 import threading
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.observability.health.checks import Check, Checks, Report
 from unstract_worker_core.observability.health.listener import Answer, Limits, Listener
-from unstract_worker_core.observability.metrics import Metrics
+
+if TYPE_CHECKING:  # see `observability.prefork_metrics`
+    from unstract_worker_core.observability.metrics import Metrics
 
 __all__ = ["HealthServer"]
 
@@ -33,7 +36,7 @@ class HealthServer:
         version: str,
         alive: Check,
         checks: tuple[tuple[str, Check], ...],
-        metrics: Metrics,
+        metrics: "Metrics",
         variable: str = "HEALTH_PORT",
         limits: Limits = _LIMITS,
     ) -> None:

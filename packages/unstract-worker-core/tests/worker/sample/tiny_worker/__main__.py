@@ -1,5 +1,6 @@
 """Commands of the tiny worker."""
 
-from unstract_worker_core.worker.main import run_commands
+from tiny_worker.definition import DEFINITION
+from unstract_worker_core.worker.cli import command_line
 
-run_commands("tiny_worker.definition")
+command_line(DEFINITION)()

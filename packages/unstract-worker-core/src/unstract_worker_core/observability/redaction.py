@@ -1,5 +1,6 @@
 """Keeps secrets out of the log: by key, by pattern in any text, and by the literal values of this process."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime
@@ -32,7 +33,6 @@ _PATTERNS = (
     (rf"({_NAME}[:=]\s{{0,4}})(?!(?:is|must|names|needs|has) )[^\s\"',;&)\]}}]+", rf"\1{_STARS}"),
 )
 _PLAIN = (bool, int, type(None))
-_TEXTS = (str, float)
 _LONGEST, _DEEPEST, _MOST = 16 * 1024, 6, 200
 
 
@@ -84,7 +84,7 @@ class Redactor:
 
     def value(self, value: object, depth: int = 0) -> Any:
         """A value that is safe to render: texts cleaned, containers walked, anything else as cleaned text."""
-        if isinstance(value, _PLAIN):
+        if self._is_number(value):
             return value
         if isinstance(value, str):
             return self.text(str(value))
@@ -95,15 +95,19 @@ class Redactor:
             return [self.value(item, depth + 1) for item in list(value)[:_MOST]]
         return self.text(str(value) if isinstance(value, UUID | Decimal | datetime | float) else repr(value))
 
+    @staticmethod
+    def _is_number(value: object) -> bool:
+        """None, a truth value or a number that JSON has; NaN and infinity are shown as text."""
+        return isinstance(value, _PLAIN) or (isinstance(value, float) and math.isfinite(value))
+
     def _named(self, key: str, value: object, depth: int) -> Any:
         return _STARS if _names_a_secret(key) else self.value(value, depth)
 
     def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """As a processor of structlog: the last one before the renderer."""
-        texts = {key: str(value) for key, value in event.items() if type(value) in _TEXTS}
-        plain = all(key in texts or type(value) in _PLAIN for key, value in event.items())
-        if plain and self._harmless("\n".join((*event, *texts.values()))):
-            event.update(texts)
+        texts = [value for value in event.values() if type(value) is str]
+        plain = all(type(value) is str or self._is_number(value) for value in event.values())
+        if plain and self._harmless("\n".join((*event, *texts))):
             return event
         for key in list(event):
             event[key] = self._named(key, event[key], 0)

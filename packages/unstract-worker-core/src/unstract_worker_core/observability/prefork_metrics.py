@@ -1,8 +1,8 @@
 """Metrics of a prefork worker: its children count into files that the parent adds up when it is asked.
 
-prometheus_client chooses where values live when it is imported, by an environment variable; here it is chosen when the
-metrics of a process are made. Files of children that are gone are folded into one, so that counters never fall and
-the folder does not grow with every child that is replaced.
+This is prometheus_client's multiprocess mode. The library chooses it when it is imported, by PROMETHEUS_MULTIPROC_DIR,
+so `choose` runs before the import, and the imports in this module are late. The library leaves the files of a child
+that ended; here they are folded into one, so that counters never fall and the folder does not grow with every child.
 """
 
 import fcntl
@@ -10,30 +10,21 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import define, field
-from prometheus_client import values
-from prometheus_client.core import Metric
-from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.multiprocess import MultiProcessCollector
 
-__all__ = ["SharedFolder", "keep_values_in"]
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
-_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+__all__ = ["VARIABLE", "SharedFolder"]
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _KEPT = "folded"
 _PREFIX, _LOCK = "unstract-worker-metrics-", "lock"
-
-
-def keep_values_in(folder: "SharedFolder | None") -> None:
-    """From now on metrics that are made keep their values in this folder, or in the process alone."""
-    if folder is None:
-        values.ValueClass = values.MutexValue
-        return
-    os.environ[_VARIABLE] = str(folder.path)  # where the library's values look
-    values.ValueClass = values.MultiProcessValue()
 
 
 @define(eq=False)
@@ -54,6 +45,10 @@ class SharedFolder:
                 shutil.rmtree(other.parent, ignore_errors=True)
         return cls(path)
 
+    def choose(self, environ: MutableMapping[str, str]) -> None:
+        """Have prometheus_client, once it is imported, keep the values of this process and its children here."""
+        environ[VARIABLE] = str(self.path)
+
     def forget_own(self) -> None:
         """In a child, right after the fork: gauges that an earlier process with this pid left are not ours."""
         for file in self.path.glob(f"gauge_live*_{os.getpid()}.db"):
@@ -63,15 +58,17 @@ class SharedFolder:
         """Delete the folder; at the end of the worker."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
         """All processes' values, added up."""
+        from prometheus_client.multiprocess import MultiProcessCollector
+
         with self._lock:
             self._fold_the_dead()
             files = [str(file) for file in self.path.glob("*.db") if _has_values(file)]
             merged = list(MultiProcessCollector.merge(files))
         yield from merged
 
-    def describe(self) -> list[Metric]:
+    def describe(self) -> "list[Metric]":
         """Nothing: what there is depends on the files."""
         return []
 
@@ -85,6 +82,8 @@ class SharedFolder:
             file.unlink(missing_ok=True)
 
     def _fold(self, file: Path, into: Path) -> None:
+        from prometheus_client.mmap_dict import MmapedDict
+
         kept = MmapedDict(str(into))
         try:
             for key, value, stamp, _ in MmapedDict.read_all_values_from_file(str(file)):

@@ -10,9 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 from attrs import frozen
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from unstract_worker_core.observability.metrics.families import Described
+__all__ = ["READ", "Described", "Reading", "Readings"]
 
-__all__ = ["READ", "Reading", "Readings"]
+
+@frozen
+class Described:
+    """What is known of a metric: its whole name, its type, its meaning, its labels."""
+
+    name: str
+    kind: str
+    purpose: str
+    labels: tuple[str, ...] = ()
 
 
 def _gauge(name: str, purpose: str, *labels: str) -> Described:

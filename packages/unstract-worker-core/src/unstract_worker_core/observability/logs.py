@@ -1,0 +1,194 @@
+"""Logging of a process: structlog and the standard library's loggers in one pipeline, one record a line."""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
+from logging.handlers import WatchedFileHandler
+from types import TracebackType
+from typing import Any
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+
+from unstract_worker_core.config.sections import LoggingSettings
+from unstract_worker_core.errors import ConfigurationError, Fault
+from unstract_worker_core.observability.redaction import Redactor
+
+__all__ = ["bind_task", "configure_logging", "get_logger", "lost_records", "open_standard_streams"]
+
+# Libraries that log much: shown only where the operator asks for DEBUG.
+_VERBOSE = ("amqp", "asyncio", "kombu", "redis", "urllib3")
+# They log whole URLs and every task's arguments, and a webhook's may hold its token: never below WARNING.
+_INDISCREET = ("celery.pool", "httpcore", "httpx")
+
+_lost = 0
+_lost_lock = threading.Lock()
+
+
+def configure_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) -> None:
+    """Route all logging of the process to stderr (and `settings.file`). May be called again.
+
+    Args:
+        settings: level, format (``json`` or ``console``) and an optional file.
+        secrets: literal values that must never appear (`Settings.secrets()`).
+
+    Raises:
+        ConfigurationError: the file cannot be opened.
+    """
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    ending = [
+        ProcessorFormatter.remove_processors_meta,
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        Redactor(secrets),
+        *_renderers(settings.format),
+    ]
+    _route(settings, ProcessorFormatter(foreign_pre_chain=shared, processors=ending))
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda failed: _uncaught(failed.exc_type, failed.exc_value, failed.exc_traceback)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger; events are words with fields: ``log.info("batch claimed", files=3)``."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+@contextmanager
+def bind_task(
+    *,
+    task_id: str | None = None,
+    task: str | None = None,
+    execution_id: str | None = None,
+    file_execution_id: str | None = None,
+    organization_id: str | None = None,
+    batch_id: str | None = None,
+) -> Iterator[None]:
+    """Put ids on every record that is logged inside, by any library; None leaves the value that is bound."""
+    given = {name: value for name, value in locals().items() if value is not None}
+    bound = structlog.contextvars.bind_contextvars(**given)
+    try:
+        yield
+    finally:
+        structlog.contextvars.reset_contextvars(**bound)
+
+
+def lost_records() -> int:
+    """How many records of this process could not be written: disk full, reader gone, not formattable."""
+    return _lost
+
+
+def open_standard_streams() -> None:
+    """Open /dev/null as stdin, stdout and stderr where the process was started without them.
+
+    Otherwise the next socket that is opened gets their number, and whatever writes to stderr writes into it.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - a descriptor, for the life of the process
+
+
+def _renderers(form: str) -> list[Any]:
+    if form == "json":
+        return [structlog.processors.JSONRenderer(sort_keys=True, separators=(",", ":"), default=repr)]
+    plain = structlog.dev.plain_traceback  # the redacted text, not the exception itself
+    return [_printable_event, structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
+
+
+def _printable_event(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape control characters: a value cannot begin a line that looks like another record."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            if key in ("exception", "stack"):
+                event[key] = "\n".join(f"    {_printable(line)}" for line in value.splitlines())
+            else:
+                event[key] = _printable(value)
+    return event
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _route(settings: LoggingSettings, formatter: logging.Formatter) -> None:
+    handlers: list[logging.Handler] = [_StderrHandler()]
+    if settings.file:
+        try:
+            handlers.append(_FileHandler(settings.file, encoding="utf-8"))
+        except OSError as error:
+            fault = Fault("LOG_FILE", f"cannot be opened for writing ({type(error).__name__})")
+            raise ConfigurationError((fault,)) from None
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        if isinstance(old, _CountsLosses):
+            old.close()
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
+    root.setLevel(settings.level)
+    for name in _VERBOSE:
+        logging.getLogger(name).setLevel(logging.NOTSET if settings.level == "DEBUG" else logging.WARNING)
+    for name in _INDISCREET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("celery", "celery.task", "celery.worker", "py.warnings"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    logging.captureWarnings(True)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt | SystemExit):
+        return
+    logging.getLogger("unstract_worker_core").critical("uncaught error", exc_info=(kind, error or kind(), trace))
+
+
+class _CountsLosses(logging.Handler):
+    """A handler whose failures never reach the code that logs: a full disk must not end a worker."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the standard library's
+        """Count the record. One that cannot be rendered is named, without its arguments: they may hold a secret."""
+        global _lost  # noqa: PLW0603 - logging is one per process, and so is its count
+        with _lost_lock:
+            _lost += 1
+        if not isinstance(sys.exc_info()[1], OSError | ValueError):
+            with suppress(OSError, ValueError):
+                self._write(f'{{"event":"log record lost","logger":"{_printable(record.name)}"}}\n')
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(line)
+
+
+class _StderrHandler(_CountsLosses, logging.StreamHandler[Any]):
+    """Writes to stderr."""
+
+
+class _FileHandler(_CountsLosses, WatchedFileHandler):
+    """Writes to the operator's file, and opens it again once logrotate has renamed it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record. Opening the file again may fail outside of the standard library's own handling."""
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)

@@ -1,0 +1,179 @@
+"""Metrics of one process: created once by the entry point and handed down, never registered on import.
+
+Tasks, queues and workers have the names and labels of celery-exporter; what it lacks starts with ``unstract_worker_``.
+Labels are bounded: operations, outcomes, task names and kinds, never ids or organizations.
+"""
+
+from collections.abc import Collection
+
+from attrs import frozen
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from unstract_worker_core.observability.logs import lost_records
+from unstract_worker_core.observability.prefork_metrics import SharedFolder
+from unstract_worker_core.observability.readings import READ, Described, Readings
+
+__all__ = ["Metrics", "TaskMeter", "metrics_table"]
+
+_CALLS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
+_TASKS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200)
+_OWN = "unstract_worker_"
+_TASK_LABELS = ("name", "hostname", "queue_name")
+# Label for a queue that this worker does not consume: producers write what they like into a message.
+_OTHER_QUEUE = "other"
+_RETRIED = ("deferred", "stepped_aside", "retried")
+
+
+class Metrics:
+    """Counters, histograms and gauges, each an attribute.
+
+    Args:
+        hostname: this worker, as celery-exporter would call it: the part of the node name behind the @.
+        queues: the queues that it consumes; all others share one label.
+        shared: where prefork children and their parent keep their values; None: in this process.
+    """
+
+    content_type = CONTENT_TYPE_PLAIN_0_0_4
+
+    def __init__(
+        self, hostname: str = "local", queues: Collection[str] = (), *, shared: SharedFolder | None = None
+    ) -> None:
+        disable_created_metrics()  # a second series for each counter, which no dashboard reads
+        self.hostname, self.queues, self.shared = hostname, queues, shared
+        self.registry = CollectorRegistry(auto_describe=True)
+        self.readings = Readings()
+        self.described: list[Described] = []
+        self._add_celery_exporters()
+        self.tasks = self._counter("tasks", "Tasks that ended, by how the worker took it.", "name", "outcome")
+        self.backend_calls = self._counter("backend_calls", "Calls to the backend.", "operation", "outcome")
+        self.backend_seconds = self._histogram("backend_seconds", "Time of a call with its retries.", "operation")
+        self.breaker_open = self._gauge("breaker_open", "1 while the backend's circuit breaker is open.", "livemax")
+        self.files = self._counter("files", "Files whose outcome was recorded.", "outcome")
+        self.attempts = self._counter("attempts", "Claims of work: first ones and repeated ones.", "kind", "repeated")
+        self.rings = self._counter("rings", "Doorbells rung.", "kind")
+        self.rescues = self._counter("rescues", "Work that the sweeper brought back.", "kind")
+        self.dead_letters = self._counter("dead_letters", "Messages and runs put aside for good.", "kind")
+        self.traffic = self._counter("traffic", "Messages that a traffic share decided about.", "name", "outcome")
+        self.log_events = self._counter("log_events", "UI log events: sent, failed, dropped.", "outcome")
+        self.webhook_deliveries = self._counter("webhook_deliveries", "Webhook deliveries.", "outcome")
+        self.ledger_steps = self._counter("ledger_steps", "Steps of the run ledger.", "step", "outcome")
+        self.slots_in_use = self._gauge("slots_in_use", "Slots that are working.", "livesum")
+        self.leases_held = self._gauge("leases_held", "Leases held: the work that is running.", "livesum")
+        self.cleanup_not_offered = self._counter(
+            "cleanup_not_offered", "Executions whose staging directories the backend does not clean up."
+        )
+        self.log_records_lost = self._gauge(
+            "log_records_lost", "Log records of this process that could not be written, since its start.", "livesum"
+        )
+        self._shown = self._registry_to_show()
+
+    def task(self, name: str, queue: str) -> "TaskMeter":
+        """What counts a registered task that came from this queue."""
+        return TaskMeter(self, (name, self.hostname, queue if queue in self.queues else _OTHER_QUEUE))
+
+    def slots(self, change: int) -> None:
+        """So many slots more (or fewer, if negative) are working."""
+        self.slots_in_use.inc(change)
+        self._active.labels(self.hostname).inc(change)
+
+    def render(self) -> bytes:
+        """The metrics in Prometheus' text format. Asks nothing of the network."""
+        self.log_records_lost.set(lost_records())
+        return generate_latest(self._shown)
+
+    def _registry_to_show(self) -> CollectorRegistry:
+        shown = self.registry
+        if self.shared is not None:  # this process's own values are in the folder, too
+            shown = CollectorRegistry()
+            shown.register(self.shared)
+        shown.register(self.readings)
+        return shown
+
+    def _add_celery_exporters(self) -> None:
+        def counter(what: str, purpose: str, *more: str) -> Counter:
+            return self._counter(f"task_{what}", purpose, *_TASK_LABELS, *more, prefix="celery_")
+
+        self.task_received = counter("received", "Messages that the worker took from a queue.")
+        self.task_started = counter("started", "Tasks that began.")
+        self.task_succeeded = counter(
+            "succeeded", "Tasks that did what they were asked, doorbells without work included."
+        )
+        self.task_failed = counter("failed", "Tasks that failed, by the class of the error.", "exception")
+        self.task_retried = counter(
+            "retried", "Tasks that ended early; the ledger or the broker brings their work again."
+        )
+        self.task_rejected = counter("rejected", "Tasks whose message was put aside, or went back to its queue.")
+        self.task_runtime = self._histogram(
+            "task_runtime", "Seconds of a task that succeeded.", *_TASK_LABELS, prefix="celery_"
+        )
+        self._active = self._gauge(
+            "worker_tasks_active", "Tasks that the worker is processing.", "livesum", "hostname", prefix="celery_"
+        )
+        self._active.labels(self.hostname)
+
+    def _counter(self, name: str, purpose: str, *labels: str, prefix: str = _OWN) -> Counter:
+        self.described.append(Described(f"{prefix}{name}_total", "counter", purpose, labels))
+        return Counter(prefix + name, purpose, labels, registry=self.registry)
+
+    def _gauge(self, name: str, purpose: str, mode: str, *labels: str, prefix: str = _OWN) -> Gauge:
+        self.described.append(Described(prefix + name, "gauge", purpose, labels))
+        return Gauge(prefix + name, purpose, labels, registry=self.registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+
+    def _histogram(self, name: str, purpose: str, *labels: str, prefix: str = _OWN) -> Histogram:
+        self.described.append(Described(prefix + name, "histogram", purpose, labels))
+        buckets = _TASKS if name.startswith("task") else _CALLS
+        return Histogram(prefix + name, purpose, labels, buckets=buckets, registry=self.registry)
+
+
+@frozen
+class TaskMeter:
+    """Counts one task of one queue, under the names of celery-exporter.
+
+    Attributes:
+        labels: task name, hostname, queue name.
+    """
+
+    metrics: Metrics
+    labels: tuple[str, str, str]
+
+    def received(self) -> None:
+        """Count a message that was taken from its queue."""
+        self.metrics.task_received.labels(*self.labels).inc()
+
+    def started(self) -> None:
+        """Count a task that begins. Its ends show from now on, so that a first failure shows as an increase."""
+        metrics = self.metrics
+        metrics.task_started.labels(*self.labels).inc()
+        metrics.task_failed.labels(*self.labels, "")
+        for ends in (metrics.task_succeeded, metrics.task_retried, metrics.task_rejected):
+            ends.labels(*self.labels)
+
+    def ended(self, outcome: str, seconds: float, error: str = "") -> None:
+        """Count an end.
+
+        Args:
+            outcome: as the boundary names it. What the ledger or the broker brings again is retried, what became a dead
+                letter is rejected.
+            seconds: how long the task ran.
+            error: the class of what was raised.
+        """
+        metrics = self.metrics
+        if outcome == "ok":
+            metrics.task_succeeded.labels(*self.labels).inc()
+            metrics.task_runtime.labels(*self.labels).observe(seconds)
+        elif outcome in _RETRIED:
+            metrics.task_retried.labels(*self.labels).inc()
+        elif outcome == "rejected":
+            metrics.task_rejected.labels(*self.labels).inc()
+        elif outcome != "ignored":
+            metrics.task_failed.labels(*self.labels, error).inc()
+
+
+def metrics_table() -> str:
+    """Every metric as a row of a Markdown table: name as it is queried, type, labels, meaning."""
+    rows = (
+        f"| `{one.name}` | {one.kind} | {', '.join(one.labels)} | {one.purpose} |"
+        for one in (*Metrics().described, *READ)
+    )
+    return "\n".join(("| metric | type | labels | what it tells |", "| --- | --- | --- | --- |", *rows, ""))
