@@ -229,7 +229,10 @@ HOSTILE = "a\nb\r\x1b[31m\u2028\u0085c"
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-@given(st.text(max_size=60), st.dictionaries(st.from_regex("[a-z_]{1,10}", fullmatch=True), st.text(max_size=30), max_size=3))
+@given(
+    st.text(max_size=60),
+    st.dictionaries(st.from_regex("[a-z_]{1,10}", fullmatch=True), st.text(max_size=30), max_size=3),
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_value_breaks_its_line(form: str, event: str, fields: dict[str, str]) -> None:
     stream = io.StringIO()

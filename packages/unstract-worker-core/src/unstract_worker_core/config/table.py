@@ -138,7 +138,7 @@ _LOGGING = (
         p.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "least level that is logged"),
     _is("format", "WORKER_LOG_FORMAT", p.choice("json", "console"), "one JSON object a line, or for reading",
         development="console"),
-    _is("file", "LOG_FILE", p.text, "file that receives the log as well"),
+    _is("file", "LOG_FILE", p.text, "file that receives the log as well; opened again after logrotate renamed it"),
 )
 _FILES = (
     _is("max_parallel_batches", "MAX_PARALLEL_FILE_BATCHES", p.clamped(1, 100),

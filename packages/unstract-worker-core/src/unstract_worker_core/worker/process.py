@@ -116,7 +116,7 @@ class WorkerProcess:
                 setattr(worker, attribute, self.app.conf[setting])
         pool = POOLS[self.settings.process.pool]
         if not issubclass(worker.pool_cls, CeleryThreadPool | CeleryPreforkPool):
-            raise ValueError("the workers run in threads or prefork only")
+            raise ValueError("the workers run in threads or prefork only")  # noqa: TRY004 - a value of the command line
         if not issubclass(pool, worker.pool_cls):
             log.warning("setting is fixed: the command line's has no effect", setting="worker_pool")
         worker.pool_cls = pool
