@@ -22,12 +22,18 @@ def test_production_pins_a_released_version(worker):
     assert version in released(worker.distribution)
 
 
-@pytest.mark.parametrize("worker", WORKERS, ids=lambda worker: worker.name)
-def test_kubernetes_pins_what_production_pins(worker):
-    documents = yaml.safe_load_all((DOCKER / "kubernetes" / f"{worker.name}.yaml").read_text(encoding="utf-8"))
-    deployment = next(each for each in documents if each["kind"] == "Deployment")
-    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-    assert image == default_pins(DOCKER / "compose.production.yaml")[worker.image_variable]
+def test_kubernetes_pins_what_production_pins():
+    images = yaml.safe_load((DOCKER / "kubernetes" / "images" / "kustomization.yaml").read_text(encoding="utf-8"))[
+        "images"
+    ]
+    tags = {each["name"]: each["newTag"] for each in images}
+    pins = default_pins(DOCKER / "compose.production.yaml")
+    for worker in WORKERS:
+        version = pins[worker.image_variable].partition(":")[2]
+        assert tags.pop(worker.distribution) == version
+        if worker.extras:
+            assert tags.pop(f"chord/{worker.distribution}") == f"{version}-chord"
+    assert tags == {}
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])

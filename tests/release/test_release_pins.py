@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NUMBERED = ("README.md", "docker/compose.production.yaml", "docker/kubernetes/callback.yaml")
+IMAGES = "docker/kubernetes/images/kustomization.yaml"
+NUMBERED = ("README.md", "docker/compose.production.yaml", IMAGES)
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_what_stands_in_this_repository_is_what_was_released():
 def test_each_place_is_found(numbered):
     assert read(numbered, "README.md").count("| 1.0.0 |") == 5
     assert read(numbered, "docker/compose.production.yaml").count(":1.0.0}") == 4
-    assert "image: unstract-worker-callback:1.0.0\n" in read(numbered, "docker/kubernetes/callback.yaml")
+    assert read(numbered, IMAGES).count("newTag: 1.0.0") == 6
 
 
 def test_a_release_moves_its_own_numbers_alone(numbered):
@@ -44,7 +45,8 @@ def test_a_release_moves_its_own_numbers_alone(numbered):
     compose = read(numbered, "docker/compose.production.yaml")
     assert "${CALLBACK_IMAGE:-unstract-worker-callback:1.1.0}" in compose
     assert compose.count(":1.0.0}") == 3
-    assert "image: unstract-worker-callback:1.1.0\n" in read(numbered, "docker/kubernetes/callback.yaml")
+    assert read(numbered, IMAGES).count("unstract-worker-callback\n    newTag: 1.1.0") == 2
+    assert read(numbered, IMAGES).count("newTag: 1.0.0") == 4
 
 
 def test_a_number_that_nobody_released_is_named(numbered):

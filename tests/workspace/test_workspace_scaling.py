@@ -40,10 +40,14 @@ def test_the_command_needs_no_environment_and_prints_no_secret(worker):
 
 @pytest.mark.parametrize("name", [entry.worker.value.replace("_", "-") for entry in WORKER_QUEUES])
 def test_the_deployments_of_this_repository_leave_more_time_than_that(name):
-    deployment = next(yaml.safe_load_all((ROOT / f"docker/kubernetes/{name}.yaml").read_text()))
-    grace = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    base = ROOT / "docker/kubernetes/base"
+    every, deployment, whole = (
+        next(yaml.safe_load_all((base / file).read_text()))
+        for file in ("worker.yaml", f"{name}.yaml", "kustomization.yaml")
+    )
+    grace = every["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     entry = ENTRIES[name.replace("-", "_")]
     least = target_of(entry.worker, queues=(), drain_seconds=ProcessSettings().drain_seconds)
     assert grace > least.grace_seconds
     assert least.deployment == deployment["metadata"]["name"]
-    assert least.namespace == deployment["metadata"]["namespace"]
+    assert least.namespace == whole["namespace"]

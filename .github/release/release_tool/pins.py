@@ -17,7 +17,7 @@ __all__ = ["Pin", "pins_of", "write_pins"]
 
 README = PurePosixPath("README.md")
 COMPOSE = PurePosixPath("docker/compose.production.yaml")
-KUBERNETES = PurePosixPath("docker/kubernetes")
+KUBERNETES = PurePosixPath("docker/kubernetes/images/kustomization.yaml")
 VERSION = r"\d+\.\d+\.\d+"
 
 
@@ -61,6 +61,9 @@ def _places() -> Iterator[tuple[PurePosixPath, Package, re.Pattern[str]]]:
         row = rf"(?P<before>^\| \[{re.escape(package.distribution)}\]\([^)]*\) \| )(?P<version>{VERSION})"
         yield README, package, re.compile(row, re.MULTILINE)
     for package in WORKERS:
-        image = re.compile(rf"(?P<before>(?<=[ /-]){re.escape(package.distribution)}:)(?P<version>{VERSION})")
+        name = re.escape(package.distribution)
+        # An image's tag, or Kustomize's: `newTag` below the image's name.
+        kustomize = rf"\bname: (?:\S+/)?{name}\n(?: +newName: .*\n)? +newTag: \"?"
+        image = re.compile(rf"(?P<before>(?<=[ /-]){name}:|{kustomize})(?P<version>{VERSION})")
         yield COMPOSE, package, image
-        yield KUBERNETES / f"{package.name}.yaml", package, image
+        yield KUBERNETES, package, image
