@@ -12,8 +12,6 @@ from attrs import define, field
 
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 
-__all__ = ["BackendProcess", "running_backend"]
-
 HOST = "127.0.0.1"
 START_SECONDS = 90.0
 

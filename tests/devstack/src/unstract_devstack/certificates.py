@@ -7,8 +7,6 @@ from attrs import frozen
 
 from unstract_devstack.processes import ProcessError
 
-__all__ = ["Certificates", "make_certificates"]
-
 _SUBJECT = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 
 

@@ -9,8 +9,6 @@ from xml.sax.saxutils import escape
 
 from attrs import frozen
 
-__all__ = ["COLOURS", "Axis", "Frame", "bar_chart", "line_chart"]
-
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 34, 46
 LINES = 5

@@ -20,8 +20,6 @@ from types import FrameType
 
 from unstract_devstack.fleet import WORKERS, WorkerKind
 
-__all__ = ["main"]
-
 # A worker that has these needs nothing from us.
 NEEDED = ("CELERY_BROKER_BASE_URL", "INTERNAL_API_BASE_URL", "INTERNAL_SERVICE_API_KEY")
 SUFFIXES = (".py", ".lua")

@@ -13,18 +13,6 @@ from unstract_devstack.http_calls import CallFailed, call
 from unstract_devstack.ports import free_port
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 
-__all__ = [
-    "API_DEPLOYMENT",
-    "CALLBACK",
-    "FILE_PROCESSING",
-    "GENERAL",
-    "WORKERS",
-    "Fleet",
-    "Worker",
-    "WorkerKind",
-    "running_fleet",
-]
-
 HEALTH_HOST = "127.0.0.1"
 READY_SECONDS = 240.0
 STOP_SECONDS = 10.0

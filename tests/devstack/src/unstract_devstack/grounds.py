@@ -16,8 +16,6 @@ from unstract_devstack.ports import free_port
 from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_devstack.redis_server import RedisHandle, find_valkey_server, running_redis
 
-__all__ = ["GROUNDS", "Ground", "granted", "running_ground"]
-
 CORE_PAGE = Path(__file__).resolve().parents[4] / "packages/unstract-worker-core/README.md"
 
 

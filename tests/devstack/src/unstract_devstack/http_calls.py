@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-__all__ = ["CallFailed", "Reply", "call", "call_json"]
-
 
 class CallFailed(Exception):
     """A call gave no answer, or not the one it should. `status` is None where no answer came."""

@@ -5,8 +5,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["kept_folder"]
-
 
 @contextlib.contextmanager
 def kept_folder(kept: Path | None, *, prefix: str) -> Iterator[Path]:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-__all__ = ["FileChanged", "MultipartBody", "Upload"]
-
 CHUNK_BYTES = 256 * 1024
 
 
@@ -39,10 +37,7 @@ class MultipartBody:
     @property
     def headers(self) -> dict[str, str]:
         """The request headers that go with this body."""
-        return {
-            "Content-Type": f"multipart/form-data; boundary={self.boundary}",
-            "Content-Length": str(self._length()),
-        }
+        return {"Content-Type": f"multipart/form-data; boundary={self.boundary}", "Content-Length": str(self._length())}
 
     def __iter__(self) -> Iterator[bytes]:
         """The body, piece by piece.

@@ -10,8 +10,6 @@ from unstract_devstack.extraction import Field
 from unstract_devstack.http_calls import CallFailed, call, call_json
 from unstract_devstack.multipart import MultipartBody, Upload
 
-__all__ = ["ApiAnswer", "Effect", "ExecutionRow", "FileRow", "Platform"]
-
 UPLOAD_SECONDS = 120.0
 
 
@@ -75,13 +73,7 @@ class Platform:
     def create_workflow(self, name: str, kind: str, fields: Sequence[Field], **settings: Any) -> str:
         """Creates a workflow of this kind ("api", "etl", "task") and returns its id."""
         declared = [_declared(each) for each in fields]
-        content = {
-            "organization_id": self.organization,
-            "name": name,
-            "kind": kind,
-            "fields": declared,
-            **settings,
-        }
+        content = {"organization_id": self.organization, "name": name, "kind": kind, "fields": declared, **settings}
         return str(self._dev("POST", "workflows", content)["workflow_id"])
 
     def create_api_deployment(self, workflow_id: str, api_name: str) -> str:
@@ -91,12 +83,7 @@ class Platform:
 
     def create_pipeline(self, workflow_id: str, name: str, kind: str = "ETL") -> str:
         """Creates a pipeline and returns its id."""
-        content = {
-            "organization_id": self.organization,
-            "workflow_id": workflow_id,
-            "name": name,
-            "type": kind,
-        }
+        content = {"organization_id": self.organization, "workflow_id": workflow_id, "name": name, "type": kind}
         return str(self._dev("POST", "pipelines", content)["pipeline_id"])
 
     def notify(self, url: str, **target: str) -> None:
@@ -175,13 +162,7 @@ class Platform:
         """What was applied for one execution since the effect with the id `after`, in order."""
         rows = self._dev("GET", f"history?execution_id={quote(execution_id)}&after={after}")
         return tuple(
-            Effect(
-                id=row["id"],
-                at=row["at"],
-                operation=row["operation"],
-                file=row["file"],
-                detail=row["detail"] or {},
-            )
+            Effect(id=row["id"], at=row["at"], operation=row["operation"], file=row["file"], detail=row["detail"] or {})
             for row in rows
         )
 

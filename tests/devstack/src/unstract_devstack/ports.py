@@ -9,8 +9,6 @@ import random
 import socket
 from collections import deque
 
-__all__ = ["HOST", "free_port"]
-
 HOST = "127.0.0.1"
 # Below what Linux and macOS give to outgoing connections.
 _PORTS = range(20_000, 32_768)

@@ -18,8 +18,6 @@ from attrs import define, field
 from unstract_devstack.ports import HOST, free_port
 from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_environment, wait_until
 
-__all__ = ["PostgresHandle", "running_postgres"]
-
 START_SECONDS = 60.0
 USER = "unstract"
 DATABASE = "postgres"

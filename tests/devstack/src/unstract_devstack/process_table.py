@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["alive", "descendants"]
-
 
 def alive(pid: int) -> bool:
     """Whether a process with this pid runs; one that has ended and was not yet reaped does not."""

@@ -19,21 +19,10 @@ from typing import IO
 
 from attrs import define, field
 
-__all__ = ["ManagedProcess", "ProcessError", "end_of", "inherited_environment", "wait_until"]
-
 PR_SET_PDEATHSIG = 1
 TAIL_BYTES = 8192
 # What a child needs to find its interpreter and its folders; everything else must be given to it.
-INHERITED = (
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "LANG",
-    "LC_ALL",
-    "VIRTUAL_ENV",
-    "PYTHONPATH",
-    "PYTHONDONTWRITEBYTECODE",
-)
+INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 INHERITED_PREFIXES = ("COVERAGE_",)
 
 

@@ -15,8 +15,6 @@ from attrs import define, field
 from unstract_devstack.ports import free_port
 from unstract_devstack.processes import ManagedProcess, ProcessError, wait_until
 
-__all__ = ["RabbitHandle", "running_rabbitmq"]
-
 START_SECONDS = 240.0
 _SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 

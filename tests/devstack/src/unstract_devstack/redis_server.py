@@ -19,8 +19,6 @@ from redis.retry import Retry
 from unstract_devstack.ports import HOST, free_port
 from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_environment, wait_until
 
-__all__ = ["RedisHandle", "find_redis_server", "find_valkey_server", "running_redis"]
-
 START_SECONDS = 60.0
 START_ATTEMPTS = 5
 PORT_TAKEN = "Address already in use"

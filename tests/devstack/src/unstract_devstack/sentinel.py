@@ -11,8 +11,6 @@ from unstract_devstack.ports import HOST, free_port
 from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_environment, wait_until
 from unstract_devstack.redis_server import RedisHandle, find_redis_server, running_redis
 
-__all__ = ["MASTER", "Sentinels", "running_sentinels"]
-
 MASTER = "devstack"
 START_SECONDS = 30.0
 FAILOVER_SECONDS = 60.0

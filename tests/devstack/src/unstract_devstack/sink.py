@@ -14,8 +14,6 @@ from attrs import define, field, frozen
 
 from unstract_devstack.processes import wait_until
 
-__all__ = ["Answer", "Delivery", "SinkHandle", "running_sink"]
-
 MAX_BODY_BYTES = 1024 * 1024
 
 

@@ -12,8 +12,6 @@ from unstract_devstack.fleet import WORKERS, Fleet, WorkerKind, running_fleet
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.sink import SinkHandle, running_sink
 
-__all__ = ["Stack", "running_stack", "worker_environment"]
-
 
 @define
 class Stack:

@@ -11,8 +11,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from unstract_devstack.sink import Delivery
 
-__all__ = ["ReceivedSpan", "received_spans"]
-
 
 @frozen
 class ReceivedSpan:

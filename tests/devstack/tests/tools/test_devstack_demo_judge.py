@@ -98,15 +98,7 @@ def test_the_report_as_json() -> None:
         "ok": True,
         "seconds": 12.35,
         "executions": [
-            {
-                "id": "e1",
-                "kind": "api",
-                "status": "COMPLETED",
-                "total": 2,
-                "successful": 1,
-                "failed": 1,
-                "callbacks": 1,
-            }
+            {"id": "e1", "kind": "api", "status": "COMPLETED", "total": 2, "successful": 1, "failed": 1, "callbacks": 1}
         ],
         "webhooks_delivered": 1,
         "files": [

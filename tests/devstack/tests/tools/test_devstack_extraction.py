@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unstract_devstack.extraction import (
-    MAX_FILE_BYTES,
-    Extraction,
-    ExtractionError,
-    Field,
-    extract,
-    is_supported,
-)
+from unstract_devstack.extraction import MAX_FILE_BYTES, Extraction, ExtractionError, Field, extract, is_supported
 
 
 def written(folder: Path, name: str, content: bytes | str) -> Path:
@@ -63,12 +56,7 @@ def test_table_rows_for_each_delimiter(tmp_path: Path, delimiter: str) -> None:
     lines = ["name{0}amount{0}note", 'Kite{0}3{0}"a{0}b"', "Rope{0}4,5{0}", ""]
     if delimiter == ",":
         lines[2] = 'Rope{0}"4,5"{0}'
-    result = read(
-        tmp_path,
-        "a.csv",
-        "\r\n".join(lines).format(delimiter),
-        Field("amounts", key="amount"),
-    )
+    result = read(tmp_path, "a.csv", "\r\n".join(lines).format(delimiter), Field("amounts", key="amount"))
     assert result.rows == (
         {"name": "Kite", "amount": "3", "note": f"a{delimiter}b"},
         {"name": "Rope", "amount": "4,5", "note": ""},
@@ -92,18 +80,8 @@ def test_table_without_rows_is_told_by_its_text(tmp_path: Path) -> None:
 
 def test_json_object_and_list(tmp_path: Path) -> None:
     document = '{"order": {"id": 7, "lines": [{"sku": "x"}]}}'
-    order = read(
-        tmp_path,
-        "a.json",
-        document,
-        Field("id", key="order.id"),
-        Field("sku", key="order.lines.0.sku"),
-    )
-    assert (order.text, order.value, order.rows) == (
-        document,
-        json.loads(document),
-        None,
-    )
+    order = read(tmp_path, "a.json", document, Field("id", key="order.id"), Field("sku", key="order.lines.0.sku"))
+    assert (order.text, order.value, order.rows) == (document, json.loads(document), None)
     assert order.fields == {"id": 7, "sku": "x"}
     listed = read(tmp_path, "b.json", '[{"a.b": 1}, 2, {"a": {"b": 3}}]', Field("ab", key="a.b"))
     assert listed.rows == ({"a.b": 1}, {"value": 2}, {"a": {"b": 3}})
@@ -161,11 +139,7 @@ def test_html_in_its_declared_charset_and_with_odd_sections(tmp_path: Path) -> N
         ("a.csv", b"\xff\x01\x02", "binary data"),
         ("a.html", b"<script>1</script>", "no text"),
         ("a.png", b"\x89PNG\r\n\x1a\n", "unsupported file type: image/png (.png)"),
-        (
-            "a.bin",
-            b"\x01\x00\xff",
-            "unsupported file type: application/octet-stream (.bin)",
-        ),
+        ("a.bin", b"\x01\x00\xff", "unsupported file type: application/octet-stream (.bin)"),
         ("strange", b"\x01\x00\xff", "unsupported file type: unknown"),
         ("a.pdf", b"hello", "not a PDF"),
         ("a.pdf", b"%PDF-1.7\nhello", "the PDF is corrupt"),

@@ -11,24 +11,7 @@ from hypothesis import strategies as st
 from unstract_devstack.extraction import ExtractionError, Field, extract
 
 MARKUP = st.lists(
-    st.sampled_from(
-        [
-            "<",
-            ">",
-            "<!",
-            "<![",
-            "]]>",
-            "<!--",
-            "<p",
-            "</",
-            "&#x",
-            "a",
-            '"',
-            "=",
-            "<?",
-            "\ud800",
-        ]
-    )
+    st.sampled_from(["<", ">", "<!", "<![", "]]>", "<!--", "<p", "</", "&#x", "a", '"', "=", "<?", "\ud800"])
 )
 BYTES = st.one_of(
     st.binary(max_size=400),
@@ -53,11 +36,7 @@ def outcome(path: Path) -> tuple[dict[str, Any] | None, str | None]:
 
 
 @pytest.mark.parametrize("suffix", [".pdf", ".csv", ".json", ".html", ".txt", ""])
-@settings(
-    max_examples=120,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=BYTES)
 def test_any_bytes_give_a_result_or_a_reason(tmp_path: Path, suffix: str, data: bytes) -> None:
     path = tmp_path / f"any{suffix}"

@@ -25,8 +25,7 @@ def relative_names(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "expected", "least"),
-    [(DOCUMENTS, EXPECTED.documents, 10), (INBOX, EXPECTED.inbox, 6)],
+    ("folder", "expected", "least"), [(DOCUMENTS, EXPECTED.documents, 10), (INBOX, EXPECTED.inbox, 6)]
 )
 def test_each_file_has_an_expectation(folder: Path, expected: Mapping[str, ExpectedFile], least: int) -> None:
     assert relative_names(folder) == set(expected)
@@ -61,15 +60,8 @@ def test_the_duplicate_is_one_and_the_equal_names_are_not() -> None:
     assert (INBOX / "february/summary.txt").read_bytes() != (INBOX / "march/summary.txt").read_bytes()
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(
-    data=st.data(),
-    name=st.sampled_from(["invoice-lumen.pdf", "contract-locked.pdf", "receipt.html", "orders.csv"]),
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), name=st.sampled_from(["invoice-lumen.pdf", "contract-locked.pdf", "receipt.html", "orders.csv"]))
 def test_a_damaged_document_gives_a_result_or_a_reason(tmp_path: Path, data: st.DataObject, name: str) -> None:
     content = bytearray((DOCUMENTS / name).read_bytes())
     for _ in range(data.draw(st.integers(1, 8))):

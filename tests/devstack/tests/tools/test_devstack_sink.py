@@ -25,12 +25,7 @@ def test_it_records_every_delivery() -> None:
         assert post(sink, b'{"n": 1}') == 200
         assert post(sink, b'{"n": 2}', path="/other?x=1") == 200
         first, second = sink.wait_for(2, seconds=5)
-    assert (first.method, first.path, first.body, first.headers["x-mark"]) == (
-        "POST",
-        "/hook",
-        b'{"n": 1}',
-        "1",
-    )
+    assert (first.method, first.path, first.body, first.headers["x-mark"]) == ("POST", "/hook", b'{"n": 1}', "1")
     assert (second.path, second.body) == ("/other?x=1", b'{"n": 2}')
     assert first.at <= second.at
 

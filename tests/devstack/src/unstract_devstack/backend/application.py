@@ -29,14 +29,7 @@ ASGIScope = MutableMapping[str, Any]
 
 CALLER_THREADS = 64
 LOGGED_HEADERS = frozenset(
-    (
-        b"authorization",
-        b"x-organization-id",
-        b"idempotency-key",
-        b"x-request-id",
-        b"content-type",
-        b"x-api-key",
-    )
+    (b"authorization", b"x-organization-id", b"idempotency-key", b"x-request-id", b"content-type", b"x-api-key")
 )
 
 

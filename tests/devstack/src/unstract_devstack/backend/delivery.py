@@ -62,13 +62,7 @@ class Delivery:
             return await self.deliver(Reply(fault.status, fault.body.encode(), fault.content_type), scope, send)
         if fault.kind is FaultKind.TRUNCATED:
             await self._start(answer, len(answer.body), send)
-            await send(
-                {
-                    "type": "http.response.body",
-                    "body": answer.body[: len(answer.body) // 2],
-                    "more_body": True,
-                }
-            )
+            await send({"type": "http.response.body", "body": answer.body[: len(answer.body) // 2], "more_body": True})
             await self._cut(scope, receive, flush=True)
             return 0
         if fault.kind is FaultKind.SLOW:

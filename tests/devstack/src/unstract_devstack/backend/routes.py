@@ -40,12 +40,7 @@ BROKEN = error_only("Internal server error")
 EXECUTION_ROUTES = (
     Route("GET", f"{INTERNAL}/health/", health.health, page, plain=True),
     Route("GET", f"{EXECUTION}/", executions.listed),
-    Route(
-        "GET",
-        f"{EXECUTION}/{{id}}/",
-        executions.retrieve,
-        error_only("Failed to retrieve workflow execution"),
-    ),
+    Route("GET", f"{EXECUTION}/{{id}}/", executions.retrieve, error_only("Failed to retrieve workflow execution")),
     Route(
         "POST",
         f"{EXECUTION}/{{id}}/update_status/",
@@ -102,10 +97,7 @@ EXECUTION_ROUTES = (
         error_detail("Failed to check active files"),
     ),
     Route(
-        "POST",
-        f"{MANAGER}/file-history/check-batch/",
-        histories.check_batch,
-        error_detail("Failed to check history"),
+        "POST", f"{MANAGER}/file-history/check-batch/", histories.check_batch, error_detail("Failed to check history")
     ),
 )
 
@@ -119,12 +111,7 @@ FILE_ROUTES = (
         files.update_status,
         parse_refused(error_detail("Failed to update file execution status")),
     ),
-    Route(
-        "POST",
-        f"{FILE}/batch-create/",
-        files.batch_create,
-        error_detail("Failed to process batch file creation"),
-    ),
+    Route("POST", f"{FILE}/batch-create/", files.batch_create, error_detail("Failed to process batch file creation")),
     Route(
         "POST",
         f"{FILE}/batch-status-update/",
@@ -150,11 +137,7 @@ PIPELINE_ROUTES = (
         plain=True,
     ),
     Route(
-        "GET",
-        f"{WEBHOOK}/api/{{api_id}}/notifications/",
-        notifications.api_notifications,
-        status_message,
-        plain=True,
+        "GET", f"{WEBHOOK}/api/{{api_id}}/notifications/", notifications.api_notifications, status_message, plain=True
     ),
     Route("GET", f"{WEBHOOK}/pipeline/{{pipeline_id}}/", notifications.pipeline, status_message, plain=True),
     Route("GET", f"{WEBHOOK}/api/{{api_id}}/", notifications.api, status_message, plain=True),

@@ -13,8 +13,6 @@ from unstract_devstack.fleet import API_DEPLOYMENT
 from unstract_devstack.processes import wait_until
 from unstract_devstack.producer import API_QUEUE
 
-__all__ = ["as_chord"]
-
 
 @contextlib.contextmanager
 def as_chord(ground: Ground) -> Iterator[None]:

@@ -15,8 +15,6 @@ from unstract_devstack.http_calls import call, call_json
 from unstract_devstack.sink import SinkHandle, running_sink
 from unstract_devstack.stack import Stack, running_stack
 
-__all__ = ["Ground", "open_ground"]
-
 SETTINGS = {
     "WORKER_LEASE_SECONDS": "1",
     "WORKER_SWEEP_SECONDS": "0.2",

@@ -6,8 +6,6 @@ from attrs import frozen
 
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL, WorkerKind
 
-__all__ = ["AS_REAL", "KEYED", "PREFORK", "Place", "Trial", "UnknownPoint", "trials"]
-
 KEYED, AS_REAL = "keyed", "as-real"
 """How the backend treats idempotency keys: applies each once, or ignores them as the recorded one does."""
 

@@ -8,8 +8,6 @@ from attrs import asdict
 
 from unstract_devstack.crash_points.trial import Verdict
 
-__all__ = ["show", "summary"]
-
 
 def show(verdicts: Sequence[Verdict], out: IO[str]) -> None:
     """A line for each trial, what went wrong below it, and the sum."""

@@ -13,8 +13,6 @@ from unstract_devstack.platform_client import Platform
 from unstract_devstack.processes import ProcessError, wait_until
 from unstract_devstack.sink import Answer
 
-__all__ = ["SCENARIOS", "Expected", "Scenario"]
-
 TOTAL = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
 BATCHES = 2
 LONGER_THAN_A_RENEWAL = 0.8

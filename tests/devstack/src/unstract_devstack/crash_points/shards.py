@@ -18,8 +18,6 @@ from unstract_devstack.crash_points.trial import Bench, Verdict
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.processes import ProcessError
 
-__all__ = ["Shards", "serve"]
-
 
 def serve(trials: Sequence[Trial], mode: str) -> None:
     """In a fleet's process: make the trials whose numbers come in, until there are no more."""

@@ -11,8 +11,6 @@ from unstract_devstack.crash_points.verdict import Seen, ended, look, problems
 from unstract_devstack.processes import wait_until
 from unstract_devstack.sink import Answer
 
-__all__ = ["Bench", "Verdict"]
-
 REACH_SECONDS = 60.0
 END_SECONDS = 90.0
 PREFORK = {"CELERY_POOL_TYPE": "prefork", "CELERY_CONCURRENCY": "2"}

@@ -14,8 +14,6 @@ from unstract_devstack.faults.history import Applied, Ended
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.sink import Delivery
 
-__all__ = ["Seen", "ended", "look", "problems"]
-
 # A kill hits at most one file of each batch, or one write for all files, and one of whatever else there is.
 EXTRA_FILES, EXTRA = 3, 1
 # What is enqueued twice is marked twice.

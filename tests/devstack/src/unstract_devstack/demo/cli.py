@@ -23,8 +23,6 @@ from unstract_devstack.platform_client import Platform
 from unstract_devstack.processes import ProcessError
 from unstract_devstack.stack import running_stack
 
-__all__ = ["main"]
-
 ORGANIZATION = "org_demo"
 PARALLEL_BATCHES = 4
 INTERRUPTED = 130

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from attrs import frozen
 
-__all__ = ["InputFault", "InputFile", "Inputs", "collect", "in_batches"]
-
 SEPARATOR = "__"
 # Names that the backend stores as they are, also with a number added.
 MAX_NAME_BYTES = 180
@@ -56,10 +54,7 @@ def collect(paths: Sequence[Path]) -> Inputs:
     if not found:
         raise InputFault(f"no file in {', '.join(str(path) for path in paths)}")
     names = _distinct(found)
-    return Inputs(
-        tuple(InputFile(path, names[path], _checked_size(path)) for path in found),
-        tuple(left_out),
-    )
+    return Inputs(tuple(InputFile(path, names[path], _checked_size(path)) for path in found), tuple(left_out))
 
 
 def in_batches(files: Sequence[InputFile], *, count: int, size: int) -> Iterator[tuple[InputFile, ...]]:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from unstract_devstack.demo.outcomes import ExecutionOutcome, FileOutcome
 from unstract_devstack.samples import ExpectedFile
 
-__all__ = ["judge_own_files", "judge_rows", "judge_samples", "judge_webhooks"]
-
 
 def judge_samples(outcome: ExecutionOutcome, expected: Mapping[str, ExpectedFile]) -> list[str]:
     """What differs from the expectations: of each file, of the counts, and of the one terminal status."""

@@ -5,16 +5,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import define
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-
-__all__ = ["Narrator"]
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 PLAIN_WIDTH = 150
 

@@ -5,8 +5,6 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-__all__ = ["ExecutionOutcome", "FileOutcome", "Report"]
-
 TERMINAL = frozenset({"COMPLETED", "ERROR", "STOPPED"})
 
 

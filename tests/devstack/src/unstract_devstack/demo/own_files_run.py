@@ -9,8 +9,6 @@ from unstract_devstack.demo.runs import Session, recounted, run_api
 from unstract_devstack.multipart import FileChanged, Upload
 from unstract_devstack.samples import load_expectations
 
-__all__ = ["run_own_files"]
-
 API_NAME = "your-files"
 FILES_PER_EXECUTION = 100
 # What the backend takes in one request, and what the extraction takes of one file.

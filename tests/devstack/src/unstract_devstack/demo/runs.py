@@ -12,8 +12,6 @@ from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Effect, ExecutionRow, FileRow, Platform
 from unstract_devstack.stack import Stack
 
-__all__ = ["Session", "recounted", "run_api", "run_pipeline"]
-
 LOOK_SECONDS = 0.25
 # One file may take long, and nothing is written meanwhile.
 STALL_SECONDS = 600.0

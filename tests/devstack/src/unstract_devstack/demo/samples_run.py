@@ -12,8 +12,6 @@ from unstract_devstack.processes import wait_until
 from unstract_devstack.samples import DOCUMENTS, INBOX, Expectations, load_expectations
 from unstract_devstack.sink import Delivery
 
-__all__ = ["run_samples"]
-
 API_NAME = "documents"
 TABLE = "inbox_results"
 WEBHOOK_SECONDS = 30.0

@@ -8,8 +8,6 @@ from rich.text import Text
 
 from unstract_devstack.demo.outcomes import FileOutcome, Report
 
-__all__ = ["show"]
-
 MAX_CELL = 90
 GOOD = frozenset({"Success", "COMPLETED"})
 

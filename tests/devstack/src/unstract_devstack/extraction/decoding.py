@@ -5,8 +5,6 @@ import re
 
 from unstract_devstack.extraction.model import ExtractionError
 
-__all__ = ["clean", "decode"]
-
 CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 UNSAFE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 BYTE_ORDER_MARKS = (

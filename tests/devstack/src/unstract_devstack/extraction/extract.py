@@ -9,28 +9,17 @@ from unstract_devstack.extraction.decoding import decode
 from unstract_devstack.extraction.fields import find_fields
 from unstract_devstack.extraction.kinds import Kind, kind_of
 from unstract_devstack.extraction.markup import read_html
-from unstract_devstack.extraction.model import (
-    Content,
-    Extraction,
-    ExtractionError,
-    Field,
-)
+from unstract_devstack.extraction.model import Content, Extraction, ExtractionError, Field
 from unstract_devstack.extraction.pdf import read_pdf
 from unstract_devstack.extraction.structured import read_json
 from unstract_devstack.extraction.tables import read_table
-
-__all__ = ["MAX_FILE_BYTES", "extract"]
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 HEAD_BYTES = 8192
 
 
 def extract(
-    path: Path,
-    *,
-    mime_type: str | None = None,
-    fields: Sequence[Field] = (),
-    name: str | None = None,
+    path: Path, *, mime_type: str | None = None, fields: Sequence[Field] = (), name: str | None = None
 ) -> Extraction:
     """The full text or the rows of the file at `path`, plus those of `fields` that it holds.
 
@@ -77,11 +66,5 @@ def _read_text(data: bytes) -> Content:
 
 
 READERS: Mapping[Kind, Callable[[bytes], Content]] = MappingProxyType(
-    {
-        Kind.PDF: read_pdf,
-        Kind.CSV: read_table,
-        Kind.JSON: read_json,
-        Kind.HTML: read_html,
-        Kind.TEXT: _read_text,
-    }
+    {Kind.PDF: read_pdf, Kind.CSV: read_table, Kind.JSON: read_json, Kind.HTML: read_html, Kind.TEXT: _read_text}
 )

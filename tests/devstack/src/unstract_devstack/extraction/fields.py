@@ -6,8 +6,6 @@ from typing import Any
 
 from unstract_devstack.extraction.model import Content, Field
 
-__all__ = ["find_fields"]
-
 # Patterns come from the workflow's author, texts from anybody: a bounded text keeps a clumsy pattern affordable.
 MAX_SEARCHED_CHARACTERS = 200_000
 

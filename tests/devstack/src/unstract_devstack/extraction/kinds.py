@@ -6,8 +6,6 @@ from pathlib import PurePath
 
 from unstract_devstack.extraction.model import ExtractionError
 
-__all__ = ["Kind", "is_supported", "kind_of"]
-
 
 class Kind(StrEnum):
     """The document types that can be read."""

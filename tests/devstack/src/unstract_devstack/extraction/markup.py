@@ -7,70 +7,20 @@ from html.parser import HTMLParser
 from unstract_devstack.extraction.decoding import clean, decode
 from unstract_devstack.extraction.model import Content, ExtractionError
 
-__all__ = ["read_html"]
-
 INVISIBLE = frozenset({"script", "style", "template"})
 CELLS = frozenset({"td", "th"})
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 BLOCKS = HEADINGS | {
-    *(
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "br",
-        "caption",
-        "dd",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-    ),
-    *(
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "head",
-        "header",
-        "hr",
-        "html",
-        "li",
-        "main",
-        "nav",
-        "ol",
-    ),
-    *(
-        "option",
-        "p",
-        "pre",
-        "section",
-        "table",
-        "tbody",
-        "tfoot",
-        "thead",
-        "title",
-        "tr",
-        "ul",
-    ),
+    *("address", "article", "aside", "blockquote", "body", "br", "caption", "dd", "div", "dl", "dt", "fieldset"),
+    *("figcaption", "figure", "footer", "form", "head", "header", "hr", "html", "li", "main", "nav", "ol"),
+    *("option", "p", "pre", "section", "table", "tbody", "tfoot", "thead", "title", "tr", "ul"),
 }
 DECLARED_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([A-Za-z0-9_.:-]{2,40})", re.IGNORECASE)
 HEAD_BYTES = 4096
 # The parser's time grows faster than the page where tags are malformed.
 MAX_BYTES = 16 * 1024 * 1024
 # Only what pages are really written in: Python knows codecs that are no character sets.
-CHARSET_FAMILIES = (
-    "ascii",
-    "big5",
-    "cp125",
-    "euc",
-    "gb",
-    "iso8859",
-    "koi8",
-    "shift_jis",
-    "utf-8",
-)
+CHARSET_FAMILIES = ("ascii", "big5", "cp125", "euc", "gb", "iso8859", "koi8", "shift_jis", "utf-8")
 
 
 def read_html(data: bytes) -> Content:

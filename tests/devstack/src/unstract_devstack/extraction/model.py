@@ -5,8 +5,6 @@ from typing import Any
 
 from attrs import field, frozen
 
-__all__ = ["Content", "Extraction", "ExtractionError", "Field"]
-
 MAX_PATTERN_CHARACTERS = 500
 
 

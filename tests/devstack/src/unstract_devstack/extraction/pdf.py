@@ -8,8 +8,6 @@ from pypdf.errors import DependencyError
 from unstract_devstack.extraction.decoding import clean
 from unstract_devstack.extraction.model import Content, ExtractionError
 
-__all__ = ["read_pdf"]
-
 MAX_PAGES = 2_000
 
 

@@ -7,8 +7,6 @@ from typing import Any, NoReturn
 from unstract_devstack.extraction.decoding import clean, decode
 from unstract_devstack.extraction.model import Content, ExtractionError
 
-__all__ = ["read_json"]
-
 MAX_DEPTH = 100
 
 

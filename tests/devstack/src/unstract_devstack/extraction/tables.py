@@ -6,8 +6,6 @@ import io
 from unstract_devstack.extraction.decoding import decode
 from unstract_devstack.extraction.model import Content, ExtractionError
 
-__all__ = ["read_table"]
-
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_CHARACTERS = 64 * 1024
 SAMPLE_ROWS = 50
@@ -52,10 +50,7 @@ def _records(text: str, delimiter: str) -> list[list[str]]:
 
 def _delimiter(text: str) -> str:
     """The delimiter that splits the most first lines into the same number of cells; a comma if none does."""
-    return max(
-        DELIMITERS,
-        key=lambda candidate: _agreement(text[:SAMPLE_CHARACTERS], candidate),
-    )
+    return max(DELIMITERS, key=lambda candidate: _agreement(text[:SAMPLE_CHARACTERS], candidate))
 
 
 def _agreement(sample: str, delimiter: str) -> tuple[float, int]:

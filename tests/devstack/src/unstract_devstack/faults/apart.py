@@ -9,8 +9,6 @@ from attrs import frozen
 from unstract_devstack.faults.outcome import FAIL, Outcome, Run
 from unstract_devstack.processes import ManagedProcess, inherited_environment
 
-__all__ = ["Apart"]
-
 OVERRUN = 60.0
 
 

@@ -31,8 +31,6 @@ from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.sink import SinkHandle, running_sink
 from unstract_devstack.stack import worker_environment
 
-__all__ = ["BACKEND", "BROKER", "LEASE_SECONDS", "STORE", "T_MAX", "Arena", "open_arena"]
-
 BROKER, STORE, BACKEND = "broker", "store", "backend"
 """The relays: the broker, the Redis of ledger and platform, the backend."""
 

@@ -6,8 +6,6 @@ from unstract_devstack.faults.history import Request
 from unstract_devstack.faults.registry import Trial
 from unstract_devstack.faults.schedule import Kind
 
-__all__ = ["check_bound"]
-
 NEAR = 1.0
 """Seconds around a fault: the record of an effect, and the note before it, are that close."""
 # Messages that are lost, repeated or late explain no repeat, nor do stale statuses and stops.

@@ -13,8 +13,6 @@ from unstract_devstack.faults.history import Applied, Ended
 from unstract_devstack.faults.tally import Judged
 from unstract_devstack.sink import Delivery
 
-__all__ = ["HARNESS", "TERMINAL", "Sent", "Told", "announcements", "judge"]
-
 TERMINAL = frozenset({"COMPLETED", "ERROR", "STOPPED"})
 HARNESS = "harness:"
 """Begins the idempotency key of every write of the harness itself."""

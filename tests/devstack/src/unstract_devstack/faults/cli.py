@@ -7,8 +7,6 @@ from unstract_devstack.faults.registry import AS_REAL, BOTH, EXPERIMENTS, KEYED
 from unstract_devstack.faults.runner import Options, run
 from unstract_devstack.kept_folder import kept_folder
 
-__all__ = ["main"]
-
 HOUR = 3600.0
 
 

@@ -9,8 +9,6 @@ from attrs import define, field, frozen
 
 from unstract_devstack.http_calls import call_json
 
-__all__ = ["Applied", "Ended", "History", "Request"]
-
 
 @frozen
 class Applied:

@@ -14,8 +14,6 @@ from unstract_devstack.http_calls import CallFailed, call_json
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform
 
-__all__ = ["Feeder", "Tenant", "new_tenant"]
-
 BATCHES = 4
 TOTAL = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
 

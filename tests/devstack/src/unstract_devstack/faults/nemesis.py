@@ -16,8 +16,6 @@ from unstract_devstack.faults.arena import Arena
 from unstract_devstack.faults.schedule import Action, Kind
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL, Worker
 
-__all__ = ["DOORBELL_QUEUES", "Nemesis", "cut_log", "drop_unacked", "freeze", "log_size", "thaw"]
-
 DOORBELL_QUEUES = ("uw_orchestrate_api", "uw_orchestrate", "uw_files", "uw_api_files", "uw_callback", "uw_deliver")
 VICTIMS = {
     Kind.KILL_FILES: (FILE_PROCESSING,),

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["pytest_runtest_logreport"]
-
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Called by pytest after set-up, call and tear-down: the call counts, and whatever does not pass."""

@@ -9,8 +9,6 @@ from attrs import asdict, field, frozen
 
 from unstract_devstack.faults.tally import Tally
 
-__all__ = ["ALL_IDS", "FAIL", "FIRST", "NOT_RUN", "PASS", "Outcome", "Run"]
-
 PASS, FAIL, NOT_RUN = "pass", "fail", "not run"
 ALL_IDS = tuple(
     f"{letter}{number}"

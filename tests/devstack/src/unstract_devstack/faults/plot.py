@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 from unstract_devstack.charts import COLOURS, Axis, Frame
 
-__all__ = ["recovery_plot"]
-
 
 def recovery_plot(seconds: Sequence[float], title: str) -> str:
     """The SVG of the share of executions over the seconds that they took; empty without any."""

@@ -9,8 +9,6 @@ from unstract_devstack.faults.arena import T_MAX, Arena
 from unstract_devstack.faults.checker import Sent
 from unstract_devstack.faults.tally import Judged, Problem
 
-__all__ = ["AS_REAL", "BOTH", "EXPERIMENTS", "KEYED", "Experiment", "Ground", "Trial", "experiment"]
-
 KEYED, AS_REAL = "keyed", "as-real"
 BOTH = (KEYED, AS_REAL)
 

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 
 from attrs import define, field
 
-__all__ = ["Relay", "running_relay"]
-
 HOST = "127.0.0.1"
 BLOCK = 1 << 16
 

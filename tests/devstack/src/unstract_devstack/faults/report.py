@@ -10,8 +10,6 @@ from unstract_devstack.faults.outcome import NOT_RUN, Outcome, Run
 from unstract_devstack.faults.plot import recovery_plot
 from unstract_devstack.faults.tally import Tally
 
-__all__ = ["main", "page"]
-
 PAGE, PLOT = "RESULTS.md", "recovery.svg"
 COUNTERS = (
     ("effects lost", "effects_lost"),

@@ -21,16 +21,10 @@ from unstract_devstack.faults.tested import Tests, ids_with_tests
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.processes import ProcessError
 
-__all__ = ["Options", "run"]
-
 SHORTEST_TRIAL = 20.0
 ENDING = 15.0
 # Which of a random run's problems are which experiment's.
-SHARES = {
-    "R1": ("callbacks_lost",),
-    "R2": ("effects_",),
-    "R3": ("callbacks_", "notifications_", "status_regressions"),
-}
+SHARES = {"R1": ("callbacks_lost",), "R2": ("effects_",), "R3": ("callbacks_", "notifications_", "status_regressions")}
 
 
 @frozen
@@ -147,10 +141,7 @@ class _Running:
         for mode, tally in other.tallies.items():
             tallies[mode] = tallies.get(mode, Tally()) + tally
         self.result = evolve(
-            result,
-            outcomes=[*result.outcomes, *other.outcomes],
-            tallies=tallies,
-            faults=result.faults + other.faults,
+            result, outcomes=[*result.outcomes, *other.outcomes], tallies=tallies, faults=result.faults + other.faults
         )
 
 

@@ -6,8 +6,6 @@ from enum import StrEnum
 
 from attrs import frozen
 
-__all__ = ["RANDOM_KINDS", "Action", "Kind", "plan"]
-
 
 class Kind(StrEnum):
     """What can be done to the fleet and to what it stands on."""
@@ -39,11 +37,7 @@ RANDOM_KINDS = (
     Kind.OUTAGE,
     Kind.CUT_AFTER,
 )
-LENGTHS = {
-    Kind.FREEZE_WORKER: (2.0, 9.0),
-    Kind.FREEZE_REDIS: (1.0, 6.0),
-    Kind.OUTAGE: (2.0, 8.0),
-}
+LENGTHS = {Kind.FREEZE_WORKER: (2.0, 9.0), Kind.FREEZE_REDIS: (1.0, 6.0), Kind.OUTAGE: (2.0, 8.0)}
 
 
 @frozen

@@ -4,8 +4,6 @@ from typing import Any
 
 from attrs import asdict, define, field, fields, frozen
 
-__all__ = ["Judged", "Problem", "Tally"]
-
 
 @frozen
 class Problem:

@@ -15,8 +15,6 @@ from attrs import define, field, frozen
 from unstract_devstack.ports import HOST
 from unstract_devstack.redis_server import RedisHandle
 
-__all__ = ["Heard", "MessageTap"]
-
 ARGUMENT = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 AGAIN_SECONDS = 0.2
 

@@ -6,8 +6,6 @@ from unstract_devstack.faults.checker import TERMINAL
 from unstract_devstack.faults.history import Applied
 from unstract_devstack.faults.registry import Trial
 
-__all__ = ["recovery_times", "told"]
-
 MOST_HISTORIES = 2
 MOST_PROBLEMS = 20
 

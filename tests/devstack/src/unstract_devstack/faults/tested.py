@@ -11,8 +11,6 @@ from attrs import frozen
 from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
 from unstract_devstack.processes import ManagedProcess, inherited_environment
 
-__all__ = ["Tests", "ids_with_tests"]
-
 ROOT = Path(__file__).parents[5]
 LIST = ROOT / "tests" / "faults" / "ids.toml"
 MODE = "tests"

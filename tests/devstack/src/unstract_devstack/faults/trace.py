@@ -4,8 +4,6 @@ import time
 
 from attrs import define, field, frozen
 
-__all__ = ["Done", "Trace"]
-
 
 @frozen
 class Done:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from unstract_devstack.monitoring.queries import MONITORING, Query, all_queries
 
-__all__ = ["MonitoringFault", "check", "documented_metrics"]
-
 CORE_PAGE = MONITORING.parents[1] / "packages" / "unstract-worker-core" / "README.md"
 _ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?P<kind>counter|gauge|histogram) \|", re.MULTILINE)
 # Made by Prometheus itself for every target.

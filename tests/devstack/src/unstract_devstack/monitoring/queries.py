@@ -9,8 +9,6 @@ from typing import Any
 import yaml
 from attrs import frozen
 
-__all__ = ["MONITORING", "Query", "all_queries", "names_in"]
-
 MONITORING = Path(__file__).parents[5] / "docker" / "monitoring"
 
 # What stands in an expression beside names of metrics, each replaced by a space.

@@ -12,8 +12,6 @@ from attrs import field, frozen
 from unstract_devstack.page.shapes import ExecutionLine, FileLine
 from unstract_devstack.page.summaries import Summaries
 
-__all__ = ["BackendRows", "EffectRow"]
-
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
 EXECUTIONS = """
 SELECT e.rowid AS number, e.id, e.status, e.total_files, e.successful_files, e.failed_files, e.error_message,

@@ -10,8 +10,6 @@ from unstract_devstack.page.shapes import Event, ExecutionLine, Hook
 from unstract_devstack.page.sources import Sources
 from unstract_devstack.sink import Delivery
 
-__all__ = ["effect_events", "hooks", "told_events"]
-
 
 def told_events(sources: Sources, execution: ExecutionLine, effects: Sequence[EffectRow]) -> tuple[Event, ...]:
     """What workers told the UI, changes of the execution's status, and webhooks, in the order of time."""

@@ -12,8 +12,6 @@ from unstract_devstack.page.stream import watch
 if TYPE_CHECKING:
     from unstract_devstack.page.server import PageServer
 
-__all__ = ["PageHandler"]
-
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'"

@@ -15,8 +15,6 @@ from redis.retry import Retry
 from unstract_devstack.page.ledger_records import read_batch, read_letter, read_run
 from unstract_devstack.page.shapes import LedgerState, Run
 
-__all__ = ["LedgerKeys"]
-
 PREFIX = "uw:"
 DEAD_LETTERS = f"{PREFIX}dead_letters"
 ANSWER_SECONDS = 2.0

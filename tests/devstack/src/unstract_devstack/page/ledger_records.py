@@ -6,8 +6,6 @@ from typing import Any
 
 from unstract_devstack.page.shapes import Batch, DeadLetter, Run
 
-__all__ = ["read_batch", "read_letter", "read_run"]
-
 KNOWN = frozenset(
     [
         "state",

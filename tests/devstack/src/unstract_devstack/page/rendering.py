@@ -6,8 +6,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-__all__ = ["render"]
-
 # What a status means, whatever it is a status of. An unknown one is shown plainly.
 TONES = {
     "bad": "ERROR FAILURE FAILED DEAD",

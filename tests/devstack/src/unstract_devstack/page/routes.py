@@ -13,8 +13,6 @@ from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.page.sources import Sources
 from unstract_devstack.page.views import View, execution_view, overview, page
 
-__all__ = ["Answer", "Routes"]
-
 HTML = "text/html; charset=utf-8"
 STATIC = {
     "page.css": "text/css; charset=utf-8",

@@ -15,8 +15,6 @@ from unstract_devstack.page.routes import Routes
 from unstract_devstack.page.sources import Sources
 from unstract_devstack.page.stream import Pace
 
-__all__ = ["Bounds", "PageHandle", "PageServer", "running_page"]
-
 HOST = "127.0.0.1"
 
 

@@ -2,8 +2,6 @@
 
 from attrs import field, frozen
 
-__all__ = ["Batch", "DeadLetter", "Event", "ExecutionLine", "FileLine", "Hook", "LedgerState", "Run", "WorkerLine"]
-
 
 @frozen
 class ExecutionLine:

@@ -10,8 +10,6 @@ from unstract_devstack.page.ledger_keys import LedgerKeys
 from unstract_devstack.page.shapes import WorkerLine
 from unstract_devstack.sink import Delivery
 
-__all__ = ["Sources", "Start"]
-
 
 @frozen
 class Start:

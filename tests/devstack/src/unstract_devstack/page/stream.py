@@ -11,8 +11,6 @@ from attrs import frozen
 
 from unstract_devstack.page.views import View
 
-__all__ = ["HEARTBEAT", "Pace", "frame", "watch"]
-
 HEARTBEAT = b": still here\n\n"
 LINE_END = re.compile(r"\r\n|\r|\n")
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from attrs import define, field
 
-__all__ = ["Summaries"]
-
 NEWEST = """
 SELECT file_execution_id, MAX(id) AS id FROM results WHERE execution_id = ? GROUP BY file_execution_id
 """

@@ -10,8 +10,6 @@ from unstract_devstack.page.events import effect_events, hooks, told_events
 from unstract_devstack.page.rendering import render
 from unstract_devstack.page.sources import Sources
 
-__all__ = ["View", "execution_view", "overview", "page"]
-
 PER_PAGE = 50
 RUNS, HOOKS, LETTERS = 25, 8, 5
 FILES, EVENTS, BATCHES = 200, 400, 50

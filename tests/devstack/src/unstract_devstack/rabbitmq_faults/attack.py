@@ -11,8 +11,6 @@ from unstract_devstack.faults.tally import Judged
 from unstract_devstack.processes import wait_until
 from unstract_devstack.rabbitmq_faults.ground import Ground, Queues, open_ground
 
-__all__ = ["Attack", "attack"]
-
 EXECUTIONS = 20
 FEED_SECONDS = 40.0
 CUT_SECONDS = 4.0

@@ -18,8 +18,6 @@ from unstract_devstack.redis_server import running_redis
 from unstract_devstack.sink import running_sink
 from unstract_devstack.stack import worker_environment
 
-__all__ = ["Ground", "Queues", "open_ground"]
-
 _BACKEND = ("--mode", "keyed", "--file-delay", "0.02-0.2", "--club-seconds", "0.5", "--confirm-publish")
 
 

@@ -4,12 +4,6 @@
 file must end in. The files are written by `python -m unstract_devstack.samples.generate` and committed.
 """
 
-from unstract_devstack.samples.expectations import (
-    DOCUMENTS,
-    INBOX,
-    Expectations,
-    ExpectedFile,
-    load_expectations,
-)
+from unstract_devstack.samples.expectations import DOCUMENTS, INBOX, Expectations, ExpectedFile, load_expectations
 
 __all__ = ["DOCUMENTS", "INBOX", "Expectations", "ExpectedFile", "load_expectations"]

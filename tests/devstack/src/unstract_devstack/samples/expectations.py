@@ -9,8 +9,6 @@ from attrs import frozen
 
 from unstract_devstack.extraction import Field
 
-__all__ = ["DOCUMENTS", "INBOX", "Expectations", "ExpectedFile", "load_expectations"]
-
 HERE = Path(__file__).parent
 DOCUMENTS = HERE / "documents"
 INBOX = HERE / "inbox"

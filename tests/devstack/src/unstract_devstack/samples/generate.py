@@ -4,13 +4,7 @@ import sys
 from pathlib import Path
 
 from unstract_devstack.samples import text_documents
-from unstract_devstack.samples.pdf_documents import (
-    PDF_DOCUMENTS,
-    PDF_INBOX,
-    kestrel_invoice,
-)
-
-__all__ = ["generate"]
+from unstract_devstack.samples.pdf_documents import PDF_DOCUMENTS, PDF_INBOX, kestrel_invoice
 
 HERE = Path(__file__).parent
 

@@ -4,30 +4,13 @@ from collections.abc import Sequence
 
 from unstract_devstack.samples.pdf_writer import Line, write_pdf
 
-__all__ = ["PDF_DOCUMENTS", "PDF_INBOX", "kestrel_invoice"]
-
 
 def kestrel_invoice() -> bytes:
     """One page, labels left and values on the same line."""
     head = ["Kestrel Rope Works", "12 Quay Street, Port Ellery", "", "INVOICE", ""]
-    facts = [
-        "Invoice No: KRW-2041",
-        "Date: 2026-03-14",
-        "Customer: Halden Sailing Club",
-        "",
-    ]
-    lines = [
-        "40 m braided line, 8 mm      2.90      116.00",
-        "6 shackles, steel            4.25       25.50",
-        "",
-    ]
-    total = [
-        "Subtotal: 141.50 EUR",
-        "VAT 19 %: 26.89 EUR",
-        "Total due: 168.39 EUR",
-        "",
-        "Payable within 14 days.",
-    ]
+    facts = ["Invoice No: KRW-2041", "Date: 2026-03-14", "Customer: Halden Sailing Club", ""]
+    lines = ["40 m braided line, 8 mm      2.90      116.00", "6 shackles, steel            4.25       25.50", ""]
+    total = ["Subtotal: 141.50 EUR", "VAT 19 %: 26.89 EUR", "Total due: 168.39 EUR", "", "Payable within 14 days."]
     return write_pdf([_down(head + facts + lines + total)])
 
 
@@ -74,13 +57,7 @@ def harbour_statement() -> bytes:
 
 def cafe_receipt() -> bytes:
     """One page, centred, accents and currency signs."""
-    texts = [
-        "Café Zoë",
-        "Receipt 559",
-        "2 crème brûlée (small)   9,00 €",
-        "Total due: 9.00 EUR",
-        "Merci !",
-    ]
+    texts = ["Café Zoë", "Receipt 559", "2 crème brûlée (small)   9,00 €", "Total due: 9.00 EUR", "Merci !"]
     return write_pdf([_down(texts, left=220)])
 
 
@@ -111,7 +88,4 @@ PDF_DOCUMENTS = {
     "invoice-lumen.pdf": lumen_invoice,
     "statement-harbour.pdf": harbour_statement,
 }
-PDF_INBOX = {
-    "receipt-cafe.pdf": cafe_receipt,
-    "february/invoice-marlow.pdf": workshop_invoice,
-}
+PDF_INBOX = {"receipt-cafe.pdf": cafe_receipt, "february/invoice-marlow.pdf": workshop_invoice}

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-__all__ = ["Line", "write_pdf"]
-
 PAGE_SIZE = (595, 842)
 FONTS = {"F1": "Helvetica", "F2": "Courier"}
 

@@ -2,8 +2,6 @@
 
 import zlib
 
-__all__ = ["DOCUMENTS", "INBOX"]
-
 ORDERS = """order,customer,article,quantity,price
 1001,Halden Sailing Club,"Rope, 8 mm",40,2.90
 1002,Theatre Royal,Lamp head type C,3,12.50

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from attrs import frozen
 from celery import Celery
 
-__all__ = ["ASIDE", "ROLES", "SUFFIX", "Role", "make_app", "role_named"]
-
 
 @frozen
 class Role:

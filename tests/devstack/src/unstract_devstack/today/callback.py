@@ -9,8 +9,6 @@ from celery import Celery
 from unstract_devstack.today.internal_api import InternalApi
 from unstract_devstack.today.notifications import enqueue_event
 
-__all__ = ["register_callback"]
-
 ApiOf = Callable[[str], InternalApi]
 _COUNTS = ("total_files", "successful_files", "failed_files")
 

@@ -12,8 +12,6 @@ from celery import Celery
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.today.internal_api import InternalApi
 
-__all__ = ["register_files"]
-
 _RESULT_SECONDS = 86400
 ApiOf = Callable[[str], InternalApi]
 

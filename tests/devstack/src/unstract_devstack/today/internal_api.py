@@ -7,8 +7,6 @@ from attrs import field, frozen
 
 from unstract_devstack.http_calls import CallFailed, call
 
-__all__ = ["InternalApi"]
-
 
 @frozen
 class InternalApi:

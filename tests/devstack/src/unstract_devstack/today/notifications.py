@@ -2,8 +2,6 @@
 
 from unstract_devstack.today.internal_api import InternalApi
 
-__all__ = ["enqueue_event"]
-
 
 def enqueue_event(api: InternalApi, pipeline_id: str, status: str, execution_id: str | None = None) -> None:
     """Buffer one event for each subscriber.

@@ -10,8 +10,6 @@ from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.today.internal_api import InternalApi
 from unstract_devstack.today.notifications import enqueue_event
 
-__all__ = ["API", "ETL", "Fanned", "register_api", "register_general", "send_chord"]
-
 ApiOf = Callable[[str], InternalApi]
 
 

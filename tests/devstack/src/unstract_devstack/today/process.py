@@ -9,8 +9,6 @@ from pathlib import Path
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 from unstract_devstack.today.app import role_named
 
-__all__ = ["running_today"]
-
 READY_SECONDS = 240.0
 STOP_SECONDS = 10.0
 

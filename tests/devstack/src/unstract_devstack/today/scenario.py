@@ -24,8 +24,6 @@ MIXED = {
     "empty.txt": b"",
 }
 BROKEN = {"x.pdf": b"%PDF nothing", "y.pdf": b"%PDF neither"}
-__all__ = ["Item", "Seen", "Tenant", "everything", "new_tenant"]
-
 _NUMBERS = itertools.count(1)
 
 

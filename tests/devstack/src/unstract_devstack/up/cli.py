@@ -23,8 +23,6 @@ from unstract_devstack.up.example import Example, set_up_example
 from unstract_devstack.up.guide import addresses, curl_lines, worker_lines, write_environment_file
 from unstract_devstack.up.page_sources import page_sources
 
-__all__ = ["main"]
-
 WATCH_SECONDS = 0.5
 
 

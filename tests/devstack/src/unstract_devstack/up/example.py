@@ -6,8 +6,6 @@ from unstract_devstack.platform_client import Platform
 from unstract_devstack.samples import INBOX, load_expectations
 from unstract_devstack.stack import Stack
 
-__all__ = ["Example", "set_up_example"]
-
 ORGANIZATION = "org_dev"
 API_NAME = "documents"
 TABLE = "inbox_results"

@@ -11,8 +11,6 @@ from unstract_devstack.samples import DOCUMENTS
 from unstract_devstack.stack import Stack
 from unstract_devstack.up.example import Example
 
-__all__ = ["addresses", "curl_lines", "worker_lines", "write_environment_file"]
-
 SAMPLE = "invoice-lumen.pdf"
 WAIT_SECONDS = 60
 

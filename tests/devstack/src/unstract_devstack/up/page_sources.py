@@ -18,8 +18,6 @@ from unstract_devstack.samples import DOCUMENTS
 from unstract_devstack.stack import Stack
 from unstract_devstack.up.example import Example
 
-__all__ = ["page_sources"]
-
 LOOK_SECONDS = 3.0
 
 

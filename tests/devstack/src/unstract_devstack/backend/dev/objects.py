@@ -107,11 +107,7 @@ def _endpoints(kind: str, source: Path | None, folder: str | None, table: str | 
         "connector_name": "local folder",
         "connector_metadata": json.dumps(CONNECTOR_METADATA),
     }
-    first = {
-        "folders": [f"/{source.name}" if source else "/"],
-        "processSubDirectories": True,
-        "fileExtensions": [],
-    }
+    first = {"folders": [f"/{source.name}" if source else "/"], "processSubDirectories": True, "fileExtensions": []}
     second = {"table": table} if table else {"outputFolder": folder}
     return [
         {"type": "SOURCE", "connection_type": "FILESYSTEM", "configuration": json.dumps(first), **connector},
@@ -144,11 +140,7 @@ def api_deployment(call: Call) -> Reply:
     """Publish an API workflow."""
     body = call.fields()
     owner = demanded(call, body["organization_id"])
-    workflow_id, api_id, at = (
-        demanded_workflow(call, owner, body["workflow_id"]),
-        str(uuid.uuid4()),
-        zulu_now(),
-    )
+    workflow_id, api_id, at = (demanded_workflow(call, owner, body["workflow_id"]), str(uuid.uuid4()), zulu_now())
     name = str(body["api_name"])
     call.database.insert(
         "api_deployments",
@@ -167,11 +159,7 @@ def pipeline(call: Call) -> Reply:
     """Add a pipeline to an ETL or TASK workflow."""
     body = call.fields()
     owner = demanded(call, body["organization_id"])
-    workflow_id, pipeline_id, at = (
-        demanded_workflow(call, owner, body["workflow_id"]),
-        str(uuid.uuid4()),
-        zulu_now(),
-    )
+    workflow_id, pipeline_id, at = (demanded_workflow(call, owner, body["workflow_id"]), str(uuid.uuid4()), zulu_now())
     call.database.insert(
         "pipelines",
         id=pipeline_id,

@@ -34,15 +34,7 @@ def executions(call: Call) -> Reply:
 
 
 def _execution(call: Call, row: Row, *, with_files: bool) -> dict[str, Any]:
-    names = (
-        "id",
-        "workflow_id",
-        "status",
-        "total_files",
-        "successful_files",
-        "failed_files",
-        "error_message",
-    )
+    names = ("id", "workflow_id", "status", "total_files", "successful_files", "failed_files", "error_message")
     shown = {name: row[name] for name in (*names, "pipeline_id", "organization_id", "execution_time", "attempts")}
     if not with_files:
         return {**shown, "kind": row["kind"].lower()}

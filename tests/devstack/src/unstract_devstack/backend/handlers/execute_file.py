@@ -129,8 +129,7 @@ def _asked(call: Call) -> Asked:
     if workflow is None:
         raise refuse(404, error=GONE.format("Workflow"))
     execution = call.database.one(
-        "SELECT * FROM executions WHERE id = ? AND organization_pk = ?",
-        (valid_uuid(body["execution_id"]), pk),
+        "SELECT * FROM executions WHERE id = ? AND organization_pk = ?", (valid_uuid(body["execution_id"]), pk)
     )
     if execution is None:
         raise refuse(404, error=GONE.format("WorkflowExecution"))

@@ -5,12 +5,7 @@ from typing import Any
 
 from unstract_devstack.backend.database import Row
 from unstract_devstack.backend.handlers import workflow_rows
-from unstract_devstack.backend.handlers.execution_rows import (
-    WITH_NAMES,
-    scoped_execution,
-    serialized,
-    visible_pipeline,
-)
+from unstract_devstack.backend.handlers.execution_rows import WITH_NAMES, scoped_execution, serialized, visible_pipeline
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.timestamps import zulu
 from unstract_devstack.backend.wire import NoMatch, Reply, refuse, reply, valid_uuid

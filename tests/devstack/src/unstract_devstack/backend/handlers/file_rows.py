@@ -104,12 +104,7 @@ def _insert(call: Call, created_id: str, execution_id: str, path: str | None, fi
             created=at,
             modified=at,
         )
-        call.effect(
-            "files.create",
-            execution_id=execution_id,
-            file=file.get("file_path"),
-            file_execution_id=created_id,
-        )
+        call.effect("files.create", execution_id=execution_id, file=file.get("file_path"), file_execution_id=created_id)
 
 
 def _name(file: dict[str, Any]) -> str:

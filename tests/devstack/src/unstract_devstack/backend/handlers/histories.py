@@ -161,19 +161,7 @@ def check_batch(call: Call) -> Reply:
             f"{WITH_LIMIT} AND h.cache_key = ? AND h.status = 'COMPLETED'", (workflow_id, str(value))
         )
         if row is not None:
-            names = (
-                "result",
-                "metadata",
-                "error",
-                "file_path",
-                "provider_file_uuid",
-                "execution_count",
-                "status",
-            )
+            names = ("result", "metadata", "error", "file_path", "provider_file_uuid", "execution_count", "status")
             details[row["cache_key"]] = {**{name: row[name] for name in names}, "max_execution_count": limit}
-    content = {
-        "processed_file_hashes": list(details),
-        "file_history_details": details,
-        "max_execution_count": limit,
-    }
+    content = {"processed_file_hashes": list(details), "file_history_details": details, "max_execution_count": limit}
     return reply(200, content)

@@ -11,11 +11,7 @@ WITH_LIMIT = (
 
 
 def history_of(
-    database: Database,
-    workflow_id: str,
-    cache_key: str | None,
-    provider_file_uuid: str | None,
-    path: str | None,
+    database: Database, workflow_id: str, cache_key: str | None, provider_file_uuid: str | None, path: str | None
 ) -> Row | None:
     """The row by hash or by the storage's id. With a path that path's row first, else the one without a path."""
     column, value = ("cache_key", cache_key) if cache_key else ("provider_file_uuid", provider_file_uuid)

@@ -31,11 +31,7 @@ def send(call: Call) -> Reply:
     retries = fields.number("max_retries", low=0, high=10)
     delay = fields.number("retry_delay", low=1)
     fields.raise_any()
-    target: dict[str, Any] = {
-        "authorization_type": kind,
-        "authorization_key": key,
-        "authorization_header": header,
-    }
+    target: dict[str, Any] = {"authorization_type": kind, "authorization_key": key, "authorization_header": header}
     args = [body["url"], body["payload"], clubbing.headers_of(target), int(timeout or 30)]
     kwargs = {"max_retries": int(retries if retries is not None else 3), "retry_delay": int(delay or 60)}
     task_id = call.services.producer.webhook(args, kwargs, None)

@@ -35,12 +35,7 @@ def source_files(call: Call) -> Reply:
     if source["connection_type"] == "FILESYSTEM":
         _demand_folder(call, workflow, execution_id)
         found = listed(call, workflow, source, use_history=body.get("use_file_history", True) is not False)
-    content = {
-        "files": found,
-        "total_files": len(found),
-        "workflow_id": workflow_id,
-        "execution_id": execution_id,
-    }
+    content = {"files": found, "total_files": len(found), "workflow_id": workflow_id, "execution_id": execution_id}
     return reply(200, {**content, "pipeline_id": body.get("pipeline_id")})
 
 

@@ -118,12 +118,7 @@ def create(call: Call) -> Reply:
         )
         call.effect("executions.create", execution_id=execution_id, workflow_id=workflow_id, pipeline_id=pipeline)
     call.after.append(lambda: mirror(call.services, execution_id))
-    content = {
-        "execution_id": execution_id,
-        "status": "PENDING",
-        "execution_log_id": log_id,
-        "transport": "celery",
-    }
+    content = {"execution_id": execution_id, "status": "PENDING", "execution_log_id": log_id, "transport": "celery"}
     return reply(200, content)
 
 

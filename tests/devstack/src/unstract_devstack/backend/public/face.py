@@ -96,12 +96,7 @@ class PublicFace:
     def _started(self, deployment: Deployment, uploads: list[Upload], wishes: Wishes) -> Reply:
         execution_id = runs.start(self._services, deployment, uploads, wishes)
         path = f"{PREFIX}{deployment.organization_id}/{deployment.api_name}/?execution_id={execution_id}"
-        message = {
-            "execution_status": "PENDING",
-            "status_api": path,
-            "execution_id": execution_id,
-            "error": None,
-        }
+        message = {"execution_status": "PENDING", "status_api": path, "execution_id": execution_id, "error": None}
         if wishes.timeout < 0:
             return reply(200, {"message": {**message, "result": None}})
         status = self._polled(deployment.workflow_id, execution_id, wishes.timeout)

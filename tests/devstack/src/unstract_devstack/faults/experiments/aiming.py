@@ -13,20 +13,6 @@ from unstract_devstack.faults.checker import TERMINAL, Sent
 from unstract_devstack.fleet import Worker, WorkerKind
 from unstract_devstack.processes import wait_until
 
-__all__ = [
-    "Lease",
-    "armed",
-    "ended",
-    "executed",
-    "leases",
-    "owner_of",
-    "pause",
-    "state_of",
-    "status_of",
-    "stopped",
-    "until",
-]
-
 
 @frozen
 class Lease:

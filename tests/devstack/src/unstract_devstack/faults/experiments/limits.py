@@ -35,11 +35,7 @@ class Overlong:
 """
 ENTRY_POINT = "[unstract_worker.file_executors]\noverlong = overlong:Overlong\n"
 METADATA = "Metadata-Version: 2.1\nName: overlong\nVersion: 1\n"
-LIMITS = {
-    "FILE_EXECUTION_TIMEOUT": "3",
-    "WORKER_STUCK_SLOT_SECONDS": "6",
-    "WORKER_FILE_EXECUTOR": "overlong",
-}
+LIMITS = {"FILE_EXECUTION_TIMEOUT": "3", "WORKER_STUCK_SLOT_SECONDS": "6", "WORKER_FILE_EXECUTOR": "overlong"}
 POOLS = {"threads": {}, "prefork": {"CELERY_POOL_TYPE": "prefork", "CELERY_CONCURRENCY": "3"}}
 UNANSWERED_SECONDS = 8.0
 """What a supervisor waits for an answer, a start among it."""

@@ -12,8 +12,6 @@ from unstract_devstack.faults.arena import Arena
 from unstract_devstack.fleet import Worker
 from unstract_devstack.http_calls import call
 
-__all__ = ["Cost", "cost_of", "counted", "errors_since", "lasting_keys", "log_ends"]
-
 SEVERE = ("error", "critical")
 
 
