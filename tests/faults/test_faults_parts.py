@@ -8,7 +8,7 @@ from xml.dom import minidom
 import pytest
 
 from unstract_devstack.faults import report, tested
-from unstract_devstack.faults.cli import main, options_of, parser
+from unstract_devstack.faults.__main__ import main, options_of, parser
 from unstract_devstack.faults.nemesis import cut_log
 from unstract_devstack.faults.outcome import ALL_IDS, FAIL, PASS, Outcome, Run
 from unstract_devstack.faults.plot import recovery_plot

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from unstract_devstack.process_table import descendants
+from unstract_devstack.processes import descendants
 
 __all__ = ["MIB", "cpu_seconds", "pss_mib", "settled_pss_mib"]
 

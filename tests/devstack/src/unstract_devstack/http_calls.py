@@ -1,11 +1,11 @@
 """Plain HTTP to the stack's own loopback services: no proxies, no redirects, every call timed."""
 
-import http.client
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
+import httpx
 from attrs import frozen
 
 
@@ -24,12 +24,13 @@ class Reply:
     status: int
     body: bytes
 
-    def json(self) -> Any:
-        """The body as JSON.
+    @property
+    def text(self) -> str:
+        """The beginning of the body, for people."""
+        return self.body[:500].decode(errors="replace")
 
-        Raises:
-            CallFailed: it is none.
-        """
+    def json(self) -> Any:
+        """The body as JSON. Raises CallFailed where it is none."""
         try:
             return json.loads(self.body)
         except ValueError as error:
@@ -40,26 +41,25 @@ def call(
     method: str,
     url: str,
     *,
-    body: bytes | Iterable[bytes] | None = None,
+    body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    form: Mapping[str, str] | None = None,
+    files: Sequence[tuple[str, tuple[str, bytes]]] | None = None,
     timeout: float = 30.0,
 ) -> Reply:
-    """The answer to one request.
+    """The answer to one request, which has a `body`, or a `form` with `files`.
 
     Raises:
         CallFailed: none came within `timeout` seconds of silence.
     """
-    target = urlsplit(url)
-    connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=timeout)
-    path = target.path + (f"?{target.query}" if target.query else "")
     try:
-        connection.request(method, path, body=body, headers=dict(headers or {}))
-        response = connection.getresponse()
-        return Reply(response.status, response.read())
-    except (OSError, http.client.HTTPException) as error:
-        raise CallFailed(f"{method} {target.path}: {str(error) or type(error).__name__}") from error
-    finally:
-        connection.close()
+        response = _client().request(
+            method, url, content=body, headers=headers, data=form, files=files, timeout=timeout
+        )  # fmt: skip
+    except httpx.HTTPError as error:
+        path = httpx.URL(url).path
+        raise CallFailed(f"{method} {path}: {str(error) or type(error).__name__}") from error
+    return Reply(response.status_code, response.content)
 
 
 def call_json(method: str, url: str, *, payload: Any = None, key: str | None = None, timeout: float = 30.0) -> Any:
@@ -71,9 +71,15 @@ def call_json(method: str, url: str, *, payload: Any = None, key: str | None = N
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
-    body = None if payload is None else json.dumps(payload).encode()
-    reply = call(method, url, body=body, headers=headers, timeout=timeout)
+    reply = call(
+        method, url, body=None if payload is None else json.dumps(payload).encode(), headers=headers, timeout=timeout
+    )
     if reply.status >= 300:
-        told = reply.body[:500].decode(errors="replace")
-        raise CallFailed(f"{method} {urlsplit(url).path}: HTTP {reply.status}: {told}", status=reply.status)
+        raise CallFailed(f"{method} {httpx.URL(url).path}: HTTP {reply.status}: {reply.text}", status=reply.status)
     return reply.json()
+
+
+@cache
+def _client() -> httpx.Client:
+    # A connection each: servers are killed and started again under these calls.
+    return httpx.Client(trust_env=False, verify=False, limits=httpx.Limits(max_keepalive_connections=0))  # noqa: S501 - loopback, without TLS

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from unstract_devstack.extraction import Field
 from unstract_devstack.http_calls import CallFailed, call, call_json
-from unstract_devstack.multipart import MultipartBody, Upload
+from unstract_devstack.multipart import Upload, form_files
 
 UPLOAD_SECONDS = 120.0
 
@@ -120,10 +120,10 @@ class Platform:
             "include_metadata": "false",
             "use_file_history": "true" if use_file_history else "false",
         }
-        body = MultipartBody(form, files)
-        reply = call("POST", self.api_url(api_name), body=body, headers=body.headers, timeout=UPLOAD_SECONDS)
+        parts = form_files(files) or [("none", ("", b""))]
+        reply = call("POST", self.api_url(api_name), form=form, files=parts, timeout=UPLOAD_SECONDS)
         if reply.status >= 300:
-            raise CallFailed(f"the files were refused: {_told(reply.body)}", status=reply.status)
+            raise CallFailed(f"the files were refused: {reply.text}", status=reply.status)
         message = reply.json()["message"]
         return str(parse_qs(urlsplit(message["status_api"]).query)["execution_id"][0])
 
@@ -135,7 +135,7 @@ class Platform:
         """
         reply = call("GET", f"{self.api_url(api_name)}?execution_id={quote(execution_id)}")
         if reply.status not in (200, 422):
-            raise CallFailed(f"asking for results: {_told(reply.body)}", status=reply.status)
+            raise CallFailed(f"asking for results: {reply.text}", status=reply.status)
         return _answer(reply.json())
 
     def execution(self, execution_id: str) -> ExecutionRow:
@@ -202,7 +202,3 @@ def _answer(content: Mapping[str, Any]) -> ApiAnswer:
     told = content["message"]
     # Until the end there is nothing; at the end a list, also where the execution failed.
     return ApiAnswer(status=content["status"], items=tuple(told) if isinstance(told, list) else ())
-
-
-def _told(body: bytes) -> str:
-    return body[:500].decode(errors="replace")

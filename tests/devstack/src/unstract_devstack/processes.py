@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+import psutil
 from attrs import define, field
 
 PR_SET_PDEATHSIG = 1
@@ -156,6 +157,19 @@ def end_of(log_path: Path, lines: int = 30) -> str:
     with log_path.open("rb") as log:
         log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
         return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def alive(pid: int) -> bool:
+    """Whether a process with this pid runs; one that has ended and was not yet reaped does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def descendants(pid: int) -> frozenset[int]:
+    """The pids of everything that `pid` started, directly or not."""
+    return frozenset(child.pid for child in psutil.Process(pid).children(recursive=True))
 
 
 def _tie_to_parent() -> Callable[[], None] | None:

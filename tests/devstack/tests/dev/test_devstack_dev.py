@@ -8,8 +8,7 @@ import pytest
 
 from unstract_devstack.dev import named_in, sources, stamps
 from unstract_devstack.ports import free_port
-from unstract_devstack.process_table import alive, descendants
-from unstract_devstack.processes import inherited_environment, wait_until
+from unstract_devstack.processes import alive, descendants, inherited_environment, wait_until
 
 
 def test_names_of_a_dotenv_file_are_seen_and_empty_ones_are_not(tmp_path):

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from unstract_devstack.fleet import WORKERS
-from unstract_devstack.process_table import alive, descendants
-from unstract_devstack.processes import wait_until
+from unstract_devstack.processes import alive, descendants, wait_until
 
 IDLE_WORKER = """
 import os

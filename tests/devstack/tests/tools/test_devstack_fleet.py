@@ -14,8 +14,7 @@ import pytest
 
 from unstract_devstack.fleet import Worker, WorkerKind, running_fleet
 from unstract_devstack.http_calls import call
-from unstract_devstack.process_table import alive
-from unstract_devstack.processes import ProcessError, wait_until
+from unstract_devstack.processes import ProcessError, alive, wait_until
 
 STAND_IN = """
 import json, os, signal, subprocess, sys

@@ -13,7 +13,7 @@ from unstract_devstack.backend_process import BackendProcess, running_backend
 from unstract_devstack.demo.inputs import collect
 from unstract_devstack.extraction import Field
 from unstract_devstack.http_calls import CallFailed, call, call_json
-from unstract_devstack.multipart import FileChanged, MultipartBody, Upload
+from unstract_devstack.multipart import FileChanged, Upload
 from unstract_devstack.platform_client import Platform
 from unstract_devstack.processes import ProcessError
 from unstract_devstack.redis_server import RedisHandle, running_redis
@@ -102,14 +102,6 @@ def test_refusals_carry_the_backends_words(platform: Platform) -> None:
         platform.results("other", "00000000-0000-4000-8000-000000000000")
     with pytest.raises(CallFailed, match="has no execution"):
         platform.execution("00000000-0000-4000-8000-000000000000")
-
-
-def test_the_announced_length_is_the_sent_one(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"12345")
-    body = MultipartBody({"timeout": "-1"}, [Upload(path, "a.txt", 5), Upload(path, "b.txt", 3)])
-    assert body.headers["Content-Length"] == str(len(b"".join(body)))
-    assert b'filename="b.txt"\r\nContent-Type: application/octet-stream\r\n\r\n123\r\n' in b"".join(body)
 
 
 def test_calls_tell_what_went_wrong(backend: BackendProcess) -> None:

@@ -15,8 +15,7 @@ from redis.retry import Retry
 
 from unstract_devstack import redis_server
 from unstract_devstack.ports import free_port
-from unstract_devstack.process_table import alive
-from unstract_devstack.processes import ProcessError, wait_until
+from unstract_devstack.processes import ProcessError, alive, wait_until
 from unstract_devstack.redis_server import find_redis_server, packaged_redis_server, running_redis
 
 

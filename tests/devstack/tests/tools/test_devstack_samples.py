@@ -1,4 +1,4 @@
-"""The sample files are what their generator writes, and end as `expected.json` says."""
+"""The sample files end as `expected.json` says."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from unstract_devstack.extraction import ExtractionError, extract
 from unstract_devstack.samples import DOCUMENTS, INBOX, ExpectedFile, load_expectations
-from unstract_devstack.samples.generate import generate
 
 EXPECTED = load_expectations()
 CASES = [
@@ -42,17 +41,6 @@ def test_each_file_ends_as_expected(path: Path, expected: ExpectedFile) -> None:
         result = extract(path, fields=EXPECTED.fields)
         assert (expected.status, result.fields) == ("Success", expected.fields)
         assert (expected.contains or "") in json.dumps(result.as_output(), ensure_ascii=False)
-
-
-def test_the_committed_files_are_the_generated_ones() -> None:
-    generated = generate()
-    committed = {
-        f"{folder.name}/{name}": (folder / name).read_bytes()
-        for folder in (DOCUMENTS, INBOX)
-        for name in relative_names(folder)
-    }
-    assert set(committed) - set(generated) == {"documents/contract-locked.pdf"}
-    assert {name: committed[name] for name in generated} == generated
 
 
 def test_the_duplicate_is_one_and_the_equal_names_are_not() -> None:

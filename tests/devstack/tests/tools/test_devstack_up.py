@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from unstract_devstack.process_table import alive, descendants
-from unstract_devstack.processes import wait_until
+from unstract_devstack.processes import alive, descendants, wait_until
 
 ENDS = {"INTERNAL_API_BASE_URL", "INTERNAL_SERVICE_API_KEY", "CELERY_BROKER_BASE_URL", "REDIS_PORT", "CACHE_REDIS_PORT"}
 

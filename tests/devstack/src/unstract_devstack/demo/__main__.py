@@ -1,7 +1,114 @@
-"""`python -m unstract_devstack.demo`."""
+"""The command: arguments in, exit code out, and no process left behind whatever happens."""
 
+import argparse
+import contextlib
+import json
+import signal
 import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
 
-from unstract_devstack.demo.cli import main
+from unstract_devstack.demo.inputs import InputFault, Inputs, collect
+from unstract_devstack.demo.narrator import Narrator
+from unstract_devstack.demo.outcomes import Report
+from unstract_devstack.demo.own_files_run import run_own_files
+from unstract_devstack.demo.runs import Session
+from unstract_devstack.demo.samples_run import run_samples
+from unstract_devstack.demo.show import show
+from unstract_devstack.http_calls import CallFailed
+from unstract_devstack.platform_client import Platform
+from unstract_devstack.processes import ProcessError
+from unstract_devstack.stack import running_stack
 
-sys.exit(main())
+ORGANIZATION = "org_demo"
+PARALLEL_BATCHES = 4
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the demo; returns 0 if all is as it should be, 1 if not, 2 for unusable paths, 130 for Ctrl-C."""
+    options = _options(arguments)
+    started = time.monotonic()
+    try:
+        inputs = collect(options.paths) if options.paths else None
+    except InputFault as fault:
+        sys.stderr.write(f"demo: {fault}\n")
+        return 2
+    narrator, report = Narrator.for_output(json=options.json), Report()
+    signal.signal(signal.SIGTERM, _end_on_sigterm)
+    try:
+        _run(narrator, inputs, report, keep=options.keep)
+    except KeyboardInterrupt:
+        narrator.step("Interrupted; everything that was started has ended.")
+        return INTERRUPTED
+    except (ProcessError, CallFailed) as error:
+        report.problems.append(str(error))
+    report.seconds = time.monotonic() - started
+    show(narrator.console, report)
+    if options.json:
+        sys.stdout.write(f"{json.dumps(report.as_json())}\n")
+        sys.stdout.flush()
+    return 0 if report.ok else 1
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m unstract_devstack.demo",
+        description="Documents through the four workers, a real Redis and a reference backend.",
+    )
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="your own files or folders")
+    parser.add_argument("--json", action="store_true", help="end standard output with one JSON object")
+    parser.add_argument("--keep", action="store_true", help="keep the data and the logs, and say where")
+    return parser.parse_args(arguments)
+
+
+def _run(narrator: Narrator, inputs: Inputs | None, report: Report, *, keep: bool) -> None:
+    with _directory(narrator, keep=keep) as directory:
+        narrator.step("Starting Redis, the reference backend and the four workers")
+        began = time.monotonic()
+        # What the workers do with empty and equal files is shown too; today's platform does not pass them on.
+        with running_stack(directory, backend_options=("--upload-rules", "none")) as stack:
+            narrator.step(f"All of them are ready after {time.monotonic() - began:.1f} s")
+            platform = Platform(stack.backend.public_url, stack.backend.api_key, ORGANIZATION)
+            platform.set_up_organization()
+            platform.configure("MAX_PARALLEL_FILE_BATCHES", PARALLEL_BATCHES)
+            session = Session(stack, platform, narrator)
+            if inputs is None:
+                run_samples(session, report)
+            else:
+                _announce(narrator, inputs)
+                run_own_files(session, inputs, report)
+
+
+def _announce(narrator: Narrator, inputs: Inputs) -> None:
+    """Which file goes under which name, where that is not plain."""
+    for file in inputs.files:
+        if file.name != file.path.name:
+            narrator.step(f"  {file.path} is sent as {file.name}")
+    for path in inputs.left_out:
+        narrator.step(f"  {path} is left out: a link or a special file")
+
+
+@contextlib.contextmanager
+def _directory(narrator: Narrator, *, keep: bool) -> Iterator[Path]:
+    if keep:
+        directory = Path(tempfile.mkdtemp(prefix="unstract-demo-"))
+        try:
+            yield directory
+        finally:
+            narrator.step(f"Data and logs are kept in {directory}")
+        return
+    with tempfile.TemporaryDirectory(prefix="unstract-demo-", ignore_cleanup_errors=True) as temporary:
+        yield Path(temporary)
+
+
+def _end_on_sigterm(number: int, frame: FrameType | None) -> None:
+    """Leaves by the same way as an exception, so that everything started is ended."""
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,7 @@ from pathlib import Path
 import redis
 from attrs import define, evolve, field, frozen
 
-from unstract_devstack.faults import experiments
+from unstract_devstack.faults import experiments  # noqa: F401 - registers them
 from unstract_devstack.faults.apart import Apart
 from unstract_devstack.faults.arena import Arena, open_arena
 from unstract_devstack.faults.bound import check_bound
@@ -51,7 +51,6 @@ class Options:
 
     def selected(self, mode: str) -> list[Experiment]:
         """The experiments of one mode: the random run, those that must not be missing, the others."""
-        assert experiments.__all__
         found = [each for each in EXPERIMENTS.values() if mode in each.modes]
         if self.chosen:
             found = [each for each in found if each.id in self.chosen]

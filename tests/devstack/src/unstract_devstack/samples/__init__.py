@@ -1,9 +1,46 @@
 """The documents that the demo and the tests run on, and what must become of each.
 
-`documents/` goes through an API deployment, `inbox/` through an ETL pipeline; `expected.json` says what each
-file must end in. The files are written by `python -m unstract_devstack.samples.generate` and committed.
+`documents/` goes through an API deployment, `inbox/` through an ETL pipeline; `expected.json` says what each file must
+end in.
 """
 
-from unstract_devstack.samples.expectations import DOCUMENTS, INBOX, Expectations, ExpectedFile, load_expectations
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-__all__ = ["DOCUMENTS", "INBOX", "Expectations", "ExpectedFile", "load_expectations"]
+from attrs import Factory, frozen
+
+from unstract_devstack.extraction import Field
+
+HERE = Path(__file__).parent
+DOCUMENTS = HERE / "documents"
+INBOX = HERE / "inbox"
+
+
+@frozen
+class ExpectedFile:
+    """The outcome of one file: its status ("Success" or "Failed"), its fields, or words of its error."""
+
+    status: str
+    fields: Mapping[str, Any] = Factory(dict)
+    error: str | None = None
+    contains: str | None = None
+
+
+@frozen
+class Expectations:
+    """The fields that the demo's workflows extract, and the outcome of each file by its relative name."""
+
+    fields: tuple[Field, ...]
+    documents: Mapping[str, ExpectedFile]
+    inbox: Mapping[str, ExpectedFile]
+
+
+def load_expectations() -> Expectations:
+    """The expectations that ship with the samples."""
+    stored = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))
+    documents, inbox = (
+        {name: ExpectedFile(**outcome) for name, outcome in stored[folder].items()} for folder in ("documents", "inbox")
+    )
+    return Expectations(tuple(Field(**field) for field in stored["fields"]), documents, inbox)

@@ -1,35 +1,7 @@
 """The experiments; importing this package registers them all."""
 
-from unstract_devstack.faults.experiments import (
-    backend_faults,
-    broker,
-    clocks,
-    connections,
-    files,
-    limits,
-    pressure,
-    random_run,
-    redis_faults,
-    refusals,
-    shutdown,
-    statuses,
-    sweeping,
-    versions,
-)
+import pkgutil
+from importlib import import_module
 
-__all__ = [
-    "backend_faults",
-    "broker",
-    "clocks",
-    "connections",
-    "files",
-    "limits",
-    "pressure",
-    "random_run",
-    "redis_faults",
-    "refusals",
-    "shutdown",
-    "statuses",
-    "sweeping",
-    "versions",
-]
+for _module in pkgutil.iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

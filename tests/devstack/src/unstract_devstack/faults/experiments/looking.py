@@ -1,11 +1,11 @@
 """What a worker costs and what it says of itself: for experiments about memory, connections and metrics."""
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 from attrs import frozen
 
 from unstract_devstack.faults.arena import Arena
@@ -26,10 +26,9 @@ class Cost:
 
 def cost_of(pid: int) -> Cost:
     """What a process holds now."""
-    folder = Path("/proc", str(pid))
-    pages = int((folder / "statm").read_text().split()[1])
-    threads = sum(1 for _ in (folder / "task").iterdir())
-    return Cost(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, sum(1 for _ in (folder / "fd").iterdir()), threads)
+    process = psutil.Process(pid)
+    with process.oneshot():
+        return Cost(process.memory_info().rss / 2**20, process.num_fds(), process.num_threads())
 
 
 def counted(arena: Arena, metric: str, **labels: str) -> float:
