@@ -14,7 +14,7 @@ from attrs import define
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / ".github" / "release"
-sys.path.insert(0, str(TOOL))
+sys.path[:0] = [str(TOOL), str(Path(__file__).parent)]
 
 PACKAGES = ("core", "api-deployment", "general", "file-processing", "callback")
 DAY = "2026-01-02"

@@ -5,15 +5,16 @@ import os
 from pathlib import Path
 
 import pytest
-from release_tool.catalogue import WORKERS as PACKAGES
-from release_tool.complaints import complaints_in
-from release_tool.mixing import ACCEPTANCE, SCENARIOS, Released, mixes
+from release_tool.packages import WORKERS as PACKAGES
+from wheel_trials.mixed_fleets import ACCEPTANCE, SCENARIOS, Released, complaints_in, mixes
 
 from unstract_devstack.fleet import WORKERS
 
 ROOT = Path(__file__).parents[2]
 HEAD = Path("/head/bin/python")
-RELEASED = tuple(Released(each, "1.0.0", "1.1.0", Path(f"/{each.name}/bin/python")) for each in PACKAGES)
+RELEASED = tuple(
+    Released(each, "1.0.0", "1.1.0", Path(f"/{each.name}/bin/python"), Path("/messages")) for each in PACKAGES
+)
 NAMES = [each.name for each in PACKAGES]
 
 
@@ -54,12 +55,12 @@ def test_complaints_of_workers_are_told_once_with_the_field(tmp_path):
     lines = [{"level": "info", "event": "ready"}, dead, {**dead, "timestamp": "later"}, [1]]
     text = "\n".join(["not JSON", *map(json.dumps, lines)])
     (folder / "file-processing.log").write_text(text + os.linesep)
-    assert list(complaints_in(tmp_path)) == [
-        "file-processing: message dead-lettered: BatchDoorbell.batch: required field missing"
-    ]
+    assert complaints_in(tmp_path) == (
+        "file-processing: message dead-lettered: BatchDoorbell.batch: required field missing",
+    )
 
 
 @pytest.mark.parametrize("level", ["warning", "critical"])
 def test_complaints_are_not_only_errors(tmp_path, level):
     (tmp_path / "callback.log").write_text(json.dumps({"level": level, "event": "left alone", "error": "x.y: missing"}))
-    assert list(complaints_in(tmp_path)) == ["callback: left alone: x.y: missing"]
+    assert complaints_in(tmp_path) == ("callback: left alone: x.y: missing",)

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
-from release_tool.bumps import Bump, next_version
-from release_tool.catalogue import PACKAGES, package_named
-from release_tool.core_range import CoreRange
-from release_tool.errors import ReleaseError
 from release_tool.index import Index, Row
 from release_tool.inspecting import wheel_faults
+from release_tool.packages import PACKAGES, package_named
+from release_tool.repository import ReleaseError
+from release_tool.versions import Bump, CoreRange, next_version
 
 numbers = st.integers(0, 40)
 versions = st.builds(lambda *parts: Version(".".join(map(str, parts))), numbers, numbers, numbers)
@@ -40,12 +39,13 @@ def test_an_index_is_written_as_it_was_read(given_rows, after):
     assert Index.parse(text) == Index(head, tuple(given_rows), after)
 
 
-@given(versions, versions)
-def test_a_range_holds_its_lower_bound_and_nothing_of_the_next_major(lower, other):
-    found = CoreRange.parse(f">={lower},<{lower.major + 1}", where="here")
+@given(versions, versions, st.sampled_from(["", ".dev0"]))
+def test_a_range_holds_its_lower_bound_and_nothing_of_the_next_major(lower, other, suffix):
+    found = CoreRange.parse(f">={lower}{suffix},<{lower.major + 1}", where="here")
     assert found.lower in found
     assert found.upper == found.next_major
     assert found.upper not in found
+    assert Version(f"{found.upper}.dev0") not in found
     assert (other in found) == (lower <= other and other.major == lower.major)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from release_tool.catalogue import CORE, PACKAGES, WORKERS, Package
+from release_tool.packages import CORE, PACKAGES, WORKERS, Package
 from release_tool.repository import Repository
 
 __all__ = ["Changed", "changed_since"]

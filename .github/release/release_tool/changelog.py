@@ -6,20 +6,18 @@ from pathlib import PurePosixPath
 from attrs import frozen
 from packaging.version import Version
 
-from release_tool.catalogue import Package
-from release_tool.errors import ReleaseError
-from release_tool.repository import Repository
+from release_tool.packages import Package
+from release_tool.repository import ReleaseError, Repository
 
-__all__ = ["KINDS", "Fragment", "Section", "fragments_of", "section_of", "sections_of"]
+__all__ = ["Fragment", "Section", "fragments_of", "section_of", "sections_of"]
 
 KINDS = ("removal", "feature", "bugfix", "doc", "misc")
 HEADING = re.compile(r"^## (?P<version>\S+) \((?P<date>\d{4}-\d\d-\d\d)\)$", re.MULTILINE)
-KEPT = ".gitkeep"
 
 
 @frozen
 class Section:
-    """What changed in one release; `body` is Markdown without the heading."""
+    """The changes of one release; `body` is Markdown without the heading."""
 
     version: str
     date: str
@@ -63,7 +61,7 @@ def fragments_of(repository: Repository, package: Package) -> tuple[Fragment, ..
         ReleaseError: a file's name does not say what kind of change it is.
     """
     folder = repository.root / package.fragments
-    names = sorted(file.name for file in folder.iterdir() if file.name != KEPT) if folder.is_dir() else []
+    names = sorted(file.name for file in folder.iterdir() if file.name != ".gitkeep") if folder.is_dir() else []
     return tuple(_fragment(package.fragments / name) for name in names)
 
 

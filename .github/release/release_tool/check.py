@@ -1,116 +1,123 @@
-"""Whether a package, as it stands, is one consistent release."""
+"""Whether a package, as it is in the work tree, is one consistent release."""
 
 from collections.abc import Iterator
 
 from attrs import frozen
 from packaging.version import Version
 
-from release_tool.catalogue import Package
 from release_tool.changelog import fragments_of, sections_of
-from release_tool.errors import ReleaseError
-from release_tool.history import commit_of, current, load_index, source_of
-from release_tool.index import INDEX, Row
-from release_tool.project import Project
-from release_tool.ranges import range_faults
-from release_tool.repository import SHORT, Repository
+from release_tool.index import INDEX, Row, commit_of, load_index, source_of
+from release_tool.packages import CORE, Package, Project, current
+from release_tool.repository import SHORT, ReleaseError, Repository
 
-__all__ = ["Verdict", "check"]
+__all__ = ["CheckResult", "check", "range_faults"]
 
 
 @frozen
-class Verdict:
-    """`faults` stand in the way of a release; `notes` are for the person who makes it."""
+class CheckResult:
+    """`faults` prevent a release; `notes` are for the person who makes it."""
 
     project: Project
     faults: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def check(repository: Repository, package: Package, *, tag: str | None = None) -> Verdict:
-    """Looks at version, tag, changelog, fragments, release index and the range of core.
+def check(repository: Repository, package: Package, *, tag: str | None = None) -> CheckResult:
+    """Compares version, tag, changelog, fragments, release index and the range of core.
 
     On a later commit than the release's, what waits for the next release is a note. A package in development is
     compared with its last release.
 
     Args:
-        repository: its work tree is what is looked at.
+        repository: its work tree is checked.
         package: which package.
-        tag: what the release is to be called; that tag has to be the commit that is checked out.
+        tag: the tag of the release; it has to be the commit that is checked out.
     """
-    project = current(repository, package)
-    index = load_index(repository)
-    faults: list[str] = []
-    notes: list[str] = []
-    row = index.find(package, project.version)
-    if project.in_development:
-        row = index.latest(package)
-        text = f"{package.name} {project.version.base_version} is in development: `prepare` makes it a release"
-        (notes if tag is None else faults).append(text)
+    project, index = current(repository, package), load_index(repository)
+    row = index.latest(package) if project.in_development else index.find(package, project.version)
     version = project.version if row is None else row.version
-    faults += [
-        *_changelog_faults(repository, package, version),
-        *_index_faults(repository, package, version, row),
-        *_tag_faults(repository, package, version, row, tag, notes),
+    faults = [
+        *_changelog_faults(repository, package, version, row),
+        *_tag_faults(repository, package, version, tag),
         *range_faults(repository, package, project),
     ]
-    waiting = [*_fragments_left(repository, package), *_range_differs(package, project, row)]
-    (notes if tag is None and _went_on(repository, row) else faults).extend(waiting)
-    return Verdict(project, tuple(faults), tuple(notes))
+    notes: list[str] = []
+    if row is not None:
+        try:
+            source = source_of(repository, row)
+        except ReleaseError as error:
+            faults.append(str(error))
+        else:
+            faults += _other_commit(repository, row, source)
+            notes += _later(repository, row, source)
+    # What only a later commit may have.
+    released = None if row is None else commit_of(repository, row)
+    went_on = tag is None and released is not None and released != repository.commit("HEAD")
+    (notes if went_on else faults).extend(_waiting(repository, package, project, row))
+    return CheckResult(project, tuple(faults), tuple(notes))
 
 
-def _went_on(repository: Repository, row: Row | None) -> bool:
-    source = None if row is None else commit_of(repository, row)
-    return source is not None and source != repository.commit("HEAD")
+def range_faults(repository: Repository, package: Package, project: Project) -> Iterator[str]:
+    """Why the range of core cannot be kept; nothing for core itself."""
+    needs = project.needs_core
+    if needs is None:
+        return
+    core = current(repository, CORE).version
+    where = f"{package.pyproject} needs core {needs.text}"
+    if needs.upper != needs.next_major:
+        yield f"{where}: the upper bound must be the next major version, <{needs.next_major}"
+    if needs.lower > core:
+        yield f"{where}: core is only at {core}"
+    elif core not in needs:
+        yield f"{where}: core is at {core} already"
+    if project.in_development and needs.lower.is_devrelease:
+        return  # a release may not need one in development: there is no such core to install
+    if load_index(repository).find(CORE, needs.lower) is None:
+        yield f"{where}: core {needs.lower} is no release of {INDEX}; release it first, or name one that is"
 
 
-def _fragments_left(repository: Repository, package: Package) -> Iterator[str]:
-    left = [fragment.path.name for fragment in fragments_of(repository, package)]
-    if left:
-        yield f"{package.fragments}/ holds {', '.join(left)}: they belong to the next release"
-
-
-def _range_differs(package: Package, project: Project, row: Row | None) -> Iterator[str]:
-    if row is not None and row.needs_core != project.core_text:
-        yield f"{INDEX} says that {package.name} {row.version} needs core {row.needs_core}, not {project.core_text}"
-
-
-def _changelog_faults(repository: Repository, package: Package, version: Version) -> Iterator[str]:
+def _changelog_faults(repository: Repository, package: Package, version: Version, row: Row | None) -> Iterator[str]:
     sections = sections_of(repository.read(package.changelog))
     newest = sections[0].version if sections else "none"
     if newest != str(version):
         yield f"{package.changelog}: the newest heading is {newest}, the version is {version}"
-
-
-def _index_faults(repository: Repository, package: Package, version: Version, row: Row | None) -> Iterator[str]:
     if row is None:
         yield f"{INDEX} has no row for {package.distribution} {version}: `prepare` writes it"
         return
-    dates = {each.date for each in sections_of(repository.read(package.changelog)) if each.version == str(row.version)}
-    if dates and dates != {row.date}:
-        yield f"{INDEX} dates {package.name} {row.version} {row.date}, {package.changelog} {', '.join(dates)}"
+    for section in sections:
+        if section.version == str(version) and section.date != row.date:
+            yield f"{INDEX} dates {package.name} {version} {row.date}, {package.changelog} {section.date}"
 
 
-def _tag_faults(
-    repository: Repository, package: Package, version: Version, row: Row | None, tag: str | None, notes: list[str]
-) -> Iterator[str]:
+def _tag_faults(repository: Repository, package: Package, version: Version, tag: str | None) -> Iterator[str]:
     expected = package.tag(version)
-    tagged = repository.commit(f"refs/tags/{expected}")
-    if tag is not None:
-        if tag != expected:
-            yield f"the tag is {tag}, but the version of this commit is {version}: its tag is {expected}"
-        elif tagged is None or tagged != repository.commit("HEAD"):
-            yield f"the tag {tag} is not the commit that is checked out"
-    if row is None:
+    if tag is None:
         return
-    try:
-        source = source_of(repository, row)
-    except ReleaseError as error:
-        yield str(error)
-        return
-    if tagged is None:
-        notes.append(f"{expected} is not a tag in this clone: git tag -a {expected} {source[:SHORT]}")
-    elif tagged != source:
-        yield f"the tag {expected} is commit {tagged[:SHORT]}, but {INDEX} says {source[:SHORT]}"
-    changed = repository.changed_since(source, package.contents)
+    if tag != expected:
+        yield f"the tag is {tag}, but the version of this commit is {version}: its tag is {expected}"
+    elif repository.commit(f"refs/tags/{tag}") != repository.commit("HEAD"):
+        yield f"the tag {tag} is not the commit that is checked out"
+
+
+def _other_commit(repository: Repository, row: Row, source: str) -> Iterator[str]:
+    tagged = repository.commit(f"refs/tags/{row.tag}")
+    if tagged not in (None, source):
+        yield f"the tag {row.tag} is commit {str(tagged)[:SHORT]}, but {INDEX} says {source[:SHORT]}"
+
+
+def _later(repository: Repository, row: Row, source: str) -> Iterator[str]:
+    if repository.commit(f"refs/tags/{row.tag}") is None:
+        yield f"{row.tag} is not a tag in this clone: git tag -a {row.tag} {source[:SHORT]}"
+    changed = repository.changed_since(source, row.package.contents)
     if changed:
-        notes.append(f"{len(changed)} files changed since {expected}: they wait for the next release")
+        yield f"{len(changed)} files changed since {row.tag}: they wait for the next release"
+
+
+def _waiting(repository: Repository, package: Package, project: Project, row: Row | None) -> Iterator[str]:
+    if project.in_development:
+        yield f"{package.name} {project.version.base_version} is in development: `prepare` makes it a release"
+    left = [fragment.path.name for fragment in fragments_of(repository, package)]
+    if left:
+        yield f"{package.fragments}/ holds {', '.join(left)}: they belong to the next release"
+    if row is not None and row.needs_core != project.core_text:
+        yield f"{INDEX} says that {package.name} {row.version} needs core {row.needs_core}, not {project.core_text}"

@@ -1,28 +1,51 @@
-"""The commands: `hatch run release --help`."""
+"""The commands: `hatch run release --help`. Those that try what was built are in tests/release."""
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import click
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
-from release_tool.arguments import PACKAGE, VERSION
-from release_tool.bumps import Bump
-from release_tool.catalogue import Package
+from release_tool.building import Wheelhouse, build_twice, copy_into, scratch_folder
 from release_tool.changed import changed_since
 from release_tool.changelog import section_of
 from release_tool.check import check
-from release_tool.errors import ReleaseError
-from release_tool.history import commit_of, current, load_index, record
+from release_tool.index import commit_of, load_index, record, release_of, source_of
+from release_tool.inspecting import inspect
+from release_tool.packages import PACKAGES, Package, current, package_named
 from release_tool.pins import pins_of, write_pins
 from release_tool.prepare import prepare, today
-from release_tool.repository import Repository, repository_at
+from release_tool.repository import ReleaseError, Repository, repository_at
 from release_tool.status import status_of
-from release_tool.wheel_commands import COMMANDS
+from release_tool.versions import Bump
 
-__all__ = ["main"]
+__all__ = ["main", "package_argument", "version_argument"]
+
+
+def package_argument(name: str) -> Package:
+    """Reads a package from a command line."""
+    try:
+        return package_named(name)
+    except ReleaseError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def version_argument(text: str) -> Version:
+    """Reads a version from a command line."""
+    try:
+        return Version(text)
+    except InvalidVersion as error:
+        raise click.BadParameter(str(error)) from None
+
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
+ONE = click.argument("package", type=package_argument)
+OUT = click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("dist"), show_default=True, help="Folder."
+)
 
 
 @click.group()
@@ -32,12 +55,8 @@ def commands(context: click.Context) -> None:
     context.obj = repository_at(Path.cwd())
 
 
-for each in COMMANDS:
-    commands.add_command(each)
-
-
 @commands.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
+@AS_JSON
 @click.pass_obj
 def status(repository: Repository, *, as_json: bool) -> None:
     """Which packages have changes that no release holds."""
@@ -51,7 +70,7 @@ def status(repository: Repository, *, as_json: bool) -> None:
 
 
 @commands.command("prepare")
-@click.argument("package", type=PACKAGE)
+@ONE
 @click.option(
     "--bump",
     required=True,
@@ -64,11 +83,10 @@ def prepare_command(repository: Repository, package: Package, bump: str, date: d
     """Set the next version, write changelog, row of the index, and pins. Commits nothing."""
     day = today() if date is None else f"{date:%Y-%m-%d}"
     row = prepare(repository, package, Bump[bump.upper()], date=day)
-    tag = package.tag(row.version)
     click.echo(f"{package.name} {row.version} of {row.date} is ready in the work tree. Next:")
     click.echo(f'  git commit --all --message "Release {package.name} {row.version}"   and land it')
-    click.echo(f'  git tag --annotate {tag} --message "{package.distribution} {row.version}"')
-    click.echo(f"  hatch run release check {package.name} --tag {tag}   and git push origin {tag}")
+    click.echo(f'  git tag --annotate {row.tag} --message "{package.distribution} {row.version}"')
+    click.echo(f"  hatch run release check {package.name} --tag {row.tag}   and git push origin {row.tag}")
     click.echo("  hatch run release record   writes the commit into the index, for the next commit")
 
 
@@ -78,30 +96,30 @@ def record_command(repository: Repository) -> None:
     """Write the commits of releases into the index."""
     changed = record(repository)
     for row in changed:
-        click.echo(f"{row.package.tag(row.version)} is commit {row.commit}")
+        click.echo(f"{row.tag} is commit {row.commit}")
     if not changed:
         click.echo("the index names the commit of every committed release")
 
 
 @commands.command("check")
-@click.argument("package", type=PACKAGE)
-@click.option("--tag", help="The tag that this commit is to carry; without it, a tag is looked at if it is there.")
+@ONE
+@click.option("--tag", help="The tag that this commit is to carry; without it, a tag is compared if there is one.")
 @click.pass_obj
 def check_command(repository: Repository, package: Package, tag: str | None) -> None:
-    """Look whether tag, version, changelog, index and range of core agree."""
-    verdict = check(repository, package, tag=tag)
-    for fault in verdict.faults:
+    """Compare tag, version, changelog, index and range of core."""
+    result = check(repository, package, tag=tag)
+    for fault in result.faults:
         click.echo(f"wrong: {fault}", err=True)
-    for note in verdict.notes:
+    for note in result.notes:
         click.echo(f"note: {note}")
-    if verdict.faults:
+    if result.faults:
         sys.exit(1)
-    click.echo(f"{package.tag(verdict.project.version)} is in order (needs core {verdict.project.core_text})")
+    click.echo(f"{package.tag(result.project.version)} is in order (needs core {result.project.core_text})")
 
 
 @commands.command()
-@click.argument("package", type=PACKAGE)
-@click.option("--version", type=VERSION, help="Another version than the current one.")
+@ONE
+@click.option("--version", type=version_argument, help="Another version than the current one.")
 @click.pass_obj
 def notes(repository: Repository, package: Package, version: Version | None) -> None:
     """Print the section of the changelog, for the release's page."""
@@ -109,36 +127,36 @@ def notes(repository: Repository, package: Package, version: Version | None) -> 
     click.echo(section_of(package, repository.read(package.changelog), wanted).body)
 
 
-@commands.command()
-@click.argument("package", type=PACKAGE)
+@commands.command("version")
+@ONE
 @click.pass_obj
-def version(repository: Repository, package: Package) -> None:
-    """Print the version that pyproject.toml says."""
+def version_command(repository: Repository, package: Package) -> None:
+    """Print the version in pyproject.toml."""
     click.echo(current(repository, package).version)
 
 
 @commands.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
+@AS_JSON
 @click.pass_obj
 def releases(repository: Repository, *, as_json: bool) -> None:
     """Every release and the commit that it was made of, newest first."""
     rows = [(row, commit_of(repository, row)) for row in load_index(repository).rows]
-    if as_json:
-        told = [
-            {
-                "package": row.package.name,
-                "distribution": row.package.distribution,
-                "version": str(row.version),
-                "date": row.date,
-                "commit": commit,
-                "needs_core": row.needs_core,
-            }
-            for row, commit in rows
-        ]
-        click.echo(json.dumps(told, indent=2))
+    if not as_json:
+        for row, commit in rows:
+            click.echo(f"{row.date}  {row.tag:28} {commit or 'not committed'}")
         return
-    for row, commit in rows:
-        click.echo(f"{row.date}  {row.package.tag(row.version):28} {commit or 'not committed'}")
+    found = [
+        {
+            "package": row.package.name,
+            "distribution": row.package.distribution,
+            "version": str(row.version),
+            "date": row.date,
+            "commit": commit,
+            "needs_core": row.needs_core,
+        }
+        for row, commit in rows
+    ]
+    click.echo(json.dumps(found, indent=2))
 
 
 @commands.command()
@@ -163,8 +181,48 @@ def changed(repository: Repository, since: str | None) -> None:
     click.echo(json.dumps(changed_since(repository, since).as_json()))
 
 
-def main() -> None:
-    """Run a command; what stands in the way of a release is one message and exit code 1."""
+@commands.command()
+@ONE
+@click.option("--version", type=version_argument, help="Build this release from its commit instead of the work tree.")
+@OUT
+@click.pass_obj
+def build(repository: Repository, package: Package, version: Version | None, out: Path) -> None:
+    """Build sdist and wheel, twice with the same bytes, and check whether they are fit to be published."""
+    row = None if version is None else release_of(repository, package, version)
+    revision = None if row is None else source_of(repository, row)
+    expected = version or current(repository, package).version
+    if revision is None and repository.changed_since("HEAD", package.contents):
+        click.echo(f"note: {package.folder} holds changes that are not committed; they are in this build", err=True)
+    with scratch_folder() as scratch:
+        built = build_twice(repository, package.folder, scratch, revision=revision)
+        faults = inspect(package, expected, built)
+        if faults:
+            raise ReleaseError("\n".join(faults))
+        copy_into(out, built.sdist)
+        copy_into(out, built.wheel)
+        for name, digest in built.hashes().items():
+            click.echo(f"{digest}  {name}")
+
+
+@commands.command()
+@click.argument("packages", type=package_argument, nargs=-1)
+@click.option("--released", is_flag=True, help="The last releases, from their commits, instead of the work tree.")
+@OUT
+@click.pass_obj
+def wheels(repository: Repository, packages: tuple[Package, ...], out: Path, *, released: bool) -> None:
+    """Build wheels once, without the checks of `build`, into a folder for `pip install --find-links`."""
+    with scratch_folder() as scratch:
+        house = Wheelhouse(repository, scratch)
+        for package in packages or PACKAGES:
+            row = release_of(repository, package, None) if released else None
+            wheel = house.of_head(package) if row is None else house.of_release(row)
+            click.echo(copy_into(out, wheel))
+
+
+def main(further: Sequence[click.Command]) -> None:
+    """Run a command, one of ours or a further one; a ReleaseError is one message and exit code 1."""
+    for each in further:
+        commands.add_command(each)
     try:
         commands(prog_name="release")
     except ReleaseError as error:

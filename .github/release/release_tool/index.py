@@ -1,8 +1,8 @@
 """The release index: the table in the root CHANGELOG.md with a row for every release of every package.
 
-A row cannot hold the hash of the commit that it is part of. So `prepare` writes `pending`; the commit that brings the
-row into the history is the release, and the tag is set on it. `record` writes its hash down with a later commit. Until
-then, and in a clone without tags, the history itself tells which commit brought the row.
+A row cannot hold the hash of its own commit: `prepare` writes `pending`, and `record` fills it in with a later commit.
+Until then the release is the tagged commit or, in a clone without tags, the commit that brought the row. The same holds
+where history was rewritten and the recorded commit is lost.
 """
 
 from pathlib import PurePosixPath
@@ -11,10 +11,10 @@ from typing import Self
 from attrs import evolve, frozen
 from packaging.version import InvalidVersion, Version
 
-from release_tool.catalogue import Package, package_named
-from release_tool.errors import ReleaseError
+from release_tool.packages import Package, package_named, parse_project
+from release_tool.repository import SHORT, ReleaseError, Repository
 
-__all__ = ["INDEX", "PENDING", "Index", "Row"]
+__all__ = ["INDEX", "Index", "Row", "commit_of", "load_index", "record", "release_of", "source_of"]
 
 INDEX = PurePosixPath("CHANGELOG.md")
 PENDING = "pending"
@@ -23,13 +23,18 @@ HEADER = ("date", "package", "version", "commit", "needs core")
 
 @frozen
 class Row:
-    """One release. `commit` is None while nobody wrote it down; `needs_core` is `-` for core."""
+    """One release. `commit` is None while it is not recorded; `needs_core` is `-` for core."""
 
     date: str
     package: Package
     version: Version
     commit: str | None
     needs_core: str
+
+    @property
+    def tag(self) -> str:
+        """The tag of this release."""
+        return self.package.tag(self.version)
 
     @property
     def identity(self) -> str:
@@ -83,17 +88,75 @@ class Index:
         """One release."""
         return next((row for row in self.of(package) if row.version == version), None)
 
-    def with_row(self, row: Row) -> "Index":
-        """The index with one more release on top."""
-        return evolve(self, rows=(row, *self.rows))
+
+def load_index(repository: Repository) -> Index:
+    """The release index of the work tree."""
+    return Index.parse(repository.read(INDEX))
+
+
+def release_of(repository: Repository, package: Package, version: Version | None) -> Row:
+    """A release by its version, or the newest one.
+
+    Raises:
+        ReleaseError: there is no such release.
+    """
+    index = load_index(repository)
+    row = index.latest(package) if version is None else index.find(package, version)
+    if row is None:
+        raise ReleaseError(f"{package.name} {version or ''} is no release of {INDEX}")
+    return row
+
+
+def commit_of(repository: Repository, row: Row) -> str | None:
+    """The commit of a release; None while it is only prepared.
+
+    Raises:
+        ReleaseError: this clone is shallow and lacks that commit.
+    """
+    known = None if row.commit is None else repository.commit(row.commit)
+    known = known or repository.commit(f"refs/tags/{row.tag}")
+    if known is None and repository.git("rev-parse", "--is-shallow-repository") == "true":
+        raise ReleaseError(f"this clone lacks the history of {row.tag}: git fetch --unshallow --tags")
+    return known or repository.introduced(row.identity, INDEX)
+
+
+def source_of(repository: Repository, row: Row) -> str:
+    """The commit to build a release from: its package has that version there.
+
+    Raises:
+        ReleaseError: the release is not committed, or its commit holds another version.
+    """
+    commit = commit_of(repository, row)
+    if commit is None:
+        raise ReleaseError(f"{row.tag} is prepared but not committed")
+    text = repository.read_at(commit, row.package.pyproject)
+    found = None if text is None else parse_project(row.package, text).version
+    if found != row.version:
+        raise ReleaseError(f"{INDEX} says that {row.tag} is commit {commit[:SHORT]}, but there the version is {found}")
+    return commit
+
+
+def record(repository: Repository) -> tuple[Row, ...]:
+    """Writes the commits of the releases whose rows lack them or name lost ones; returns the rows that changed."""
+    index = load_index(repository)
+    rows = tuple(_recorded(repository, row) for row in index.rows)
+    changed = tuple(new for old, new in zip(index.rows, rows, strict=True) if old != new)
+    if changed:
+        repository.write(INDEX, evolve(index, rows=rows).rendered())
+    return changed
+
+
+def _recorded(repository: Repository, row: Row) -> Row:
+    kept = row.commit is not None and repository.commit(row.commit) is not None
+    if kept or commit_of(repository, row) is None:
+        return row
+    return evolve(row, commit=source_of(repository, row)[:SHORT])
 
 
 def _row(line: str, number: int) -> Row:
-    cells = _cells(line)
     try:
-        date, package, version, commit, needs_core = cells
-        known = None if commit == PENDING else commit
-        return Row(date, package_named(package), Version(version), known, needs_core)
+        date, package, version, commit, needs_core = _cells(line)
+        return Row(date, package_named(package), Version(version), None if commit == PENDING else commit, needs_core)
     except (ValueError, InvalidVersion, ReleaseError) as error:
         raise ReleaseError(f"{INDEX}, line {number}: cannot be read as a release ({error})") from None
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from packaging.version import Version
 
 from release_tool.building import Built
-from release_tool.catalogue import Package
-from release_tool.processes import run
+from release_tool.packages import CORE, Package
+from release_tool.repository import run
 
 __all__ = ["inspect", "wheel_faults"]
 
@@ -24,7 +24,7 @@ README_LINES = 10
 def inspect(package: Package, version: Version, built: Built) -> tuple[str, ...]:
     """What is wrong with the files; twine and check-wheel-contents fail by themselves, as a ReleaseError."""
     folder = built.wheel.parent
-    run([sys.executable, "-m", "twine", "check", "--strict", *map(str, built.files)], cwd=folder)
+    run([sys.executable, "-m", "twine", "check", "--strict", str(built.sdist), str(built.wheel)], cwd=folder)
     toplevel = ["--toplevel", package.module]
     run([sys.executable, "-m", "check_wheel_contents", *toplevel, str(built.wheel)], cwd=folder)
     return tuple(wheel_faults(package, version, built.wheel))
@@ -42,7 +42,7 @@ def wheel_faults(package: Package, version: Version, wheel: Path) -> Iterator[st
         yield f"{wheel.name}: {fault}"
     if f"{package.module}/py.typed" not in names:
         yield f"{wheel.name}: {package.module}/py.typed is missing, so its types are lost to users"
-    if not package.is_core and f"{package.distribution} = " not in entry_points:
+    if package != CORE and f"{package.distribution} = " not in entry_points:
         yield f"{wheel.name}: the command {package.distribution} is missing"
 
 

@@ -1,7 +1,4 @@
-"""The version numbers that stand outside of the packages: each is the newest release of the index.
-
-They are the images of the production compose file and of the Kubernetes manifests, and the table in the README.
-"""
+"""The version numbers outside of the packages, each the newest release of the index: README's table, and images."""
 
 import re
 from collections.abc import Iterator
@@ -9,8 +6,8 @@ from pathlib import PurePosixPath
 
 from attrs import frozen
 
-from release_tool.catalogue import PACKAGES, WORKERS, Package
-from release_tool.history import load_index
+from release_tool.index import load_index
+from release_tool.packages import PACKAGES, WORKERS, Package
 from release_tool.repository import Repository
 
 __all__ = ["Pin", "pins_of", "write_pins"]
@@ -18,12 +15,12 @@ __all__ = ["Pin", "pins_of", "write_pins"]
 README = PurePosixPath("README.md")
 COMPOSE = PurePosixPath("docker/compose.production.yaml")
 KUBERNETES = PurePosixPath("docker/kubernetes/images/kustomization.yaml")
-VERSION = r"\d+\.\d+\.\d+"
+VERSION = r"(?P<version>\d+\.\d+\.\d+)"
 
 
 @frozen
 class Pin:
-    """One number. `wanted` is the newest release, None while there is none; `found` is what the file says."""
+    """One number. `wanted` is the newest release, None while there is none; `found` is the number in the file."""
 
     path: PurePosixPath
     package: Package
@@ -32,38 +29,39 @@ class Pin:
 
     @property
     def agrees(self) -> bool:
-        """Whether the file says what the index says."""
+        """Whether the file has the index's number."""
         return self.wanted is None or self.found == self.wanted
 
 
 def pins_of(repository: Repository) -> Iterator[Pin]:
-    """Every number that stands somewhere; files that are not there hold none."""
+    """Every number in every file."""
     index = load_index(repository)
-    for path, package, pattern in _places():
-        if (repository.root / path).is_file():
-            row = index.latest(package)
-            for found in pattern.finditer(repository.read(path)):
-                yield Pin(path, package, found["version"], None if row is None else str(row.version))
+    for path, package, pattern in _places(repository):
+        row = index.latest(package)
+        for found in pattern.finditer(repository.read(path)):
+            yield Pin(path, package, found["version"], None if row is None else str(row.version))
 
 
 def write_pins(repository: Repository) -> tuple[Pin, ...]:
-    """Writes the newest release wherever another one stands; returns what stood there."""
+    """Writes the newest release over every other number; returns the numbers that were replaced."""
     wrong = tuple(pin for pin in pins_of(repository) if not pin.agrees)
-    for path, package, pattern in _places():
+    for path, package, pattern in _places(repository):
         wanted = next((pin.wanted for pin in wrong if (pin.path, pin.package) == (path, package)), None)
         if wanted is not None:
             repository.write(path, pattern.sub(rf"\g<before>{wanted}", repository.read(path)))
     return wrong
 
 
-def _places() -> Iterator[tuple[PurePosixPath, Package, re.Pattern[str]]]:
+def _places(repository: Repository) -> Iterator[tuple[PurePosixPath, Package, re.Pattern[str]]]:
     for package in PACKAGES:
-        row = rf"(?P<before>^\| \[{re.escape(package.distribution)}\]\([^)]*\) \| )(?P<version>{VERSION})"
-        yield README, package, re.compile(row, re.MULTILINE)
+        row = rf"(?P<before>^\| \[{re.escape(package.distribution)}\]\([^)]*\) \| ){VERSION}"
+        if (repository.root / README).is_file():
+            yield README, package, re.compile(row, re.MULTILINE)
     for package in WORKERS:
         name = re.escape(package.distribution)
         # An image's tag, or Kustomize's: `newTag` below the image's name.
         kustomize = rf"\bname: (?:\S+/)?{name}\n(?: +newName: .*\n)? +newTag: \"?"
-        image = re.compile(rf"(?P<before>(?<=[ /-]){name}:|{kustomize})(?P<version>{VERSION})")
-        yield COMPOSE, package, image
-        yield KUBERNETES, package, image
+        image = re.compile(rf"(?P<before>(?<=[ /-]){name}:|{kustomize}){VERSION}")
+        for path in (COMPOSE, KUBERNETES):
+            if (repository.root / path).is_file():
+                yield path, package, image

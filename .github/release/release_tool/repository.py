@@ -1,15 +1,43 @@
-"""The git repository that the releases are made of."""
+"""The git repository that the releases are made of, and the programs that are run in it."""
 
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from attrs import frozen
 
-from release_tool.errors import ReleaseError
-from release_tool.processes import run
-
-__all__ = ["Repository", "repository_at"]
+__all__ = ["SHORT", "ReleaseError", "Repository", "repository_at", "run"]
 
 SHORT = 12
+TAIL_LINES = 40
+
+
+class ReleaseError(Exception):
+    """A release cannot go on; the message says what is wrong, where, and what to do."""
+
+
+def run(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str | None] | None = None) -> str:
+    """Runs a command and returns its standard output.
+
+    Args:
+        command: program and arguments.
+        cwd: its working folder.
+        environment: variables to set, or to remove where the value is None; all others are inherited.
+
+    Raises:
+        ReleaseError: the program is missing, or ended with another code than 0; with the end of its output.
+    """
+    merged = {**os.environ, **(environment or {})}
+    variables = {name: value for name, value in merged.items() if value is not None}
+    try:
+        done = subprocess.run(list(command), cwd=cwd, env=variables, capture_output=True, text=True, check=False)  # noqa: S603 - our own commands, never through a shell
+    except FileNotFoundError as error:
+        raise ReleaseError(f"{command[0]} is not there: {error}") from None
+    if done.returncode != 0:
+        end = "\n".join(f"{done.stdout}\n{done.stderr}".strip().splitlines()[-TAIL_LINES:])
+        raise ReleaseError(f"`{' '.join(command)}` ended with code {done.returncode}:\n{end}")
+    return done.stdout
 
 
 @frozen
@@ -45,15 +73,11 @@ class Repository:
             return None
 
     def commit(self, revision: str) -> str | None:
-        """The full hash that a revision names, None if this clone does not hold it."""
+        """The full hash that a revision names; None if this clone does not hold it."""
         try:
             return self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         except ReleaseError:
             return None
-
-    def commit_time(self, revision: str, folder: PurePosixPath) -> int:
-        """When the last commit that touched a folder was made, in seconds since 1970; seen from a commit."""
-        return int(self.git("log", "-1", "--format=%ct", revision, "--", str(folder)))
 
     def introduced(self, text: str, path: PurePosixPath) -> str | None:
         """The first commit of this branch whose version of a file holds a text."""
@@ -65,10 +89,6 @@ class Repository:
         tracked = self.lines("diff", "--name-only", revision, "--", *paths)
         untracked = self.lines("ls-files", "--others", "--exclude-standard", "--", *paths)
         return tuple(sorted({*tracked, *untracked}))
-
-    def is_shallow(self) -> bool:
-        """Whether this clone lacks history."""
-        return self.git("rev-parse", "--is-shallow-repository") == "true"
 
 
 def repository_at(folder: Path) -> Repository:

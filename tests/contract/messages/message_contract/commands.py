@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from message_contract.catalogue import MODELS, distribution_of, found_models
 from message_contract.changes import name_faults, schema_faults
 from message_contract.names import names
@@ -89,8 +91,10 @@ def _parts(told: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _major(distribution: str) -> int:
+    """The major version that is promised; while 2.0.0 is in development (`2.0.0.dev0`), still 1."""
     project = tomllib.loads((PACKAGES / distribution / "pyproject.toml").read_text("utf-8"))["project"]
-    return int(str(project["version"]).partition(".")[0])
+    declared = Version(project["version"])
+    return declared.major - (declared.is_devrelease and declared.release[1:] == (0, 0))
 
 
 def _is_installed(distribution: str) -> bool:

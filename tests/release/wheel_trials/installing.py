@@ -3,23 +3,21 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 from packaging.version import Version
+from release_tool.packages import CORE, Package
+from release_tool.repository import ReleaseError, run
 
-from release_tool.catalogue import Package
-from release_tool.errors import ReleaseError
-from release_tool.processes import run
+from unstract_devstack.ports import free_port
 
-__all__ = ["try_install"]
+__all__ = ["empty_environment", "try_install"]
 
 # Nothing of these belongs on a production machine.
 UNWANTED = frozenset(
@@ -36,7 +34,7 @@ LOOK_SECONDS = 0.1
 
 
 def try_install(package: Package, version: Version, wheels: Path | None, scratch: Path) -> Iterator[str]:
-    """Installs `package==version` and uses it; yields what was seen, step by step.
+    """Installs `package==version` and uses it; yields a line for each step that worked.
 
     Args:
         package: a worker, or core, which has no command.
@@ -48,27 +46,33 @@ def try_install(package: Package, version: Version, wheels: Path | None, scratch
     Raises:
         ReleaseError: it does not install or does not work.
     """
-    python = scratch / "environment" / "bin" / "python"
-    run([sys.executable, "-m", "venv", str(scratch / "environment")], cwd=scratch)
+    python = empty_environment(scratch)
     wanted = f"{package.distribution}=={version}"
     links = [] if wheels is None else ["--find-links", str(wheels.resolve())]
     run([str(python), "-m", "pip", "install", "--quiet", *links, wanted], cwd=scratch)
     yield f"pip install {wanted}: {_installed(python, scratch)} distributions, none of them for development"
     run([str(python), "-m", "pip", "check"], cwd=scratch)
     yield "pip check: clean"
-    if package.is_core:
+    if package == CORE:
         run([str(python), "-I", "-c", f"import {package.module}"], cwd=scratch)
         yield f"import {package.module}: fine"
         return
     command = str(python.with_name(package.distribution))
-    told = run([command, "--version"], cwd=scratch).strip()
-    if str(version) not in told:
-        raise ReleaseError(f"{command} --version says {told!r}, not {version}")
-    yield told
+    answer = run([command, "--version"], cwd=scratch).strip()
+    if str(version) not in answer:
+        raise ReleaseError(f"{command} --version says {answer!r}, not {version}")
+    yield answer
     with _stack(scratch) as environment:
         run([command, "check"], cwd=scratch, environment=environment)
         yield f"{package.distribution} check: all is there"
-        yield _served(package, command, environment, scratch)
+        _serve(package, command, environment, scratch)
+        yield f"{package.distribution} run: became ready, drained on SIGTERM, exit code 0"
+
+
+def empty_environment(scratch: Path) -> Path:
+    """Makes an environment with nothing but pip in a folder; returns its interpreter."""
+    run([sys.executable, "-m", "venv", str(scratch / "environment")], cwd=scratch)
+    return scratch / "environment" / "bin" / "python"
 
 
 def _installed(python: Path, scratch: Path) -> int:
@@ -83,13 +87,8 @@ def _installed(python: Path, scratch: Path) -> int:
 def _stack(scratch: Path) -> Iterator[dict[str, str]]:
     """A Redis and a reference backend; gives the variables that point a worker at them."""
     with (scratch / "stack.log").open("wb") as log:
-        stack = subprocess.Popen(
-            [sys.executable, "-m", "unstract_devstack.up", "--no-workers", "--json"],
-            cwd=scratch,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
+        command = [sys.executable, "-m", "unstract_devstack.up", "--no-workers", "--json"]
+        stack = subprocess.Popen(command, cwd=scratch, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         try:
             line = stack.stdout.readline() if stack.stdout is not None else b""
             if not line:
@@ -100,40 +99,34 @@ def _stack(scratch: Path) -> Iterator[dict[str, str]]:
             stack.wait(STOP_SECONDS)
 
 
-def _served(package: Package, command: str, environment: dict[str, str], scratch: Path) -> str:
-    port = _free_port()
+def _serve(package: Package, command: str, environment: dict[str, str], scratch: Path) -> None:
+    """Starts a worker, waits until it is ready, and ends it by SIGTERM."""
+    port = free_port()
     variable = f"{package.name.upper().replace('-', '_')}_HEALTH_PORT"
     variables = {**os.environ, **environment, variable: str(port), "WORKER_HEALTH_HOST": "127.0.0.1"}
+    code: int | None = None
     with (scratch / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(  # noqa: S603 - the command that was just installed
-            [command, "run"], cwd=scratch, env=variables, stdout=log, stderr=log
-        )
+        worker = subprocess.Popen([command, "run"], cwd=scratch, env=variables, stdout=log, stderr=log)
         try:
-            ready = _wait_ready(worker, f"http://127.0.0.1:{port}/health/ready")
+            ready = _became_ready(worker, f"http://127.0.0.1:{port}/health/ready")
             worker.send_signal(signal.SIGTERM)
             code = worker.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            ready, code = False, None
+            ready = False
         finally:
             worker.kill()
     if not ready or code != 0:
-        said = (scratch / "worker.log").read_text(errors="replace")[-4000:]
-        raise ReleaseError(f"{command} run: ready {ready}, code {code} after SIGTERM; it wrote\n{said}")
-    return f"{package.distribution} run: became ready, drained on SIGTERM, exit code 0"
+        end = (scratch / "worker.log").read_text(errors="replace")[-4000:]
+        raise ReleaseError(f"{command} run: ready {ready}, code {code} after SIGTERM; it wrote\n{end}")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_ready(worker: subprocess.Popen[bytes], url: str) -> bool:
+def _became_ready(worker: subprocess.Popen[bytes], url: str) -> bool:
     deadline = time.monotonic() + READY_SECONDS
     while worker.poll() is None and time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - a loopback URL of ours
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            time.sleep(LOOK_SECONDS)
+            if httpx.get(url, timeout=2, trust_env=False).status_code == httpx.codes.OK:
+                return True
+        except httpx.TransportError:
+            pass
+        time.sleep(LOOK_SECONDS)
     return False
