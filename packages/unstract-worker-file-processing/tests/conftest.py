@@ -33,9 +33,8 @@ from unstract_worker_core.ledger import (
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import running_runtime, settings_for
 from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_file_processing.batch import process_batch
+from unstract_worker_file_processing.batch import handle_doorbell
 from unstract_worker_file_processing.executor import BackendExecutor
-from unstract_worker_file_processing.paces import Paces
 
 ORGANIZATION = "org_files"
 KEY = "a-key-of-the-tests"
@@ -136,7 +135,7 @@ class Bench:
         self.epoch = runs.arm(claim, batches or [self.items], self.context()).epoch
 
     def process(self, batch: int = 0) -> None:
-        process_batch(self.runtime, self.executor, Paces(), BatchDoorbell(self.execution_id, self.epoch, batch))
+        handle_doorbell(self.runtime, self.executor, BatchDoorbell(self.execution_id, self.epoch, batch))
 
     def claim(self) -> Any:
         return self.runtime.ledger.batches.claim(self.execution_id, self.epoch, 0, "another worker")

@@ -9,8 +9,7 @@ from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import RunState
 from unstract_worker_core.messages import read_batch
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_file_processing.chord import process_chord_batch
-from unstract_worker_file_processing.paces import Paces
+from unstract_worker_file_processing.chord_compat import process_chord_batch
 
 ORGANIZATION = "org_files"
 TASK = "5f6c1c51-0d6d-4f4f-9a44-2d0c0e6ad001"
@@ -38,7 +37,7 @@ def message_of(bench, **changes):
 
 
 def run(bench, task_id=TASK):
-    return process_chord_batch(bench.runtime, bench.executor, Paces(), read_batch(message_of(bench)), task_id)
+    return process_chord_batch(bench.runtime, bench.executor, read_batch(message_of(bench)), task_id)
 
 
 def pushed(bench):

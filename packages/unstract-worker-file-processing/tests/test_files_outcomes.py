@@ -1,22 +1,22 @@
 import hashlib
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unstract_worker_core import serialization
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_file_processing.chord import batch_result
-from unstract_worker_file_processing.chord_files import IN_USE, Verdict
+from unstract_worker_file_processing.chord_compat import IN_USE, FileDecision, batch_result
 from unstract_worker_file_processing.history import content_key
-from unstract_worker_file_processing.outcomes import (
+from unstract_worker_file_processing.results import (
     Executed,
-    ended,
     error_text,
     executed_with,
     file_metadata,
     stored_value,
+    to_outcome,
 )
 
 API = RunContext("e", "org", "w", RunKind.API)
@@ -89,7 +89,7 @@ def test_the_executors_word_survives_the_journal():
 
 
 def test_metadata_has_every_key_even_where_nothing_is_known():
-    assert file_metadata(API, ITEM) == {
+    assert file_metadata(API, ITEM, Executed()) == {
         "source_name": "a.pdf", "source_hash": "h", "organization_id": "org", "workflow_id": "w", "execution_id": "e",
         "total_elapsed_time": 0.0, "tool_metadata": [], "total_pages_processed": None,
         "usage": {
@@ -100,9 +100,10 @@ def test_metadata_has_every_key_even_where_nothing_is_known():
 
 
 def test_outcomes_keep_results_for_api_callers_only():
-    assert ended(API, ITEM, result={"k": 1}).result == {"k": 1}
-    assert ended(API, ITEM, result={"k": 1}, error="no").result is None
-    assert ended(ETL, ITEM, result={"k": 1}, metadata={"m": 1}) == FileOutcome(
+    result = Executed({"k": 1}, metadata={"m": 1})
+    assert to_outcome(API, ITEM, result).result == {"k": 1}
+    assert to_outcome(API, ITEM, evolve(result, error="no")).result is None
+    assert to_outcome(ETL, ITEM, result) == FileOutcome(
         1, "a.pdf", OutcomeKind.COMPLETED, file_execution_id="row", copies=("b.pdf",)
     )
 
@@ -138,6 +139,6 @@ def test_every_upload_is_counted_once_whatever_became_of_it(fates):
     assert result.execution_time == float(len(outcomes))
 
 
-@pytest.mark.parametrize("verdict", [Verdict("row-id"), Verdict(reason="two words"), Verdict()])
-def test_verdicts_survive_the_journal(verdict):
-    assert Verdict.read(verdict.text()) == verdict
+@pytest.mark.parametrize("decision", [FileDecision("row-id"), FileDecision(reason="two words"), FileDecision()])
+def test_decisions_survive_the_journal(decision):
+    assert FileDecision.read(decision.text()) == decision

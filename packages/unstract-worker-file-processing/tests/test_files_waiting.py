@@ -8,9 +8,8 @@ from unstract_worker_core.errors import LeaseLost, LedgerUnavailable, SteppedAsi
 from unstract_worker_core.ledger import Held, OutcomeKind, RunState
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.executor import BackendExecutor, FileFailed
-from unstract_worker_file_processing.outcomes import NOT_STARTED
-from unstract_worker_file_processing.paces import Paces
-from unstract_worker_file_processing.work import BatchWork
+from unstract_worker_file_processing.results import NOT_STARTED
+from unstract_worker_file_processing.session import BatchSession
 
 ORGANIZATION = "org_files"
 EXECUTE = "execute-file"
@@ -190,7 +189,7 @@ def test_a_stop_between_files_skips_the_rest_and_completes(bench, scripted):
     kinds = {name: outcome.kind for name, outcome in bench.outcomes().items()}
     assert kinds == {"a.txt": OutcomeKind.COMPLETED, "b.txt": OutcomeKind.SKIPPED, "c.txt": OutcomeKind.SKIPPED}
     assert bench.outcomes()["b.txt"].error == NOT_STARTED
-    assert bench.rows()["b.txt"].status is None
+    assert bench.rows()["b.txt"].status is ExecutionStatus.PENDING
     assert bench.executor.names() == ["a.txt"]
     assert bench.rung == [bench.execution_id]
     ready = bench.runtime.ledger.runs.claim(bench.execution_id, "callback", state=RunState.READY)
@@ -293,25 +292,22 @@ def _lease(bench):
     return json.loads(bench.redis.hget(f"uw:{{{bench.execution_id}}}:leases", "0"))
 
 
-def test_a_file_begins_with_the_note_of_the_one_before_it(bench, scripted):
-    in_flight, steps = [], []
+def test_each_file_is_in_flight_while_it_runs(bench, scripted):
+    in_flight = []
     bench.executor = scripted(
         **{name: lambda request: in_flight.append(_lease(bench)["file"]) for name in ("a_txt", "b_txt")}
     )
-    for name in ("a.txt", "b.txt", "c.txt"):
+    for name in ("a.txt", "b.txt"):
         bench.file(name, name)
     bench.arm()
-    bench.runtime.ledger.batches._steps._observe = lambda step, outcome: steps.append(step)
 
     bench.process()
 
     assert in_flight == [1, 2]
-    assert [step for step in steps if step in ("start_file", "note_executed")] == ["start_file", *["note_executed"] * 3]
-    assert {outcome.kind for outcome in bench.outcomes().values()} == {OutcomeKind.COMPLETED}
 
 
 def test_a_file_that_waits_for_one_that_runs_alone_is_not_in_flight(bench, scripted):
-    gate, waits, ends = bench.runtime.solo, threading.Event(), threading.Event()
+    gate, ends = bench.runtime.solo, threading.Event()
     alone = threading.Thread(target=lambda: _alone(gate, ends))
 
     def executing(request):
@@ -322,20 +318,10 @@ def test_a_file_that_waits_for_one_that_runs_alone_is_not_in_flight(bench, scrip
     for name in ("a.txt", "b.txt"):
         bench.file(name, name)
     bench.arm()
-    start = bench.runtime.ledger.batches.start_file
-
-    def told(claim, number):
-        stopped = start(claim, number)
-        if number == 0:
-            waits.set()
-        return stopped
-
-    bench.runtime.ledger.batches.start_file = told
     processing = threading.Thread(target=bench.process)
     processing.start()
-    assert waits.wait(10)
-    assert _lease(bench)["file"] == 0
-    assert bench.executor.names() == ["a.txt"]
+    bench.wait(lambda: gate._alone and bench.executor.names() == ["a.txt"])
+    assert _lease(bench)["file"] != 2
     ends.set()
     processing.join(10)
     alone.join(10)
@@ -347,26 +333,6 @@ def test_a_file_that_waits_for_one_that_runs_alone_is_not_in_flight(bench, scrip
 def _alone(gate, ends):
     with gate.alone():
         assert ends.wait(10)
-
-
-def test_a_file_that_was_charged_does_not_begin_before_its_turn(bench, scripted):
-    in_flight = []
-    bench.executor = scripted(b_txt=lambda request: in_flight.append(_lease(bench)["file"]))
-    for name in ("a.txt", "b.txt"):
-        bench.file(name, name)
-    bench.arm()
-    bench.runtime.ledger.batches.release(bench.claim(), charge_file=2)
-    noted, note = [], bench.runtime.ledger.batches.note_executed
-
-    def noting(claim, number, result, *, following=0):
-        noted.append((number, following))
-        return note(claim, number, result, following=following)
-
-    bench.runtime.ledger.batches.note_executed = noting
-    bench.process()
-
-    assert noted == [(1, 0), (2, 0)]
-    assert in_flight == [2]
 
 
 def test_files_that_have_an_outcome_are_not_touched_again(bench, scripted):
@@ -405,15 +371,15 @@ def test_the_executor_gets_no_more_time_than_the_batch_has_left(bench):
 
 
 @pytest.fixture
-def work(bench, scripted):
+def session(bench, scripted):
     """A claimed batch whose lease is ours for a while."""
     bench.file("a.txt")
     bench.arm()
     held = Held("a batch", 30, lambda: True, lambda: None)
-    return BatchWork(bench.runtime, scripted(), bench.claim(), held, ends=0, paces=Paces())
+    return BatchSession(bench.runtime, scripted(), bench.claim(), held, ends=0)
 
 
-def test_what_was_done_is_written_down_however_often_the_ledger_is_away(work):
+def test_what_was_done_is_written_down_however_often_the_ledger_is_away(session):
     answers = iter([LedgerUnavailable("away"), LedgerUnavailable("away"), "written"])
 
     def step():
@@ -422,26 +388,26 @@ def test_what_was_done_is_written_down_however_often_the_ledger_is_away(work):
             raise answer
         return answer
 
-    assert work.kept(step) == "written"
+    assert session.persist(step) == "written"
 
 
-def test_a_lease_that_ran_down_ends_the_waiting_for_the_ledger(work):
+def test_a_lease_that_ran_down_ends_the_waiting_for_the_ledger(session):
     tries = []
 
     def step():
         tries.append(1)
-        work.held.hand_back()
+        session.held.hand_back()
         raise LedgerUnavailable("away")
 
     with pytest.raises(LedgerUnavailable):
-        work.kept(step)
+        session.persist(step)
     assert len(tries) == 1
 
 
-def test_nothing_is_called_or_written_without_the_lease(work):
-    work.held.hand_back()
+def test_nothing_is_called_or_written_without_the_lease(session):
+    session.held.hand_back()
 
-    for does in (work.kept, lambda call: work.tried("a call", call)):
+    for does in (session.persist, lambda call: session.try_call("a call", call)):
         with pytest.raises(LeaseLost):
             does(lambda: pytest.fail("called"))
 

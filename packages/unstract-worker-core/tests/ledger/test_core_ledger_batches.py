@@ -73,40 +73,16 @@ def test_what_a_file_gave_is_kept_only_until_its_outcome_is_recorded(driver: Dri
     assert not driver.redis.exists(f"uw:{{{RUN}}}:executed")
 
 
-def test_the_file_after_an_executed_one_begins_with_its_note(driver: Driver) -> None:
+def test_an_outcome_takes_only_its_own_file_out_of_flight(driver: Driver) -> None:
     driver.armed(RUN, (3,))
     first = driver.claim_batch(RUN, 0)
     driver.ledger.batches.start_file(first, 1)
-    assert driver.ledger.batches.note_executed(first, 1, {}, following=2) is True
-    driver.record(first, 1)  # is not that of the file that began
+    driver.ledger.batches.note_executed(first, 1, {})
+    driver.ledger.batches.start_file(first, 2)
+    driver.record(first, 1)
     driver.lapse_batch(RUN, 0)
 
-    second = driver.claim_batch(RUN, 0)
-    assert second.charges == {2: 1}
-    driver.ledger.batches.start_file(second, 2)
-    assert driver.ledger.batches.note_executed(second, 2, {}) is False
-    with pytest.raises(LeaseLost):
-        driver.ledger.batches.note_executed(first, 3, {}, following=1)
-    assert driver.lease(RUN, 0)["file"] == 2
-
-
-def test_no_file_begins_with_the_note_of_a_stopped_run(driver: Driver) -> None:
-    driver.armed(RUN, (2,))
-    claim = driver.claim_batch(RUN, 0)
-    driver.ledger.batches.start_file(claim, 1)
-    driver.ledger.runs.request_stop(RUN)
-    assert driver.ledger.batches.note_executed(claim, 1, {"text": "x"}, following=2) is False
-    assert driver.lease(RUN, 0)["file"] == 1
-    assert driver.redis.hgetall(f"uw:{{{RUN}}}:executed") == {"1": '{"text":"x"}'}
-
-
-def test_a_file_that_waits_for_its_turn_is_not_in_flight(driver: Driver) -> None:
-    driver.armed(RUN, (2,))
-    claim = driver.claim_batch(RUN, 0)
-    driver.ledger.batches.note_executed(claim, 1, {}, following=2)
-    driver.ledger.batches.start_file(claim, 0)
-    driver.lapse_batch(RUN, 0)
-    assert driver.claim_batch(RUN, 0).charges == {}
+    assert driver.claim_batch(RUN, 0).charges == {2: 1}
 
 
 def test_the_first_outcome_of_a_file_is_immutable(driver: Driver) -> None:

@@ -104,12 +104,6 @@ def note_executed(driver: Driver) -> Call:
     return lambda: driver.ledger.batches.note_executed(claim, 1, {"text": "x"})
 
 
-def note_executed_and_begin(driver: Driver) -> Call:
-    driver.armed(RUN, (2,))
-    claim = driver.claim_batch(RUN, 0)
-    return lambda: driver.ledger.batches.note_executed(claim, 1, {"text": "x"}, following=2)
-
-
 def note_executed_late(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
@@ -222,7 +216,6 @@ CASES = {
     "finish": [finish],
     "journal": [journal],
     "look": [look_accepted, look_armed, look_ready, look_done],
-    "note_executed": [note_executed, note_executed_and_begin, note_executed_late],
     "overdue": [overdue],
     "put_batches": [put_batches],
     "record_file": [record_file, record_files_together],

@@ -10,70 +10,69 @@ from unstract_worker_core.errors import OutcomeUnknown
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_file_processing.outcomes import Executed, executed_with, file_metadata, stored_value
-from unstract_worker_file_processing.work import BatchWork
+from unstract_worker_file_processing.results import Executed, executed_with, file_metadata, stored_value
+from unstract_worker_file_processing.session import BatchSession
 
-__all__ = ["content_key", "history_row", "reused", "write_history"]
+__all__ = ["content_key", "history_row", "reuse", "write_history"]
 
-# How long a batch goes by one answer: another execution may complete a content meanwhile.
+# How old the list of known contents may be: another execution may complete one meanwhile.
 _KNOWN_SECONDS = 10.0
 _log = get_logger(__name__)
 
 
-def reused(work: BatchWork, file: FileItem) -> Executed | None:
+def reuse(session: BatchSession, file: FileItem) -> Executed | None:
     """What an earlier execution of the workflow made of the same content, for API files that ask for it."""
-    context = work.context
+    context, runtime = session.context, session.runtime
     if context.kind is not RunKind.API or not context.use_file_history or not file.hash:
         return None
-    known = work.known.get("batch", lambda: _known(work), seconds=_KNOWN_SECONDS)
+    known = session.known_hashes.get("batch", lambda: _known_hashes(session), seconds=_KNOWN_SECONDS)
     if known is not None and file.hash not in known:
         return None
-    found = work.tried(
+    found = session.try_call(
         "file-history.by_hash",
-        lambda: work.runtime.backend.history.by_hash(context.organization_id, context.workflow_id, file.hash),
+        lambda: runtime.backend.history.by_hash(context.organization_id, context.workflow_id, file.hash),
     )
     if found is None or found.status is not ExecutionStatus.COMPLETED:
         return None
-    said = executed_with(
-        stored_value(found.result), kind=context.kind, limit=work.runtime.settings.ledger.max_file_result_bytes
-    )
+    limit = runtime.settings.ledger.max_file_result_bytes
+    executed = executed_with(stored_value(found.result), kind=context.kind, limit=limit)
     stored = stored_value(found.metadata)
-    metadata = file_metadata(context, file) | (stored if isinstance(stored, dict) else {})
-    return evolve(said, reused=True, metadata=metadata)
+    metadata = file_metadata(context, file, Executed()) | (stored if isinstance(stored, dict) else {})
+    return evolve(executed, reused=True, metadata=metadata)
 
 
-def _known(work: BatchWork) -> frozenset[str] | None:
-    """Which contents of the batch the workflow has completed before: one call for all; None where that is not told."""
-    context, history = work.context, work.runtime.backend.history
-    left = [each for each in work.claim.files if each.number not in work.claim.recorded]
+def _known_hashes(session: BatchSession) -> frozenset[str] | None:
+    """Contents of the batch that the workflow has completed before: one call for all; None where it is refused."""
+    context, history = session.context, session.runtime.backend.history
+    left = [each for each in session.claim.files if each.number not in session.claim.recorded]
     hashes = [each.hash for each in left if each.hash and not each.unsupported]
-    return work.tried(
+    return session.try_call(
         "file-history.check_batch",
         lambda: history.check_batch(context.organization_id, context.workflow_id, hashes),
     )
 
 
-def write_history(work: BatchWork, file: FileItem, executed: Executed, outcome: FileOutcome) -> None:
-    """Write down what ran. Its failure never fails the file; only an unreachable backend is waited for.
+def write_history(session: BatchSession, file: FileItem, executed: Executed, outcome: FileOutcome) -> None:
+    """Write down what ran. A refusal never fails the file; only an unreachable backend is waited for.
 
     Each write counts against the file's limit, so an owner that may come after one that wrote looks first, and so
-    does whoever got no answer.
+    does one that got no answer.
     """
-    row = history_row(work, file, executed, outcome)
+    row = history_row(session, file, executed, outcome)
     if row is None:
         return
-    history, organization = work.runtime.backend.history, work.context.organization_id
-    look = file.number in work.claim.executed
+    history, organization = session.runtime.backend.history, session.context.organization_id
+    look = file.number in session.claim.executed
     for _ in range(2):
         if look:
-            found = work.tried(
+            found = session.try_call(
                 "file-history.by_hash",
                 lambda: history.by_hash(organization, row.workflow_id, row.file_hash, file_path=row.file_path),
             )
             if found is not None and _says(found, row):
                 return
         try:
-            work.tried("file-history.create", lambda: _create(work, file, row))
+            session.try_call("file-history.create", lambda: _create(session, file, row))
         except OutcomeUnknown:
             look = True
         else:
@@ -81,12 +80,13 @@ def write_history(work: BatchWork, file: FileItem, executed: Executed, outcome: 
     _log.warning("whether the file's history was written is unknown")
 
 
-def history_row(work: BatchWork, file: FileItem, executed: Executed, outcome: FileOutcome) -> NewHistory | None:
+def history_row(session: BatchSession, file: FileItem, executed: Executed, outcome: FileOutcome) -> NewHistory | None:
     """The row to write: always for ETL, for API files if history is in use and there is something to keep."""
-    context = work.context
+    context = session.context
     api = context.kind is RunKind.API
     key = content_key(file, executed)
-    if not key or (api and not (context.use_file_history and (executed.result is not None or executed.error))):
+    wanted = not api or (context.use_file_history and (executed.result is not None or executed.error))
+    if executed.reused or not key or not wanted:
         return None
     return NewHistory(
         workflow_id=context.workflow_id,
@@ -100,9 +100,7 @@ def history_row(work: BatchWork, file: FileItem, executed: Executed, outcome: Fi
         mime_type=file.mime_type or None,
         source_connection_type=file.source_connection_type or None,
         result=serialization.dumps(executed.result) if api and executed.result is not None else None,
-        metadata=serialization.dumps(
-            outcome.metadata if api else file_metadata(context, file, seconds=outcome.seconds)
-        ),
+        metadata=serialization.dumps(outcome.metadata if api else file_metadata(context, file, executed)),
         error=outcome.error,
     )
 
@@ -118,8 +116,9 @@ def content_key(file: FileItem, executed: Executed) -> str:
     return hashlib.sha256(identity.encode()).hexdigest() if file.provider_file_uuid else ""
 
 
-def _create(work: BatchWork, file: FileItem, row: NewHistory) -> str:
-    return work.runtime.backend.history.create(work.context.organization_id, row, key=work.key(file, "history"))
+def _create(session: BatchSession, file: FileItem, row: NewHistory) -> str:
+    history, organization = session.runtime.backend.history, session.context.organization_id
+    return history.create(organization, row, key=session.key(file, "history"))
 
 
 def _says(found: FileHistory, row: NewHistory) -> bool:

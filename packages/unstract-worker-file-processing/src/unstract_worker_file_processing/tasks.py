@@ -16,10 +16,9 @@ from unstract_worker_core.worker.dead_letters import bury
 from unstract_worker_core.worker.definition import RuntimeOf, Service
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_file_processing.batch import process_batch
-from unstract_worker_file_processing.chord import process_chord_batch
+from unstract_worker_file_processing.batch import handle_doorbell
+from unstract_worker_file_processing.chord_compat import process_chord_batch
 from unstract_worker_file_processing.executor import FileExecutor, load_executor
-from unstract_worker_file_processing.paces import Paces
 
 __all__ = ["register", "services"]
 
@@ -40,14 +39,14 @@ ExecutorOf = Callable[[Runtime], FileExecutor]
 
 def register(app: Celery, runtime: RuntimeOf) -> None:
     """Add this worker's tasks to the app."""
-    executor, paces = cache(load_executor), Paces()
-    add_task(app, runtime, PROCESS_BATCH_TASK, lambda process, delivery: _bell(process, delivery, executor, paces))
+    executor = cache(load_executor)
+    add_task(app, runtime, PROCESS_BATCH_TASK, lambda process, delivery: _doorbell(process, delivery, executor))
     for name in _CHORD_TASKS:
         add_task(
             app,
             runtime,
             name,
-            lambda process, delivery: _chord_batch(process, delivery, executor, paces),
+            lambda process, delivery: _chord_batch(process, delivery, executor),
             result=True,
         )
     for name in _NEVER_WORKED:
@@ -60,15 +59,15 @@ def services(runtime: Runtime) -> tuple[Service, ...]:
     return ()
 
 
-def _bell(runtime: Runtime, delivery: Delivery, executor: ExecutorOf, paces: Paces) -> None:
-    bell = read_batch_doorbell(delivery.kwargs)
-    if bell is None:
+def _doorbell(runtime: Runtime, delivery: Delivery, executor: ExecutorOf) -> None:
+    doorbell = read_batch_doorbell(delivery.kwargs)
+    if doorbell is None:
         log.warning("doorbell of a newer form, left to a worker that knows it")
         return
-    process_batch(runtime, executor(runtime), paces, bell)
+    handle_doorbell(runtime, executor(runtime), doorbell)
 
 
-def _chord_batch(runtime: Runtime, delivery: Delivery, executor: ExecutorOf, paces: Paces) -> dict[str, Any]:
+def _chord_batch(runtime: Runtime, delivery: Delivery, executor: ExecutorOf) -> dict[str, Any]:
     if not runtime.settings.chord.enabled:
         raise MessageError(_CHORD_OFF)
     batch = delivery.args[0] if delivery.args else delivery.kwargs.get("file_batch_data")
@@ -80,7 +79,7 @@ def _chord_batch(runtime: Runtime, delivery: Delivery, executor: ExecutorOf, pac
         files = batch.get("files") if isinstance(batch, dict) else None
         count = len(files) if isinstance(files, list) else 0
         return BatchResult(total_files=count, failed_files=count, errors=(reason,)).as_message()
-    return process_chord_batch(runtime, executor(runtime), paces, message, delivery.task_id)
+    return process_chord_batch(runtime, executor(runtime), message, delivery.task_id)
 
 
 def _refuse(runtime: Runtime, delivery: Delivery) -> None:

@@ -20,7 +20,10 @@ MODELS: dict[str, tuple[str, ...]] = {
     "file_outcome": ("unstract_worker_core.ledger:FileOutcome",),
     "final_state": ("unstract_worker_core.ledger:FinalState",),
     "dead_letter": ("unstract_worker_core.ledger:DeadLetter",),
-    "executed": ("unstract_worker_file_processing.outcomes:Executed",),
+    "executed": (
+        "unstract_worker_file_processing.results:Executed",
+        "unstract_worker_file_processing.outcomes:Executed",
+    ),
     "callback": ("unstract_worker_callback.chord:ChordCallback",),
 }
 

@@ -14,7 +14,6 @@ from unstract_worker_core.ledger.steps import Steps
 __all__ = ["Batches"]
 
 _NONE: Mapping[int, str] = MappingProxyType({})
-_BEGUN = 2  # what note_executed answers when the following file is in flight
 
 
 class Batches:
@@ -59,16 +58,10 @@ class Batches:
             raise _lost(claim)
         return bool(flag)
 
-    def note_executed(self, claim: BatchClaim, number: int, result: Any, *, following: int = 0) -> bool:
-        """Keep the executor's result (any JSON), so that what comes after it can be repeated. Raises LeaseLost.
-
-        `following`: the file that begins next, if it is known (0: not). Returns whether it is in flight with this
-        step, as by `start_file`: it is not once the run was stopped.
-        """
-        answer: int = self._write("note_executed", claim, number, serialization.dumps(result), following)
-        if not answer:
+    def note_executed(self, claim: BatchClaim, number: int, result: Any) -> None:
+        """Keep the executor's result (any JSON), so that what comes after it can be repeated. Raises LeaseLost."""
+        if not self._write("note_executed", claim, number, serialization.dumps(result)):
             raise _lost(claim)
-        return answer == _BEGUN
 
     def record(self, claim: BatchClaim, outcome: FileOutcome) -> None:
         """Record how a file ended; the first outcome wins. Raises LeaseLost."""

@@ -29,19 +29,11 @@ class SoloGate:
         self._waiting_alone = 0
 
     @contextmanager
-    def shared(self, before_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Run beside others. Waits while a file runs or waits to run alone. Raises SteppedAside on a drain.
-
-        `before_waiting` is called first, outside of the gate, if there is something to wait for.
-        """
+    def shared(self) -> Iterator[None]:
+        """Run beside others. Waits while a file runs or waits to run alone. Raises SteppedAside on a drain."""
         with self._changed:
-            entered = self._open()
-            self._shared += entered
-        if not entered:
-            before_waiting()
-            with self._changed:
-                self._wait(self._open)
-                self._shared += 1
+            self._wait(self._open)
+            self._shared += 1
         try:
             yield
         finally:

@@ -1,9 +1,9 @@
-"""How a file ends, as values: error texts, the executor's word, what the API caller is told, the stored outcome."""
+"""What became of a file, as values: error texts, what the executor said, what it cost, the outcome that is stored."""
 
 import ast
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend.models import TokenUsage
@@ -14,12 +14,13 @@ from unstract_worker_core.statuses import RunKind
 __all__ = [
     "NOT_STARTED",
     "Executed",
-    "ended",
+    "Usage",
     "error_text",
     "executed_with",
     "file_metadata",
+    "result_metadata",
     "stored_value",
-    "told_before",
+    "to_outcome",
 ]
 
 NOT_STARTED = "not started: the execution was stopped"
@@ -29,9 +30,12 @@ _PREFIXES = ("Workflow error:", "Destination error:", "Processing error:", "Vali
 
 @frozen
 class Executed:
-    """What the executor said of a file; journalled at once, so that what follows can be repeated.
+    """What is known of a file before its outcome; journalled at once where it ran, so that the rest can be repeated.
 
-    `reused`: nothing ran, `result` and `metadata` are those of an earlier execution.
+    Attributes:
+        seconds: how long it ran.
+        source_hash: the content's hash, where the executor told it.
+        reused: nothing ran, `result` and `metadata` are those of an earlier execution.
     """
 
     result: Any = None
@@ -40,6 +44,18 @@ class Executed:
     source_hash: str = ""
     reused: bool = False
     metadata: dict[str, Any] | None = None
+
+    def after(self, seconds: float) -> "Executed":
+        """The same, having run for so long."""
+        return evolve(self, seconds=seconds)
+
+
+@frozen
+class Usage:
+    """What a file cost; None where the backend does not say."""
+
+    tokens: TokenUsage | None = None
+    pages: int | None = None
 
 
 def error_text(*, workflow: str = "", destination: str = "", processing: str = "", validation: str = "") -> str:
@@ -54,7 +70,7 @@ def error_text(*, workflow: str = "", destination: str = "", processing: str = "
 
 
 def executed_with(result: Any, *, kind: RunKind, limit: int) -> Executed:
-    """What a result amounts to: only API callers get it back, so only theirs is kept and has a size limit."""
+    """What a result amounts to: only API callers get it back, so only theirs is kept and has a limit in bytes."""
     source_hash = _inner(result, "source_hash")
     known = source_hash if isinstance(source_hash, str) else ""
     if kind is not RunKind.API:
@@ -69,35 +85,43 @@ def executed_with(result: Any, *, kind: RunKind, limit: int) -> Executed:
     return Executed(result=result, source_hash=known)
 
 
+def to_outcome(
+    context: RunContext, file: FileItem, executed: Executed, usage: Usage | None = None, *, skipped: bool = False
+) -> FileOutcome:
+    """The file's outcome. Result and metadata stay only where an API caller waits for them."""
+    api = context.kind is RunKind.API
+    kind = OutcomeKind.SKIPPED if skipped else OutcomeKind.ERROR if executed.error else OutcomeKind.COMPLETED
+    return FileOutcome(
+        number=file.number,
+        name=file.name,
+        kind=kind,
+        error=executed.error,
+        file_execution_id=file.file_execution_id,
+        result=executed.result if api and kind is OutcomeKind.COMPLETED else None,
+        metadata=result_metadata(context, file, executed, usage) if api else {},
+        seconds=round(executed.seconds, 3),
+        copies=file.copies,
+    )
+
+
+def result_metadata(context: RunContext, file: FileItem, executed: Executed, usage: Usage | None) -> dict[str, Any]:
+    """The `metadata` of an API result item: what an earlier execution stored, or what this one cost."""
+    stored = executed.metadata if executed.reused else None
+    if stored is not None:
+        return stored | _identity(context, file, executed.seconds)
+    return file_metadata(context, file, executed, usage)
+
+
 def file_metadata(
-    context: RunContext,
-    file: FileItem,
-    *,
-    seconds: float = 0.0,
-    result: Any = None,
-    usage: TokenUsage | None = None,
-    pages: int | None = None,
+    context: RunContext, file: FileItem, executed: Executed, usage: Usage | None = None
 ) -> dict[str, Any]:
     """The `metadata` of an API result item (contract: flows 0.1); what is not known is null."""
-    tools = _inner(result, "tool_metadata")
+    tools, known = _inner(executed.result, "tool_metadata"), usage or Usage()
     return {
-        **told_before({}, context, file, seconds),
+        **_identity(context, file, executed.seconds),
         "tool_metadata": tools if isinstance(tools, list) else [],
-        "usage": {"file_execution_id": file.file_execution_id, **asdict(usage or TokenUsage(), recurse=False)},
-        "total_pages_processed": pages,
-    }
-
-
-def told_before(stored: object, context: RunContext, file: FileItem, seconds: float) -> dict[str, Any]:
-    """Stored metadata for another execution: what it cost stays, whose it is changes."""
-    return {
-        **(stored if isinstance(stored, dict) else {}),
-        "source_name": file.name,
-        "source_hash": file.hash,
-        "organization_id": context.organization_id,
-        "workflow_id": context.workflow_id,
-        "execution_id": context.execution_id,
-        "total_elapsed_time": round(seconds, 3),
+        "usage": {"file_execution_id": file.file_execution_id, **asdict(known.tokens or TokenUsage(), recurse=False)},
+        "total_pages_processed": known.pages,
     }
 
 
@@ -115,30 +139,16 @@ def stored_value(text: str | None) -> Any:
         return text
 
 
-def ended(
-    context: RunContext,
-    file: FileItem,
-    *,
-    error: str | None = None,
-    skipped: bool = False,
-    result: Any = None,
-    metadata: dict[str, Any] | None = None,
-    seconds: float = 0.0,
-) -> FileOutcome:
-    """A file's outcome. Result and metadata stay only where an API caller waits for them."""
-    api = context.kind is RunKind.API
-    kind = OutcomeKind.SKIPPED if skipped else OutcomeKind.ERROR if error else OutcomeKind.COMPLETED
-    return FileOutcome(
-        number=file.number,
-        name=file.name,
-        kind=kind,
-        error=error,
-        file_execution_id=file.file_execution_id,
-        result=result if api and kind is OutcomeKind.COMPLETED else None,
-        metadata=(metadata or file_metadata(context, file, seconds=seconds)) if api else {},
-        seconds=round(seconds, 3),
-        copies=file.copies,
-    )
+def _identity(context: RunContext, file: FileItem, seconds: float) -> dict[str, Any]:
+    """Whose file it is: what changes when a stored result is used again."""
+    return {
+        "source_name": file.name,
+        "source_hash": file.hash,
+        "organization_id": context.organization_id,
+        "workflow_id": context.workflow_id,
+        "execution_id": context.execution_id,
+        "total_elapsed_time": round(seconds, 3),
+    }
 
 
 def _inner(result: Any, name: str) -> Any:

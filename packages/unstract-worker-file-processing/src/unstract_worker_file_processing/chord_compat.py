@@ -1,0 +1,274 @@
+"""Chord mode: `process_file_batch` messages of today's orchestrators, whose results a chord waits for.
+
+Each message has a run of its own in the ledger, with one batch, so that a redelivery does nothing twice: while the
+lease lives it waits, after the end it returns what was recorded. API items are pushed as each file ends. What becomes
+of each file is journalled before it is worked on, as `file:{number}`: "row <id>", "skip" or "fail <reason>".
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, frozen
+
+from unstract_worker_core.active_files import ActiveFile, ActiveFiles
+from unstract_worker_core.backend.models import Execution, FileExecution, FileStatusUpdate
+from unstract_worker_core.errors import (
+    BackendRefused,
+    LeaseLost,
+    LedgerUnavailable,
+    OutcomeUnknown,
+    SteppedAside,
+    UnexpectedAnswer,
+)
+from unstract_worker_core.identifiers import opaque_id
+from unstract_worker_core.ledger import (
+    BatchClaim,
+    FileItem,
+    FileOutcome,
+    FinalState,
+    OutcomeKind,
+    RunContext,
+    RunState,
+    RunTask,
+)
+from unstract_worker_core.messages import BatchMessage, BatchResult
+from unstract_worker_core.observability.logs import bind_task
+from unstract_worker_core.runs.batching import deduplicate
+from unstract_worker_core.runs.failure_policy import RetryDelays, hand_over, is_permanent, reason_of
+from unstract_worker_core.runs.rows import match_rows, row_request
+from unstract_worker_core.runs.session import RunSession
+from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_core.worker.boundary import accepting
+from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_file_processing.batch import process_batch
+from unstract_worker_file_processing.executor import FileExecutor
+from unstract_worker_file_processing.results import Executed, error_text, to_outcome
+from unstract_worker_file_processing.status_writer import push_api_items
+
+__all__ = ["IN_USE", "FileDecision", "batch_result", "process_chord_batch"]
+
+_EPOCH = 1  # such a run is armed once
+_BATCH = 0
+IN_USE = "the file is being processed by another execution"
+
+
+@frozen
+class FileDecision:
+    """What becomes of one file: worked on with its row's id, skipped, or failed with the reason."""
+
+    row_id: str = ""
+    reason: str = ""
+
+    def text(self) -> str:
+        """For the journal."""
+        return f"row {self.row_id}" if self.row_id else f"fail {self.reason}" if self.reason else "skip"
+
+    @staticmethod
+    def read(text: str) -> "FileDecision":
+        """From the journal."""
+        word, _, rest = text.partition(" ")
+        return FileDecision(row_id=rest if word == "row" else "", reason=rest if word == "fail" else "")
+
+
+def process_chord_batch(
+    runtime: Runtime, executor: FileExecutor, message: BatchMessage, task_id: str
+) -> dict[str, Any]:
+    """What the chord gets for this message. Raises SteppedAside or LedgerError when it is to come again."""
+    context, runs = message.context, runtime.ledger.runs
+    run_id = f"{context.execution_id}.{opaque_id(task_id, field='task_id')}"
+    with bind_task(execution_id=context.execution_id, organization_id=context.organization_id):
+        accepting(
+            runtime,
+            lambda: runs.accept(
+                run_id,
+                task=RunTask.CHORD_BATCH,
+                kind=context.kind,
+                organization_id=context.organization_id,
+                start="{}",
+            ),
+        )
+        if runs.state(run_id) is RunState.ACCEPTED:
+            _prepare(runtime, run_id, message)
+        if runs.state(run_id) is RunState.ARMED:
+            claim = runtime.ledger.batches.claim(run_id, _EPOCH, _BATCH, runtime.token())
+            if isinstance(claim, BatchClaim):
+                process_batch(runtime, executor, claim)
+        if runs.state(run_id) is RunState.READY:
+            _finish(runtime, run_id, message)
+        final = runs.final(run_id)
+    if final is None:
+        lease = runtime.settings.ledger.lease_seconds
+        raise SteppedAside("another delivery of this batch is at work", delay_seconds=lease)
+    return final.detail
+
+
+def batch_result(
+    items: Iterable[FileItem], outcomes: Iterable[FileOutcome], journal: Mapping[str, str], organization_id: str
+) -> BatchResult:
+    """Every upload counted once (contract: tasks 4.3): what was neither run nor failed counts as done already."""
+    uploads = {item.number: item.uploads for item in items}
+    done, failed, seconds = 0, 0, 0.0
+    for outcome in outcomes:
+        done += outcome.uploads * (outcome.kind is OutcomeKind.COMPLETED)
+        failed += outcome.uploads * (outcome.kind is OutcomeKind.ERROR)
+        seconds += outcome.seconds
+    reasons = {number: FileDecision.read(journal.get(f"file:{number}", "")).reason for number in uploads}
+    failed += sum(uploads[number] for number, reason in reasons.items() if reason)
+    total = sum(uploads.values())
+    return BatchResult(
+        total_files=total,
+        successful_files=done,
+        failed_files=failed,
+        execution_time=round(seconds, 3),
+        skipped_already_completed=total - done - failed,
+        skipped_active_duplicate=sum(uploads[number] for number, reason in reasons.items() if reason == IN_USE),
+        organization_id=organization_id,
+    )
+
+
+def _prepare(runtime: Runtime, run_id: str, message: BatchMessage) -> None:
+    """Rows for the files, then ARMED. Raises SteppedAside after handing the run back."""
+    runs = runtime.ledger.runs
+    claim = runs.claim(run_id, runtime.token(), state=RunState.ACCEPTED)
+    if claim is None:
+        return
+    with runtime.keeper.run(claim) as held:
+        try:
+            context, ready = _ready(RunSession(runtime, claim, held), message)
+            runs.arm(claim, [ready] if ready else [], context)
+        except (LeaseLost, LedgerUnavailable):
+            raise
+        except Exception as error:  # boundary of one attempt: whatever went wrong, the run must go back
+            over = hand_over(error, attempts=claim.attempts, waits=RetryDelays())
+            runs.release(claim, delay_seconds=over.delay_seconds, charge=over.charge, reason=over.reason)
+            raise SteppedAside(over.reason, delay_seconds=over.delay_seconds) from error
+
+
+def _ready(session: RunSession, message: BatchMessage) -> tuple[RunContext, Sequence[FileItem]]:
+    """The files to work on, with their rows. The failed ones get their API items here."""
+    items = _items(message)
+    context = evolve(message.context, total_files=sum(item.uploads for item in items))
+    loaded = _load(session, context)
+    if isinstance(loaded, Execution):
+        channel = loaded.execution_log_id or context.pipeline_id
+        context = evolve(context, log_channel=channel)
+        found = _decisions(session, message, items, loaded)
+    else:
+        for item in items:
+            session.journal_put(f"file:{item.number}", FileDecision(reason=loaded).text())
+        found = [FileDecision(reason=loaded)] * len(items)
+    for item, decision in zip(items, found, strict=True):
+        if decision.reason:
+            failed = to_outcome(context, item, Executed(error=error_text(processing=decision.reason)))
+            push_api_items(session.runtime, session.claim.run_id, context, failed)
+    pairs = zip(items, found, strict=True)
+    return context, [evolve(item, file_execution_id=decision.row_id) for item, decision in pairs if decision.row_id]
+
+
+def _load(session: RunSession, context: RunContext) -> Execution | str:
+    """The execution, or why none of the files can be worked on."""
+    claim = session.claim
+    if claim.attempts >= session.runtime.settings.ledger.orchestrate_attempts:
+        return f"preparing the batch failed {claim.attempts} times, last: {claim.last_error or 'its worker died'}"
+    try:
+        return session.runtime.backend.executions.get(context.organization_id, context.execution_id)
+    except Exception as error:
+        if not is_permanent(error):
+            raise
+        return reason_of(error)
+
+
+def _finish(runtime: Runtime, run_id: str, message: BatchMessage) -> None:
+    runs = runtime.ledger.runs
+    claim = runs.claim(run_id, runtime.token(), state=RunState.READY)
+    if claim is None:
+        return
+    with runtime.keeper.run(claim):
+        organization = message.context.organization_id
+        result = batch_result(_items(message), runs.outcomes(run_id), claim.journal, organization)
+        final = FinalState(
+            total_files=result.total_files,
+            successful_files=result.successful_files,
+            failed_files=result.failed_files,
+            detail=result.as_message(),
+        )
+        runs.finish(
+            claim,
+            final,
+            recheck_seconds=0,
+            tombstone_seconds=runtime.settings.ledger.tombstone_seconds,
+        )
+
+
+def _items(message: BatchMessage) -> tuple[FileItem, ...]:
+    """The batch's files; API uploads of equal content are one item, as the backend has one row for them."""
+    return deduplicate(message.files) if message.context.kind is RunKind.API else message.files
+
+
+def _decisions(
+    session: RunSession, message: BatchMessage, items: Sequence[FileItem], execution: Execution
+) -> list[FileDecision]:
+    """A decision for each item, in order; one that is journalled is kept."""
+    noted = [session.journal_get(f"file:{item.number}") for item in items]
+    fresh = [item for item, text in zip(items, noted, strict=True) if text is None]
+    over = execution.status.terminal
+    taken = frozenset() if over else _in_use(session, message, fresh)
+    found = []
+    for item, journalled in zip(items, noted, strict=True):
+        session.check()
+        text = journalled
+        if text is None:
+            decision = FileDecision() if over else _decide(session, message, item, taken=item.number in taken)
+            text = session.journal_put(f"file:{item.number}", decision.text())
+        found.append(FileDecision.read(text))
+    return found
+
+
+def _in_use(session: RunSession, message: BatchMessage, items: Sequence[FileItem]) -> frozenset[int]:
+    """Numbers of files that another execution works on; API uploads have no identity to look up."""
+    known = {ActiveFile(item.provider_file_uuid, item.path): item for item in items if item.provider_file_uuid}
+    marked = _marks(session, message).in_use(known)
+    rest = [(file.provider_file_uuid, file.file_path) for file in known if file not in marked]
+    held = session.runtime.backend.files.check_active(
+        session.organization_id, message.context.workflow_id, rest, message.context.execution_id
+    )
+    return frozenset(known[file].number for file in (*marked, *(ActiveFile(*pair) for pair in held)))
+
+
+def _decide(session: RunSession, message: BatchMessage, item: FileItem, *, taken: bool) -> FileDecision:
+    try:
+        row = _row(session, message, item)
+    except (BackendRefused, UnexpectedAnswer) as error:
+        return FileDecision(reason=reason_of(error))
+    # The row of an equal upload from another batch is not this upload's: its own item is still owed.
+    owed = message.context.kind is RunKind.API and row.file_name != item.name
+    if row.status is not None and row.status.terminal and not owed:
+        return FileDecision()
+    status = ExecutionStatus.ERROR if taken else ExecutionStatus.PENDING
+    if taken or row.status is None:
+        update = FileStatusUpdate(status=status, error_message=IN_USE if taken else None)
+        session.runtime.backend.files.update_status(
+            session.organization_id, row.id, update, key=session.key(f"status-{status}", str(item.number))
+        )
+    if item.provider_file_uuid:
+        _marks(session, message).release([ActiveFile(item.provider_file_uuid, item.path)])
+    return FileDecision(reason=IN_USE) if taken else FileDecision(row_id=row.id)
+
+
+def _row(session: RunSession, message: BatchMessage, item: FileItem) -> FileExecution:
+    """The file's row, created where there is none. Parallel batches may have doubled it: then any of them."""
+    context, files = message.context, session.runtime.backend.files
+    request, key = row_request(item, context.kind), session.key("row", str(item.number))
+    try:
+        return files.create(session.organization_id, context.execution_id, context.workflow_id, request, key=key)
+    except (BackendRefused, UnexpectedAnswer, OutcomeUnknown):
+        rows = {row.id: row for row in files.list(session.organization_id, context.execution_id)}
+        found = match_rows([item], rows.values(), context.kind).get(item.number)
+        if found is None:
+            raise
+        return rows[found]
+
+
+def _marks(session: RunSession, message: BatchMessage) -> ActiveFiles:
+    context, ttl = message.context, session.runtime.settings.files.active_file_ttl_seconds
+    return ActiveFiles(session.runtime.cache_redis, context.workflow_id, context.execution_id, ttl)

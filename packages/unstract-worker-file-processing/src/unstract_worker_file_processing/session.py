@@ -1,0 +1,125 @@
+"""One claimed batch while its files are processed: what the steps share, and what a failed call means for them."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from attrs import Factory, define
+
+from unstract_worker_core.errors import BackendError, LedgerUnavailable, MessageError, SteppedAside
+from unstract_worker_core.ledger import BatchClaim, FileItem, Held, RunContext
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.repeating import repeated
+from unstract_worker_core.runs.failure_policy import unreachable
+from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.worker.recent import Recent
+from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_file_processing.executor import FileExecutor
+
+__all__ = ["BatchSession", "HandedBack", "pause_seconds"]
+
+T = TypeVar("T")
+_SHORTEST_PAUSE = 5.0
+_log = get_logger(__name__)
+
+
+class HandedBack(SteppedAside):
+    """The batch goes back to the ledger; `charge_file` is the number of the file that is charged for it (0: none)."""
+
+    def __init__(self, reason: str, *, delay_seconds: float, charge_file: int = 0) -> None:
+        self.charge_file = charge_file
+        super().__init__(reason, delay_seconds=delay_seconds)
+
+
+def pause_seconds(runtime: Runtime) -> float:
+    """How long work that waits for the backend is put off."""
+    return max(_SHORTEST_PAUSE, runtime.backend.breaker.seconds_until_trial())
+
+
+@define(eq=False)
+class BatchSession:
+    """A claimed batch.
+
+    Attributes:
+        ends: the batch's deadline on the monotonic clock.
+        stopped: whether the run was stopped: no further file starts.
+        known_hashes: contents of the batch that have a history, as the backend said a moment ago.
+    """
+
+    runtime: Runtime
+    executor: FileExecutor
+    claim: BatchClaim
+    held: Held
+    ends: float
+    stopped: bool = False
+    known_hashes: Recent[frozenset[str] | None] = Factory(Recent)
+
+    @property
+    def context(self) -> RunContext:
+        """What the files of the run share."""
+        return self.claim.context
+
+    def key(self, file: FileItem, operation: str) -> str:
+        """Idempotency key of one effect on one file (a run's id is its execution's, or unique to a chord's batch)."""
+        return f"{self.claim.run_id}:{self.claim.epoch}:{file.identity}:{operation}"
+
+    def seconds_left(self) -> float:
+        """Time until the batch's deadline."""
+        return self.ends - time.monotonic()
+
+    def stop_requested(self) -> bool:
+        """Ask the backend whether the execution was stopped, and write it into the ledger if it was.
+
+        All batches of the execution in this process share an answer for a second. Once the ledger knows of the stop,
+        the backend is not asked any more.
+        """
+        context = self.context
+        if not self.stopped:
+            seconds = self.runtime.settings.files.status_seconds
+            try:
+                status = self.runtime.statuses.get(context.execution_id, self._status, seconds=seconds)
+            except BackendError as error:
+                if not error.retryable:
+                    raise
+                # Any 500 too: it concerns the whole execution, and the batch's deadline bounds the waiting.
+                raise HandedBack(str(error), delay_seconds=pause_seconds(self.runtime)) from None
+            self.stopped = status is ExecutionStatus.STOPPED
+            if self.stopped:
+                self.runtime.ledger.runs.request_stop(self.claim.run_id)
+        return self.stopped
+
+    def _status(self) -> ExecutionStatus:
+        return self.runtime.backend.executions.get(self.context.organization_id, self.context.execution_id).status
+
+    def try_call(self, what: str, call: Callable[[], T], *, wait: bool = True) -> T | None:
+        """Make a call that must not fail the file.
+
+        Returns:
+            The answer; None where the backend refused, which is logged.
+
+        Raises:
+            BackendError: the backend cannot be reached, and `wait` says that this is worth waiting for.
+            LeaseLost: the lease lapsed.
+        """
+        self.held.check()
+        try:
+            return call()
+        except (BackendError, MessageError) as error:
+            if wait and unreachable(error):
+                raise
+            _log.warning("a minor call failed, the file goes on", call=what, error=str(error))
+            return None
+
+    def persist(self, step: Callable[[], T]) -> T:
+        """Write to the ledger, again and again while the lease is ours: what was done must survive a restart of Redis.
+
+        Raises:
+            LedgerUnavailable: Redis stayed away until the lease ran down.
+            LeaseLost: another worker has the batch.
+        """
+        self.held.check()
+
+        def worth_it(error: Exception) -> bool:
+            return isinstance(error, LedgerUnavailable) and not self.held.lost
+
+        return repeated(step, on=worth_it, attempts=None, timeout=None, wait_initial=0.5, wait_max=2.0)

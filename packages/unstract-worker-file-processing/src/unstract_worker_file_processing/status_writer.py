@@ -1,0 +1,228 @@
+"""The statuses of a batch's rows: written together about every second, each file's outcome recorded right after.
+
+EXECUTING is always written before the file is executed, so that a row which is read after a call without an answer
+shows the backend's own last word. It is written for ten files at a time, which makes it one call for ten files; a
+file of these that then does not start is PENDING again. A last status is written within about a second of the file's
+end, before its outcome is recorded: the next owner after a crash finds no outcome whose row was not written. What ran
+is in the ledger all the while.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from itertools import islice
+
+from attrs import define, evolve, field, frozen
+
+from unstract_worker_core import serialization
+from unstract_worker_core.api_results import ApiResults
+from unstract_worker_core.backend.models import BatchWritten, FileStatusUpdate
+from unstract_worker_core.errors import WorkerError
+from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext, RunState
+from unstract_worker_core.messages import result_items
+from unstract_worker_core.observability.logs import bind_task, get_logger
+from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_core.ui_logs import LogEvent
+from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_file_processing.session import BatchSession
+
+__all__ = ["StatusWriter", "push_api_items"]
+
+_EXECUTING_AT_ONCE = 10
+_log = get_logger(__name__)
+
+
+@frozen
+class _Ended:
+    """A file that ended, without what only the caller gets; `text`: its outcome as it is stored."""
+
+    file: FileItem
+    kind: OutcomeKind
+    error: str | None
+    seconds: float
+    uploads: int
+    text: str
+
+
+@define(eq=False)
+class StatusWriter:
+    """Statuses and outcomes of one batch on their way. Used by the batch's thread, and by the ticker's beside it."""
+
+    session: BatchSession
+    _executing: set[int] = field(factory=set, init=False)
+    _ended: list[_Ended] = field(factory=list, init=False)
+    _since: float = field(default=0.0, init=False)
+    _lock: threading.RLock = field(factory=threading.RLock, init=False)
+
+    def begin(self, file: FileItem) -> None:
+        """Have the file's row say EXECUTING. Raises as `flush` does."""
+        with self._lock:
+            if file.number not in self._executing:
+                self._flush(self._starting(file))
+
+    def end(self, file: FileItem, outcome: FileOutcome) -> None:
+        """The file has this outcome; it is written and recorded within a second. Raises as `flush` does."""
+        session = self.session
+        if session.context.chord:
+            session.persist(lambda: push_api_items(session.runtime, session.claim.run_id, session.context, outcome))
+            outcome = evolve(outcome, result=None, metadata={})
+        text = serialization.encode(outcome)
+        text.encode()  # what Redis could not take is found out now, while it is known whose it is
+        with self._lock:
+            if not self._ended:
+                self._since = time.monotonic()
+            self._ended.append(_Ended(file, outcome.kind, outcome.error, outcome.seconds, outcome.uploads, text))
+            if self._due():
+                self.flush()
+
+    def tick(self) -> None:
+        """Flush what has waited long enough while the batch's thread is busy; what fails is left to that thread."""
+        if not self._ended or not self._lock.acquire(blocking=False):
+            return
+        try:
+            context = self.session.context
+            with bind_task(execution_id=context.execution_id, organization_id=context.organization_id):
+                if self._due():
+                    self.flush()
+        except WorkerError as error:
+            _log.info("statuses are left for later", reason=str(error))
+        finally:
+            self._lock.release()
+
+    def flush(self) -> None:
+        """Write all statuses that wait, then record the outcomes.
+
+        Raises:
+            BackendError: the backend cannot be reached.
+            LedgerError: the ledger cannot, or the lease is lost.
+        """
+        self._flush(())
+
+    def complete(self) -> RunState:
+        """After the last file: as `flush`, and the batch is closed with it; the state that the run is in then."""
+        with self._lock:
+            self._write_all(())
+            session, texts = self.session, self._texts()
+            state = session.persist(lambda: session.runtime.ledger.batches.complete(session.claim, texts))
+            self._report_all()
+            return state
+
+    def _flush(self, starting: Sequence[FileItem]) -> None:
+        with self._lock:
+            self._write_all(starting)
+            if self._ended:
+                session, texts = self.session, self._texts()
+                session.persist(lambda: session.runtime.ledger.batches.record_all(session.claim, texts))
+                self._report_all()
+
+    def _write_all(self, starting: Sequence[FileItem]) -> None:
+        updates = [update for each in self._ended if (update := self._last_status(each)) is not None]
+        executing = FileStatusUpdate(status=ExecutionStatus.EXECUTING)
+        updates += [(file, executing) for file in starting if file.file_execution_id is not None]
+        if updates:
+            self._write(updates)
+        self._executing.update(file.number for file in starting)
+
+    def _texts(self) -> dict[int, str]:
+        return {each.file.number: each.text for each in self._ended}
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._since >= self.session.runtime.settings.files.status_seconds
+
+    def _starting(self, file: FileItem) -> list[FileItem]:
+        """The file, and those after it that start next."""
+        files = self.session.claim.files
+        later = (each for each in files[files.index(file) + 1 :] if self._will_start(each))
+        return [file, *islice(later, _EXECUTING_AT_ONCE - 1)]
+
+    def _will_start(self, file: FileItem) -> bool:
+        claim = self.session.claim
+        over = file.number in claim.recorded or file.number in claim.executed
+        odd = file.unsupported or file.is_executed or file.number in claim.charges
+        return not (over or odd)
+
+    def _last_status(self, ended: _Ended) -> tuple[FileItem, FileStatusUpdate] | None:
+        """The last status of a file that ended. One that did not start is PENDING, where it may say EXECUTING."""
+        file = ended.file
+        if file.file_execution_id is None:
+            return None
+        if ended.kind is OutcomeKind.SKIPPED:
+            executing = file.number in self._executing or self.session.claim.fence > 1
+            return (file, FileStatusUpdate(status=ExecutionStatus.PENDING)) if executing else None
+        error = ended.error if ended.kind is OutcomeKind.ERROR else None
+        status = ExecutionStatus(ended.kind)
+        return file, FileStatusUpdate(status=status, error_message=error, execution_time=ended.seconds)
+
+    def _write(self, updates: Sequence[tuple[FileItem, FileStatusUpdate]]) -> None:
+        """In one call; what it could not write by itself, so that each gets its own retries or refusal."""
+        left: Iterable[tuple[FileItem, FileStatusUpdate]] = updates
+        if len(updates) > 1:
+            written = self._write_together(updates)
+            failed = {row for row, _ in written.failed} if written is not None else None
+            left = [each for each in updates if failed is None or each[0].file_execution_id in failed]
+        for file, update in left:
+            self._write_one(file, update)
+
+    def _write_one(self, file: FileItem, update: FileStatusUpdate) -> None:
+        session, row = self.session, file.file_execution_id or ""
+        files, organization = session.runtime.backend.files, session.context.organization_id
+        key = session.key(file, f"status-{update.status}")
+        session.try_call("file-execution.status", lambda: files.update_status(organization, row, update, key=key))
+
+    def _write_together(self, updates: Sequence[tuple[FileItem, FileStatusUpdate]]) -> BatchWritten | None:
+        session, claim = self.session, self.session.claim
+        statuses = "".join(f"{file.identity}{update.status}" for file, update in updates)
+        digest = sha256(statuses.encode()).hexdigest()[:16]
+        # The fence is in the key: what another owner wrote in between must not keep this from being carried out.
+        key = f"{claim.run_id}:{claim.epoch}:{claim.batch}.{claim.fence}:statuses-{digest}"
+        rows = [(file.file_execution_id or "", update) for file, update in updates]
+        return session.try_call(
+            "file-execution.batch_status",
+            lambda: session.runtime.backend.files.update_statuses(session.context.organization_id, rows, key=key),
+        )
+
+    def _report_all(self) -> None:
+        recorded, self._ended = self._ended, []
+        for each in recorded:
+            self._report(each)
+        completed = [each for each in recorded if each.kind is OutcomeKind.COMPLETED]
+        if completed:  # one record for all: for each its own would be a twentieth of what a file costs
+            _log.info(
+                "files ended",
+                file_execution_id=" ".join(each.file.file_execution_id or "" for each in completed),
+                outcome=str(OutcomeKind.COMPLETED),
+                files=len(completed),
+                seconds=max(each.seconds for each in completed),
+            )
+
+    def _report(self, ended: _Ended) -> None:
+        runtime, context, kind = self.session.runtime, self.session.context, ended.kind
+        runtime.metrics.files.labels(kind.lower()).inc(ended.uploads)
+        if kind is not OutcomeKind.COMPLETED:
+            _log.info(
+                "file ended",
+                file_execution_id=ended.file.file_execution_id,
+                outcome=str(kind),
+                seconds=ended.seconds,
+                error=ended.error,
+            )
+        text = f"File '{ended.file.name}' ended {kind}" + (f": {ended.error}" if ended.error else "")
+        runtime.log_events.log(
+            LogEvent(
+                context.log_channel,
+                text,
+                context.execution_id,
+                context.organization_id,
+                level="ERROR" if kind is OutcomeKind.ERROR else "INFO",
+                file_execution_id=ended.file.file_execution_id,
+            )
+        )
+
+
+def push_api_items(runtime: Runtime, run_id: str, context: RunContext, outcome: FileOutcome) -> None:
+    """Append the items of one file to its chord's API results, once however often it is called."""
+    if context.kind is RunKind.API:
+        results = ApiResults(runtime.platform_redis, ttl_seconds=runtime.settings.files.result_ttl_seconds)
+        marker, items = f"{run_id}:{outcome.number}", tuple(result_items(outcome))
+        results.push_once(context.workflow_id, context.execution_id, marker, items)
