@@ -216,6 +216,7 @@ CASES = {
     "finish": [finish],
     "journal": [journal],
     "look": [look_accepted, look_armed, look_ready, look_done],
+    "note_executed": [note_executed, note_executed_late],
     "overdue": [overdue],
     "put_batches": [put_batches],
     "record_file": [record_file, record_files_together],
