@@ -12,7 +12,7 @@ from unstract_worker_core.backend.notifications import Notifications
 from unstract_worker_core.backend.pipelines import Pipelines
 from unstract_worker_core.errors import LeaseLost
 from unstract_worker_core.ledger import Ledger, RunState
-from unstract_worker_core.redis_connections import connect
+from unstract_worker_core.redis import connect
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 

@@ -6,16 +6,17 @@ cannot be read counts as somebody else's. Files without a provider id are neithe
 
 import hashlib
 import time
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import Any
 
 from attrs import frozen
 from redis import Redis
-from redis.exceptions import RedisError
 
 from unstract_worker_core import serialization
-from unstract_worker_core.errors import MessageError, SteppedAside
+from unstract_worker_core.errors import LedgerError, MessageError, SteppedAside
 from unstract_worker_core.failpoints import hit
+from unstract_worker_core.redis import call_redis
 
 __all__ = ["ActiveFile", "ActiveFiles", "mark_key"]
 
@@ -51,8 +52,7 @@ class ActiveFiles:
         wanted = list(files)
         if not wanted:
             return frozenset()
-        with _reachable():
-            marks = self.redis.mget([mark_key(self.workflow_id, file) for file in wanted])
+        marks = self._call(partial(self.redis.mget, [mark_key(self.workflow_id, file) for file in wanted]))
         found = zip(wanted, marks, strict=True)
         return frozenset(file for file, mark in found if mark is not None and not self._ours(mark))
 
@@ -60,13 +60,10 @@ class ActiveFiles:
         """Mark files as ours; returns those that another execution marked first."""
         wanted = list(files)
         hit("active_files.mark.before")
-        with _reachable(), self.redis.pipeline(transaction=False) as pipe:
-            for file in wanted:
-                pipe.set(mark_key(self.workflow_id, file), self._mark(file), ex=self.ttl_seconds, nx=True)
-            answers = pipe.execute()
+        answers = self._call(partial(self._set, wanted, only_new=True))
         there = [file for file, written in zip(wanted, answers, strict=True) if not written]
         taken = self.in_use(there)
-        self._refresh(file for file in there if file not in taken)
+        self._call(partial(self._set, [file for file in there if file not in taken], only_new=False))
         hit("active_files.mark.after")
         return taken
 
@@ -75,17 +72,16 @@ class ActiveFiles:
         keys = [mark_key(self.workflow_id, file) for file in files]
         if not keys:
             return
-        with _reachable():
-            for key, mark in zip(keys, self.redis.mget(keys), strict=True):
-                # Compared again on deleting: ours may lapse meanwhile and another's take its place.
-                if mark is not None and self._ours(mark):
-                    self.redis.eval(_TAKE_BACK, 1, key, mark)
+        for key, mark in zip(keys, self._call(partial(self.redis.mget, keys)), strict=True):
+            # Compared again on deleting: ours may lapse meanwhile and another's take its place.
+            if mark is not None and self._ours(mark):
+                self._call(partial(self.redis.eval, _TAKE_BACK, 1, key, mark))
 
-    def _refresh(self, files: Iterable[ActiveFile]) -> None:
-        with _reachable(), self.redis.pipeline(transaction=False) as pipe:
+    def _set(self, files: Collection[ActiveFile], *, only_new: bool) -> list[Any]:
+        with self.redis.pipeline(transaction=False) as pipe:
             for file in files:
-                pipe.set(mark_key(self.workflow_id, file), self._mark(file), ex=self.ttl_seconds)
-            pipe.execute()
+                pipe.set(mark_key(self.workflow_id, file), self._mark(file), ex=self.ttl_seconds, nx=only_new)
+            return list(pipe.execute())
 
     def _mark(self, file: ActiveFile) -> str:
         now = time.time()
@@ -105,11 +101,9 @@ class ActiveFiles:
         except (MessageError, TypeError, KeyError):
             return False
 
-
-@contextmanager
-def _reachable() -> Iterator[None]:
-    try:
-        yield
-    except RedisError as error:
-        reason = f"files in use cannot be looked up: the cache Redis answers {type(error).__name__}"
-        raise SteppedAside(reason, delay_seconds=_LOOK_AGAIN_SECONDS) from None
+    def _call(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call_redis(self.redis, "active_files", call)
+        except LedgerError as error:
+            reason = f"the cache Redis does not say which files are in use ({error})"
+            raise SteppedAside(reason, delay_seconds=_LOOK_AGAIN_SECONDS) from None

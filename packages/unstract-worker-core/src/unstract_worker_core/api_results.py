@@ -5,17 +5,18 @@ move before the terminal status; in chord mode the file worker pushes each item 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from uuid import uuid4
 
 from redis import Redis
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.failpoints import hit
-from unstract_worker_core.ledger.steps import translated
 from unstract_worker_core.messages.api_result import ApiResultItem
+from unstract_worker_core.redis import call_redis
 
 __all__ = ["ApiResults"]
 
@@ -40,22 +41,15 @@ class ApiResults:
         # not mix into the list of another.
         target, staging = _list_key(workflow_id, execution_id), f"uw:staging:{execution_id}:{uuid4().hex}"
         hit("api_results.replace.before")
-        try:
-            written = 0
-            for chunk in _chunks(items):
-                with self._redis.pipeline(transaction=True) as pipe:
-                    pipe.rpush(staging, *chunk)
-                    pipe.expire(staging, _STAGING_SECONDS)
-                    pipe.execute()
-                written += len(chunk)
-            hit("api_results.replace.staged")
-            if written:
-                with self._redis.pipeline(transaction=True) as pipe:
-                    pipe.rename(staging, target)
-                    pipe.expire(target, self._ttl)
-                    pipe.execute()
-        except RedisError as error:
-            raise translated(error, "api_results") from None
+        written = 0
+        for chunk in _chunks(items):
+            length = call_redis(self._redis, "api_results", partial(self._stage, staging, chunk))
+            written += len(chunk)
+            if length != written:
+                raise LedgerUnavailable("api_results: a part was written twice; the list is to be put together again")
+        hit("api_results.replace.staged")
+        if written:
+            self._move(staging, target)
         hit("api_results.replace.after")
         return written
 
@@ -63,8 +57,8 @@ class ApiResults:
         """Append a file's items unless its marker says that they were; item and marker in one MULTI."""
         target, flag = _list_key(workflow_id, execution_id), f"uw:pushed:{execution_id}:{marker}"
         texts = [serialization.dumps(item.as_message()) for item in items]
-        hit("api_results.push.before")
-        try:
+
+        def push() -> bool:
             with self._redis.pipeline(transaction=True) as pipe:
                 pipe.watch(flag)
                 if pipe.exists(flag):
@@ -73,14 +67,41 @@ class ApiResults:
                 pipe.set(flag, "1", ex=self._ttl)
                 pipe.rpush(target, *texts)
                 pipe.expire(target, self._ttl)
-                pipe.execute()
-        except WatchError:
-            # Another push of this file, or a cut connection: only the marker can tell.
-            raise LedgerUnavailable("api_results: the push was interrupted") from None
-        except RedisError as error:
-            raise translated(error, "api_results") from None
+                try:
+                    pipe.execute()
+                except WatchError:
+                    # Another push of this file, or a cut connection: only the marker can tell.
+                    raise LedgerUnavailable("api_results: the push was interrupted") from None
+            return True
+
+        hit("api_results.push.before")
+        pushed = call_redis(self._redis, "api_results", push)
         hit("api_results.push.after")
-        return True
+        return pushed
+
+    def _stage(self, staging: str, chunk: Sequence[str]) -> int:
+        """Append to the list that is put together; returns its length, which shows a repetition."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.rpush(staging, *chunk)
+            pipe.expire(staging, _STAGING_SECONDS)
+            return int(pipe.execute()[0])
+
+    def _move(self, staging: str, target: str) -> None:
+        sent = False
+
+        def move() -> None:
+            nonlocal sent
+            repeated, sent = sent, True
+            try:
+                with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.rename(staging, target)
+                    pipe.expire(target, self._ttl)
+                    pipe.execute()
+            except ResponseError as error:
+                if not repeated or "no such key" not in str(error):  # else it was moved, and only the answer was lost
+                    raise
+
+        call_redis(self._redis, "api_results", move)
 
 
 def _list_key(workflow_id: str, execution_id: str) -> str:

@@ -16,7 +16,7 @@ from attrs import frozen
 from kombu.connection import Connection
 from redis import Redis
 
-from unstract_worker_core.thread_connections import ThreadConnections
+from unstract_worker_core.redis import call_redis
 
 __all__ = ["LOG_QUEUE", "LogEvent", "LogEvents"]
 
@@ -54,7 +54,7 @@ class LogEvents:
     ) -> None:
         """Nothing is connected yet; a connection is kept until nothing came for `idle_seconds`."""
         self._connect = connect
-        self._redis = ThreadConnections(redis)
+        self._redis = redis
         self._ttl = ttl_seconds
         self._observe = observe
         self._idle = idle_seconds
@@ -139,12 +139,11 @@ class LogEvents:
         return events, False
 
     def _send(self, producer: Any, events: Sequence[LogEvent]) -> None:
-        kept = []
-        with producer.batch():
+        with producer.batch(), self._redis.pipeline(transaction=False) as kept:
             for event in events:
                 stamp = time.time()
                 message = _message(event, stamp)
-                kept.append(("SET", f"logs:{event.channel}:{stamp}", json.dumps(message), "EX", self._ttl))
+                kept.set(f"logs:{event.channel}:{stamp}", json.dumps(message), ex=self._ttl)
                 producer.publish(
                     json.dumps(_body(event, message)),
                     exchange="",
@@ -153,7 +152,7 @@ class LogEvents:
                     content_encoding="utf-8",
                     headers={"task": "logs_consumer"},
                 )
-            self._redis.calls(kept)
+            call_redis(self._redis, "log_events", kept.execute)
 
 
 def _body(event: LogEvent, message: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunState
-from unstract_worker_core.ledger.steps import Steps, translated
+from unstract_worker_core.ledger.steps import Steps
+from unstract_worker_core.redis import ledger_error
 
 from .driver import Driver
 
@@ -143,12 +144,16 @@ def test_a_key_of_another_type_is_an_error_that_will_not_pass(driver: Driver) ->
         (ResponseError("BUSY Redis is busy running a script"), LedgerUnavailable),
         (ResponseError("MISCONF Redis is configured to save RDB snapshots"), LedgerUnavailable),
         (AuthenticationError("invalid username-password pair"), LedgerUnavailable),
+        (
+            ResponseError("Error running script (call to f_0a): @user_script:3: @user_script: 3: -OOM not allowed"),
+            LedgerUnavailable,
+        ),
         (ResponseError("BUSYGROUP no, s3cret OOM"), LedgerError),
         (RedisError("s3cret"), LedgerError),
     ],
 )
 def test_only_what_passes_by_itself_is_unavailable(error: RedisError, kind: type[LedgerError]) -> None:
-    found = translated(error, "accept")
+    found = ledger_error(error, "accept")
 
     assert type(found) is kind
     assert str(found).startswith("accept: ")
@@ -165,7 +170,7 @@ def test_an_error_never_shows_what_was_written(driver: Driver) -> None:
 
 def test_the_observer_is_told_of_every_call(driver: Driver) -> None:
     seen: list[tuple[str, str]] = []
-    steps = Steps(driver.redis, lambda step, outcome: seen.append((step, outcome)), attempts=1)
+    steps = Steps(driver.redis, lambda step, outcome: seen.append((step, outcome)))
     driver.redis.set("uw:{broken}:meta", "x")
 
     steps.run("stop", RUN)

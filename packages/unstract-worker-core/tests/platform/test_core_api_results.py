@@ -4,8 +4,10 @@ import json
 import threading
 
 import pytest
+import stamina
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from unstract_worker_core.api_results import ApiResults
@@ -186,19 +188,61 @@ def meddling(url, redis, meddle):
 def test_another_push_at_the_same_moment_is_not_taken_for_ours(redis, redis_url):
     pushed = meddling(redis_url, redis, lambda other: other.set(MARK, "1"))
 
-    with pytest.raises(LedgerUnavailable, match="interrupted"):
-        pushed.push_once("w", "e", "1", [item(1)])
+    assert pushed.push_once("w", "e", "1", [item(1)]) is False
 
     assert redis.exists(KEY) == 0
 
 
 def test_a_push_that_was_cut_is_not_taken_for_done(redis, redis_url):
-    pushed = meddling(redis_url, redis, lambda other: other.client_kill_filter(skipme=True, _type="normal"))
+    cuts = []
 
-    with pytest.raises(LedgerUnavailable):
-        pushed.push_once("w", "e", "1", [item(1)])
+    def cut_once(other):
+        if not cuts:
+            cuts.append(other.client_kill_filter(skipme=True, _type="normal"))
 
-    assert redis.keys() == []
+    assert meddling(redis_url, redis, cut_once).push_once("w", "e", "1", [item(1)]) is True
+
+    assert [each["file"] for each in listed(redis)] == ["file-1.txt"]
+
+
+def losing_answers(url, command):
+    """A client that loses the first answer to a MULTI with this command: applied, and nobody was told."""
+
+    class Losing(Redis):
+        lost = False
+
+        def pipeline(self, transaction=True, shard_hint=None):
+            pipe, execute = super().pipeline(transaction, shard_hint), None
+            execute = pipe.execute
+
+            def lossy():
+                hit = not Losing.lost and any(args[0] == command for args, _ in pipe.command_stack)
+                answer = execute()
+                if hit:
+                    Losing.lost = True
+                    raise RedisTimeoutError("the answer is lost")
+                return answer
+
+            pipe.execute = lossy
+            return pipe
+
+    return ApiResults(Losing.from_url(url, decode_responses=True), ttl_seconds=500)
+
+
+def test_a_list_whose_move_was_not_answered_is_in_place(redis, redis_url):
+    assert losing_answers(redis_url, "RENAME").replace("w", "e", items(150)) == 150
+
+    assert len(listed(redis)) == 150
+
+
+def test_a_part_that_may_have_been_written_twice_ends_the_attempt(redis, redis_url):
+    results = losing_answers(redis_url, "RPUSH")
+    with pytest.raises(LedgerUnavailable, match="twice"):
+        results.replace("w", "e", items(150))
+    assert not redis.exists(KEY)
+
+    assert results.replace("w", "e", items(150)) == 150
+    assert len(listed(redis)) == 150
 
 
 @pytest.mark.parametrize(
@@ -208,6 +252,11 @@ def test_a_push_that_was_cut_is_not_taken_for_done(redis, redis_url):
 )
 class TestTrouble:
     """Redis away, full, read-only or set up wrongly."""
+
+    @pytest.fixture(autouse=True)
+    def one_attempt(self):
+        with stamina.set_testing(True, attempts=1):
+            yield
 
     def test_away(self, write):
         with Redis(port=1, retry=Retry(NoBackoff(), 0)) as nowhere, pytest.raises(LedgerUnavailable, match="unreach"):

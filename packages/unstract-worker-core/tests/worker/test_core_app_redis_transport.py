@@ -250,17 +250,26 @@ def test_a_broken_look_is_made_again(connection, publish, redis):
         assert consuming.got() == ["x"]
 
 
-def test_a_kept_connection_that_the_server_closed_is_made_again(connection, publish, redis):
+def test_idle_connections_that_the_server_closed_are_made_again(connection, publish, redis):
     with Consuming(connection) as consuming:
         publish("a")
         assert consuming.got() == ["a"]
-        redis.client_kill_filter(_id=connection.default_channel._kept.call("CLIENT", "ID"))
+        kill_idle(connection, redis)
         consuming.messages[0].ack()
         assert where(redis) == (0, 0)
-        redis.client_kill_filter(_id=connection.default_channel._kept.call("CLIENT", "ID"))
+        kill_idle(connection, redis)
         redis.script_flush()
         publish("b")
         assert consuming.got(2) == ["a", "b"]
+
+
+def kill_idle(connection, redis):
+    """The server closes what the channel keeps in its pool; not the connections that wait for messages."""
+    pool = connection.default_channel.pool
+    for each in [pool.get_connection() for _ in pool._available_connections]:
+        each.send_command("CLIENT", "ID")
+        redis.client_kill_filter(_id=each.read_response())
+        pool.release(each)
 
 
 def test_a_look_that_is_never_answered_is_given_up(connection, publish):

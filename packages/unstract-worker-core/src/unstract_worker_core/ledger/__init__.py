@@ -76,7 +76,7 @@ class LedgerTimes(Protocol):
 class Ledger:
     """All steps on one Redis: `runs`, `batches` and `dead_letters`."""
 
-    def __init__(self, redis: Redis, times: LedgerTimes, observe: Observer | None = None) -> None:
+    def __init__(self, redis: Redis, times: LedgerTimes, observe: Observer = lambda step, outcome: None) -> None:
         steps = Steps(redis, observe)
         self.redis = redis
         self.lease_seconds = times.lease_seconds

@@ -1,16 +1,16 @@
 """What the ledger holds as a whole, read for metrics: by one worker of the fleet, and of a bounded number of runs.
 
-These are no steps: nothing but the role is written, nothing is repeated here; who fails looks again a little later.
+These are not steps: nothing but the role is written.
 """
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from attrs import Factory, frozen
 from redis import Redis
-from redis.exceptions import RedisError
 
-from unstract_worker_core.ledger.steps import translated
+from unstract_worker_core.redis import call_redis
 
 __all__ = ["Census", "take_census", "take_role"]
 
@@ -43,20 +43,18 @@ def take_role(redis: Redis, role: str, token: str, seconds: float) -> bool:
     Two may hold it for a moment where one was paused; that must do no harm. Raises LedgerError.
     """
     key, lasts = f"uw:role:{role}", int(seconds * 1000)
-    try:
+
+    def take() -> bool:
         if redis.set(key, token, nx=True, px=lasts):
             return True
         return redis.get(key) == token and bool(redis.pexpire(key, lasts))
-    except RedisError as error:
-        raise translated(error, "take_role") from None
+
+    return call_redis(redis, "take_role", take)
 
 
 def take_census(redis: Redis) -> Census:
     """Count. Raises LedgerError."""
-    try:
-        return _census(redis)
-    except RedisError as error:
-        raise translated(error, "census") from None
+    return call_redis(redis, "census", partial(_census, redis))
 
 
 def _census(redis: Redis) -> Census:

@@ -16,7 +16,7 @@ from unstract_worker_core.ledger import Ledger
 from unstract_worker_core.ledger.operator import Operator
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.redaction import Redactor
-from unstract_worker_core.redis_connections import connect
+from unstract_worker_core.redis import connect
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.entry import settings_or_exit
 

@@ -10,7 +10,7 @@ from unstract_worker_core.observability.health import Progress
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.observability.tracing import make_traces
 from unstract_worker_core.queues import consumed_queues
-from unstract_worker_core.redis_connections import connect
+from unstract_worker_core.redis import connect
 from unstract_worker_core.ui_logs import LogEvents
 from unstract_worker_core.worker.broker import publishing_connection
 from unstract_worker_core.worker.progress_mark import mark_progress

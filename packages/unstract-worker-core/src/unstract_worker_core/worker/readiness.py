@@ -7,7 +7,7 @@ from celery.exceptions import WorkerShutdown
 from unstract_worker_core.errors import ConfigurationError, Fault, LedgerUnavailable
 from unstract_worker_core.observability.health import CheckResult, HealthServer
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.redis_connections import check_ledger_redis
+from unstract_worker_core.redis import check_ledger_redis
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.worker.runtime import Runtime
 

@@ -23,7 +23,6 @@ from redis.exceptions import ResponseError
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.thread_connections import ThreadConnections
 from unstract_worker_core.worker.admission import BODY_LIMIT
 from unstract_worker_core.worker.redis_qos import MALFORMED, LeasedQoS
 
@@ -199,18 +198,8 @@ class TakingChannel(Channel):
         self._scripted(DROP, (self.unacked_key, self.unacked_index_key), delivery_tag)
 
     def _scripted(self, text: str, keys: tuple[str, ...], *arguments: bytes | str | float) -> Any:
-        """A script's answer, on a connection that stays: kombu makes a client for each call, redis-py asks its pool.
-
-        Raises what redis-py raises, a ResponseError for what Redis refuses.
-        """
-        try:
-            return self._kept.run(self._scripts[text], arguments, keys)
-        except self.connection_errors:
-            return self._kept.run(self._scripts[text], arguments, keys)  # a server may close what was idle for long
-
-    @cached_property
-    def _kept(self) -> ThreadConnections:
-        return ThreadConnections(self._create_client())
+        """A script's answer. Raises what redis-py raises, a ResponseError for what Redis refuses."""
+        return self._scripts[text](keys=keys, args=arguments)
 
     @cached_property
     def _scripts(self) -> dict[str, Script]:

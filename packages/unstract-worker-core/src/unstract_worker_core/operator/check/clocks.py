@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from unstract_worker_core.backend.clock import backend_time
 from unstract_worker_core.config import Settings
 from unstract_worker_core.operator.check.lines import Line
-from unstract_worker_core.redis_connections import connect
+from unstract_worker_core.redis import connect
 
 __all__ = ["clock_line", "clock_lines"]
 

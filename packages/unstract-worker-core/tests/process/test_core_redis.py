@@ -15,7 +15,7 @@ import redis
 from unstract_devstack.ports import free_port
 from unstract_worker_core.config import RedisSettings, Secret
 from unstract_worker_core.errors import LedgerUnavailable
-from unstract_worker_core.redis_connections import check_ledger_redis, connect
+from unstract_worker_core.redis import check_ledger_redis, connect
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = pytest.mark.skipif(SERVER is None, reason="needs redis-server or valkey-server on PATH")

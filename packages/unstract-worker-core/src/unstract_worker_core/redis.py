@@ -1,0 +1,192 @@
+"""The one way to Redis: plain clients of redis-py for every role, and what its errors mean.
+
+Every role (ledger, platform, cache) gets its client from `connect` and calls it through `call_redis`, so that all of
+them survive a server that is restarted, moved, demoted to a replica, loading or silent in the same way: the error
+drops the connections that may lead to the old server, and what may be repeated is repeated on a new one.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import stamina
+from attrs import frozen
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import (
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TryAgainError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from unstract_worker_core.config.sections import RedisSettings
+from unstract_worker_core.errors import LedgerError, LedgerUnavailable
+
+__all__ = ["Finding", "Observer", "call_redis", "check_ledger_redis", "connect", "ledger_error"]
+
+T = TypeVar("T")
+Observer = Callable[[str, str], None]
+
+_OLDEST = (6, 2)
+_ATTEMPTS = 4
+_CONNECT_SECONDS = 5.0
+# No command of ours takes a second; a connection that is silent for longer is taken for dead.
+_ANSWER_SECONDS = 5.0
+# redis-py has classes for some codes, and then cuts the code off the text.
+_CODES = {OutOfMemoryError: "OOM", ReadOnlyError: "READONLY", MasterDownError: "MASTERDOWN", TryAgainError: "TRYAGAIN"}
+# Refusals that pass by themselves.
+_PASSING = frozenset((*_CODES.values(), "LOADING", "NOREPLICAS", "MISCONF", "BUSY", "UNKILLABLE"))
+_DEMOTED = frozenset(("READONLY", "MASTERDOWN"))
+
+
+@frozen
+class Finding:
+    """What is wrong with the ledger's Redis. `fatal`: the worker must not start on it."""
+
+    problem: str
+    fatal: bool
+
+
+def connect(settings: RedisSettings, *, name: str) -> Redis:
+    """A client that is safe to share between threads and connects on first use; answers are str.
+
+    It repeats nothing by itself: redis-py's default applies a command twice when its answer was lost. See `call_redis`.
+
+    Args:
+        name: shows in CLIENT LIST.
+    """
+    security: dict[str, Any] = {}
+    if settings.ssl:
+        security = {
+            "ssl": True,
+            "ssl_cert_reqs": settings.ssl_cert_reqs,
+            "ssl_check_hostname": settings.ssl_cert_reqs == "required",
+            "ssl_ca_certs": settings.ssl_ca_file,
+        }
+    shared: dict[str, Any] = {
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "socket_timeout": _ANSWER_SECONDS,
+        "socket_keepalive": True,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        **security,
+    }
+    options: dict[str, Any] = {
+        **shared,
+        "retry_on_error": [ReadOnlyError],  # with no retries: drops the connection to a server that was demoted
+        "db": settings.db,
+        "username": settings.username,
+        "password": settings.password.reveal() if settings.password else None,
+        "decode_responses": True,
+        "health_check_interval": 25,
+        "client_name": f"unstract-worker-{name}",
+        "max_connections": 1024,
+    }
+    if not settings.sentinel:
+        return Redis(host=settings.host, port=settings.port, **options)
+    secret = settings.sentinel_password.reveal() if settings.sentinel_password else None
+    sentinels: Any = Sentinel(settings.nodes, sentinel_kwargs={**shared, "password": secret}, **options)
+    return cast("Redis", sentinels.master_for(settings.sentinel_master))
+
+
+def call_redis(
+    redis: Redis,
+    step: str,
+    call: Callable[[], T],
+    *,
+    repeatable: bool = True,
+    observe: Observer = lambda step, outcome: None,
+) -> T:
+    """The value of a call to Redis.
+
+    Args:
+        redis: the client that `call` uses.
+        step: names the call in errors and metrics.
+        repeatable: whether the call may be applied twice. It is then tried up to four times within 30 seconds.
+        observe: gets the step with "ok" or "error" at each attempt.
+
+    Raises:
+        LedgerUnavailable: Redis is unreachable or refuses writes for now.
+        LedgerError: any other error of Redis.
+    """
+    for attempt in stamina.retry_context(
+        on=LedgerUnavailable, attempts=_ATTEMPTS if repeatable else 1, timeout=30.0, wait_initial=0.1, wait_max=2.0
+    ):
+        with attempt:
+            try:
+                value = call()
+            except RedisError as error:
+                observe(step, "error")
+                if isinstance(error, RedisConnectionError | RedisTimeoutError) or _code(error) in _DEMOTED:
+                    # Others lead to the same server: who connects again asks DNS or Sentinel for the master of now.
+                    redis.connection_pool.disconnect(inuse_connections=False)
+                raise ledger_error(error, step) from None
+            observe(step, "ok")
+            return value
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def ledger_error(error: RedisError, step: str) -> LedgerError:
+    """The error of the workers for an error of redis-py; says what happened, never what was written."""
+    if isinstance(error, RedisConnectionError | RedisTimeoutError):
+        return LedgerUnavailable(f"{step}: Redis is unreachable ({type(error).__name__})")
+    code = _code(error)
+    if code in _PASSING:
+        return LedgerUnavailable(f"{step}: Redis refuses writes ({type(error).__name__} {code})")
+    return LedgerError(f"{step}: Redis answered {type(error).__name__} {code}")
+
+
+def _code(error: RedisError) -> str:
+    """The code that Redis began its refusal with, such as READONLY; empty where there is none."""
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return code
+    # In a MULTI redis-py puts the command, arguments and all, before what Redis said; Redis 6 puts a script's place
+    # before the code of the command in it that was refused.
+    text = str(error).rpartition(" caused error: ")[2]
+    found = re.match(r"(?:Error running script \(.*\): .*: -)?([A-Z]+)(?: |$)", text)
+    return found[1] if found else ""
+
+
+def check_ledger_redis(client: Redis) -> tuple[Finding, ...]:
+    """What speaks against keeping the ledger on this server.
+
+    Raises:
+        LedgerUnavailable: the server cannot be asked now.
+    """
+    try:
+        info = client.info()
+    except NoPermissionError:
+        return (Finding("INFO is not permitted, so that eviction and AOF cannot be checked: grant +info", True),)
+    except RedisError as error:
+        raise LedgerUnavailable(f"the ledger's Redis does not answer ({type(error).__name__})") from None
+    policy, version = info.get("maxmemory_policy", "unknown"), str(info.get("redis_version", "0"))
+    cluster = info.get("cluster_enabled") == 1 or info.get("redis_mode") == "cluster"
+    checks = (
+        (cluster, "Redis Cluster is not supported: use a single node or Sentinel", True),
+        (policy != "noeviction", f"eviction policy is {policy}: set maxmemory-policy noeviction", True),
+        (_numbers(version) < _OLDEST, f"version {version} is older than 6.2", True),
+        (info.get("role") == "slave", "this is a replica: connect to the master", True),
+        (
+            info.get("aof_enabled") != 1,
+            "AOF is off: a restart of Redis loses runs; set appendonly yes",
+            False,
+        ),
+        (
+            info.get("aof_last_write_status", "ok") != "ok",
+            "the last AOF write failed: is the disk full?",
+            False,
+        ),
+    )
+    return tuple(Finding(problem, fatal) for wrong, problem, fatal in checks if wrong)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
