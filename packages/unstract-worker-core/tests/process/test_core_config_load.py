@@ -261,7 +261,7 @@ def test_redis_roles() -> None:
         host="platform", db=2, username="me", password=Secret("long-enough")
     )
     assert settings.cache_redis.nodes == (("s1", 26380), ("s2", 26379))
-    assert settings.cache_redis.location == "s1:26380,s2:26379/0 (sentinel, mymaster)"
+    assert settings.cache_redis.location == "s1:26380,s2:26379/2 (sentinel, mymaster)"
     ledger = settings.ledger_redis
     assert (ledger.nodes, ledger.db, ledger.username, ledger.password, ledger.ssl) == (
         (("ledger", 6390),),
@@ -276,8 +276,38 @@ def test_redis_roles() -> None:
 
 def test_the_cache_is_the_platform_s_redis_unless_told_otherwise() -> None:
     assert load({"REDIS_HOST": "platform"}).cache_redis.host == "platform"
-    told = load({"REDIS_HOST": "platform", "CACHE_REDIS_HOST": "localhost"})
-    assert told.cache_redis == RedisSettings()
+    one = {"REDIS_HOST": "platform", "REDIS_PASSWORD": "pw-of-the-platform", "REDIS_DB": "2", "REDIS_SSL": "true"}
+    cache = load({**one, "CACHE_REDIS_DB": "5"}).cache_redis
+    assert (cache.host, cache.db, cache.ssl) == ("platform", 5, True)
+    assert cache.password == Secret("pw-of-the-platform")
+    assert load({**one, "CACHE_REDIS_HOST": "cache"}).cache_redis.host == "cache"
+
+
+@pytest.mark.parametrize(
+    ("name", "warned"),
+    [
+        ("WORKER_LEASE_SECOND", "did you mean WORKER_LEASE_SECONDS?"),
+        ("CELERY_BROKER_BASEURL", "did you mean CELERY_BROKER_BASE_URL?"),
+        ("CALLBACK_HEALT_PORT", "did you mean CALLBACK_HEALTH_PORT?"),
+        ("REDIS_PASWORD", "did you mean REDIS_PASSWORD?"),
+        ("WORKER_SOMETHING_ELSE", "is not known and has no effect"),
+    ],
+)
+def test_a_misspelt_variable_is_warned_about(name: str, warned: str) -> None:
+    (warning,) = load({name: CANARY}).warnings
+    assert warning.startswith(f"{name} ")
+    assert warning.endswith(warned)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["REDIS_URL_OF_SOMEBODY", "LOGNAME", "GENERAL_HEALTH_PORT", "INTERNAL_SERVICE_API_KEY_FILE", "MAX_X", "PATH"],
+)
+def test_a_variable_of_another_program_or_worker_is_not(name: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("a-key")
+    value = str(tmp_path / "key") if name.endswith("_FILE") else "8080"
+    environ = {key: text for key, text in GOOD.items() if f"{key}_FILE" != name} | {name: value}
+    assert load_settings(environ, worker=WorkerType.CALLBACK).warnings == ()
 
 
 def test_a_ledger_behind_sentinels() -> None:

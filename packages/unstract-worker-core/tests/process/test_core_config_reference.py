@@ -14,7 +14,8 @@ from unstract_worker_core.config import (
     environment_page,
     read_dotenv,
 )
-from unstract_worker_core.config.table import SECTIONS
+from unstract_worker_core.config.declarations import declarations
+from unstract_worker_core.config.urls import BrokerSource, ChordSource
 from unstract_worker_core.errors import ConfigurationError
 
 PACKAGE = Path(__file__).parents[2]
@@ -33,12 +34,24 @@ def test_no_variable_is_declared_twice() -> None:
 
 
 def test_every_field_of_a_section_has_a_variable() -> None:
-    sections = {attribute.type for attribute in attrs.fields(Settings)}
-    declared = [section for section in SECTIONS if section.cls in sections]
+    sections = {attribute.type for attribute in attrs.fields(Settings) if attrs.has(attribute.type)}
+    declared = [section for section in sections if declarations(section)]
     assert len(declared) == 9
     for section in declared:
-        fields = [attribute.name for attribute in attrs.fields(section.cls)]
-        assert sorted(fields) == sorted(declaration.target for declaration in section.declarations)
+        assert [attribute.name for attribute, _ in declarations(section)] == [one.name for one in attrs.fields(section)]
+
+
+def test_every_declared_variable_is_in_the_reference() -> None:
+    names = {name for entry in describe_variables() for name in (entry.name, *entry.alternatives)}
+    declared = [
+        *attrs.fields(Settings),
+        *(field for kind in (BrokerSource, ChordSource) for field in attrs.fields(kind)),
+    ]
+    sections = {attribute.type for attribute in attrs.fields(Settings) if attrs.has(attribute.type)}
+    declared += [field for section in sections for field in attrs.fields(section)]
+    for field in declared:
+        for name in field.metadata["env"].names if "env" in field.metadata else ():
+            assert name.replace("{PREFIX}", "REDIS_") in names
 
 
 def test_what_holds_credentials_is_marked_secret() -> None:

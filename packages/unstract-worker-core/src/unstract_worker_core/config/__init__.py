@@ -2,7 +2,8 @@
 
 from unstract_worker_core.config.dotenv import read_dotenv
 from unstract_worker_core.config.environment import load_settings
-from unstract_worker_core.config.ignored import ACCEPTED_WITHOUT_EFFECT
+from unstract_worker_core.config.obsolete import ACCEPTED_WITHOUT_EFFECT
+from unstract_worker_core.config.reference import Variable, describe_variables, environment_page
 from unstract_worker_core.config.secret import Secret
 from unstract_worker_core.config.sections import (
     BackendSettings,
@@ -18,7 +19,6 @@ from unstract_worker_core.config.sections import (
     WebhookSettings,
 )
 from unstract_worker_core.config.settings import Settings
-from unstract_worker_core.config.variables import Variable, describe_variables, environment_page
 
 __all__ = [
     "ACCEPTED_WITHOUT_EFFECT",

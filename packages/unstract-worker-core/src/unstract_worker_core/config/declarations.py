@@ -1,45 +1,74 @@
-"""What is known about one environment variable: names, reading, purpose, defaults."""
+"""How a setting is declared: once, at its field, with everything that is known about its variable."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from attrs import field, frozen
+from attrs import NOTHING, Attribute, field, fields, frozen
 
 from unstract_worker_core.config.parsers import Parser, secret, signing_secret
-from unstract_worker_core.config.urls import redis_url
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["Declaration", "Section"]
+__all__ = ["Declaration", "celery", "declarations", "env"]
 
 
 @frozen
 class Declaration:
-    """The variables of one field, `target`.
+    """The environment variables of one field.
 
     Attributes:
         names: the first that is set wins; may contain ``{TYPE}`` (worker type) and ``{PREFIX}`` (section).
+        parse: makes the value of the text, or raises ValueError.
+        purpose: what it is for, in the reference.
+        secret: whether the value is kept out of sight and may come from a file (``X_FILE``).
+        shown: the default as the reference prints it, where it is computed.
         development: default in development, where it differs.
         per_worker: defaults by worker type, where they differ.
-        shown: the default as the table prints it, where it is computed.
     """
 
-    target: str
     names: tuple[str, ...]
     parse: Parser
     purpose: str
+    secret: bool = False
     shown: str = ""
     development: object = None
     per_worker: Mapping[WorkerType, object] = field(factory=dict)
 
-    @property
-    def secret(self) -> bool:
-        """Whether the value is kept out of sight and may come from a file (``X_FILE``)."""
-        return self.parse in (secret, signing_secret, redis_url)
+
+def env(
+    names: str,
+    parse: Parser,
+    purpose: str,
+    *,
+    default: object = NOTHING,
+    holds_secret: bool = False,
+    shown: str = "",
+    development: object = None,
+    per_worker: Mapping[WorkerType, object] | None = None,
+) -> Any:
+    """A field that is read from the environment.
+
+    Args:
+        names: of the variables, separated by spaces.
+        default: a value or an attrs Factory; without one the variable is required.
+        holds_secret: for a parser whose value contains a secret without being one.
+    """
+    declaration = Declaration(
+        tuple(names.split()),
+        parse,
+        purpose,
+        holds_secret or parse in (secret, signing_secret),
+        shown,
+        development,
+        per_worker or {},
+    )
+    return field(default=default, metadata={"env": declaration})
 
 
-@frozen
-class Section:
-    """The declarations of one class of settings, under one or more prefixes."""
+def celery(setting: str) -> str:
+    """The names of a setting of Celery: for one worker type, and for all."""
+    return f"{{TYPE}}_{setting} CELERY_{setting}"
 
-    cls: type
-    declarations: tuple[Declaration, ...]
-    prefixes: tuple[str, ...] = ("",)
+
+def declarations(cls: Any) -> tuple[tuple["Attribute[Any]", Declaration], ...]:
+    """The declared fields of a section, in their order."""
+    return tuple((attribute, attribute.metadata["env"]) for attribute in fields(cls) if "env" in attribute.metadata)

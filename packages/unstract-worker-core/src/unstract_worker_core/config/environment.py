@@ -9,11 +9,11 @@ from pathlib import Path
 from attrs import evolve
 
 from unstract_worker_core.config import sections
-from unstract_worker_core.config.ignored import ignored_warnings
+from unstract_worker_core.config.obsolete import obsolete_warnings
 from unstract_worker_core.config.reader import Reader
 from unstract_worker_core.config.secret import Secret
 from unstract_worker_core.config.settings import Settings
-from unstract_worker_core.config.table import DEVELOPMENT_KEY
+from unstract_worker_core.config.unknown import unknown_warnings
 from unstract_worker_core.config.urls import (
     BrokerSource,
     ChordSource,
@@ -36,7 +36,7 @@ def load_settings(environ: Mapping[str, str], *, worker: WorkerType, development
     platform, own = reader.section(sections.RedisSettings, "REDIS_"), reader.values(Settings)
     values: dict[str, object] = {
         "platform_redis": platform,
-        "cache_redis": _cache_redis(reader, platform),
+        "cache_redis": reader.section(sections.RedisSettings, "CACHE_REDIS_", fallback=platform),
         "ledger_redis": platform,
         "ledger": reader.section(sections.LedgerSettings),
         "process": reader.section(sections.ProcessSettings),
@@ -76,12 +76,6 @@ def _broker(reader: Reader) -> sections.BrokerSettings:
     return sections.BrokerSettings(url, source.ha_queues, source.heartbeat, source.sentinel_master, source.ca_file)
 
 
-def _cache_redis(reader: Reader, platform: sections.RedisSettings) -> sections.RedisSettings:
-    """CACHE_REDIS_*; where none of them is set, the platform's Redis rather than a guess at localhost."""
-    cache = reader.section(sections.RedisSettings, "CACHE_REDIS_")
-    return platform if cache == sections.RedisSettings() and not reader.is_set("CACHE_REDIS_HOST") else cache
-
-
 def _chord(reader: Reader) -> sections.ChordSettings:
     # DB_* also belongs to others: looked at (and complained about) only where chords are served.
     if not reader.is_set("CHORD_COMPAT"):
@@ -114,7 +108,7 @@ def _with_derived_times(reader: Reader, settings: Settings) -> Settings:
 def _check_together(reader: Reader, settings: Settings) -> None:
     """Faults that no single variable shows."""
     backend, ledger, process = settings.backend, settings.ledger, settings.process
-    if backend.api_key.reveal() == DEVELOPMENT_KEY and not settings.development:
+    if backend.api_key.reveal() == sections.DEVELOPMENT_KEY and not settings.development:
         reader.fault("INTERNAL_SERVICE_API_KEY", "is the development key; set the key of your backend")
     if backend.total_timeout < backend.timeout:
         reader.fault("INTERNAL_API_TOTAL_TIMEOUT", "must be at least INTERNAL_API_TIMEOUT")
@@ -158,9 +152,9 @@ def _check_files(reader: Reader, settings: Settings) -> None:
 
 def _redis_roles(settings: Settings) -> tuple[tuple[str, sections.RedisSettings], ...]:
     roles = [("REDIS_", settings.platform_redis)]
-    if settings.cache_redis is not settings.platform_redis:
+    if settings.cache_redis != settings.platform_redis:
         roles.append(("CACHE_REDIS_", settings.cache_redis))
-    if settings.ledger_redis is not settings.platform_redis:
+    if settings.ledger_redis != settings.platform_redis:
         roles.append(("WORKER_LEDGER_REDIS_URL", settings.ledger_redis))
     return tuple(roles)
 
@@ -183,7 +177,7 @@ def _check_redis(reader: Reader, variable: str, role: sections.RedisSettings) ->
 
 
 def _warnings(reader: Reader, settings: Settings) -> tuple[str, ...]:
-    found = list(ignored_warnings(reader.environ, settings.worker))
+    found = [*obsolete_warnings(reader.environ, settings.worker), *unknown_warnings(reader.environ)]
     told = reader.environ.get("WORKER_TYPE", "").strip().replace("-", "_").lower()
     if told and told != settings.worker.value:
         found.append(f"WORKER_TYPE has no effect: this is {settings.worker.distribution}")
@@ -196,6 +190,6 @@ def _warnings(reader: Reader, settings: Settings) -> tuple[str, ...]:
     for variable, role in _redis_roles(settings):
         if role.ssl and role.ssl_cert_reqs != "required":
             found.append(f"{variable}: the certificate of this Redis is not fully checked")
-    if settings.backend.api_key.reveal() == DEVELOPMENT_KEY:
+    if settings.backend.api_key.reveal() == sections.DEVELOPMENT_KEY:
         found.append("INTERNAL_SERVICE_API_KEY is the development key")
     return tuple(found)

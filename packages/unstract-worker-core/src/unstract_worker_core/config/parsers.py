@@ -10,10 +10,12 @@ from collections.abc import Callable
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
+from attrs import frozen
+
 from unstract_worker_core.config.secret import Secret
-from unstract_worker_core.config.sections import CrashPoint
 
 __all__ = [
+    "CrashPoint",
     "Parser",
     "any_http_url",
     "choice",
@@ -36,6 +38,15 @@ __all__ = [
 ]
 
 Parser = Callable[[str], object]
+
+
+@frozen
+class CrashPoint:
+    """Where a test has a worker kill itself: when `name` is reached the `nth` time; `group`: all its processes."""
+
+    name: str
+    nth: int = 1
+    group: bool = False
 
 
 def text(value: str) -> str:

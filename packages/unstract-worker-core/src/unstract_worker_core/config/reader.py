@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from attrs import NOTHING, AttrsInstance, define, field, fields_dict
+from attrs import NOTHING, AttrsInstance, define, evolve, field
 
-from unstract_worker_core.config.declarations import Declaration
+from unstract_worker_core.config.declarations import Declaration, declarations
 from unstract_worker_core.config.secret import Secret
-from unstract_worker_core.config.table import SECTIONS
 from unstract_worker_core.errors import Fault
 from unstract_worker_core.statuses import WorkerType
 
@@ -35,20 +34,28 @@ class Reader:
         """Whether one of the variables is set to something."""
         return any(self.environ.get(variable) for variable in variables)
 
-    def section(self, cls: type[T], prefix: str = "") -> T:
-        """A section with what is set, and its defaults for the rest; nothing in place of what is missing."""
-        return cls(**self.values(cls, prefix))
+    def section(self, cls: type[T], prefix: str = "", *, fallback: T | None = None) -> T:
+        """A section with what is set, and its defaults for the rest; nothing in place of what is missing.
+
+        Args:
+            prefix: takes the place of ``{PREFIX}`` in the variables' names.
+            fallback: gives what is not set, field by field, instead of the defaults.
+        """
+        values = self.values(cls, prefix)
+        if fallback is None:
+            return cls(**values)
+        return evolve(fallback, **values)  # type: ignore[misc]
 
     def values(self, cls: type[AttrsInstance], prefix: str = "") -> dict[str, object]:
         """Values by field name of what is set for a section, or has a default that depends on the process."""
         values: dict[str, object] = {}
-        for declaration in next(section for section in SECTIONS if section.cls is cls).declarations:
+        for attribute, declaration in declarations(cls):
             value = self._value(declaration, prefix)
             if value is not None:
-                values[declaration.target] = value
-            elif fields_dict(cls)[declaration.target].default is NOTHING:
+                values[attribute.name] = value
+            elif attribute.default is NOTHING:
                 # The fault below keeps the settings from being used; the rest is checked all the same.
-                values[declaration.target] = Secret("") if declaration.secret else ""
+                values[attribute.name] = Secret("") if declaration.secret else ""
                 self._missing(*self._names(declaration, prefix))
         return values
 

@@ -5,10 +5,13 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from attrs import field, fields, frozen, has
+from attrs import Factory, field, fields, frozen, has
 
+from unstract_worker_core.config import parsers as p
 from unstract_worker_core.config import sections
+from unstract_worker_core.config.declarations import env
 from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.urls import redis_url
 from unstract_worker_core.statuses import WorkerType
 
 __all__ = ["Settings"]
@@ -27,12 +30,20 @@ class Settings:
         warnings: for the log; they name variables, never values.
     """
 
+    # fmt: off - a variable on one or two lines
     worker: WorkerType
     backend: sections.BackendSettings
     broker: sections.BrokerSettings
     platform_redis: sections.RedisSettings = field(factory=sections.RedisSettings)
     cache_redis: sections.RedisSettings = field(factory=sections.RedisSettings)
-    ledger_redis: sections.RedisSettings = field(factory=sections.RedisSettings)
+    ledger_redis: sections.RedisSettings = env(
+        "WORKER_LEDGER_REDIS_URL",
+        redis_url,
+        "Redis of the run ledger",
+        default=Factory(sections.RedisSettings),
+        shown="the platform's, REDIS_*",
+        holds_secret=True,
+    )
     ledger: sections.LedgerSettings = field(factory=sections.LedgerSettings)
     process: sections.ProcessSettings = field(factory=sections.ProcessSettings)
     logging: sections.LoggingSettings = field(factory=sections.LoggingSettings)
@@ -41,15 +52,32 @@ class Settings:
     webhook: sections.WebhookSettings = field(factory=sections.WebhookSettings)
     tracing: sections.TracingSettings = field(factory=sections.TracingSettings)
     traffic: sections.TrafficSettings = field(factory=sections.TrafficSettings)
-    name: str = "unstract-worker"
-    version: str = "0"
-    instance: str = "local"
-    organizations: tuple[str, ...] = ()
-    rescue_unseen_after: float | None = None
-    crash_testing: bool = False
-    crash_point: sections.CrashPoint | None = None
+    name: str = env("WORKER_NAME", p.text, "name in logs", default="unstract-worker")
+    version: str = env("WORKER_VERSION", p.text, "version told to the backend", default="0", shown="the distribution's")
+    instance: str = env(
+        "WORKER_INSTANCE_ID HOSTNAME", p.text, "name of this process", default="local", shown="the host's name"
+    )
+    organizations: tuple[str, ...] = env(
+        "WORKER_ORGANIZATIONS", p.names, "organizations that rescue looks at", default=()
+    )
+    rescue_unseen_after: float | None = env(
+        "RESCUE_UNSEEN_AFTER",
+        p.seconds(1, 2**31),
+        "age of an execution that the ledger never saw before it is rescued; unset: never",
+        default=None,
+    )
+    crash_testing: bool = env(
+        "WORKER_CRASH_TESTING", p.flag, "for tests: lets WORKER_CRASH_POINT have its effect", default=False
+    )
+    crash_point: p.CrashPoint | None = env(
+        "WORKER_CRASH_POINT",
+        p.crash_point,
+        "for tests: where this worker kills itself, as `name[:nth][:group]`",
+        default=None,
+    )
     development: bool = False
     warnings: tuple[str, ...] = ()
+    # fmt: on
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, with the passwords inside URLs, for the log's redaction. Never print them."""

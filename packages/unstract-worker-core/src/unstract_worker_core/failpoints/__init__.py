@@ -10,7 +10,7 @@ import threading
 
 from attrs import define, field
 
-from unstract_worker_core.config.sections import CrashPoint
+from unstract_worker_core.config.parsers import CrashPoint
 from unstract_worker_core.errors import ConfigurationError, Fault
 
 __all__ = ["enable", "hit"]

@@ -6,14 +6,12 @@ from typing import Any
 from celery import Celery
 
 from unstract_worker_core.config import Settings
+from unstract_worker_core.config.obsolete import CELERY_READS_ITSELF
 from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.worker.broker import declared_queue, tls_options, transport_class, transport_options
 from unstract_worker_core.worker.pools import POOLS
 
-__all__ = ["CELERY_VARIABLES", "celery_settings", "drop_celery_variables", "enforce"]
-
-# Celery reads these by itself, past our configuration (its own -b option sets the third).
-CELERY_VARIABLES = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
+__all__ = ["celery_settings", "drop_celery_variables", "enforce"]
 
 # Chosen per process on Celery's command line, where an operator may: everything else is guarded.
 _FREE = frozenset({"worker_pool", "worker_concurrency", "task_queues", "broker_url"})
@@ -38,7 +36,7 @@ def enforce(app: Celery, settings: Settings) -> tuple[str, ...]:
 
 def drop_celery_variables(environ: MutableMapping[str, str]) -> tuple[str, ...]:
     """Remove the variables that Celery would read by itself; the names of those that were set."""
-    return tuple(name for name in CELERY_VARIABLES if environ.pop(name, None))
+    return tuple(name for name in CELERY_READS_ITSELF if environ.pop(name, None))
 
 
 def _messages(settings: Settings) -> dict[str, Any]:

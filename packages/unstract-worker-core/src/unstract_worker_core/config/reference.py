@@ -1,18 +1,38 @@
-"""The variables described, for the README's table and whoever asks; from the same table that is read by."""
+"""The reference of all variables, generated from the declarations that they are read by."""
 
-from attrs import NOTHING, fields_dict, frozen
+from typing import Any
 
-from unstract_worker_core.config.declarations import Declaration
-from unstract_worker_core.config.ignored import ACCEPTED_WITHOUT_EFFECT
+from attrs import NOTHING, Attribute, frozen
+
+from unstract_worker_core.config import sections
+from unstract_worker_core.config.declarations import Declaration, declarations
+from unstract_worker_core.config.obsolete import ACCEPTED_WITHOUT_EFFECT
 from unstract_worker_core.config.secret import Secret
-from unstract_worker_core.config.table import SECTIONS
+from unstract_worker_core.config.settings import Settings
+from unstract_worker_core.config.urls import BrokerSource, ChordSource
 
 __all__ = ["Variable", "describe_variables", "environment_page"]
 
 
+_SECTIONS: tuple[tuple[type, tuple[str, ...]], ...] = (
+    (sections.BackendSettings, ("",)),
+    (BrokerSource, ("",)),
+    (sections.RedisSettings, ("REDIS_", "CACHE_REDIS_")),
+    (Settings, ("",)),
+    (sections.LedgerSettings, ("",)),
+    (sections.ProcessSettings, ("",)),
+    (sections.LoggingSettings, ("",)),
+    (sections.FileSettings, ("",)),
+    (sections.WebhookSettings, ("",)),
+    (sections.TrafficSettings, ("",)),
+    (sections.TracingSettings, ("",)),
+    (ChordSource, ("",)),
+)
+
+
 @frozen
 class Variable:
-    """One line of the table of variables."""
+    """One line of the reference."""
 
     name: str
     default: str
@@ -22,18 +42,20 @@ class Variable:
 
 
 def describe_variables() -> tuple[Variable, ...]:
-    """Every variable that has an effect, in the order of the table; ``{TYPE}`` stands for the worker type."""
+    """Every variable that has an effect, section by section; ``{TYPE}`` stands for the worker type."""
     return tuple(
-        _described(section.cls, declaration, prefix)
-        for section in SECTIONS
-        for prefix in section.prefixes
-        for declaration in section.declarations
+        _described(attribute, declaration, prefix)
+        for section, prefixes in _SECTIONS
+        for prefix in prefixes
+        for attribute, declaration in declarations(section)
     )
 
 
-def _described(cls: type, declaration: Declaration, prefix: str) -> Variable:
+def _described(attribute: "Attribute[Any]", declaration: Declaration, prefix: str) -> Variable:
     first, *rest = (name.replace("{PREFIX}", prefix) for name in declaration.names)
-    default = declaration.shown or _shown(fields_dict(cls)[declaration.target].default)
+    default = declaration.shown or _shown(attribute.default)
+    if prefix == "CACHE_REDIS_":
+        default = f"`{first.removeprefix('CACHE_')}`"
     if declaration.per_worker:
         default = ", ".join((default, *(f"{worker} {value}" for worker, value in declaration.per_worker.items())))
     if declaration.development is not None:
@@ -59,7 +81,7 @@ def _shown(value: object) -> str:
 
 _INTRODUCTION = """# Environment of the workers
 
-Generated from the settings' own table (`unstract_worker_core.config.environment_page`); do not edit by hand.
+Generated from the settings' declarations (`unstract_worker_core.config.environment_page`); do not edit by hand.
 
 `{TYPE}` is API_DEPLOYMENT, GENERAL, FILE_PROCESSING or CALLBACK. Of several names the first
 that is set wins. An empty value counts as unset. Times are seconds. A secret X may come from a file: X_FILE.

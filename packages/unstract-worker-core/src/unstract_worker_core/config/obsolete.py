@@ -6,23 +6,23 @@ from attrs import frozen
 
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["ACCEPTED_WITHOUT_EFFECT", "Ignored", "ignored_warnings"]
+__all__ = ["ACCEPTED_WITHOUT_EFFECT", "CELERY_READS_ITSELF", "Obsolete", "expanded", "obsolete_warnings"]
 
 
 @frozen
-class Ignored:
+class Obsolete:
     """Variables that share a reason for having no effect. ``*_X`` means ``{TYPE}_X`` and ``CELERY_X``."""
 
     reason: str
     names: tuple[str, ...]
 
 
-def _ignored(reason: str, names: str) -> Ignored:
-    return Ignored(reason, tuple(names.split()))
+def _obsolete(reason: str, names: str) -> Obsolete:
+    return Obsolete(reason, tuple(names.split()))
 
 
-ACCEPTED_WITHOUT_EFFECT: tuple[Ignored, ...] = (
-    _ignored(
+ACCEPTED_WITHOUT_EFFECT: tuple[Obsolete, ...] = (
+    _obsolete(
         "guards the run ledger and is fixed",
         "*_TASK_ACKS_LATE *_TASK_ACKS_ON_FAILURE_OR_TIMEOUT *_TASK_ACKS_ON_FAILURE "
         "*_TASK_ACKS_ON_TIMEOUT *_TASK_REJECT_ON_WORKER_LOST *_PREFETCH_MULTIPLIER "
@@ -34,59 +34,59 @@ ACCEPTED_WITHOUT_EFFECT: tuple[Ignored, ...] = (
         "*_WORKER_PROC_ALIVE_TIMEOUT *_BROKER_CONNECTION_MAX_RETRIES "
         "*_BROKER_CONNECTION_RETRY_ON_STARTUP",
     ),
-    _ignored(
+    _obsolete(
         "a second layer of retries would apply things twice",
         "*_TASK_DEFAULT_RETRY_DELAY *_TASK_MAX_RETRIES REDIS_RETRY_MAX_ATTEMPTS "
         "REDIS_RETRY_BACKOFF_FACTOR UNSTRACT_RUNNER_API_RETRY_COUNT UNSTRACT_RUNNER_API_BACKOFF_FACTOR",
     ),
-    _ignored(
+    _obsolete(
         "events, gossip, mingle and heartbeats are off: nothing here needs them",
         "*_SEND_TASK_EVENTS *_TASK_SEND_SENT_EVENT CELERY_WORKER_GOSSIP CELERY_WORKER_MINGLE "
         "CELERY_WORKER_HEARTBEAT *_HEARTBEAT_KEEPER_SHUTDOWN_INTERVAL *_HEARTBEAT_KEEPER_CHECK_INTERVAL "
         "*_HEARTBEAT_KEEPER_MAX_ERRORS",
     ),
-    _ignored("times are UTC and no task is rate limited", "*_TIMEZONE *_ENABLE_UTC *_DISABLE_RATE_LIMITS"),
-    _ignored("set the number of slots, and scale by replicas", "*_AUTOSCALE MAX_CONCURRENT_TASKS CONCURRENCY_MODE"),
-    _ignored("the entry point builds its own command", "CELERY_EXTRA_ARGS CELERY_APP_MODULE"),
-    _ignored(
+    _obsolete("times are UTC and no task is rate limited", "*_TIMEZONE *_ENABLE_UTC *_DISABLE_RATE_LIMITS"),
+    _obsolete("set the number of slots, and scale by replicas", "*_AUTOSCALE MAX_CONCURRENT_TASKS CONCURRENCY_MODE"),
+    _obsolete("the entry point builds its own command", "CELERY_EXTRA_ARGS CELERY_APP_MODULE"),
+    _obsolete(
         "today's workers do not read it either; set CELERY_TASK_TIME_LIMIT and CELERY_TASK_SOFT_TIME_LIMIT",
         "TASK_TIME_LIMIT TASK_SOFT_TIME_LIMIT",
     ),
-    _ignored("fan-in goes through the run ledger", "WORKER_BARRIER_BACKEND WORKER_BARRIER_KEY_TTL_SECONDS"),
-    _ignored(
+    _obsolete("fan-in goes through the run ledger", "WORKER_BARRIER_BACKEND WORKER_BARRIER_KEY_TTL_SECONDS"),
+    _obsolete(
         "each thread has its own client",
         "API_CLIENT_POOL_SIZE ENABLE_API_CLIENT_SINGLETON WORKER_SINGLETON_RESET_THRESHOLD",
     ),
-    _ignored(
+    _obsolete(
         "settings and organizations are arguments and are not cached",
         "ENABLE_ORGANIZATION_CONTEXT_CACHE ENABLE_CONFIG_CACHE CONFIG_CACHE_TTL",
     ),
-    _ignored(
+    _obsolete(
         "no call is made below that path",
         "INTERNAL_API_ORGANIZATION_PREFIX INTERNAL_API_EXECUTION_PREFIX INTERNAL_API_TOOL_PREFIX "
         "INTERNAL_API_PLATFORM_SETTINGS_PREFIX INTERNAL_API_PREFIX INTERNAL_API_VERSION",
     ),
-    _ignored("which errors open the breaker is fixed", "CIRCUIT_BREAKER_EXPECTED_EXCEPTION"),
-    _ignored("the marks of files in use are always kept", "CACHE_REDIS_ENABLED"),
-    _ignored("there is no Postgres queue transport", "FLIPT_SERVICE_AVAILABLE"),
-    _ignored(
+    _obsolete("which errors open the breaker is fixed", "CIRCUIT_BREAKER_EXPECTED_EXCEPTION"),
+    _obsolete("the marks of files in use are always kept", "CACHE_REDIS_ENABLED"),
+    _obsolete("there is no Postgres queue transport", "FLIPT_SERVICE_AVAILABLE"),
+    _obsolete(
         "health and metrics share {TYPE}_HEALTH_PORT and are asked, not polled",
         "HEALTH_PORT METRICS_PORT {TYPE}_METRICS_PORT ENABLE_METRICS HEALTH_CHECK_INTERVAL HEALTH_CHECK_TIMEOUT",
     ),
-    _ignored(
+    _obsolete(
         "the run ledger replaces the file and tool trackers",
         "FILE_EXECUTION_TRACKER_TTL_IN_SECOND FILE_EXECUTION_TRACKER_COMPLETED_TTL_IN_SECOND "
         "DESTINATION_PROCESSING_LOCK_TTL_IN_SECOND DESTINATION_PROCESSING_STAGE_TTL_IN_SECOND "
         "TOOL_EXECUTION_CACHE_TTL_IN_SECOND TOOL_EXECUTION_TRACKER_COMPLETED_TTL_IN_SECOND",
     ),
-    _ignored(
+    _obsolete(
         "the backend runs tools and reads and writes files (limit: FILE_EXECUTION_TIMEOUT)",
         "EXECUTOR_RESULT_TIMEOUT STRUCTURE_TOOL_IMAGE_NAME UNSTRACT_RUNNER_HOST UNSTRACT_RUNNER_PORT "
         "UNSTRACT_RUNNER_API_TIMEOUT WORKFLOW_EXECUTION_DIR_PREFIX "
         "WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS API_FILE_STORAGE_CREDENTIALS",
     ),
-    _ignored("name other queues with CELERY_QUEUES_GENERAL", "NOTIFICATION_QUEUE_NAME"),
-    _ignored(
+    _obsolete("name other queues with CELERY_QUEUES_GENERAL", "NOTIFICATION_QUEUE_NAME"),
+    _obsolete(
         "is the backend's",
         "EXECUTION_CACHE_TTL_SECONDS FILE_ACTIVE_CACHE_REDIS_DB MAX_FILE_EXECUTION_COUNT "
         "NOTIFICATION_TIMEOUT NOTIFICATION_CLUB_INTERVAL NOTIFICATION_DISPATCH_LEASE_SECONDS "
@@ -95,18 +95,25 @@ ACCEPTED_WITHOUT_EFFECT: tuple[Ignored, ...] = (
 )
 
 
-def ignored_warnings(environ: Mapping[str, str], worker: WorkerType) -> tuple[str, ...]:
+# Celery reads these past our configuration (its own -b option sets the third): they are removed at the start.
+CELERY_READS_ITSELF = (
+    "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND",
+)  # fmt: skip
+
+
+def obsolete_warnings(environ: Mapping[str, str], worker: WorkerType) -> tuple[str, ...]:
     """One warning for each variable that is set and has no effect; names only."""
     return tuple(
-        f"{variable} has no effect: {ignored.reason}"
-        for ignored in ACCEPTED_WITHOUT_EFFECT
-        for name in ignored.names
-        for variable in _expanded(name, worker.value.upper())
+        f"{variable} has no effect: {obsolete.reason}"
+        for obsolete in ACCEPTED_WITHOUT_EFFECT
+        for name in obsolete.names
+        for variable in expanded(name, worker.value.upper())
         if environ.get(variable)
     )
 
 
-def _expanded(name: str, kind: str) -> tuple[str, ...]:
+def expanded(name: str, kind: str) -> tuple[str, ...]:
+    """The variables that a name of the table stands for, for one worker type in upper case."""
     if name.startswith("*_"):
         return ("CELERY_" + name[2:], f"{kind}_{name[2:]}")
     return (name.replace("{TYPE}", kind),)
