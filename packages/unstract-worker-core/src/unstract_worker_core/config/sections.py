@@ -32,65 +32,47 @@ _BELOW = "path below the base URL"
 _PORTS = dict(zip(WorkerType, (8080, 8081, 8082, 8083), strict=True))
 _FILES_ONLY = WorkerType.FILE_PROCESSING
 
-# fmt: off - a variable on one or two lines, not one argument a line
+# A variable on one or two lines, not one argument a line.
+# fmt: off
 
 
 @frozen
 class BackendSettings:
     """The internal API. `timeout` bounds one attempt of a call, `total_timeout` the call with its retries."""
 
-    base_url: str = env(
-        "INTERNAL_API_BASE_URL",
-        p.http_url,
-        "URL of the internal API, with `/internal`",
-        development="http://127.0.0.1:8000/internal",
-    )
-    api_key: Secret = env(
-        "INTERNAL_SERVICE_API_KEY", p.secret, "bearer key, equal to the backend's", development=Secret(DEVELOPMENT_KEY)
-    )
+    base_url: str = env("INTERNAL_API_BASE_URL", p.http_url, "URL of the internal API, with `/internal`",
+        development="http://127.0.0.1:8000/internal")
+    api_key: Secret = env("INTERNAL_SERVICE_API_KEY", p.secret, "bearer key, equal to the backend's",
+        development=Secret(DEVELOPMENT_KEY))
     timeout: float = env("INTERNAL_API_TIMEOUT", p.seconds(1, 600), "limit of one attempt of a call", default=30.0)
-    total_timeout: float = env(
-        "INTERNAL_API_TOTAL_TIMEOUT",
-        p.seconds(1, 3600),
-        "limit of a call with its retries",
+    total_timeout: float = env("INTERNAL_API_TOTAL_TIMEOUT", p.seconds(1, 3600), "limit of a call with its retries",
         default=Factory(lambda self: max(120.0, self.timeout), takes_self=True),
-        shown="120, at least the limit of one attempt",
-    )
+        shown="120, at least the limit of one attempt")
     retry_attempts: int = env("INTERNAL_API_RETRY_ATTEMPTS", p.integer(0, 10), "tries after the first", default=3)
-    retry_backoff: float = env(
-        "INTERNAL_API_RETRY_BACKOFF_FACTOR", p.seconds(0, 60), "first wait between tries", default=1.0
-    )
-    file_execution_timeout: float = env(
-        "FILE_EXECUTION_TIMEOUT", p.seconds(1, _DAY), "limit of executing a file", default=3600.0
-    )
-    max_body_bytes: int = env(
-        "INTERNAL_API_MAX_BODY_BYTES", p.integer(65536, 2**30), "largest answer read", default=32 * 1024 * 1024
-    )
+    retry_backoff: float = env("INTERNAL_API_RETRY_BACKOFF_FACTOR", p.seconds(0, 60), "first wait between tries",
+        default=1.0)
+    file_execution_timeout: float = env("FILE_EXECUTION_TIMEOUT", p.seconds(1, _DAY), "limit of executing a file",
+        default=3600.0)
+    max_body_bytes: int = env("INTERNAL_API_MAX_BODY_BYTES", p.integer(65536, 2**30), "largest answer read",
+        default=32 * 1024 * 1024)
     breaker_threshold: int = env("CIRCUIT_BREAKER_FAILURE_THRESHOLD", p.integer(1, 1000), "failures to open", default=5)
-    breaker_recovery: float = env(
-        "CIRCUIT_BREAKER_RECOVERY_TIMEOUT", p.seconds(1, 3600), "wait before a new try", default=60.0
-    )
-    ca_file: str | None = env(
-        "INTERNAL_API_CA_FILE", p.text, "CA bundle that is trusted besides the system's", default=None
-    )
+    breaker_recovery: float = env("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", p.seconds(1, 3600), "wait before a new try",
+        default=60.0)
+    ca_file: str | None = env("INTERNAL_API_CA_FILE", p.text, "CA bundle that is trusted besides the system's",
+        default=None)
     health_prefix: str = env("INTERNAL_API_HEALTH_PREFIX", p.path_prefix, _BELOW, default="v1/health/")
     workflow_prefix: str = env("INTERNAL_API_WORKFLOW_PREFIX", p.path_prefix, _BELOW, default="v1/workflow-execution/")
-    workflow_manager_prefix: str = env(
-        "INTERNAL_API_WORKFLOW_MANAGER_PREFIX", p.path_prefix, _BELOW, default="v1/workflow-manager/"
-    )
-    tool_execution_prefix: str = env(
-        "INTERNAL_API_TOOL_EXECUTION_PREFIX", p.path_prefix, _BELOW, default="v1/tool-execution/"
-    )
-    file_execution_prefix: str = env(
-        "INTERNAL_API_FILE_EXECUTION_PREFIX", p.path_prefix, _BELOW, default="v1/file-execution/"
-    )
-    file_history_prefix: str = env(
-        "INTERNAL_API_FILE_HISTORY_PREFIX", p.path_prefix, _BELOW, default="v1/file-history/"
-    )
+    workflow_manager_prefix: str = env("INTERNAL_API_WORKFLOW_MANAGER_PREFIX", p.path_prefix, _BELOW,
+        default="v1/workflow-manager/")
+    tool_execution_prefix: str = env("INTERNAL_API_TOOL_EXECUTION_PREFIX", p.path_prefix, _BELOW,
+        default="v1/tool-execution/")
+    file_execution_prefix: str = env("INTERNAL_API_FILE_EXECUTION_PREFIX", p.path_prefix, _BELOW,
+        default="v1/file-execution/")
+    file_history_prefix: str = env("INTERNAL_API_FILE_HISTORY_PREFIX", p.path_prefix, _BELOW,
+        default="v1/file-history/")
     webhook_prefix: str = env("INTERNAL_API_WEBHOOK_PREFIX", p.path_prefix, _BELOW, default="v1/webhook/")
-    deployments_prefix: str = env(
-        "INTERNAL_API_DEPLOYMENTS_PREFIX", p.path_prefix, _BELOW, default="v1/api-deployments/"
-    )
+    deployments_prefix: str = env("INTERNAL_API_DEPLOYMENTS_PREFIX", p.path_prefix, _BELOW,
+        default="v1/api-deployments/")
 
 
 @frozen
@@ -124,15 +106,13 @@ class RedisSettings:
     username: str | None = env("{PREFIX}USERNAME {PREFIX}USER", p.text, "ACL user", default=None)
     password: Secret | None = env("{PREFIX}PASSWORD", p.secret, "password", default=None)
     ssl: bool = env("{PREFIX}SSL", p.flag, "speak TLS", default=False)
-    ssl_cert_reqs: str = env(
-        "{PREFIX}SSL_CERT_REQS", p.choice("required", "optional", "none"), "check", default="required"
-    )
+    ssl_cert_reqs: str = env("{PREFIX}SSL_CERT_REQS", p.choice("required", "optional", "none"), "check",
+        default="required")
     ssl_ca_file: str | None = env("{PREFIX}SSL_CA_CERTS", p.text, "CA bundle for TLS", default=None)
     sentinel: bool = env("{PREFIX}SENTINEL_MODE", p.flag, "ask Sentinel for the master", default=False)
     sentinel_master: str = env("{PREFIX}SENTINEL_MASTER_NAME", p.text, "name of the master", default="mymaster")
-    sentinel_password: Secret | None = env(
-        "{PREFIX}SENTINEL_PASSWORD", p.secret, "password of the sentinels", default=None
-    )
+    sentinel_password: Secret | None = env("{PREFIX}SENTINEL_PASSWORD", p.secret, "password of the sentinels",
+        default=None)
 
     @property
     def nodes(self) -> tuple[tuple[str, int], ...]:
@@ -155,162 +135,87 @@ class LedgerSettings:
 
     lease_seconds: float = env("WORKER_LEASE_SECONDS", p.seconds(1, 3600), "lease of a claimed batch", default=60.0)
     sweep_seconds: float = env("WORKER_SWEEP_SECONDS", p.seconds(0.1, 600), "pause between two sweeps", default=5.0)
-    first_ring_wait: float = env(
-        "WORKER_FIRST_RING_WAIT", p.seconds(0.1, 3600), "wait before a second ring", default=30.0
-    )
-    max_ring_wait: float = env(
-        "WORKER_MAX_RING_WAIT", p.seconds(0.1, _DAY), "longest wait between two rings", default=600.0
-    )
-    tombstone_seconds: float = env(
-        "WORKER_TOMBSTONE_SECONDS", p.seconds(_DAY, 30 * _DAY), "memory of a done run", default=172800.0
-    )
-    recheck_seconds: float = env(
-        "WORKER_RECHECK_SECONDS",
-        p.seconds(1, _DAY),
-        "second look at the final status",
-        default=180.0,
-        shown="lease + limit of a call",
-    )
-    max_file_result_bytes: int = env(
-        "MAX_FILE_RESULT_BYTES", p.integer(1024, 2**28), "largest result of a file", default=5 * 1024 * 1024
-    )
+    first_ring_wait: float = env("WORKER_FIRST_RING_WAIT", p.seconds(0.1, 3600), "wait before a second ring",
+        default=30.0)
+    max_ring_wait: float = env("WORKER_MAX_RING_WAIT", p.seconds(0.1, _DAY), "longest wait between two rings",
+        default=600.0)
+    tombstone_seconds: float = env("WORKER_TOMBSTONE_SECONDS", p.seconds(_DAY, 30 * _DAY), "memory of a done run",
+        default=172800.0)
+    recheck_seconds: float = env("WORKER_RECHECK_SECONDS", p.seconds(1, _DAY), "second look at the final status",
+        default=180.0, shown="lease + limit of a call")
+    max_file_result_bytes: int = env("MAX_FILE_RESULT_BYTES", p.integer(1024, 2**28), "largest result of a file",
+        default=5 * 1024 * 1024)
     orchestrate_attempts: int = env("WORKER_ORCHESTRATE_ATTEMPTS", p.integer(1, 100), "tries to start a run", default=5)
-    dead_letter_limit: int = env(
-        "WORKER_DEAD_LETTER_LIMIT", p.integer(1, 100000), "dead letters that are kept", default=1000
-    )
+    dead_letter_limit: int = env("WORKER_DEAD_LETTER_LIMIT", p.integer(1, 100000), "dead letters that are kept",
+        default=1000)
 
 
 @frozen
 class ProcessSettings:
     """The process: pool, slots, queues, health endpoint, limits. No `queues`: the worker type's own."""
 
-    pool: str = env(
-        "{TYPE}_POOL_TYPE {TYPE}_POOL CELERY_POOL_TYPE CELERY_POOL",
-        p.choice("threads", "prefork"),
-        "threads or prefork",
-        default="threads",
-    )
-    concurrency: int = env(
-        f"WORKER_{{TYPE}}_CONCURRENCY {celery('CONCURRENCY')}",
-        p.integer(1, 1000),
-        "slots: tasks at a time",
-        default=Factory(lambda self: 16 if self.pool == "threads" else 4, takes_self=True),
-        shown="16; prefork 4",
-    )
-    queues: tuple[str, ...] = env(
-        "CELERY_QUEUES_{TYPE}",
-        p.names,
-        "comma list that replaces the platform queues; doorbell queues are consumed always",
-        default=(),
-    )
-    hostname: str | None = env(
-        "CELERY_HOSTNAME", p.text, "Celery node name", default=None, shown="`<type>-<instance>@%h`"
-    )
+    pool: str = env("{TYPE}_POOL_TYPE {TYPE}_POOL CELERY_POOL_TYPE CELERY_POOL", p.choice("threads", "prefork"),
+        "threads or prefork", default="threads")
+    concurrency: int = env(f"WORKER_{{TYPE}}_CONCURRENCY {celery('CONCURRENCY')}", p.integer(1, 1000),
+        "slots: tasks at a time", default=Factory(lambda self: 16 if self.pool == "threads" else 4, takes_self=True),
+        shown="16; prefork 4")
+    queues: tuple[str, ...] = env("CELERY_QUEUES_{TYPE}", p.names,
+        "comma list that replaces the platform queues; doorbell queues are consumed always", default=())
+    hostname: str | None = env("CELERY_HOSTNAME", p.text, "Celery node name", default=None,
+        shown="`<type>-<instance>@%h`")
     health_enabled: bool = env("ENABLE_HEALTH_SERVER", p.flag, "serve health and metrics over HTTP", default=True)
-    health_host: str = env(
-        "WORKER_HEALTH_HOST", p.text, "where to listen for them", default="0.0.0.0", development="127.0.0.1"
-    )  # noqa: S104 - probes come from outside the container
-    health_port: int = env(
-        "{TYPE}_HEALTH_PORT", p.integer(0, 65535), "their port; 0 takes a free one", default=8080, per_worker=_PORTS
-    )
-    liveness_seconds: float = env(
-        "WORKER_LIVENESS_SECONDS",
-        p.seconds(1, _DAY),
-        "not alive: work due this long, no claim this long, and a free slot",
-        default=300.0,
-    )
-    stuck_slot_seconds: float = env(
-        "WORKER_STUCK_SLOT_SECONDS",
-        p.seconds(1, 2 * _DAY),
-        "a slot without progress this long ends the process",
-        default=3780.0,
-        shown="limit of a file + of a call + lease",
-    )
+    health_host: str = env("WORKER_HEALTH_HOST", p.text, "where to listen for them",
+        default="0.0.0.0", development="127.0.0.1")  # noqa: S104 - probes come from outside the container
+    health_port: int = env("{TYPE}_HEALTH_PORT", p.integer(0, 65535), "their port; 0 takes a free one", default=8080,
+        per_worker=_PORTS)
+    liveness_seconds: float = env("WORKER_LIVENESS_SECONDS", p.seconds(1, _DAY),
+        "not alive: work due this long, no claim this long, and a free slot", default=300.0)
+    stuck_slot_seconds: float = env("WORKER_STUCK_SLOT_SECONDS", p.seconds(1, 2 * _DAY),
+        "a slot without progress this long ends the process", default=3780.0,
+        shown="limit of a file + of a call + lease")
     drain_seconds: float = env("WORKER_DRAIN_SECONDS", p.seconds(0, 3600), "time to finish after SIGTERM", default=45.0)
-    soft_time_limit: int = env(
-        f"{celery('TASK_SOFT_TIME_LIMIT')} CELERY_SOFT_TIME_LIMIT",
-        p.integer(1, _DAY),
-        "soft limit of a task",
-        default=3300,
-        per_worker={_FILES_ONLY: 6300},
-    )
-    time_limit: int = env(
-        f"{celery('TASK_TIME_LIMIT')} CELERY_TIME_LIMIT",
-        p.integer(1, _DAY),
-        "hard limit of a task; with threads the deadline of a batch",
-        default=3600,
-        per_worker={_FILES_ONLY: 7200},
-    )
-    max_tasks_per_child: int = env(
-        f"{celery('MAX_TASKS_PER_CHILD')} CELERY_WORKER_MAX_TASKS_PER_CHILD",
-        p.integer(1, _MANY),
-        "tasks after which a prefork child is replaced",
-        default=500,
-    )
-    max_memory_mb: int = env(
-        "WORKER_MAX_MEMORY_MB",
-        p.integer(64, 2**20),
-        "MiB at which a prefork child is replaced or a threads process drains",
-        default=512,
-    )
-    metrics_dir: str | None = env(
-        "PROMETHEUS_MULTIPROC_DIR",
-        p.text,
-        "where prefork children share their metrics, in a folder made for it",
-        default=None,
-        shown="the temporary folder",
-    )
+    soft_time_limit: int = env(f"{celery('TASK_SOFT_TIME_LIMIT')} CELERY_SOFT_TIME_LIMIT", p.integer(1, _DAY),
+        "soft limit of a task", default=3300, per_worker={_FILES_ONLY: 6300})
+    time_limit: int = env(f"{celery('TASK_TIME_LIMIT')} CELERY_TIME_LIMIT", p.integer(1, _DAY),
+        "hard limit of a task; with threads the deadline of a batch", default=3600, per_worker={_FILES_ONLY: 7200})
+    max_tasks_per_child: int = env(f"{celery('MAX_TASKS_PER_CHILD')} CELERY_WORKER_MAX_TASKS_PER_CHILD",
+        p.integer(1, _MANY), "tasks after which a prefork child is replaced", default=500)
+    max_memory_mb: int = env("WORKER_MAX_MEMORY_MB", p.integer(64, 2**20),
+        "MiB at which a prefork child is replaced or a threads process drains", default=512)
+    metrics_dir: str | None = env("PROMETHEUS_MULTIPROC_DIR", p.text,
+        "where prefork children share their metrics, in a folder made for it", default=None,
+        shown="the temporary folder")
 
 
 @frozen
 class LoggingSettings:
     """What is logged and how: `format` is ``json`` or ``console``; `file` receives the log as well."""
 
-    level: str = env(
-        f"{celery('LOG_LEVEL')} LOG_LEVEL",
-        p.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-        "least level that is logged",
-        default="INFO",
-    )
-    format: str = env(
-        "WORKER_LOG_FORMAT",
-        p.choice("json", "console"),
-        "one JSON object a line, or for reading",
-        default="json",
-        development="console",
-    )
-    file: str | None = env(
-        "LOG_FILE", p.text, "file that receives the log as well; opened again after logrotate renamed it", default=None
-    )
+    level: str = env(f"{celery('LOG_LEVEL')} LOG_LEVEL", p.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        "least level that is logged", default="INFO")
+    format: str = env("WORKER_LOG_FORMAT", p.choice("json", "console"), "one JSON object a line, or for reading",
+        default="json", development="console")
+    file: str | None = env("LOG_FILE", p.text,
+        "file that receives the log as well; opened again after logrotate renamed it", default=None)
 
 
 @frozen
 class FileSettings:
     """How the files of an execution are treated."""
 
-    max_parallel_batches: int = env(
-        "MAX_PARALLEL_FILE_BATCHES",
-        p.clamped(1, 100),
-        "batches of an execution, where the backend names no number",
-        default=1,
-    )
-    result_ttl_seconds: int = env(
-        "EXECUTION_RESULT_TTL_SECONDS", p.integer(60, _MANY), "life of API results", default=86400
-    )
-    active_file_ttl_seconds: int = env(
-        "ACTIVE_FILE_CACHE_TTL", p.clamped(60, 9000), "life of a mark of use", default=300
-    )
+    max_parallel_batches: int = env("MAX_PARALLEL_FILE_BATCHES", p.clamped(1, 100),
+        "batches of an execution, where the backend names no number", default=1)
+    result_ttl_seconds: int = env("EXECUTION_RESULT_TTL_SECONDS", p.integer(60, _MANY), "life of API results",
+        default=86400)
+    active_file_ttl_seconds: int = env("ACTIVE_FILE_CACHE_TTL", p.clamped(60, 9000), "life of a mark of use",
+        default=300)
     logs_ttl_seconds: int = env("LOGS_EXPIRATION_TIME_IN_SECOND", p.integer(1, _MANY), "life of UI logs", default=3600)
     executor: str = env("WORKER_FILE_EXECUTOR", p.text, "name of the file executor", default="backend")
-    status_seconds: float = env(
-        "WORKER_STATUS_SECONDS",
-        p.seconds(0, 60),
+    status_seconds: float = env("WORKER_STATUS_SECONDS", p.seconds(0, 60),
         "how long statuses of files are collected before a write, and how old an execution's may be; 0: neither",
-        default=1.0,
-    )
-    api_dir_prefix: str | None = env(
-        "API_EXECUTION_DIR_PREFIX", p.text, "staging of API uploads; contains `/api`", default=None
-    )
+        default=1.0)
+    api_dir_prefix: str | None = env("API_EXECUTION_DIR_PREFIX", p.text, "staging of API uploads; contains `/api`",
+        default=None)
 
 
 @frozen
@@ -331,38 +236,24 @@ class WebhookSettings:
         ca_file: certificates that are trusted besides the well-known ones.
     """
 
-    timeout_cap: float = env(
-        "WORKER_WEBHOOK_TIMEOUT_CAP", p.seconds(1, 120), "cap of the timeout in a message", default=30.0
-    )
+    timeout_cap: float = env("WORKER_WEBHOOK_TIMEOUT_CAP", p.seconds(1, 120), "cap of the timeout in a message",
+        default=30.0)
     deadline_seconds: float = env("WORKER_WEBHOOK_DEADLINE", p.seconds(1, 120), "limit of one delivery", default=10.0)
-    body_limit: int = env(
-        "WORKER_WEBHOOK_BODY_LIMIT", p.integer(0, 2**20), "bytes of an answer that are read", default=16 * 1024
-    )
+    body_limit: int = env("WORKER_WEBHOOK_BODY_LIMIT", p.integer(0, 2**20), "bytes of an answer that are read",
+        default=16 * 1024)
     attempts: int = env("WORKER_WEBHOOK_ATTEMPTS", p.integer(1, 20), "cap of the tries of a delivery", default=5)
-    per_host: int = env(
-        "WORKER_WEBHOOK_PER_HOST", p.integer(1, 100), "deliveries at a time to one host, a process", default=4
-    )
-    allowed_ports: tuple[int, ...] = env(
-        "WEBHOOK_ALLOWED_PORTS", p.ports, "ports of public addresses that may be called", default=(80, 443, 8080, 8443)
-    )
-    allowed_hosts: tuple[str, ...] = env(
-        "WEBHOOK_ALLOWED_HOSTS", p.hosts, "host names that may be called whatever their address and port", default=()
-    )
-    allowed_networks: tuple[str, ...] = env(
-        "WEBHOOK_ALLOWED_NETWORKS",
-        p.networks,
-        "networks that may be called, internal ones included, on any port",
-        default=(),
-    )
-    signing_secret: Secret | None = env(
-        "WEBHOOK_SIGNING_SECRET",
-        p.signing_secret,
-        "signs deliveries as Standard Webhooks does: `whsec_` and base64 of 24 to 64 bytes",
-        default=None,
-    )
-    ca_file: str | None = env(
-        "WEBHOOK_CA_FILE", p.text, "CA bundle that is trusted besides the well-known ones", default=None
-    )
+    per_host: int = env("WORKER_WEBHOOK_PER_HOST", p.integer(1, 100), "deliveries at a time to one host, a process",
+        default=4)
+    allowed_ports: tuple[int, ...] = env("WEBHOOK_ALLOWED_PORTS", p.ports,
+        "ports of public addresses that may be called", default=(80, 443, 8080, 8443))
+    allowed_hosts: tuple[str, ...] = env("WEBHOOK_ALLOWED_HOSTS", p.hosts,
+        "host names that may be called whatever their address and port", default=())
+    allowed_networks: tuple[str, ...] = env("WEBHOOK_ALLOWED_NETWORKS", p.networks,
+        "networks that may be called, internal ones included, on any port", default=())
+    signing_secret: Secret | None = env("WEBHOOK_SIGNING_SECRET", p.signing_secret,
+        "signs deliveries as Standard Webhooks does: `whsec_` and base64 of 24 to 64 bytes", default=None)
+    ca_file: str | None = env("WEBHOOK_CA_FILE", p.text, "CA bundle that is trusted besides the well-known ones",
+        default=None)
 
 
 @frozen
@@ -373,22 +264,14 @@ class TrafficSettings:
     a message came from with `forward_suffix` at its name's end, which only today's workers consume.
     """
 
-    organizations: tuple[str, ...] = env(
-        "WORKER_TRAFFIC_ORGANIZATIONS", p.names, "organizations that are taken whole", default=()
-    )
-    percent: int = env(
-        "WORKER_TRAFFIC_PERCENT",
-        p.integer(0, 100),
-        "share of the other executions",
+    organizations: tuple[str, ...] = env("WORKER_TRAFFIC_ORGANIZATIONS", p.names, "organizations that are taken whole",
+        default=())
+    percent: int = env("WORKER_TRAFFIC_PERCENT", p.integer(0, 100), "share of the other executions",
         default=Factory(lambda self: 0 if self.organizations else 100, takes_self=True),
-        shown="100; 0 where organizations are listed",
-    )
-    forward_suffix: str = env(
-        "WORKER_TRAFFIC_FORWARD_SUFFIX",
-        p.queue_suffix,
+        shown="100; 0 where organizations are listed")
+    forward_suffix: str = env("WORKER_TRAFFIC_FORWARD_SUFFIX", p.queue_suffix,
         "what is not ours goes to its queue's name with this at the end, such as `_today`; needed below 100 percent",
-        default="",
-    )
+        default="")
 
     @property
     def whole(self) -> bool:
@@ -412,27 +295,16 @@ class TrafficSettings:
 class TracingSettings:
     """Where traces go: to nowhere unless an endpoint is set. `ratio` is the share of the executions that are traced."""
 
-    endpoint: str | None = env(
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        p.any_http_url,
-        "collector that traces are sent to over OTLP/HTTP, below `/v1/traces` (extra `otel`)",
-        default=None,
-    )
-    traces_endpoint: str | None = env(
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", p.any_http_url, "the same, as a whole URL", default=None
-    )
-    headers: Secret | None = env(
-        "OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS",
-        p.secret,
-        "headers for it, as `name=value,name=value`",
-        default=None,
-    )
-    ratio: float = env(
-        "OTEL_TRACES_SAMPLER_ARG", p.share, "share of the executions that are traced, 0 to 1", default=1.0
-    )
-    service_name: str | None = env(
-        "OTEL_SERVICE_NAME", p.text, "name of this worker in traces", default=None, shown="the distribution's"
-    )
+    endpoint: str | None = env("OTEL_EXPORTER_OTLP_ENDPOINT", p.any_http_url,
+        "collector that traces are sent to over OTLP/HTTP, below `/v1/traces` (extra `otel`)", default=None)
+    traces_endpoint: str | None = env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", p.any_http_url, "the same, as a whole URL",
+        default=None)
+    headers: Secret | None = env("OTEL_EXPORTER_OTLP_TRACES_HEADERS OTEL_EXPORTER_OTLP_HEADERS", p.secret,
+        "headers for it, as `name=value,name=value`", default=None)
+    ratio: float = env("OTEL_TRACES_SAMPLER_ARG", p.share, "share of the executions that are traced, 0 to 1",
+        default=1.0)
+    service_name: str | None = env("OTEL_SERVICE_NAME", p.text, "name of this worker in traces", default=None,
+        shown="the distribution's")
 
     @property
     def url(self) -> str | None:

@@ -30,7 +30,6 @@ class Settings:
         warnings: for the log; they name variables, never values.
     """
 
-    # fmt: off - a variable on one or two lines
     worker: WorkerType
     backend: sections.BackendSettings
     broker: sections.BrokerSettings
@@ -77,7 +76,6 @@ class Settings:
     )
     development: bool = False
     warnings: tuple[str, ...] = ()
-    # fmt: on
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, with the passwords inside URLs, for the log's redaction. Never print them."""

@@ -17,56 +17,41 @@ _POSTGRES = "db+postgresql+psycopg2"
 _BROKERS = ("redis", "rediss", "amqp", "amqps", "sentinel")
 
 
-# fmt: off - a variable on one or two lines
+# A variable on one or two lines, not one argument a line.
+# fmt: off
 @frozen
 class BrokerSource:
     """The broker as the operator writes it."""
 
-    base_url: Secret = env(
-        "CELERY_BROKER_BASE_URL",
-        p.secret,
-        "broker: redis, rediss, sentinel, amqp or amqps URL; several separated by `;`",
-    )
+    base_url: Secret = env("CELERY_BROKER_BASE_URL", p.secret,
+        "broker: redis, rediss, sentinel, amqp or amqps URL; several separated by `;`")
     user: str | None = env("CELERY_BROKER_USER", p.text, "user that is put into the broker URL", default=None)
-    password: Secret | None = env(
-        "CELERY_BROKER_PASS", p.secret, "password that is put into the broker URL", default=None
-    )
+    password: Secret | None = env("CELERY_BROKER_PASS", p.secret, "password that is put into the broker URL",
+        default=None)
     ha_queues: bool = env("RABBITMQ_HA_ENABLED", p.flag, "queues are quorum queues", default=False)
     heartbeat: int = env(celery("BROKER_HEARTBEAT"), p.integer(0, 3600), "AMQP heartbeat, 0 for none", default=30)
-    sentinel_master: str = env(
-        "CELERY_BROKER_SENTINEL_MASTER_NAME", p.text, "master of a sentinel:// broker", default="mymaster"
-    )
-    ca_file: str | None = env(
-        "CELERY_BROKER_SSL_CA_CERTS",
-        p.text,
-        "CA bundle for a rediss or amqps broker, instead of the system's",
-        default=None,
-    )
+    sentinel_master: str = env("CELERY_BROKER_SENTINEL_MASTER_NAME", p.text, "master of a sentinel:// broker",
+        default="mymaster")
+    ca_file: str | None = env("CELERY_BROKER_SSL_CA_CERTS", p.text,
+        "CA bundle for a rediss or amqps broker, instead of the system's", default=None)
 
 
 @frozen
 class ChordSource:
     """Chord compatibility as the operator writes it."""
 
-    enabled: bool = env(
-        "CHORD_COMPAT", p.flag, "serve chords of today's workers (needs the extra `chord`)", default=False
-    )
-    retry_interval: float = env(
-        celery("RESULT_CHORD_RETRY_INTERVAL"),
-        p.seconds(0.1, 3600),
-        "wait between two looks at a chord's results",
-        default=1.0,
-    )
-    result_backend: Secret | None = env(
-        "CELERY_RESULT_BACKEND", p.secret, "chord result backend, instead of the next six", default=None
-    )
+    enabled: bool = env("CHORD_COMPAT", p.flag, "serve chords of today's workers (needs the extra `chord`)",
+        default=False)
+    retry_interval: float = env(celery("RESULT_CHORD_RETRY_INTERVAL"), p.seconds(0.1, 3600),
+        "wait between two looks at a chord's results", default=1.0)
+    result_backend: Secret | None = env("CELERY_RESULT_BACKEND", p.secret,
+        "chord result backend, instead of the next six", default=None)
     host: str | None = env("CELERY_BACKEND_DB_HOST DB_HOST", p.text, "chord result database: host", default=None)
     port: int = env("CELERY_BACKEND_DB_PORT DB_PORT", p.integer(1, 65535), "chord result database: port", default=5432)
     name: str | None = env("CELERY_BACKEND_DB_NAME DB_NAME", p.text, "chord result database: name", default=None)
     user: str | None = env("CELERY_BACKEND_DB_USER DB_USER", p.text, "chord result database: user", default=None)
-    password: Secret | None = env(
-        "CELERY_BACKEND_DB_PASSWORD DB_PASSWORD", p.secret, "chord result database: password", default=None
-    )
+    password: Secret | None = env("CELERY_BACKEND_DB_PASSWORD DB_PASSWORD", p.secret, "chord result database: password",
+        default=None)
     schema: str = env("CELERY_BACKEND_DB_SCHEMA", p.text, "chord result database: schema", default="public")
 
 
