@@ -13,15 +13,19 @@ from redis import Redis
 
 from unstract_worker_core.ledger import (
     Accepted,
+    AnswerTicket,
     Armed,
     BatchClaim,
     BatchRefusal,
+    ExecutorAnswer,
     FileItem,
     FileOutcome,
     FinalState,
+    Intent,
     Ledger,
     Look,
     OutcomeKind,
+    RecordedAnswer,
     RunClaim,
     RunContext,
     RunState,
@@ -30,7 +34,7 @@ from unstract_worker_core.ledger import (
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 # Fields whose value is a time: a repetition may renew them, so a dump says only whether there is one.
-TIMES = ("lease_ends", "progress", "accepted_at", "armed_at", "done_at", "ends", "first")
+TIMES = ("at", "expires", "lease_ends", "progress", "accepted_at", "armed_at", "done_at", "ends", "first")
 
 
 @frozen
@@ -112,6 +116,13 @@ class Driver:
     ) -> None:
         outcome = FileOutcome(number=number, name=f"{number}.pdf", kind=kind, error=error)
         self.ledger.batches.record(claim, outcome)
+
+    def intend(self, claim: BatchClaim, number: int, nonce: str, *, wait: float = 60.0) -> Intent:
+        return self.ledger.requests.intend(claim, number, nonce, wait_seconds=wait, max_charges=3)
+
+    def answer(self, run: str, number: int, value: Any = None, *, batch: int = 0, epoch: int = 1) -> RecordedAnswer:
+        ticket = AnswerTicket(run_id=run, epoch=epoch, batch=batch, number=number)
+        return self.ledger.requests.record(ticket, ExecutorAnswer({"text": "x"} if value is None else value))
 
     def work_off(self, claim: BatchClaim, kind: OutcomeKind = OutcomeKind.COMPLETED) -> RunState:
         """Everything that a batch still needs."""

@@ -92,6 +92,73 @@ def renew_batch(driver: Driver) -> Call:
     return lambda: driver.ledger.batches.renew(claim)
 
 
+def intend_request(driver: Driver) -> Call:
+    driver.armed(RUN, (2,))
+    claim = driver.claim_batch(RUN, 0)
+    return lambda: driver.intend(claim, 1, "nonce")
+
+
+def intend_lapsed_request(driver: Driver) -> Call:
+    driver.armed(RUN, (2,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.intend(claim, 1, "first", wait=0)
+    return lambda: driver.intend(claim, 1, "second")
+
+
+def intend_request_too_often(driver: Driver) -> Call:
+    call = intend_lapsed_request(driver)
+    driver.redis.hset(f"uw:{{{RUN}}}:charges", "1", "2")
+    return call
+
+
+def note_published(driver: Driver) -> Call:
+    driver.armed(RUN, (2,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.ledger.batches.start_file(claim, 1)
+    driver.intend(claim, 1, "nonce")
+    return lambda: driver.ledger.requests.published(claim, 1, "nonce", wait_seconds=60)
+
+
+def withdraw_request(driver: Driver) -> Call:
+    driver.armed(RUN, (2,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.intend(claim, 1, "nonce")
+    return lambda: driver.ledger.requests.withdraw(claim, 1, "nonce")
+
+
+def await_answer(driver: Driver) -> Call:
+    driver.armed(RUN, (2,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.intend(claim, 1, "nonce")
+    return lambda: driver.ledger.requests.park(claim, 1, delay_seconds=60)
+
+
+def await_answer_that_came(driver: Driver) -> Call:
+    driver.armed(RUN, (2,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.intend(claim, 1, "nonce")
+    driver.answer(RUN, 1)
+    return lambda: driver.ledger.requests.park(claim, 1, delay_seconds=60)
+
+
+def record_answer(driver: Driver) -> Call:
+    await_answer(driver)()
+    return lambda: driver.answer(RUN, 1)
+
+
+def record_late_answer(driver: Driver) -> Call:
+    driver.armed(RUN, (2,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.intend(claim, 1, "nonce")
+    driver.record(claim, 1)
+    return lambda: driver.answer(RUN, 1)
+
+
+def stop_while_an_answer_is_out(driver: Driver) -> Call:
+    await_answer(driver)()
+    return lambda: driver.ledger.runs.request_stop(RUN)
+
+
 def start_file(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
@@ -210,15 +277,19 @@ def look_done(driver: Driver) -> Call:
 CASES = {
     "accept": [accept],
     "arm": [arm, arm_nothing],
+    "await_answer": [await_answer, await_answer_that_came],
     "claim_batch": [claim_batch, claim_lapsed_batch, claim_busy_batch],
     "claim_run": [claim_run, claim_lapsed_run, claim_ready_run],
     "complete_batch": [complete_batch, complete_with_outcomes, complete_last_batch],
     "finish": [finish],
+    "intend_request": [intend_request, intend_lapsed_request, intend_request_too_often],
     "journal": [journal],
     "look": [look_accepted, look_armed, look_ready, look_done],
     "note_executed": [note_executed, note_executed_late],
+    "note_published": [note_published],
     "overdue": [overdue],
     "put_batches": [put_batches],
+    "record_answer": [record_answer, record_late_answer],
     "record_file": [record_file, record_files_together],
     "release_batch": [release_batch],
     "release_run": [release_run],
@@ -226,7 +297,8 @@ CASES = {
     "renew_run": [renew_run],
     "settle": [settle],
     "start_file": [start_file],
-    "stop": [stop],
+    "stop": [stop, stop_while_an_answer_is_out],
+    "withdraw_request": [withdraw_request],
 }
 ALL = [case for cases in CASES.values() for case in cases]
 

@@ -19,6 +19,8 @@ MODELS: dict[str, tuple[str, ...]] = {
     "file_item": ("unstract_worker_core.ledger:FileItem",),
     "file_outcome": ("unstract_worker_core.ledger:FileOutcome",),
     "final_state": ("unstract_worker_core.ledger:FinalState",),
+    "answer_ticket": ("unstract_worker_core.ledger:AnswerTicket",),
+    "executor_answer": ("unstract_worker_core.ledger:ExecutorAnswer",),
     "dead_letter": ("unstract_worker_core.ledger:DeadLetter",),
     "executed": (
         "unstract_worker_file_processing.results:Executed",

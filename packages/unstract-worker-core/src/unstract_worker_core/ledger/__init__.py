@@ -9,10 +9,12 @@ from typing import Protocol
 from redis import Redis
 
 from unstract_worker_core.ledger.batches import Batches
-from unstract_worker_core.ledger.claims import BatchClaim, BatchRefusal, RunClaim
+from unstract_worker_core.ledger.claims import BatchClaim, BatchRefusal, PendingRequest, RunClaim
 from unstract_worker_core.ledger.dead_letters import DeadLetter, DeadLetters
 from unstract_worker_core.ledger.lease import Held, LeaseKeeper
 from unstract_worker_core.ledger.records import (
+    AnswerTicket,
+    ExecutorAnswer,
     FileItem,
     FileOutcome,
     FinalState,
@@ -21,26 +23,33 @@ from unstract_worker_core.ledger.records import (
     RunState,
     RunTask,
 )
+from unstract_worker_core.ledger.requests import Intent, RecordedAnswer, Requests
 from unstract_worker_core.ledger.runs import Accepted, Armed, Look, Runs
 from unstract_worker_core.ledger.steps import Observer, Steps
 
 __all__ = [
     "Accepted",
+    "AnswerTicket",
     "Armed",
     "BatchClaim",
     "BatchRefusal",
     "Batches",
     "DeadLetter",
     "DeadLetters",
+    "ExecutorAnswer",
     "FileItem",
     "FileOutcome",
     "FinalState",
     "Held",
+    "Intent",
     "LeaseKeeper",
     "Ledger",
     "LedgerTimes",
     "Look",
     "OutcomeKind",
+    "PendingRequest",
+    "RecordedAnswer",
+    "Requests",
     "RunClaim",
     "RunContext",
     "RunState",
@@ -74,7 +83,7 @@ class LedgerTimes(Protocol):
 
 
 class Ledger:
-    """All steps on one Redis: `runs`, `batches` and `dead_letters`."""
+    """All steps on one Redis: `runs`, `batches`, `requests` and `dead_letters`."""
 
     def __init__(self, redis: Redis, times: LedgerTimes, observe: Observer = lambda step, outcome: None) -> None:
         steps = Steps(redis, observe)
@@ -87,4 +96,5 @@ class Ledger:
             max_ring_wait=times.max_ring_wait,
         )
         self.batches = Batches(steps, lease_seconds=times.lease_seconds, ring_wait=times.first_ring_wait)
+        self.requests = Requests(steps, ring_wait=times.first_ring_wait)
         self.dead_letters = DeadLetters(steps, limit=times.dead_letter_limit)

@@ -7,8 +7,8 @@ from typing import Any
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost, LedgerError
-from unstract_worker_core.ledger.claims import BatchClaim, BatchRefusal
-from unstract_worker_core.ledger.records import FileItem, FileOutcome, RunContext, RunState
+from unstract_worker_core.ledger.claims import BatchClaim, BatchRefusal, PendingRequest
+from unstract_worker_core.ledger.records import ExecutorAnswer, FileItem, FileOutcome, RunContext, RunState
 from unstract_worker_core.ledger.steps import Steps
 
 __all__ = ["Batches"]
@@ -30,7 +30,7 @@ class Batches:
         answer = self._steps.run("claim_batch", run_id, epoch, batch, token, self._lease_ms)
         if answer[0] != "leased":
             return BatchRefusal(answer[0])
-        _, fence, files, context, age_ms, stop, progress = answer
+        _, fence, files, context, age_ms, stop, progress, now_ms = answer
         return BatchClaim(
             run_id=run_id,
             epoch=epoch,
@@ -39,9 +39,11 @@ class Batches:
             fence=int(fence),
             context=serialization.decode(context, RunContext),
             files=tuple(serialization.structure(entry, FileItem) for entry in serialization.loads(files)),
-            recorded=frozenset(int(number) for number, done, _, _ in progress if done),
-            charges={int(number): int(charges) for number, _, charges, _ in progress if int(charges)},
-            executed={int(number): serialization.loads(raw) for number, _, _, raw in progress if raw},
+            recorded=frozenset(int(number) for number, done, *_ in progress if done),
+            charges={int(number): int(charges) for number, _, charges, *_ in progress if int(charges)},
+            executed={int(number): serialization.loads(raw) for number, _, _, raw, *_ in progress if raw},
+            requests={int(each[0]): _pending(each[4], float(now_ms)) for each in progress if each[4]},
+            answers={int(each[0]): serialization.decode(each[5], ExecutorAnswer) for each in progress if each[5]},
             age_seconds=int(float(age_ms)) / 1000,
             stop=stop == "1",
             asked_at=asked_at,
@@ -98,3 +100,12 @@ class Batches:
 
 def _lost(claim: BatchClaim) -> LeaseLost:
     return LeaseLost(f"run {claim.run_id}: batch {claim.batch} is somebody else's now")
+
+
+def _pending(record: str, now_ms: float) -> PendingRequest:
+    request = serialization.loads(record)
+    return PendingRequest(
+        published=request["state"] == "published",
+        age_seconds=(now_ms - request["at"]) / 1000,
+        seconds_left=(request["expires"] - now_ms) / 1000,
+    )

@@ -5,10 +5,10 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from unstract_worker_core.ledger.records import FileItem, RunContext, RunTask
+from unstract_worker_core.ledger.records import ExecutorAnswer, FileItem, RunContext, RunTask
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["BatchClaim", "BatchRefusal", "RunClaim"]
+__all__ = ["BatchClaim", "BatchRefusal", "PendingRequest", "RunClaim"]
 
 
 @frozen
@@ -38,12 +38,26 @@ class RunClaim:
 
 
 @frozen
+class PendingRequest:
+    """A request to an executor that answers later, by Redis's clock when the batch was claimed.
+
+    `age_seconds`: since it was sent (intended, where the sending is not known). `seconds_left`: how long an answer is
+    still awaited; not above 0: it may be sent again.
+    """
+
+    published: bool
+    age_seconds: float
+    seconds_left: float
+
+
+@frozen
 class BatchClaim:
     """A leased batch. `files` are those of the batch, `recorded` the numbers that have their outcome already.
 
     `charges` counts, by file number, how often a lease lapsed while that file was in flight; `executed` holds the
     executor's result (JSON) of files whose effect happened but whose outcome is not recorded yet. `age_seconds`:
-    time since the batch was first claimed, by Redis's clock. `asked_at`: as in RunClaim.
+    time since the batch was first claimed, by Redis's clock. `asked_at`: as in RunClaim. `requests` and `answers`, by
+    file number, are those of executors that answer later.
     """
 
     run_id: str
@@ -59,6 +73,8 @@ class BatchClaim:
     age_seconds: float
     stop: bool
     asked_at: float = Factory(time.monotonic)
+    requests: dict[int, PendingRequest] = Factory(dict)
+    answers: dict[int, ExecutorAnswer] = Factory(dict)
 
 
 @frozen

@@ -11,7 +11,7 @@ from attrs import Factory, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = ["FileItem", "FileOutcome", "FinalState", "OutcomeKind", "RunContext", "RunState", "RunTask"]
+__all__ = ["AnswerTicket", "ExecutorAnswer", "FileItem", "FileOutcome", "FinalState", "OutcomeKind", "RunContext", "RunState", "RunTask"]
 
 
 class RunState(StrEnum):
@@ -143,3 +143,22 @@ class FinalState:
     failed_files: int = 0
     error: str | None = None
     detail: dict[str, Any] = Factory(dict)
+
+
+@frozen
+class AnswerTicket:
+    """Names the file that an executor's answer belongs to; the executor gives it back with the answer."""
+
+    run_id: str
+    epoch: int
+    batch: int
+    number: int
+    schema: int = 1
+
+
+@frozen
+class ExecutorAnswer:
+    """What an executor answered (any JSON), or why there is no answer of its own."""
+
+    value: Any = None
+    error: str | None = None

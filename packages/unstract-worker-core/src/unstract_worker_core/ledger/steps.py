@@ -16,9 +16,9 @@ from unstract_worker_core.redis import Observer, call_redis
 __all__ = ["STEP_NAMES", "Observer", "Steps"]
 
 STEP_NAMES = (
-    "accept", "arm", "claim_batch", "claim_run", "complete_batch", "finish", "journal", "look", "note_executed",
-    "overdue", "put_batches", "record_file", "release_batch", "release_run", "renew_batch", "renew_run", "settle",
-    "start_file", "stop",
+    "accept", "arm", "await_answer", "claim_batch", "claim_run", "complete_batch", "finish", "intend_request",
+    "journal", "look", "note_executed", "note_published", "overdue", "put_batches", "record_answer", "record_file",
+    "release_batch", "release_run", "renew_batch", "renew_run", "settle", "start_file", "stop", "withdraw_request",
 )  # fmt: skip
 
 

@@ -23,7 +23,8 @@ local progress = {}
 for _, file in ipairs(cjson.decode(files)) do
   local field = tostring(file.number)
   progress[#progress + 1] = {field, redis.call("HEXISTS", RESULTS, field), redis.call("HGET", CHARGES, field) or "0",
-    redis.call("HGET", EXECUTED, field) or ""}
+    redis.call("HGET", EXECUTED, field) or "", redis.call("HGET", REQUESTS, field) or "",
+    redis.call("HGET", ANSWERS, field) or ""}
 end
 return {"leased", tostring(lease.fence), files, redis.call("GET", CONTEXT), tostring(now - lease.first),
-  get("stop") or "0", progress}
+  get("stop") or "0", progress, tostring(now)}

@@ -5,6 +5,7 @@ local base = "uw:{" .. run .. "}:"
 local META, START, CONTEXT, JOURNAL = base .. "meta", base .. "start", base .. "context", base .. "journal"
 local LEASES, RINGS, RUNG = base .. "leases", base .. "rings", base .. "rung"
 local OUTCOMES, RESULTS, EXECUTED, CHARGES = base .. "outcomes", base .. "results", base .. "executed", base .. "charges"
+local REQUESTS, ANSWERS = base .. "requests", base .. "answers" -- of executors that answer later
 local OPEN, DUE, UNCLAIMED, SEEN = "uw:open", "uw:due", "uw:unclaimed", "uw:organizations"
 local clock = redis.call("TIME")
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)

@@ -1,0 +1,19 @@
+-- intend_request(run, epoch, batch, token, number, nonce, wait_ms, max_charges): a request for the file is about to be
+-- sent to an executor that answers later. `nonce` names this sending: the same nonce again, the same answer.
+-- One that is under way is not sent again before its time is over; then it is, and the file is charged for it.
+-- Returns {"lost"}, {"stopped"}, {"answered"}, {"waiting", ms left}, {"given_up"} or {"send"}.
+local number_of, nonce = ARGV[5], ARGV[6]
+if not holds_batch(ARGV[2], ARGV[3], ARGV[4]) then return {"lost"} end
+local raw = redis.call("HGET", REQUESTS, number_of)
+local before = raw and cjson.decode(raw)
+if before and before.nonce == nonce then return {before.state == "given_up" and "given_up" or "send"} end
+if redis.call("HEXISTS", ANSWERS, number_of) == 1 then return {"answered"} end
+if before and before.expires > now then return {"waiting", tostring(before.expires - now)} end
+if number("stop") ~= 0 then return {"stopped"} end
+local state = "intended"
+if before and before.state ~= "given_up" and redis.call("HINCRBY", CHARGES, number_of, 1) >= tonumber(ARGV[8]) then
+  state = "given_up"
+end
+redis.call("HSET", REQUESTS, number_of,
+  cjson.encode({state = state, nonce = nonce, at = now, expires = now + tonumber(ARGV[7])}))
+return {state == "given_up" and state or "send"}
