@@ -11,7 +11,17 @@ from attrs import Factory, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = ["AnswerTicket", "ExecutorAnswer", "FileItem", "FileOutcome", "FinalState", "OutcomeKind", "RunContext", "RunState", "RunTask"]
+__all__ = [
+    "AnswerTicket",
+    "ExecutorAnswer",
+    "FileItem",
+    "FileOutcome",
+    "FinalState",
+    "OutcomeKind",
+    "RunContext",
+    "RunState",
+    "RunTask",
+]
 
 
 class RunState(StrEnum):

@@ -45,9 +45,7 @@ class Requests:
         self._steps = steps
         self._wait_ms = int(ring_wait * 1000)
 
-    def intend(
-        self, claim: BatchClaim, number: int, nonce: str, *, wait_seconds: float, max_charges: int
-    ) -> Intent:
+    def intend(self, claim: BatchClaim, number: int, nonce: str, *, wait_seconds: float, max_charges: int) -> Intent:
         """Ask to send a request for a file, and write down that it is about to be sent.
 
         Args:
