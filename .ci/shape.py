@@ -1,0 +1,127 @@
+"""`hatch run lint:shape`: how large the five packages are, and whether they keep to the sizes that were agreed.
+
+Prints modules, lines a folder, the longest and the median file and function, and the public names. Lines are those of
+`*.py` and `*.lua` below `src`, blank ones and comments included. Ends with code 1 if anything is above its limit.
+"""
+
+import ast
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+__all__ = ["LIMITS", "Package", "faults", "main", "read"]
+
+PREFIX = "unstract_worker_"
+# At most so many lines. The totals are limits, the folders' sizes are aims: 10 % more is still kept.
+TOTALS = {"core": 10_500, "core without operator": 9_100}
+AIMS = {
+    "core (root)": 1_100,
+    "core/config": 850,
+    "core/backend": 1_500,
+    "core/ledger": 1_350,
+    "core/runs": 700,
+    "core/messages": 450,
+    "core/worker": 1_600,
+    "core/observability": 900,
+    "core/operator": 1_500,
+    "core/migration": 250,
+    "core/testing": 200,
+    "api-deployment": 200,
+    "general": 1_000,
+    "file-processing without platform": 1_000,
+    "callback": 700,
+}
+LIMITS = {**TOTALS, **{name: lines * 11 // 10 for name, lines in AIMS.items()}}
+MODULES = 150
+
+
+class Package(NamedTuple):
+    """One package. Files are by their path below the package's module; functions by `file:name`."""
+
+    name: str
+    files: dict[str, int]
+    functions: dict[str, int]
+    public: tuple[str, ...]
+
+
+def main(root: Path) -> int:
+    """Prints all of it and returns the exit code."""
+    packages = [read(folder) for folder in sorted(root.glob(f"packages/*/src/{PREFIX}*"))]
+    for package in packages:
+        _show(package)
+    found = list(faults(packages))
+    print(f"modules of the packages: {_modules(packages)} of at most {MODULES}")
+    for fault in found:
+        print(f"above its limit: {fault}", file=sys.stderr)
+    return 1 if found or not packages else 0
+
+
+def read(folder: Path) -> Package:
+    """Measures one package."""
+    files: dict[str, int] = {}
+    functions: dict[str, int] = {}
+    for path in sorted({*folder.rglob("*.py"), *folder.rglob("*.lua")}):
+        text, name = path.read_text(encoding="utf-8"), path.relative_to(folder).as_posix()
+        files[name] = len(text.splitlines())
+        if path.suffix == ".py":
+            functions.update((f"{name}:{function}", lines) for function, lines in _functions(ast.parse(text)))
+    public = tuple(_public(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))))
+    return Package(folder.name.removeprefix(PREFIX).replace("_", "-"), files, functions, public)
+
+
+def faults(packages: list[Package]) -> Iterator[str]:
+    """Everything that is above its limit."""
+    for package in packages:
+        for name, lines in _sizes(package).items():
+            if lines > LIMITS.get(name, lines):
+                yield f"{name}: {lines} lines, at most {LIMITS[name]}"
+    if _modules(packages) > MODULES:
+        yield f"{_modules(packages)} modules, at most {MODULES}"
+
+
+def _sizes(package: Package) -> dict[str, int]:
+    """Lines of the package, of its folders, and of what a limit leaves out of it."""
+    total, folders = sum(package.files.values()), Counter[str]()
+    for path, lines in package.files.items():
+        inside, slash, _ = path.partition("/")
+        folders[f"{package.name}/{inside}" if slash else f"{package.name} (root)"] += lines
+    apart = {
+        f"{package.name} without {part}": total - folders[f"{package.name}/{part}"]
+        for part in ("operator", "platform")
+        if f"{package.name} without {part}" in LIMITS
+    }
+    return {package.name: total, **apart, **dict(sorted(folders.items()))}
+
+
+def _modules(packages: list[Package]) -> int:
+    return sum(path.endswith(".py") for package in packages for path in package.files)
+
+
+def _show(package: Package) -> None:
+    print(f"{package.name}: {_modules([package])} modules; public: {', '.join(package.public) or 'nothing'}")
+    for name, lines in _sizes(package).items():
+        limit = f" of at most {LIMITS[name]}" if name in LIMITS else ""
+        print(f"  {name:34} {lines:6}{limit}")
+    for kind, lengths in (("file", package.files), ("function", package.functions)):
+        if lengths:
+            longest = max(lengths, key=lambda each: lengths[each])
+            print(f"  {kind}: median {median(lengths.values()):.0f}, longest {lengths[longest]} ({longest})")
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def _public(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == ["__all__"]:
+            yield from ast.literal_eval(node.value)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(__file__).parents[1]))

@@ -1,0 +1,80 @@
+"""`hatch run lint:shape` counts what is there, and fails on what is too large."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / ".ci" / "shape.py"
+FIVE = ("api-deployment", "callback", "core", "file-processing", "general")
+
+
+@pytest.fixture(scope="module")
+def shape():
+    specification = importlib.util.spec_from_file_location("shape", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def write(root: Path, package: str, path: str, lines: int, first: str = "") -> None:
+    file = root / "packages" / package / "src" / f"unstract_worker_{package.replace('-', '_')}" / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join([first, *["#"] * (lines - 1)]) + "\n")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    write(tmp_path, "core", "__init__.py", 3, '__all__ = ["Settings", "run"]')
+    write(tmp_path, "core", "ledger/runs.py", 100, "def arm():\n    def inner():\n        pass\n    return inner")
+    write(tmp_path, "core", "ledger/scripts/arm.lua", 20)
+    write(tmp_path, "file-processing", "__init__.py", 1)
+    return tmp_path
+
+
+def test_everything_is_counted(shape, tree, capsys):
+    assert shape.main(tree) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "core: 2 modules; public: Settings, run" in lines
+    assert "core 126 of at most 10500" in lines
+    assert "core/ledger 123 of at most 1485" in lines
+    assert "core (root) 3 of at most 1210" in lines
+    assert "file: median 20, longest 103 (ledger/runs.py)" in lines
+    assert "function: median 3, longest 4 (ledger/runs.py:arm)" in lines
+    assert lines[-1] == "modules of the packages: 3 of at most 150"
+
+
+@pytest.mark.parametrize(
+    ("package", "path", "lines", "fault"),
+    [
+        ("core", "operator/check.py", 10_400, "core: 10526 lines, at most 10500"),
+        ("core", "worker/tasks.py", 9_000, "core without operator: 9126 lines, at most 9100"),
+        ("core", "ledger/store.py", 1_363, "core/ledger: 1486 lines, at most 1485"),
+        ("file-processing", "tasks.py", 1_100, "file-processing without platform: 1101 lines, at most 1100"),
+    ],
+)
+def test_what_is_too_large_fails(shape, tree, capsys, package, path, lines, fault):
+    write(tree, package, path, lines)
+    assert shape.main(tree) == 1
+    assert f"above its limit: {fault}" in capsys.readouterr().err
+
+
+def test_the_platform_executor_has_no_part_in_the_size_of_its_worker(shape, tree):
+    write(tree, "file-processing", "platform/executor.py", 5_000)
+    assert shape.main(tree) == 0
+
+
+def test_too_many_modules_fail(shape, tree, capsys):
+    for name in ("__init__", *(f"m{number}" for number in range(147))):
+        write(tree, "general", f"{name}.py", 1)
+    assert shape.main(tree) == 1
+    assert "above its limit: 151 modules, at most 150" in capsys.readouterr().err
+
+
+def test_the_command_measures_these_packages():
+    done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert [line.partition(":")[0] for line in done.stdout.splitlines() if "modules; public" in line] == list(FIVE)
+    assert "Traceback" not in done.stderr
