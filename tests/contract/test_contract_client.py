@@ -38,6 +38,13 @@ def pairs(updates: list[Any]) -> list[tuple[str, models.FileStatusUpdate]]:
     return [(each["file_execution_id"], made(models.FileStatusUpdate, each)) for each in updates]
 
 
+def queries(files: list[Any]) -> list[models.HistoryQuery]:
+    """The client names each file itself, so that it finds the answer's keys again."""
+    for file in files:
+        file.setdefault("identifier", f"{file.get('provider_file_uuid') or file['cache_key']}:{file['file_path']}")
+    return [made(models.HistoryQuery, each) for each in files]
+
+
 CALLS: dict[tuple[str, str], Call] = {
     ("GET", "health/"): lambda b, o, i, q, d: b.check(),
     ("GET", f"workflow-execution/{UUID}/"): lambda b, o, i, q, d: b.executions.get(
@@ -94,6 +101,9 @@ CALLS: dict[tuple[str, str], Call] = {
     ),
     ("POST", "workflow-manager/file-history/check-batch/"): lambda b, o, i, q, d: b.history.check_batch(
         d.setdefault("organization_id", o), d["workflow_id"], d["file_hashes"]
+    ),
+    ("POST", "file-history/batch-lookup/"): lambda b, o, i, q, d: b.history.find_many(
+        d.setdefault("organization_id", o), d["workflow_id"], queries(d["files"])
     ),
     ("POST", "file-history/create/"): lambda b, o, i, q, d: b.history.create(o, made(models.NewHistory, d)),
     ("GET", f"pipeline/{UUID}/"): lambda b, o, i, q, d: b.pipelines.get(o, i[0]),
@@ -286,12 +296,25 @@ def test_batches_are_read_item_by_item(replay: tuple[Replay, Backend]) -> None:
     assert [name for name, _ in created.failed] == ["n.txt", "n.txt"]
 
 
+def test_histories_of_many_files_come_by_the_names_that_were_asked_for(replay: tuple[Replay, Backend]) -> None:
+    state, backend = replay
+    state.recorded = next(each for each in RECORDINGS if each["name"] == "fh.batch.mixed")
+    asked = queries(state.recorded["request_body"]["files"])
+    found = backend.history.find_many("org_alpha", "00000000-0000-0000-0000-000000000102", asked)
+    assert {name: (each.status, each.execution_count, each.file_path) for name, each in found.items()} == {
+        "prov-hist:/in/hist.txt": (ExecutionStatus.COMPLETED, 1, "/in/hist.txt"),
+        "mine": (ExecutionStatus.COMPLETED, 1, "/in/hist.txt"),
+        "prov-err:/in/err.txt": (ExecutionStatus.ERROR, 2, "/in/err.txt"),
+    }
+    assert {(each.max_execution_count, each.has_exceeded_limit) for each in found.values()} == {(3, False)}
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("wfexec.status.executing", models.StatusWritten(written=True)),
         ("wfexec.status.pg_completed_overwrite", models.StatusWritten(written=False, reason="already_final")),
-        ("wm.check_active.busy", frozenset({("prov-seed", "/in/seed.txt")})),
+        ("wm.check_active.busy", {("prov-seed", "/in/seed.txt"): "00000000-0000-0000-0000-000000000802"}),
         ("config.override", 4),
         ("config.unknown_org", None),
         ("fh.cache_key.miss", None),

@@ -4,6 +4,7 @@ import pytest
 
 from unstract_worker_core.ledger import OutcomeKind, RunState
 from unstract_worker_core.messages import result_items
+from unstract_worker_core.messages.files import refused_item
 from unstract_worker_core.statuses import ExecutionStatus
 
 ORGANIZATION = "org_files"
@@ -64,6 +65,24 @@ def test_one_bad_file_fails_with_its_reason_and_its_siblings_do_not(bench):
     assert outcomes["bad.pdf"].result is None
     assert bench.rows()["bad.pdf"].execution_error == outcomes["bad.pdf"].error
     assert outcomes["good.txt"].kind is OutcomeKind.COMPLETED
+    assert bench.state() is RunState.READY
+
+
+def test_a_file_whose_description_was_refused_fails_with_that_reason_and_is_not_executed(bench):
+    described = {"file_name": "bad.txt", "file_path": "in/bad.txt", "file_size": -1}
+    refused = refused_item(described, number=1, name="", reason="file_size: not a size")
+    bench.file("bad.txt", hash=refused.hash, is_executed=True, refused=refused.refused, provider_file_uuid=None)
+    bench.file("good.txt")
+    bench.arm()
+
+    bench.process()
+
+    bad, good = bench.outcomes()["bad.txt"], bench.outcomes()["good.txt"]
+    assert bad.error == "Validation error: the file's description cannot be used: file_size: not a size"
+    assert (bad.kind, good.kind) == (OutcomeKind.ERROR, OutcomeKind.COMPLETED)
+    assert bench.rows()["bad.txt"].status is ExecutionStatus.ERROR
+    assert bench.rows()["bad.txt"].execution_error == bad.error
+    assert len(bench.effects("files.execute")) == 1
     assert bench.state() is RunState.READY
 
 

@@ -70,6 +70,28 @@ def test_a_batch_of_api_files_is_counted_and_each_upload_has_its_item(bench):
     assert bench.rung == []
 
 
+def test_one_unreadable_entry_of_a_batch_fails_alone(bench):
+    bench.file("a.txt", row=False)
+    message = message_of(bench)
+    source = {"source_connection_type": "API"} if bench.kind is RunKind.API else {}
+    message["files"].append(
+        ["b.txt", {"file_name": "b.txt", "file_path": "in/b.txt", "mime_type": "x" * 600, **source}]
+    )
+    message["files"].append("no file at all")
+
+    result = process_chord_batch(bench.runtime, bench.executor, read_batch(message), TASK)
+
+    assert (result["total_files"], result["successful_files"], result["failed_files"]) == (3, 1, 2)
+    items = {item["file"]: item for item in pushed(bench)}
+    assert {name: item["status"] for name, item in items.items()} == {
+        "a.txt": "Success", "b.txt": "Failed", "file 3": "Failed",
+    }  # fmt: skip
+    assert items["b.txt"]["error"].endswith("mime_type: not a short printable text")
+    rows = bench.rows()
+    assert (rows["a.txt"].status, rows["b.txt"].status) == (ExecutionStatus.COMPLETED, ExecutionStatus.ERROR)
+    assert rows["b.txt"].execution_error.endswith("mime_type: not a short printable text")
+
+
 def test_a_redelivery_after_the_end_returns_the_recorded_result(bench):
     bench.file("a.txt", row=False)
     first = run(bench)

@@ -94,6 +94,16 @@ class Rig:
     def meta(self, run_id: str) -> dict[str, str]:
         return dict(self.redis.hgetall(f"uw:{{{run_id}}}:meta"))
 
+    def ui_log(self, channel: str = "channel-1") -> list[str]:
+        """The lines of an execution's log in the platform's UI, in order."""
+        self.runtime.log_events.stop()
+        kept = sorted(self.redis.keys(f"logs:{channel}:*"), key=lambda key: float(key.rpartition(":")[2]))
+        return [json.loads(self.redis.get(key))["log"] for key in kept]
+
+    def marks(self) -> list[str]:
+        """The marks of files in use."""
+        return list(self.redis.keys("file_active:*"))
+
     def lapse(self, run_id: str) -> None:
         """The run's owner died long ago: its lease is over, by the ledger's own clock."""
         self.redis.hset(f"uw:{{{run_id}}}:meta", "lease_ends", "0")

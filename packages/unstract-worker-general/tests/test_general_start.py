@@ -9,12 +9,12 @@ import pytest
 
 from unstract_worker_core import serialization
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
-from unstract_worker_core.backend.models import FileStatusUpdate, SourceFile
+from unstract_worker_core.backend.models import FileHistory, FileStatusUpdate, SourceFile, UnreadableFile
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, SteppedAside
-from unstract_worker_core.ledger import BatchClaim, RunContext, RunState, RunTask
-from unstract_worker_core.runs import accept_start, handle_run
+from unstract_worker_core.ledger import BatchClaim, FileItem, RunContext, RunState, RunTask
+from unstract_worker_core.runs import accept_start, active_file, handle_run
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_general.sources import active_file, read_listing
+from unstract_worker_general.sources import read_listing, skip_reason
 from unstract_worker_general.tasks import ORCHESTRATE_JOBS
 
 
@@ -271,32 +271,119 @@ def test_no_files_is_a_run_without_batches(rig, tmp_path):
     assert rig.callbacks == [execution]
 
 
-def test_files_marked_by_another_execution_are_left_out(rig, folder):
+def listed(rig, workflow, execution):
+    """The files of the source as the marks know them, by name."""
+    path = f"/internal/v1/workflow-manager/source-files/{workflow}/"
+    files = rig.dev("POST", path, {"execution_id": execution})["files"].values()
+    return {each["file_name"]: ActiveFile(each["provider_file_uuid"], each["file_path"]) for each in files}
+
+
+def marks_of(rig, workflow, execution):
+    return ActiveFiles(rig.redis, workflow, execution, 300)
+
+
+def test_files_marked_by_another_execution_are_left_out_by_name_and_the_user_is_told(rig, folder):
     workflow, execution = begin(rig, folder)
-    listed = rig.dev("POST", f"/internal/v1/workflow-manager/source-files/{workflow}/", {"execution_id": execution})[
-        "files"
-    ]
-    in_use = ActiveFile(listed["inbox/b.txt"]["provider_file_uuid"], "inbox/b.txt")
-    ActiveFiles(rig.redis, workflow, str(uuid4()), 300).mark([in_use])
+    other = rig.execution(workflow)
+    marks_of(rig, workflow, other).mark([listed(rig, workflow, execution)["b.txt"]])
     orchestrate(rig, execution)
     (files,) = batches(rig, execution, 1)
     assert [(item.number, item.name) for item in files] == [(1, "a.txt"), (2, "c.txt")]
     assert context(rig, execution).total_files == 2
-    mark = rig.redis.get(mark_key(workflow, ActiveFile(files[0].provider_file_uuid, files[0].path)))
-    assert json.loads(mark)["data"]["execution_id"] == execution
+    assert f"Left out (in use by execution {other}): inbox/b.txt" in rig.ui_log()
 
 
-def test_files_with_rows_of_another_execution_are_left_out(rig, folder):
+def test_files_with_rows_of_another_execution_are_left_out_by_name_and_the_user_is_told(rig, folder):
     workflow, first = begin(rig, folder)
     orchestrate(rig, first)
-    for key in rig.redis.keys("file_active:*"):
-        rig.redis.delete(key)
-    second = rig.execution(workflow)
+    assert rig.marks() == [], "its rows say so"
+    second = rig.execution(workflow, log_events_id="channel-2")
     accept(rig, workflow, second)
     (folder / "d.txt").write_text("new")
     orchestrate(rig, second)
     (files,) = batches(rig, second, 1)
     assert [item.name for item in files] == ["d.txt"]
+    assert f"Left out (in use by execution {first}): inbox/a.txt, inbox/b.txt, inbox/c.txt" in rig.ui_log("channel-2")
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "ERROR", "STOPPED", "unknown"])
+def test_marks_of_an_execution_that_has_ended_do_not_count(rig, folder, status):
+    """Its worker died, or is one of the platform's own that never releases them."""
+    workflow, execution = begin(rig, folder)
+    other = str(uuid4())
+    if status != "unknown":
+        other = rig.execution(workflow)
+        rig.dev("POST", f"/internal/v1/workflow-execution/{other}/update_status/", {"status": status})
+    marks_of(rig, workflow, other).mark(listed(rig, workflow, execution).values())
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert [item.name for item in files] == ["a.txt", "b.txt", "c.txt"]
+    assert rig.marks() == []
+
+
+@pytest.mark.parametrize("mark", ["not JSON", '{"data": {"execution_id": "no id of the backend"}}'])
+def test_a_mark_whose_execution_cannot_be_asked_about_counts(rig, folder, mark):
+    workflow, execution = begin(rig, folder)
+    rig.redis.set(mark_key(workflow, listed(rig, workflow, execution)["b.txt"]), mark)
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert [item.name for item in files] == ["a.txt", "c.txt"]
+
+
+def test_whether_an_execution_with_marks_has_ended_is_never_guessed(rig, folder):
+    workflow, execution = begin(rig, folder)
+    other = rig.execution(workflow)
+    marks_of(rig, workflow, other).mark(listed(rig, workflow, execution).values())
+    rig.fault("status", f"workflow-execution/{other}", status=503)
+    with pytest.raises(BackendUnavailable):
+        orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ACCEPTED
+
+
+def test_marks_live_until_the_rows_show_a_status(rig, folder, monkeypatch):
+    _, execution = begin(rig, folder)
+    die_at(rig, monkeypatch, "row:1")
+    with pytest.raises(LeaseLost):
+        orchestrate(rig, execution)
+    assert len(rig.marks()) == 3
+    rig.lapse(execution)
+    orchestrate(rig, execution)
+    assert rig.marks() == []
+
+
+def test_marks_of_an_attempt_that_died_before_its_choice_are_released_too(rig, folder, monkeypatch):
+    _, execution = begin(rig, folder)
+    die_at(rig, monkeypatch, "files")
+    with pytest.raises(LeaseLost):
+        orchestrate(rig, execution)
+    assert len(rig.marks()) == 3
+    (folder / "c.txt").unlink()
+    rig.lapse(execution)
+    orchestrate(rig, execution)
+    assert rig.marks() == []
+
+
+def test_marks_of_a_run_that_ends_without_a_finaliser_are_released(rig, folder):
+    """The execution is over before its rows are made: nothing is left to finalise."""
+    _, execution = begin(rig, folder)
+    path = f"/internal/v1/workflow-execution/{execution}/update_status/"
+    answer = json.dumps({"status": "skipped", "reason": "already_final"})
+    rig.fault("body", path, after=1, body=answer)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.DONE
+    assert rig.marks() == []
+
+
+def test_a_cache_redis_that_is_away_when_marks_are_released_stops_no_run(rig, folder, monkeypatch):
+    _, execution = begin(rig, folder)
+
+    def away(self, keys):
+        raise SteppedAside("the cache Redis is away")
+
+    monkeypatch.setattr(ActiveFiles, "release", away)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ARMED
+    assert "marks released" not in rig.redis.hgetall(f"uw:{{{execution}}}:journal")
 
 
 def test_a_failing_check_is_not_read_as_none_active(rig, folder):
@@ -402,22 +489,114 @@ def test_a_first_status_that_is_refused_for_some_rows_is_no_reason_to_stop(rig, 
     assert state(rig, execution) is RunState.ARMED
 
 
-def test_a_file_that_no_log_could_name_is_left_out_and_its_neighbours_are_not():
+def test_a_listing_is_read_file_by_file():
     files = [
         SourceFile("a.txt", "in/a.txt", provider_file_uuid="u"),
-        SourceFile("b\n.txt", "in/b\n.txt"),
+        SourceFile("b\n.txt", "in/b\n.txt", provider_file_uuid="v"),
         SourceFile("c.txt", "../c.txt"),
         SourceFile("a.txt", "in/a.txt"),
         SourceFile("d.txt", "in/d.txt", fs_metadata=["not", "an", "object"], file_size=5),
+        UnreadableFile("in/e.txt", "file_name: expected str, got int"),
     ]
-    listing = read_listing(files)
-    assert [(item.name, item.size, item.fs_metadata) for item in listing.items] == [("a.txt", 0, {}), ("d.txt", 5, {})]
-    assert [refusal[:30] for refusal in listing.refusals] == [
-        "file 2 of the listing cannot b",
-        "file 3 of the listing cannot b",
-    ]
-    assert active_file(listing.items[0]) == ActiveFile("u", "in/a.txt")
-    assert active_file(listing.items[1]) is None
+    items = read_listing(files)
+    assert [(item.name, item.path, item.size) for item in items] == [
+        ("a.txt", "in/a.txt", 0), ("b%0A.txt", "in/b%0A.txt", 0), ("c.txt", "%2E%2E/c.txt", 0),
+        ("d.txt", "in/d.txt", 5), ("in/e.txt", "in/e.txt", 0),
+    ]  # fmt: skip
+    assert [item.refused and item.refused.partition("used: ")[2] for item in items] == [
+        None, "file_name: a line break or a control character in it", "file_path: the path leaves its folder",
+        None, "file_name: expected str, got int",
+    ]  # fmt: skip
+    assert [active_file(item) for item in items] == [ActiveFile("u", "in/a.txt"), None, None, None, None]
+
+
+def test_an_unreadable_file_of_the_source_has_its_row_and_place_in_a_batch(rig, folder):
+    (folder / "d\u2028.txt").write_text("odd")
+    _, execution = begin(rig, folder)
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert [item.name for item in files] == ["a.txt", "b.txt", "c.txt", "d%E2%80%A8.txt"]
+    assert (
+        files[-1].refused
+        == "the file's description cannot be used: file_name: a line break or a control character in it"
+    )
+    rows = {row["id"]: row["name"] for row in rig.seen(execution)["files"]}
+    assert [rows[item.file_execution_id] for item in files] == [item.name for item in files]
+    assert context(rig, execution).total_files == 4
+
+
+def history(rig, workflow, name, times=1, **more):
+    """What `times` executions of a source's file left behind."""
+    body = {
+        "workflow_id": workflow, "file_hash": f"{name}-hash".ljust(40, "0"), "file_name": name,
+        "file_path": f"inbox/{name}", "status": "ERROR", "organization_id": rig.organization,
+    }  # fmt: skip
+    for _ in range(times):
+        rig.dev("POST", "/internal/v1/file-history/create/", body | more)
+
+
+def test_files_at_their_limit_and_files_at_work_are_left_out_by_name(rig, folder):
+    (folder / "d.txt").write_text("content of d.txt")
+    workflow = rig.workflow(folder)
+    execution = rig.execution(workflow)
+    files = {
+        name: {"provider_file_uuid": file.provider_file_uuid} for name, file in listed(rig, workflow, execution).items()
+    }
+    history(rig, workflow, "a.txt", 3, **files["a.txt"])
+    history(rig, workflow, "b.txt", 2, **files["b.txt"])
+    history(rig, workflow, "c.txt", 1, **files["c.txt"], status="EXECUTING")
+    history(rig, workflow, "d.txt", 1, **files["d.txt"], status="COMPLETED", file_path="inbox/elsewhere/d.txt")
+    accept(rig, workflow, execution)
+    orchestrate(rig, execution)
+    (chosen,) = batches(rig, execution, 1)
+    assert [item.name for item in chosen] == ["b.txt", "d.txt"]
+    lines = rig.ui_log()
+    assert (
+        "Left out (executed 3 times, the limit is 3 (MAX_FILE_EXECUTION_COUNT); clear its file history to have it "
+        "processed again): inbox/a.txt"
+    ) in lines
+    assert "Left out (its file history says EXECUTING): inbox/c.txt" in lines
+    assert "Files found at the source: 4, to process: 2." in lines
+    (asked,) = [each for each in rig.requests() if each["path"].endswith("batch-lookup/")]
+    assert asked["status"] == 200
+
+
+def test_without_file_history_no_limit_is_asked_for(rig, folder):
+    workflow, execution = begin(rig, folder, use_file_history=False)
+    history(rig, workflow, "a.txt", 5, provider_file_uuid=listed(rig, workflow, execution)["a.txt"].provider_file_uuid)
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert len(files) == 3
+    assert not [each for each in rig.requests() if each["path"].endswith("batch-lookup/")]
+
+
+def test_a_history_that_cannot_be_asked_is_not_read_as_none(rig, folder):
+    _, execution = begin(rig, folder)
+    rig.fault("status", "batch-lookup", status=503)
+    with pytest.raises(BackendUnavailable):
+        orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ACCEPTED
+    assert rig.marks() == []
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ({"status": "ERROR"}, None),
+        ({"status": "ERROR", "execution_count": 3, "max_execution_count": 3, "has_exceeded_limit": True}, "executed 3"),
+        ({"status": "COMPLETED", "has_exceeded_limit": True, "file_path": "elsewhere"}, "executed 0 times (MAX"),
+        ({"status": "COMPLETED", "file_path": "in/a"}, "processed before"),
+        ({"status": "PENDING", "file_path": "in/a"}, "its file history says PENDING"),
+        ({"status": "EXECUTING", "file_path": "in/a"}, "its file history says EXECUTING"),
+        ({"status": "STOPPED", "file_path": "in/a"}, None),
+        ({"status": "COMPLETED", "file_path": "in/b"}, None),
+        ({"status": "COMPLETED", "file_path": None}, None),
+    ],
+)
+def test_what_a_history_says_of_a_file(found, reason):
+    row = FileHistory("id", ExecutionStatus(found.pop("status")), **found)
+    told = skip_reason(FileItem(1, "a", "in/a"), row)
+    assert (told is None) if reason is None else (told is not None and told.startswith(reason))
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "ERROR"])

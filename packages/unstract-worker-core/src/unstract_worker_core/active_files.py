@@ -1,12 +1,13 @@
-"""Files in use: marks in the cache Redis by which executions, today's workers' included, keep off each other's files.
+"""Marks of files in use, in the cache Redis: by them no two executions work on the same file.
 
-The keys and their JSON are the platform's (contract: flows 0). A mark of our own execution never counts; one that
-cannot be read counts as somebody else's. Files without a provider id are neither marked nor looked up.
+The platform's own workers set and read them too: keys and JSON are the platform's (contract: flows 0). A mark of our
+own execution never counts; one that cannot be read counts as another execution's. Files without a provider id are
+neither marked nor looked up.
 """
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,10 +19,10 @@ from unstract_worker_core.errors import LedgerError, MessageError, SteppedAside
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.redis import call_redis
 
-__all__ = ["ActiveFile", "ActiveFiles", "mark_key"]
+__all__ = ["ActiveFile", "ActiveFiles", "Mark", "mark_key"]
 
 _LOOK_AGAIN_SECONDS = 10.0
-_TAKE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_DELETE_IF_SAME = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 @frozen
@@ -30,6 +31,14 @@ class ActiveFile:
 
     provider_file_uuid: str
     file_path: str
+
+
+@frozen
+class Mark:
+    """A mark of another execution: its id (empty where the mark cannot be read), and the mark as it is stored."""
+
+    execution_id: str
+    stored: str | bytes
 
 
 def mark_key(workflow_id: str, file: ActiveFile) -> str:
@@ -47,35 +56,42 @@ class ActiveFiles:
     execution_id: str
     ttl_seconds: int
 
-    def in_use(self, files: Iterable[ActiveFile]) -> frozenset[ActiveFile]:
-        """Those of the files that are marked by another execution."""
+    def marks_of_others(self, files: Iterable[ActiveFile]) -> dict[ActiveFile, Mark]:
+        """The marks of other executions on these files."""
         wanted = list(files)
         if not wanted:
-            return frozenset()
-        marks = self._call(partial(self.redis.mget, [mark_key(self.workflow_id, file) for file in wanted]))
-        found = zip(wanted, marks, strict=True)
-        return frozenset(file for file, mark in found if mark is not None and not self._ours(mark))
+            return {}
+        stored = self._call(partial(self.redis.mget, [mark_key(self.workflow_id, file) for file in wanted]))
+        marks = {file: _read(each) for file, each in zip(wanted, stored, strict=True) if each is not None}
+        return {file: mark for file, mark in marks.items() if mark.execution_id != self.execution_id}
 
-    def mark(self, files: Iterable[ActiveFile]) -> frozenset[ActiveFile]:
-        """Mark files as ours; returns those that another execution marked first."""
+    def mark(self, files: Iterable[ActiveFile]) -> dict[ActiveFile, Mark]:
+        """Mark files as ours; returns the marks of those that another execution marked first."""
         wanted = list(files)
         hit("active_files.mark.before")
         answers = self._call(partial(self._set, wanted, only_new=True))
         there = [file for file, written in zip(wanted, answers, strict=True) if not written]
-        taken = self.in_use(there)
+        taken = self.marks_of_others(there)
         self._call(partial(self._set, [file for file in there if file not in taken], only_new=False))
         hit("active_files.mark.after")
         return taken
 
-    def release(self, files: Collection[ActiveFile]) -> None:
-        """Take our marks away, once the files' rows show that they are being worked on."""
-        keys = [mark_key(self.workflow_id, file) for file in files]
+    def discard(self, marks: Mapping[ActiveFile, Mark]) -> None:
+        """Delete marks of executions that have ended; one that was replaced meanwhile stays."""
+        for file, mark in marks.items():
+            self._delete_if_same(mark_key(self.workflow_id, file), mark.stored)
+
+    def release(self, keys: Sequence[str]) -> None:
+        """Delete our own marks, given by their keys."""
         if not keys:
             return
-        for key, mark in zip(keys, self._call(partial(self.redis.mget, keys)), strict=True):
+        for key, stored in zip(keys, self._call(partial(self.redis.mget, keys)), strict=True):
             # Compared again on deleting: ours may lapse meanwhile and another's take its place.
-            if mark is not None and self._ours(mark):
-                self._call(partial(self.redis.eval, _TAKE_BACK, 1, key, mark))
+            if stored is not None and _read(stored).execution_id == self.execution_id:
+                self._delete_if_same(key, stored)
+
+    def _delete_if_same(self, key: str, stored: str | bytes) -> None:
+        self._call(partial(self.redis.eval, _DELETE_IF_SAME, 1, key, stored))
 
     def _set(self, files: Collection[ActiveFile], *, only_new: bool) -> list[Any]:
         with self.redis.pipeline(transaction=False) as pipe:
@@ -95,15 +111,17 @@ class ActiveFiles:
         }
         return serialization.dumps({"data": data, "cached_at": now, "ttl": self.ttl_seconds})
 
-    def _ours(self, mark: str | bytes) -> bool:
-        try:
-            return bool(serialization.loads(mark)["data"]["execution_id"] == self.execution_id)
-        except (MessageError, TypeError, KeyError):
-            return False
-
     def _call(self, call: Callable[[], Any]) -> Any:
         try:
             return call_redis(self.redis, "active_files", call)
         except LedgerError as error:
             reason = f"the cache Redis does not say which files are in use ({error})"
             raise SteppedAside(reason, delay_seconds=_LOOK_AGAIN_SECONDS) from None
+
+
+def _read(stored: str | bytes) -> Mark:
+    try:
+        execution_id = serialization.loads(stored)["data"]["execution_id"]
+    except (MessageError, TypeError, KeyError):
+        execution_id = ""
+    return Mark(execution_id if isinstance(execution_id, str) else "", stored)

@@ -82,19 +82,33 @@ def test_pipeline_update_and_prefixes(server, backend_with):
 
 
 def test_check_active_has_no_slash(server, backend):
-    server.answer(server.sends({"active_identifiers": ["u:1:/in/a", "v"]}))
-    asked = [("u:1", "/in/a"), ("v", "/in/b")]
-    assert backend.files.check_active(ORG, ID, asked, OTHER) == {("u:1", "/in/a")}
+    row = {"file_path": "/in/a", "workflow_execution_id": ID}
+    rows = {"u:1": [{"file_path": "/in/other", "workflow_execution_id": OTHER}, row]}
+    server.answer(server.sends({"active_identifiers": ["u:1:/in/a", "v", "w:/in/c"], "active_files": rows}))
+    asked = [("u:1", "/in/a"), ("v", "/in/b"), ("w", "/in/c")]
+    found = backend.files.check_active(ORG, ID, asked, OTHER)
+    assert found == {("u:1", "/in/a"): ID, ("w", "/in/c"): ""}, "in use, also where the backend does not say by which"
     assert server.last.path == "/internal/v1/workflow-manager/file-execution/check-active"
     assert server.last.json["current_execution_id"] == OTHER
 
 
 def test_nothing_to_ask_sends_nothing(server, backend):
-    assert backend.files.check_active(ORG, ID, [], None) == frozenset()
+    assert backend.files.check_active(ORG, ID, [], None) == {}
+    assert backend.history.find_many(ORG, ID, []) == {}
     assert backend.files.create_many(ORG, ID, []) == models.BatchCreated()
     assert backend.files.update_statuses(ORG, []) == models.BatchWritten()
     assert backend.history.check_batch(ORG, ID, []) == frozenset()
     assert server.connections == 0
+
+
+def test_one_entry_of_a_listing_that_cannot_be_read_does_not_hide_the_others(server, backend):
+    good = {"file_name": "a", "file_path": "in/a"}
+    files = {"a": good, "b": {"file_name": 5, "file_path": "in/b"}, "c": "text", "d": {"file_name": "d"}}
+    server.answer(server.sends({"files": files, "total_files": 4}))
+    first, *others = backend.workflows.source_files(ORG, ID, ID)
+    assert first == models.SourceFile("a", "in/a")
+    assert [(each.name, type(each)) for each in others] == [(name, models.UnreadableFile) for name in "bcd"]
+    assert "file_name" in others[0].reason
 
 
 def test_cleanup(server, backend):

@@ -40,6 +40,9 @@ CALLS = {
     ),
     "history.by_hash": lambda b, org: b.history.by_hash(org, ID, "ab"),
     "history.check_batch": lambda b, org: b.history.check_batch(org, ID, ["ab"]),
+    "history.find_many": lambda b, org: b.history.find_many(
+        org, ID, [models.HistoryQuery(identifier="a", file_path="in/a", provider_file_uuid="u")]
+    ),
     "history.create": lambda b, org: b.history.create(
         org,
         models.NewHistory(workflow_id=ID, file_hash="ab", file_name="a", status=ExecutionStatus.COMPLETED),

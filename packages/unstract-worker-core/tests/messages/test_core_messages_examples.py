@@ -118,8 +118,6 @@ def test_a_chords_batch_of_an_api_run_with_plain_files_and_the_text_none(message
     ("change", "field"),
     [
         ({"files": None}, "files"),
-        ({"files": ["a.pdf"]}, r"files\[0\]"),
-        ({"files": [["a.pdf", 5]]}, r"files\[0\]"),
         ({"files": [[]] * 100_001}, "files"),
         ({"file_data": None}, "file_data"),
         ({"file_data": {"workflow_id": WORKFLOW}}, "execution_id"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from unstract_worker_core import serialization
-from unstract_worker_core.errors import MessageError
+from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.messages import (
     read_batch,
     read_results,
@@ -15,7 +15,7 @@ from unstract_worker_core.messages import (
     read_start,
     read_webhook,
 )
-from unstract_worker_core.messages.files import file_item
+from unstract_worker_core.messages.files import file_item, safe_path
 from unstract_worker_core.statuses import RunKind
 
 WORKFLOW = "0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11"
@@ -56,40 +56,87 @@ def test_a_message_with_endless_files_is_refused(count: int) -> None:
     assert start.refused == "start message refused: hash_values_of_files: more than 100000 files"
 
 
-@pytest.mark.parametrize(
-    ("files", "field"),
-    [
-        ("text", "hash_values_of_files"),
-        ([{"file_name": "a"}], "hash_values_of_files"),
-        ({"a": None}, "hash_values_of_files[0]"),
-        ({"a": {"file_name": "a"}}, "file_path"),
-        ({"a": {"file_name": 5, "file_path": "b"}}, "file_name"),
-        ({"a": {"file_name": "a", "file_path": "b", "file_size": "12"}}, "file_size"),
-        ({"a": {"file_name": "a", "file_path": "b", "file_size": -1}}, "file_size"),
-        ({"a": {"file_name": "a", "file_path": "b", "file_size": 2**63}}, "file_size"),
-        ({"a": {"file_name": "a", "file_path": "b", "file_hash": "a\nb"}}, "file_hash"),
-        ({"a": {"file_name": "a", "file_path": "b", "mime_type": "x" * 513}}, "mime_type"),
-        ({"a": {"file_name": "a", "file_path": "b", "is_executed": "yes"}}, "is_executed"),
-        ({"a": {"file_name": "a", "file_path": "b", "fs_metadata": [1]}}, "fs_metadata"),
-    ],
-)
-def test_files_that_cannot_be_read_end_the_execution_and_name_the_field(files: object, field: str) -> None:
+@pytest.mark.parametrize("files", ["text", [{"file_name": "a"}]])
+def test_files_that_are_no_object_end_the_execution(files: object) -> None:
     start = read_start(["org_1", WORKFLOW, EXECUTION, files], {}, kind=RunKind.API)
 
     assert (start.execution_id, start.files) == (EXECUTION, ())
-    assert start.refused is not None
-    assert field in start.refused
+    assert start.refused == "start message refused: hash_values_of_files: expected object"
+
+
+GOOD = {"file_name": "good.pdf", "file_path": "in/good.pdf", "file_hash": "ab"}
+BAD_ENTRIES = [
+    (None, "file: expected object, got NoneType"),
+    ("text", "file: expected object, got str"),
+    ({"file_name": "a"}, "file_path"),
+    ({"file_name": 5, "file_path": "b"}, "file_name: expected str, got int"),
+    ({"file_name": "a", "file_path": "b", "file_size": "12"}, "file_size"),
+    ({"file_name": "a", "file_path": "b", "file_size": -1}, "file_size: not a size"),
+    ({"file_name": "a", "file_path": "b", "file_size": 2**63}, "file_size: not a size"),
+    ({"file_name": "a", "file_path": "b", "file_size": float("nan")}, "file_size: a number that is not finite"),
+    ({"file_name": "a", "file_path": "b", "file_hash": "a\nb"}, "file_hash: not a short printable text"),
+    ({"file_name": "a", "file_path": "b", "mime_type": "x" * 513}, "mime_type: not a short printable text"),
+    ({"file_name": "a", "file_path": "b", "is_executed": "yes"}, "is_executed"),
+    ({"file_name": "a", "file_path": "b", "fs_metadata": [1]}, "fs_metadata"),
+    ({"file_name": "a", "file_path": "b", "fs_metadata": {"k": float("inf")}}, "fs_metadata"),
+    ({"file_name": "a\u2028b", "file_path": "b"}, "file_name: a line break"),
+    ({"file_name": "\ud83d.pdf", "file_path": "b"}, "file_name: text that is not Unicode"),
+    ({"file_name": "a", "file_path": "../b"}, "file_path: the path leaves its folder"),
+    ({"file_name": "x" * 5000, "file_path": "b"}, "file_name: longer than 4096"),
+]
+
+
+@pytest.mark.parametrize(("entry", "reason"), BAD_ENTRIES)
+def test_a_file_that_cannot_be_read_is_refused_by_itself(entry: object, reason: str) -> None:
+    """Of a start message and of a chord's batch; its siblings are read, each has its own number and hash."""
+    files = {"first": GOOD, "second": entry, "third": entry, "last": GOOD}
+    start = read_start(["org_1", WORKFLOW, EXECUTION, files], {}, kind=RunKind.API)
+    data = {"workflow_id": WORKFLOW, "execution_id": EXECUTION, "organization_id": "org_1"}
+    batch = read_batch({"files": [list(pair) for pair in files.items()], "file_data": data})
+
+    assert start.refused is None
+    for items in (start.files, batch.files):
+        assert [item.number for item in items] == [1, 2, 3, 4]
+        assert [item.refused is None for item in items] == [True, False, False, True]
+        assert (items[0].name, items[0].hash, items[3].path) == ("good.pdf", "ab", "in/good.pdf")
+        for item in items[1:3]:
+            assert item.refused is not None
+            assert item.refused.startswith(f"the file's description cannot be used: {reason}")
+            assert item.unsupported, "a worker that does not know the field executes it neither"
+            assert serialization.decode(serialization.encode(item), FileItem) == item
+        assert items[1].hash != items[2].hash, "it is equal to no other upload"
+
+
+def test_what_is_shown_of_a_refused_file_is_safe_and_tells_it_from_others() -> None:
+    def shown(entry: object) -> tuple[str, str]:
+        item = file_item(entry, number=1, name="from the key")
+        assert item.refused
+        return item.name, item.path
+
+    assert shown(7) == ("from the key", "from the key")
+    assert shown({"file_path": "in/a"}) == ("from the key", "in/a")
+    assert shown({"file_name": "a\u2028\ud83d.pdf", "file_path": "b"}) == ("a%E2%80%A8%ED%A0%BD.pdf", "b")
+    assert shown({"file_name": "ä 5%.pdf", "file_path": "../../ä"}) == ("ä 5%.pdf", "%2E%2E/%2E%2E/ä")
+    assert shown({"file_name": "a", "file_path": "\u2025/\uff0e./b"}) == ("a", "%E2%80%A5/%EF%BC%8E./b")
+    first, second = (shown({"file_name": "n" * 5000 + end, "file_path": "b"})[0] for end in "12")
+    assert len(first) < 255
+    assert first != second
+    assert file_item({}, number=1, name="").name == "unnamed"
 
 
 @pytest.mark.parametrize("name", ["file_name", "file_path"])
 @pytest.mark.parametrize(
     "path",
-    ["", "..", "../etc/passwd", "a/../../b", "a\\..\\b", "a/..", "\uff0e\uff0e/b", "\u2025/b", "a\uff0f..\uff0fb",
+    ["..", "../etc/passwd", "a/../../b", "a\\..\\b", "a/..", "\uff0e\uff0e/b", "\u2025/b", "a\uff0f..\uff0fb",
      "a\nb", "a\rb", "a\x00b", "a\x7fb", "a\x85b", "a\u2028b", "a\ud800b", "x" * 4097],
 )  # fmt: skip
 def test_paths_that_leave_their_folder_or_their_line_are_refused(name: str, path: str) -> None:
-    with pytest.raises(MessageError, match=name):
-        file_item({"file_name": "a", "file_path": "b"} | {name: path}, number=1, field="file")
+    item = file_item({"file_name": "a", "file_path": "b"} | {name: path}, number=1, name="key")
+
+    assert item.refused is not None
+    assert f" {name}: " in item.refused
+    for shown in (item.name, item.path):
+        assert safe_path(shown, field="shown") == shown
 
 
 @pytest.mark.parametrize(
@@ -104,7 +151,7 @@ def test_paths_that_leave_their_folder_or_their_line_are_refused(name: str, path
     ],
 )
 def test_names_that_people_use_are_taken(path: str) -> None:
-    item = file_item({"file_name": path, "file_path": path}, number=1, field="file")
+    item = file_item({"file_name": path, "file_path": path}, number=1, name="key")
 
     assert (item.name, item.path) == (path, path)
 
@@ -127,11 +174,9 @@ def test_connector_metadata_never_survives() -> None:
     assert len(batch.files) == 1
 
 
-def test_an_error_names_the_path_and_never_the_value() -> None:
-    file = {"file_name": "a", "file_path": ["s3cr3t @ here"]}
+def test_a_refusal_names_the_field_and_never_the_value() -> None:
+    item = file_item({"file_name": "a", "file_path": ["s3cr3t @ here"]}, number=1, name="key")
 
-    with pytest.raises(MessageError) as caught:
-        file_item(file, number=1, field="file")
-
-    assert "s3cr3t" not in str(caught.value)
-    assert "file_path" in caught.value.field
+    assert item.refused is not None
+    assert "file_path" in item.refused
+    assert "s3cr3t" not in serialization.encode(item)

@@ -22,7 +22,7 @@ from unstract_worker_core.messages import (
     read_webhook,
 )
 from unstract_worker_core.messages.fields import plain
-from unstract_worker_core.messages.files import file_item
+from unstract_worker_core.messages.files import file_item, safe_path
 from unstract_worker_core.statuses import RunKind
 
 WORKFLOW = "0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11"
@@ -79,7 +79,10 @@ def test_any_arguments_are_read_or_refused(args: list[Any], kwargs: dict[str, An
     key=st.sampled_from(["file_name", "file_path", "file_hash", "file_size", "fs_metadata", "is_executed"]),
 )
 def test_any_file_is_read_or_refused(value: Any, key: str) -> None:
-    stored(lambda: file_item({"file_name": "a", "file_path": "b"} | {key: value}, number=1, field="file"))
+    item = file_item({"file_name": "a", "file_path": "b"} | {key: value}, number=1, name="key")
+    serialization.encode(item).encode()
+    assert safe_path(item.name, field="name") == item.name
+    assert safe_path(item.path, field="path") == item.path
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -208,5 +211,6 @@ def test_a_json_body_of_half_a_surrogate_pair_is_refused_at_the_edge() -> None:
 
     start = read_start(["org_1", WORKFLOW, EXECUTION, body], {}, kind=RunKind.API)
 
-    assert start.refused == "start message refused: hash_values_of_files[0].file_name: text that is not Unicode"
+    assert start.refused is None
+    assert start.files[0].refused == "the file's description cannot be used: file_name: text that is not Unicode"
     assert serialization.encode(start).encode()

@@ -17,8 +17,12 @@ def marks(redis, execution, ttl=300):
     return ActiveFiles(redis, WORKFLOW, execution, ttl)
 
 
+def holders(found):
+    return {file: mark.execution_id for file, mark in found.items()}
+
+
 def test_the_mark_is_the_platforms(redis):
-    assert marks(redis, "mine").mark([A]) == frozenset()
+    assert marks(redis, "mine").mark([A]) == {}
     key = f"file_active:{WORKFLOW}:etag-77ab:{hashlib.sha256(b'inbox/a.pdf').hexdigest()[:12]}"
     assert redis.keys("file_active:*") == [key]
     assert mark_key(WORKFLOW, A) == key
@@ -39,59 +43,70 @@ def test_the_mark_is_the_platforms(redis):
 def test_own_marks_do_not_count_others_do(redis):
     marks(redis, "mine").mark([A])
     marks(redis, "theirs").mark([B])
-    assert marks(redis, "mine").in_use([A, B]) == {B}
-    assert marks(redis, "theirs").in_use([A, B]) == {A}
-    assert marks(redis, "mine").in_use([]) == frozenset()
+    assert holders(marks(redis, "mine").marks_of_others([A, B])) == {B: "theirs"}
+    assert holders(marks(redis, "theirs").marks_of_others([A, B])) == {A: "mine"}
+    assert marks(redis, "mine").marks_of_others([]) == {}
 
 
-@pytest.mark.parametrize("mark", ["not JSON", "[]", "{}", '{"data": null}', '{"data": {}}'])
+@pytest.mark.parametrize(
+    "mark", ["not JSON", "[]", "{}", '{"data": null}', '{"data": {}}', '{"data": {"execution_id": 5}}']
+)
 def test_a_mark_that_cannot_be_read_is_somebody_elses(redis, mark):
     redis.set(mark_key(WORKFLOW, A), mark)
-    assert marks(redis, "mine").in_use([A]) == {A}
+    assert holders(marks(redis, "mine").marks_of_others([A])) == {A: ""}
 
 
 def test_a_mark_taken_meanwhile_is_told_and_left(redis):
     marks(redis, "theirs").mark([A])
     before = redis.get(mark_key(WORKFLOW, A))
-    assert marks(redis, "mine").mark([A, B]) == {A}
+    assert holders(marks(redis, "mine").mark([A, B])) == {A: "theirs"}
     assert redis.get(mark_key(WORKFLOW, A)) == before
-    assert marks(redis, "theirs").in_use([B]) == {B}
+    assert holders(marks(redis, "theirs").marks_of_others([B])) == {B: "mine"}
 
 
 def test_of_many_that_mark_at_once_one_has_the_file(redis):
     taken = {}
 
     def mark(execution):
-        taken[execution] = marks(redis, execution).mark([A])
+        taken[execution] = set(marks(redis, execution).mark([A]))
 
     threads = [threading.Thread(target=mark, args=(str(number),)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert sorted(taken.values(), key=len) == [frozenset()] + [frozenset({A})] * 7
+    assert sorted(taken.values(), key=len) == [set()] + [{A}] * 7
 
 
 def test_marking_again_renews(redis):
     own = marks(redis, "mine", ttl=60)
     own.mark([A])
     redis.expire(mark_key(WORKFLOW, A), 5)
-    assert own.mark([A]) == frozenset()
+    assert own.mark([A]) == {}
     assert redis.ttl(mark_key(WORKFLOW, A)) > 50
 
 
 def test_only_own_marks_are_taken_away(redis):
     marks(redis, "mine").mark([A])
     marks(redis, "theirs").mark([B])
-    marks(redis, "mine").release([A, B])
+    marks(redis, "mine").release([mark_key(WORKFLOW, A), mark_key(WORKFLOW, B)])
     assert redis.keys("file_active:*") == [mark_key(WORKFLOW, B)]
     marks(redis, "mine").release([])
+
+
+def test_a_mark_that_was_replaced_meanwhile_is_not_discarded(redis):
+    marks(redis, "ended").mark([A, B])
+    found = marks(redis, "mine").marks_of_others([A, B])
+    redis.delete(mark_key(WORKFLOW, B))
+    marks(redis, "theirs").mark([B])
+    marks(redis, "mine").discard(found)
+    assert holders(marks(redis, "mine").marks_of_others([A, B])) == {B: "theirs"}
 
 
 def test_a_redis_that_is_away_is_not_none_active(redis_server, redis):
     with redis_server.client() as other:
         other.connection_pool.connection_kwargs["port"] = 1
         away = marks(other, "mine")
-        for ask in (away.in_use, away.mark, away.release):
+        for ask, what in ((away.marks_of_others, [A]), (away.mark, [A]), (away.release, ["key"])):
             with pytest.raises(SteppedAside, match="cache Redis"):
-                ask([A])
+                ask(what)

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from unstract_worker_core.active_files import ActiveFile, ActiveFiles
+from unstract_worker_core.active_files import ActiveFiles, mark_key
 from unstract_worker_core.backend.models import Execution, FileExecution, FileStatusUpdate
 from unstract_worker_core.errors import (
     BackendRefused,
@@ -35,6 +35,7 @@ from unstract_worker_core.messages import BatchMessage, BatchResult
 from unstract_worker_core.observability.logs import bind_task
 from unstract_worker_core.runs.batching import deduplicate
 from unstract_worker_core.runs.failure_policy import RetryDelays, hand_over, is_permanent, reason_of
+from unstract_worker_core.runs.files_in_use import active_file, files_in_use
 from unstract_worker_core.runs.rows import match_rows, row_request
 from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
@@ -226,13 +227,8 @@ def _decisions(
 
 def _in_use(session: RunSession, message: BatchMessage, items: Sequence[FileItem]) -> frozenset[int]:
     """Numbers of files that another execution works on; API uploads have no identity to look up."""
-    known = {ActiveFile(item.provider_file_uuid, item.path): item for item in items if item.provider_file_uuid}
-    marked = _marks(session, message).in_use(known)
-    rest = [(file.provider_file_uuid, file.file_path) for file in known if file not in marked]
-    held = session.runtime.backend.files.check_active(
-        session.organization_id, message.context.workflow_id, rest, message.context.execution_id
-    )
-    return frozenset(known[file].number for file in (*marked, *(ActiveFile(*pair) for pair in held)))
+    known = {file: item for item in items if (file := active_file(item)) is not None}
+    return frozenset(known[file].number for file in files_in_use(session, _marks(session, message), known))
 
 
 def _decide(session: RunSession, message: BatchMessage, item: FileItem, *, taken: bool) -> FileDecision:
@@ -244,15 +240,17 @@ def _decide(session: RunSession, message: BatchMessage, item: FileItem, *, taken
     owed = message.context.kind is RunKind.API and row.file_name != item.name
     if row.status is not None and row.status.terminal and not owed:
         return FileDecision()
-    status = ExecutionStatus.ERROR if taken else ExecutionStatus.PENDING
-    if taken or row.status is None:
-        update = FileStatusUpdate(status=status, error_message=IN_USE if taken else None)
+    reason = item.refused or (IN_USE if taken else "")
+    status = ExecutionStatus.ERROR if reason else ExecutionStatus.PENDING
+    if reason or row.status is None:
+        update = FileStatusUpdate(status=status, error_message=reason or None)
         session.runtime.backend.files.update_status(
             session.organization_id, row.id, update, key=session.key(f"status-{status}", str(item.number))
         )
-    if item.provider_file_uuid:
-        _marks(session, message).release([ActiveFile(item.provider_file_uuid, item.path)])
-    return FileDecision(reason=IN_USE) if taken else FileDecision(row_id=row.id)
+    file = active_file(item)
+    if file is not None:
+        _marks(session, message).release([mark_key(message.context.workflow_id, file)])
+    return FileDecision(reason=reason) if reason else FileDecision(row_id=row.id)
 
 
 def _row(session: RunSession, message: BatchMessage, item: FileItem) -> FileExecution:

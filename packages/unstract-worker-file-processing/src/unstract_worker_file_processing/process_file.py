@@ -122,6 +122,8 @@ def _refusal(session: BatchSession, file: FileItem) -> str | None:
         return error_text(processing="not started before the batch's deadline")
     if session.stop_requested():
         return NOT_STARTED
+    if file.refused:
+        return error_text(validation=file.refused)
     if file.unsupported:
         return error_text(validation=f"unsupported file type {file.mime_type or 'unknown'}")
     if file.file_execution_id is None:

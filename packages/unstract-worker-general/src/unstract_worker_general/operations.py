@@ -16,6 +16,7 @@ OPERATIONS = (
     ops.TOOL_INSTANCES,
     ops.VALIDATE_TOOLS,
     ops.SOURCE_FILES,
+    ops.FIND_HISTORIES,
     ops.CHECK_ACTIVE,
     ops.LIST_FILES,
     ops.CREATE_FILES,

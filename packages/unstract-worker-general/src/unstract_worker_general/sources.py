@@ -1,80 +1,85 @@
-"""Which files a run works on: the backend's listing, without those that other executions use. Chosen once."""
+"""Which files a run works on, chosen once: the backend's listing, without files that need no work or are in use.
 
-from collections.abc import Iterable
+Every file that is left out is named in the user's log, with the reason.
+"""
 
-from attrs import evolve, frozen
+from collections.abc import Iterable, Mapping
+
+from attrs import evolve
 
 from unstract_worker_core import serialization
-from unstract_worker_core.active_files import ActiveFile, ActiveFiles
-from unstract_worker_core.backend.models import SourceFile
-from unstract_worker_core.errors import BackendRefused, BackendUnavailable, MessageError
+from unstract_worker_core.active_files import ActiveFiles
+from unstract_worker_core.backend.models import FileHistory, HistoryQuery, SourceFile, UnreadableFile
+from unstract_worker_core.errors import BackendRefused, BackendUnavailable
 from unstract_worker_core.ledger import FileItem
-from unstract_worker_core.messages.files import file_item
+from unstract_worker_core.messages.files import file_item, refused_item
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs import LoadedRun, RunSession
+from unstract_worker_core.runs import LoadedRun, RunSession, active_file, files_in_use, mark_files
+from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["Listing", "active_file", "chosen_files", "read_listing"]
+__all__ = ["choose_files", "read_listing", "skip_reason"]
 
 _AT_ONCE = 500
+_NAMES_A_LINE = 20
+_STARTED_OR_DONE = (ExecutionStatus.PENDING, ExecutionStatus.EXECUTING, ExecutionStatus.COMPLETED)
 
 log = get_logger(__name__)
 
 
-@frozen
-class Listing:
-    """A source's files: those that can be worked on, and why the others cannot."""
-
-    items: tuple[FileItem, ...] = ()
-    refusals: tuple[str, ...] = ()
-
-
-def chosen_files(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]:
-    """The run's files, numbered from 1. The first choice stands: rows and batches go by its numbers."""
-    noted = session.journal_get("files")
-    if noted is None:
-        chosen = _choose(session, loaded)
-        noted = session.journal_put("files", serialization.dumps([serialization.unstructure(item) for item in chosen]))
-    return tuple(serialization.structure(entry, FileItem) for entry in serialization.loads(noted))
+def choose_files(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]:
+    """The run's files, numbered from 1. The first choice is kept: rows and batches go by its numbers."""
+    chosen = session.journal_get("files")
+    if chosen is None:
+        items = _choose(session, loaded)
+        chosen = session.journal_put("files", serialization.dumps([serialization.unstructure(each) for each in items]))
+    return tuple(serialization.structure(entry, FileItem) for entry in serialization.loads(chosen))
 
 
-def read_listing(files: Iterable[SourceFile]) -> Listing:
-    """Files as items, each path once, in order. A name that no log or URL could hold is refused, not the listing."""
+def read_listing(files: Iterable[SourceFile | UnreadableFile]) -> tuple[FileItem, ...]:
+    """Files as items, each path once, in order. One that cannot be used says why in `refused`."""
     items: dict[str, FileItem] = {}
-    refusals: list[str] = []
-    for place, file in enumerate(files, start=1):
-        metadata = file.fs_metadata if isinstance(file.fs_metadata, dict) else None
-        described = serialization.unstructure(evolve(file, fs_metadata=metadata))
-        try:
-            item = file_item(described, number=place, field=f"files[{place - 1}]")
-        except MessageError as error:
-            refusals.append(f"file {place} of the listing cannot be processed: {error}")
-        else:
-            items.setdefault(item.path, item)
-    return Listing(tuple(items.values()), tuple(refusals))
+    for number, file in enumerate(files, start=1):
+        item = _item(file, number)
+        items.setdefault(item.path, item)
+    return tuple(items.values())
 
 
-def active_file(item: FileItem) -> ActiveFile | None:
-    """What marks a file as in use; None for a file that its storage gives no id."""
-    return ActiveFile(item.provider_file_uuid, item.path) if item.provider_file_uuid else None
+def skip_reason(item: FileItem, history: FileHistory) -> str | None:
+    """Why a file's history says that it is not to be processed; None: it is."""
+    if history.has_exceeded_limit:
+        limit = history.max_execution_count
+        of_limit = "" if limit is None else f", the limit is {limit}"
+        return (
+            f"executed {history.execution_count} times{of_limit} (MAX_FILE_EXECUTION_COUNT); "
+            "clear its file history to have it processed again"
+        )
+    if history.file_path == item.path and history.status in _STARTED_OR_DONE:
+        done = history.status is ExecutionStatus.COMPLETED
+        return "processed before" if done else f"its file history says {history.status}"
+    return None
+
+
+def _item(file: SourceFile | UnreadableFile, number: int) -> FileItem:
+    if isinstance(file, UnreadableFile):
+        return refused_item(None, number=number, name=file.name, reason=file.reason)
+    metadata = file.fs_metadata if isinstance(file.fs_metadata, dict) else None
+    described = serialization.unstructure(evolve(file, fs_metadata=metadata))
+    return file_item(described, number=number, name=file.file_name)
 
 
 def _choose(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]:
-    context = loaded.context
-    found = _listed(session, loaded)
-    listing = read_listing(found)
-    for refusal in listing.refusals:
-        log.warning("a file of the source is left out", reason=refusal)
-        session.log_to_ui(context.log_channel, refusal, level="ERROR")
-    in_use = _in_use(session, loaded, listing.items)
-    free = [item for item in listing.items if active_file(item) not in in_use]
-    if in_use:
-        log.info("files in use elsewhere are left out", files=len(in_use))
-        session.log_to_ui(context.log_channel, f"Files in use by another execution, left out: {len(in_use)}.")
-    session.log_to_ui(context.log_channel, f"Files found at the source: {len(found)}, to process: {len(free)}.")
+    found = read_listing(_list_source(session, loaded))
+    skipped = _skipped_by_history(session, loaded, found)
+    wanted = [item for item in found if item.number not in skipped]
+    in_use = _mark_free(session, loaded, wanted)
+    free = [item for item in wanted if item.number not in in_use]
+    channel = loaded.context.log_channel
+    session.log_to_ui(channel, f"Files found at the source: {len(found)}, to process: {len(free)}.")
+    _log_left_out(session, loaded, found, skipped | in_use)
     return tuple(evolve(item, number=number) for number, item in enumerate(free, start=1))
 
 
-def _listed(session: RunSession, loaded: LoadedRun) -> tuple[SourceFile, ...]:
+def _list_source(session: RunSession, loaded: LoadedRun) -> tuple[SourceFile | UnreadableFile, ...]:
     """The source's files. A listing that fails ends the run: it is never read as "no files", nor tried for ever."""
     message = loaded.message
     try:
@@ -92,25 +97,53 @@ def _listed(session: RunSession, loaded: LoadedRun) -> tuple[SourceFile, ...]:
         raise BackendRefused(error.message, endpoint=error.endpoint, status=error.status) from error
 
 
-def _in_use(session: RunSession, loaded: LoadedRun, items: Iterable[FileItem]) -> frozenset[ActiveFile]:
-    """Files that another execution marked or has rows for; all others are marked as ours."""
+def _skipped_by_history(session: RunSession, loaded: LoadedRun, items: Iterable[FileItem]) -> dict[int, str]:
+    """Why files are not processed again, by number. The listing knows only what was COMPLETED, and no limit."""
+    if not loaded.message.use_file_history:
+        return {}
+    known = [item for item in items if (item.provider_file_uuid or item.hash) and not item.refused]
+    skipped: dict[int, str] = {}
+    for start in range(0, len(known), _AT_ONCE):
+        page = {str(item.number): item for item in known[start : start + _AT_ONCE]}
+        queries = [
+            HistoryQuery(
+                identifier=name,
+                file_path=item.path,
+                provider_file_uuid=item.provider_file_uuid,
+                cache_key=None if item.provider_file_uuid else item.hash,
+            )
+            for name, item in page.items()
+        ]
+        found = session.runtime.backend.history.find_many(session.organization_id, loaded.message.workflow_id, queries)
+        for name, history in found.items():
+            reason = skip_reason(page[name], history)
+            if reason is not None:
+                skipped[page[name].number] = reason
+    return skipped
+
+
+def _mark_free(session: RunSession, loaded: LoadedRun, items: Iterable[FileItem]) -> dict[int, str]:
+    """Mark the files that are free as ours; why the others are left out, by number."""
     message, runtime = loaded.message, session.runtime
     ttl = runtime.settings.files.active_file_ttl_seconds
     marks = ActiveFiles(runtime.cache_redis, message.workflow_id, message.execution_id, ttl)
-    wanted = [file for file in map(active_file, items) if file is not None]
-    marked = marks.in_use(wanted)
-    unmarked = [file for file in wanted if file not in marked]
-    working = _with_rows(session, loaded, unmarked)
+    known = {file: item for item in items if (file := active_file(item)) is not None}
+    in_use = files_in_use(session, marks, known)
     session.check()
-    return marked | working | marks.mark(file for file in unmarked if file not in working)
+    in_use |= mark_files(session, marks, (file for file in known if file not in in_use))
+    return {known[file].number: f"in use by execution {used_by or 'unknown'}" for file, used_by in in_use.items()}
 
 
-def _with_rows(session: RunSession, loaded: LoadedRun, files: list[ActiveFile]) -> frozenset[ActiveFile]:
-    active: set[ActiveFile] = set()
-    for start in range(0, len(files), _AT_ONCE):
-        pairs = [(file.provider_file_uuid, file.file_path) for file in files[start : start + _AT_ONCE]]
-        found = session.runtime.backend.files.check_active(
-            session.organization_id, loaded.message.workflow_id, pairs, loaded.message.execution_id
-        )
-        active.update(ActiveFile(uuid, path) for uuid, path in found)
-    return frozenset(active)
+def _log_left_out(
+    session: RunSession, loaded: LoadedRun, items: Iterable[FileItem], left_out: Mapping[int, str]
+) -> None:
+    """One line in the user's log for a reason and the files that it applies to, twenty names a line."""
+    names: dict[str, list[str]] = {}
+    for item in items:
+        if item.number in left_out:
+            names.setdefault(left_out[item.number], []).append(item.path)
+    for reason, paths in names.items():
+        log.info("files are left out", reason=reason, files=len(paths))
+        for start in range(0, len(paths), _NAMES_A_LINE):
+            text = f"Left out ({reason}): {', '.join(paths[start : start + _NAMES_A_LINE])}"
+            session.log_to_ui(loaded.context.log_channel, text, level="WARN")

@@ -8,11 +8,12 @@ from unstract_worker_core.runs import (
     arm_files,
     create_rows,
     load_run,
+    release_marks,
     write_status_once,
 )
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_general.before import count_not_relisted, ended_before
-from unstract_worker_general.sources import chosen_files
+from unstract_worker_general.sources import choose_files
 
 __all__ = ["start_execution"]
 
@@ -27,10 +28,12 @@ def start_execution(session: RunSession) -> Decision:
     over = write_status_once(session, loaded, begun, operation="executing")
     if over is not None:
         return over
-    items = chosen_files(session, loaded)
+    items = choose_files(session, loaded)
     done = count_not_relisted(before, items)
     counted = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=len(items) + sum(done))
     over = write_status_once(session, loaded, counted, operation="total_files")
     if over is not None:
         return over
-    return arm_files(session, loaded, create_rows(session, loaded, items), before=done)
+    items = create_rows(session, loaded, items)
+    release_marks(session)  # the rows protect the files from now on
+    return arm_files(session, loaded, items, before=done)

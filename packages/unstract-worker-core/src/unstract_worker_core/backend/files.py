@@ -103,17 +103,22 @@ class Files:
         workflow_id: str,
         files: Iterable[tuple[str, str]],
         current_execution_id: str | None,
-    ) -> frozenset[tuple[str, str]]:
-        """Which of the files, (provider uuid, path) each, another execution works on. A failure is never "none"."""
+    ) -> dict[tuple[str, str], str]:
+        """Those of the files, (provider uuid, path) each, that another execution works on.
+
+        Returns:
+            The id of that execution by file; empty text where the backend does not say which. A failed call raises: it
+            never means "none".
+        """
         wanted = tuple(files)
         if not wanted:
-            return frozenset()
+            return {}
         body: Json = {**uuids(workflow_id=workflow_id), "files": [{"uuid": u, "path": p} for u, p in wanted]}
         if current_execution_id is not None:
             body |= uuids(current_execution_id=current_execution_id)
         answer = self._call(operations.CHECK_ACTIVE, organization_id, body=body)
-        active = answer.items("active_identifiers")
-        return frozenset(pair for pair in wanted if ":".join(pair) in active)
+        active, rows = frozenset(answer.items("active_identifiers")), answer.object().get("active_files")
+        return {pair: _executed_by(rows, *pair) for pair in wanted if ":".join(pair) in active}
 
     def execute(
         self,
@@ -154,6 +159,16 @@ def _with_status(item: Json) -> Json:
 
 def _row(answer: Answer, item: Json) -> models.FileExecution:
     return answer.one(models.FileExecution, _with_status(item))
+
+
+def _executed_by(rows: Json, uuid: str, path: str) -> str:
+    """The execution that a row of `active_files` names for this file."""
+    of_uuid = rows.get(uuid) if isinstance(rows, dict) else None
+    for row in of_uuid if isinstance(of_uuid, list) else ():
+        if isinstance(row, dict) and row.get("file_path") == path:
+            found = row.get("workflow_execution_id")
+            return found if isinstance(found, str) else ""
+    return ""
 
 
 def _failures(answer: Answer, where: str, name: str) -> tuple[tuple[str, str], ...]:

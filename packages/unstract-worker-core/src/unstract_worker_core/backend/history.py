@@ -39,6 +39,29 @@ class History:
         done = answer.items("processed_file_hashes")
         return frozenset(each for each in wanted if each in done)
 
+    def find_many(
+        self, organization_id: str, workflow_id: str, files: Iterable[models.HistoryQuery]
+    ) -> dict[str, models.FileHistory]:
+        """The histories of files, in one call for at most 500.
+
+        Returns:
+            What was found, by the `identifier` of the query; a file without a history is not in it. Rows without a
+            path match any path: compare.
+        """
+        wanted = {each.identifier: each for each in files}
+        if not wanted:
+            return {}
+        organization = identifiers.organization_id(organization_id)
+        asked = [serialization.unstructure(each) for each in wanted.values()]
+        body = {**uuids(workflow_id=workflow_id), "files": asked, "organization_id": organization}
+        answer = self._call(operations.FIND_HISTORIES, organization, body=body)
+        found = {name: answer.object("file_histories", name) for name in wanted}
+        return {
+            name: answer.one(models.FileHistory, answer.object("file_histories", name, "file_history"))
+            for name, entry in found.items()
+            if entry.get("found") is not False
+        }
+
     def create(self, organization_id: str, history: models.NewHistory, *, key: str | None = None) -> str:
         """Write a history row; its id. On OutcomeUnknown look it up before writing again: each write counts."""
         content_hash(history.file_hash)

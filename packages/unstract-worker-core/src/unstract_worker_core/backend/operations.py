@@ -112,6 +112,7 @@ EXECUTE_FILE = Operation("execute-file", "POST", _WM + "execute-file/", Repeat.O
 
 HISTORY_BY_HASH = Operation("file-history.by_hash", "GET", "{file_history_prefix}cache-key/{file_hash}/")
 CHECK_HISTORY = Operation("file-history.check_batch", "POST", _WM + "file-history/check-batch/")
+FIND_HISTORIES = Operation("file-history.batch_lookup", "POST", "{file_history_prefix}batch-lookup/")
 # Every create adds one to the file's count, which has a limit.
 CREATE_HISTORY = Operation("file-history.create", "POST", "{file_history_prefix}create/", Repeat.LOOK_FIRST)
 

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from unstract_worker_core.backend import models, operations
+from unstract_worker_core.backend.answers import Answer, Json
 from unstract_worker_core.backend.caller import Caller
 from unstract_worker_core.backend.ids import uuids
+from unstract_worker_core.errors import UnexpectedAnswer
 
 
 @frozen
@@ -33,16 +35,26 @@ class Workflows:
         *,
         pipeline_id: str | None = None,
         use_file_history: bool = True,
-    ) -> tuple[models.SourceFile, ...]:
-        """The files to process, as the backend lists and filters them, in its order. None for an API workflow."""
+    ) -> tuple[models.SourceFile | models.UnreadableFile, ...]:
+        """The files to process, as the backend lists and filters them, in its order. None for an API workflow.
+
+        An entry that cannot be read does not hide its siblings: it comes back as `UnreadableFile`.
+        """
         pipeline = {} if pipeline_id is None else uuids(pipeline_id=pipeline_id)
         body = {**uuids(execution_id=execution_id), **pipeline, "use_file_history": use_file_history}
         ids = uuids(workflow_id=workflow_id)
         answer = self._call(operations.SOURCE_FILES, organization_id, ids=ids, body=body)
-        files = answer.many(models.SourceFile, list(answer.object("files").values()))
+        files = tuple(_source_file(answer, name, entry) for name, entry in answer.object("files").items())
         if answer.member("total_files") != len(files):
             raise answer.unexpected("total_files: not the number of files")
         return files
+
+
+def _source_file(answer: Answer, name: str, entry: Json) -> models.SourceFile | models.UnreadableFile:
+    try:
+        return answer.one(models.SourceFile, entry)
+    except UnexpectedAnswer as error:
+        return models.UnreadableFile(name, error.message)
 
 
 @frozen

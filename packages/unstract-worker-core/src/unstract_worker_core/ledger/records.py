@@ -12,6 +12,7 @@ from attrs import Factory, frozen
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 __all__ = [
+    "UNSUPPORTED_HASH",
     "AnswerTicket",
     "ExecutorAnswer",
     "FileItem",
@@ -22,6 +23,9 @@ __all__ = [
     "RunState",
     "RunTask",
 ]
+
+# How the hash of an upload begins whose type the platform refused; with `is_executed`.
+UNSUPPORTED_HASH = "temp-hash-"
 
 
 class RunState(StrEnum):
@@ -56,7 +60,8 @@ class FileItem:
     """One file of an execution.
 
     `number` counts from 1 over the whole execution. `copies` are names of further uploads with the same content:
-    they share the row and the outcome, and each gets its own API result item.
+    they share the row and the outcome, and each gets its own API result item. `refused`: why the file cannot be
+    worked on; it ends in ERROR with this reason.
     """
 
     number: int
@@ -71,11 +76,12 @@ class FileItem:
     file_execution_id: str | None = None
     fs_metadata: dict[str, Any] = Factory(dict)
     copies: tuple[str, ...] = ()
+    refused: str | None = None
 
     @property
     def unsupported(self) -> bool:
         """The producer refused its type: nothing was stored for it (contract: tasks 2.1)."""
-        return self.is_executed and self.hash.startswith("temp-hash-")
+        return self.is_executed and self.hash.startswith(UNSUPPORTED_HASH)
 
     @property
     def identity(self) -> str:

@@ -80,10 +80,7 @@ def read_batch(value: object) -> BatchMessage:
     if not isinstance(entries, list | tuple) or len(entries) > FILES_LIMIT:
         raise MessageError(f"expected list of at most {FILES_LIMIT}", field="file_batch_data.files")
     data = read(value.get("file_data"), _FileData, field="file_batch_data.file_data")
-    files = tuple(
-        file_item(_hash_of(entry, index), number=index + 1, field=f"file_batch_data.files[{index}]")
-        for index, entry in enumerate(entries)
-    )
+    files = tuple(_file(entry, number) for number, entry in enumerate(entries, start=1))
     api = any(item.source_connection_type == "API" or "/api/" in item.path for item in files)
     context = RunContext(
         execution_id=execution_id(data.execution_id),
@@ -103,12 +100,13 @@ def read_batch(value: object) -> BatchMessage:
     return BatchMessage(context, files)
 
 
-def _hash_of(entry: object, index: int) -> object:
+def _file(entry: object, number: int) -> FileItem:
+    """A file, given as [name, file] or as the file alone."""
+    name = f"file {number}"
     if isinstance(entry, list | tuple) and len(entry) == 2:
-        return entry[1]
-    if isinstance(entry, Mapping):
-        return entry
-    raise MessageError("expected [name, file] or a file", field=f"file_batch_data.files[{index}]")
+        first, entry = entry
+        name = first if isinstance(first, str) else name
+    return file_item(entry, number=number, name=name)
 
 
 def read_results(value: object) -> tuple[BatchResult, ...]:

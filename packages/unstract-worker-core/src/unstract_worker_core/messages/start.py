@@ -45,8 +45,9 @@ class StartMessage:
 def read_start(args: Sequence[object], kwargs: Mapping[str, object], *, kind: RunKind) -> StartMessage:
     """Read the arguments of `async_execute_bin`. Raises MessageError.
 
-    A message whose ids can be read but whose files cannot comes back with `refused` set to the reason, so that
-    the execution ends in ERROR instead of waiting for ever.
+    A file that cannot be read is refused by itself (`FileItem.refused`). A message whose ids can be read but which
+    cannot be used otherwise comes back with `refused` set to the reason, so that the execution ends in ERROR instead
+    of waiting for ever.
     """
     given = _named(args, kwargs, _API_ORDER if kind is RunKind.API else _GENERAL_ORDER)
     organization = organization_id(given.get("schema_name"), field="schema_name")
@@ -90,6 +91,6 @@ def _files(value: object) -> tuple[FileItem, ...]:
     if len(value) > FILES_LIMIT:
         raise MessageError(f"more than {FILES_LIMIT} files", field="hash_values_of_files")
     return tuple(
-        file_item(entry, number=number, field=f"hash_values_of_files[{number - 1}]")
-        for number, entry in enumerate(value.values(), start=1)
+        file_item(entry, number=number, name=name if isinstance(name, str) else f"file {number}")
+        for number, (name, entry) in enumerate(value.items(), start=1)
     )

@@ -12,6 +12,7 @@ from unstract_worker_core.errors import LeaseLost, LedgerUnavailable
 from unstract_worker_core.ledger import Armed, RunClaim, RunState, RunTask
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.runs.failure_policy import RetryDelays, hand_over, is_permanent, reason_of
+from unstract_worker_core.runs.files_in_use import release_marks
 from unstract_worker_core.runs.session import Arm, Close, Decision, Release, RunSession
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
@@ -100,6 +101,7 @@ def _carry_out(session: RunSession, decision: Decision) -> None:
     if isinstance(decision, Arm):
         _ring(runtime, claim, runtime.ledger.runs.arm(claim, decision.batches, decision.context), decision)
     elif isinstance(decision, Close):
+        release_marks(session)
         _close(runtime, claim, decision)
     else:
         _release(runtime, claim, decision)

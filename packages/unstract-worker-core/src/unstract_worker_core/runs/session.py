@@ -44,11 +44,20 @@ Decision = Arm | Close | Release
 
 @frozen
 class RunSession:
-    """What a step works with: the process's parts, the claim, the lease that is held meanwhile."""
+    """What a step works with: the process's parts, the claim, the lease that is held meanwhile.
+
+    Attributes:
+        journal: what was done, by this claim and by those before it.
+    """
 
     runtime: Runtime
     claim: RunClaim
     held: Held
+    journal: dict[str, str] = field(init=False)
+
+    @journal.default
+    def _of_claims_before(self) -> dict[str, str]:
+        return dict(self.claim.journal)
 
     @property
     def organization_id(self) -> str:
@@ -62,16 +71,18 @@ class RunSession:
             raise SteppedAside("the process drains")
 
     def journal_get(self, name: str) -> str | None:
-        """What the journal said about a step when the run was claimed."""
-        return self.claim.journal.get(name)
+        """What the journal says about a step; None: it was not done."""
+        return self.journal.get(name)
 
     def journal_put(self, name: str, value: str) -> str:
-        """Journal a step that was done; the value that stands. Raises LeaseLost."""
-        return self.runtime.ledger.runs.note(self.claim, name, value)
+        """Journal a step that was done; returns the first value of this name. Raises LeaseLost."""
+        return self.journal_put_all({name: value})[name]
 
     def journal_put_all(self, notes: Mapping[str, str]) -> dict[str, str]:
-        """As `note`, for several steps at once; the values that stand, by name. Raises LeaseLost."""
-        return self.runtime.ledger.runs.note_all(self.claim, notes) if notes else {}
+        """As `journal_put`, for several steps at once; the first values, by name. Raises LeaseLost."""
+        first = self.runtime.ledger.runs.note_all(self.claim, notes) if notes else {}
+        self.journal.update(first)
+        return first
 
     def key(self, operation: str, file: str = "-") -> str:
         """The idempotency key of an effect: execution, epoch, file, operation."""

@@ -22,6 +22,7 @@ from unstract_worker_core.backend.models.files import (
 )
 from unstract_worker_core.backend.models.history import (
     FileHistory,
+    HistoryQuery,
     NewHistory,
 )
 from unstract_worker_core.backend.models.pipelines import (
@@ -43,6 +44,7 @@ from unstract_worker_core.backend.models.workflows import (
     ToolInstance,
     ToolProblem,
     ToolValidation,
+    UnreadableFile,
     WorkflowEndpoints,
 )
 
@@ -64,6 +66,7 @@ __all__ = [
     "FileStatusUpdate",
     "FileToExecute",
     "Health",
+    "HistoryQuery",
     "ItemFailure",
     "NewExecution",
     "NewHistory",
@@ -79,5 +82,6 @@ __all__ = [
     "ToolInstance",
     "ToolProblem",
     "ToolValidation",
+    "UnreadableFile",
     "WorkflowEndpoints",
 ]

@@ -20,7 +20,18 @@ class FileHistory:
     file_path: str | None = None
     provider_file_uuid: str | None = None
     execution_count: int = 0
+    max_execution_count: int | None = None
     has_exceeded_limit: bool = False
+
+
+@frozen(kw_only=True)
+class HistoryQuery:
+    """A file whose history is looked up, by the storage's id of it or by its hash. `identifier`: key of the answer."""
+
+    identifier: str
+    file_path: str
+    provider_file_uuid: str | None = None
+    cache_key: str | None = None
 
 
 @frozen(kw_only=True)

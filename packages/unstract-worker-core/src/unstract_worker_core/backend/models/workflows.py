@@ -65,3 +65,11 @@ class SourceFile:
     is_executed: bool = False
     file_number: int | None = None
     fs_metadata: Any = field(default=None, repr=False)
+
+
+@frozen
+class UnreadableFile:
+    """An entry of a source listing that is not what the contract says. `name`: its key in the listing."""
+
+    name: str
+    reason: str

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from unstract_worker_core.backend import operations as ops
+from unstract_worker_core.backend.models import HistoryQuery, SourceFile
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.errors import NotFound
 from unstract_worker_core.operator.conformance.pipelines import READING_PIPELINES
@@ -46,7 +47,7 @@ def _sources(scene: Scene) -> str:
         files = scene.backend.workflows.source_files(scene.organization, scene.workflow_id, execution)
     except NotFound as error:
         return f"no such workflow or execution (HTTP {error.status})"
-    scene.source = files[0] if files else None
+    scene.source = next((file for file in files if isinstance(file, SourceFile)), None)
     return f"{len(files)} files"
 
 
@@ -85,6 +86,17 @@ def _histories(scene: Scene) -> str:
     return "none processed"
 
 
+def _many_histories(scene: Scene) -> str:
+    asked = HistoryQuery(identifier="scratch", file_path=scene.mark, provider_file_uuid=scene.mark)
+    try:
+        found = scene.backend.history.find_many(scene.organization, scene.workflow_id, [asked])
+    except NotFound as error:
+        return f"no such workflow (HTTP {error.status})"
+    if found:
+        raise Mismatch("a history of a file that nobody has")
+    return "no history"
+
+
 def _tokens(scene: Scene) -> str:
     scene.backend.usage.tokens(scene.organization, scene.row_id or scene.nobody)
     return "counts"
@@ -113,6 +125,7 @@ _ALL = (
     Try(ops.CHECK_ACTIVE, "no file that nobody has", _active),
     Try(ops.HISTORY_BY_HASH, "found: false, or no such workflow", _history),
     Try(ops.CHECK_HISTORY, "no content that nobody has", _histories),
+    Try(ops.FIND_HISTORIES, "found: false, or no such workflow", _many_histories),
     Try(ops.TOKENS, "counts, or nulls", _tokens),
     Try(ops.PAGES, "a number, or null", _pages),
     Try(ops.CONFIGURATION, "MAX_PARALLEL_FILE_BATCHES of the organization", _configuration),
