@@ -182,6 +182,21 @@ def test_a_terminal_gets_a_table_and_is_asked(ground):
     os.close(child)
 
 
+def test_the_fleet_lists_live_workers_and_runs_say_that_one_is_missing(ground):
+    run_id = ground.stranded()  # the stack has no file-processing worker
+    workers = ground.run("fleet", "--json").json["workers"]
+    live = {worker["worker"]: worker for worker in workers if worker["alive"]}
+    assert set(live) == {"api_deployment", "general", "callback"}
+    assert live["callback"]["slots"] > 0
+    assert live["callback"]["queues"]
+    assert isinstance(live["callback"]["idle_seconds"], int | float)
+    assert "3 alive" in ground.run("fleet").out
+
+    reasons = {run["run_id"]: run["reason"] for run in ground.run("runs", "--json").json["runs"]}
+    assert reasons[run_id] == "no file-processing worker is alive"
+    assert "no file-processing worker is alive" in ground.run("runs", "show", run_id).out
+
+
 def test_watching_looks_again_and_again(ground):
     environment = {**inherited_environment(), **ground.stack.environment}
     with subprocess.Popen(
@@ -208,6 +223,7 @@ def test_the_least_access_of_the_readme_is_enough(ground):
         for command in (
             ("runs",),
             ("runs", "show", run_id),
+            ("fleet",),
             ("runs", "retry", run_id, "--yes"),
             ("dead-letters", "list"),
         ):

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from unstract_devstack.processes import wait_until
 from unstract_worker_core.config import LedgerSettings
+from unstract_worker_core.fleet import Fleet
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunTask
 from unstract_worker_core.ledger.census import take_census, take_role
 from unstract_worker_core.statuses import RunKind
@@ -97,6 +98,27 @@ def test_a_queue_is_told_by_one_worker_and_by_another_once_that_is_gone(start_wo
     assert value(second, "celery_queue_length", **QUEUE) is None
     first.process.kill()
     assert wait_until(lambda: value(second, "celery_queue_length", **QUEUE) is not None, seconds=40)
+
+
+def test_a_worker_that_was_killed_reads_0_and_its_queues_are_reported_by_another(start_worker, redis):
+    """What CeleryWorkerDown and CeleryHighQueueLength fire on when all workers of a type are dead."""
+    one = {"CELERY_HOSTNAME": "callback@one", "CELERY_QUEUES_CALLBACK": "of_one"}
+    first = start_worker(**one)
+    second = start_worker(CELERY_HOSTNAME="callback@two", CELERY_QUEUES_CALLBACK="of_two")
+    assert wait_until(lambda: "of_one" in Fleet(redis).queues(), seconds=20)
+    first.process.kill()
+    redis.lpush("of_one", "a message", "another")
+
+    assert wait_until(lambda: value(second, "celery_worker_up", hostname="one") == 0, seconds=60)
+    assert wait_until(lambda: value(second, "celery_queue_length", queue_name="of_one") == 2, seconds=60)
+    assert value(second, "celery_worker_up", hostname="two") == 1
+
+    third = start_worker(**one)
+    assert wait_until(lambda: value(second, "celery_worker_up", hostname="one") is None, seconds=60)
+    third.terminate()
+    assert third.exit_code() == 0
+    assert "of_one" in Fleet(redis).queues()
+    assert [member.heartbeat.hostname for member in Fleet(redis).members() if member.alive] == ["two"]
 
 
 def test_metrics_answer_while_broker_and_ledger_are_frozen(start_worker, redis_server):

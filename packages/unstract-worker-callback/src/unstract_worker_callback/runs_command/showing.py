@@ -11,10 +11,11 @@ from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.views import BatchView, Page, RunDetail, RunView
 from unstract_worker_core.operator.console import UNKNOWN, Access, stop_here
 from unstract_worker_core.operator.tables import duration, table
+from unstract_worker_core.operator.waiting import why_it_waits
 
 __all__ = ["Wanted", "found", "how_it_ended", "page_as_json", "page_as_text", "show_run"]
 
-_COLUMNS = ("run", "task", "state", "batches", "attempts", "held by", "age", "next look", "organization", "last error")
+_COLUMNS = ("run", "task", "state", "batches", "attempts", "held by", "age", "next look", "organization", "reason")
 _BATCH_COLUMNS = ("batch", "files", "recorded", "state", "held by", "lease", "file", "rung", "next ring")
 
 
@@ -39,13 +40,15 @@ class Wanted:
 
 def page_as_json(page: Page, access: Access) -> str:
     """``{"open", "next_offset", "runs": [...]}``; seconds are numbers."""
-    listed = [access.redactor.value(asdict(run)) for run in page.runs]
+    members = access.fleet.members()
+    listed = [access.redactor.value({**asdict(run), "reason": why_it_waits(run, members)}) for run in page.runs]
     return json.dumps({"open": page.open, "next_offset": page.next_offset, "runs": listed})
 
 
 def page_as_text(page: Page, access: Access) -> str:
     """A table and a line that says how many there are."""
-    rows = (_row(run, access) for run in page.runs)
+    members = access.fleet.members()
+    rows = (_row(run, why_it_waits(run, members), access) for run in page.runs)
     shown = table(_COLUMNS, rows, terminal=sys.stdout.isatty())
     more = "" if page.next_offset is None else f"; more: --offset {page.next_offset}"
     return f"{shown}\n{len(page.runs)} shown, {page.open} open{more}"
@@ -56,9 +59,10 @@ def show_run(access: Access, run_id: str, *, as_json: bool) -> str:
     detail = access.operator.detail(run_id)
     if detail is None:
         _unknown(run_id)
+    reason = why_it_waits(detail.run, access.fleet.members())
     if as_json:
-        return json.dumps(access.redactor.value(asdict(detail)))
-    lines = [f"{name:<13}{access.redactor.text(value)}" for name, value in _facts(detail)]
+        return json.dumps(access.redactor.value({**asdict(detail), "reason": reason}))
+    lines = [f"{name:<13}{access.redactor.text(value)}" for name, value in _facts(detail, reason)]
     if detail.batches:
         lines += ["", table(_BATCH_COLUMNS, map(_batch_row, detail.batches), terminal=sys.stdout.isatty())]
     return "\n".join(lines)
@@ -92,7 +96,7 @@ def _unknown(run_id: str) -> NoReturn:
     )
 
 
-def _row(run: RunView, access: Access) -> tuple[str, ...]:
+def _row(run: RunView, reason: str, access: Access) -> tuple[str, ...]:
     return (
         run.run_id,
         run.task.value,
@@ -103,7 +107,7 @@ def _row(run: RunView, access: Access) -> tuple[str, ...]:
         duration(run.age),
         _when(run.next_look),
         run.organization_id or "-",
-        access.redactor.text(run.last_error),
+        access.redactor.text(reason),
     )
 
 
@@ -119,7 +123,7 @@ def _when(seconds: float | None) -> str:
     return f"in {duration(seconds)}" if seconds > 0 else f"due {duration(-seconds)}"
 
 
-def _facts(detail: RunDetail) -> Iterator[tuple[str, str]]:
+def _facts(detail: RunDetail, reason: str) -> Iterator[tuple[str, str]]:
     run = detail.run
     yield "run", run.run_id
     yield "state", f"{run.state.value}{', no further file starts (stop)' if run.stop else ''}"
@@ -137,6 +141,7 @@ def _facts(detail: RunDetail) -> Iterator[tuple[str, str]]:
     yield "next look", _when(run.next_look)
     yield "held by", ", ".join(run.owners) or "-"
     yield "attempts", f"{run.attempts} failed; rung {detail.rings} times without a claim"
+    yield "waits", reason
     yield "last error", run.last_error or "-"
     yield "files", f"{detail.total_files} in {run.batches} batches, {run.done} batches done"
     if detail.charges:

@@ -27,11 +27,13 @@ def _gauge(name: str, purpose: str, *labels: str) -> Described:
     return Described(name, "gauge", purpose, labels)
 
 
-WORKER_UP = _gauge("celery_worker_up", "1 while the worker runs.", "hostname")
+WORKER_UP = _gauge("celery_worker_up", "1 while the worker runs; 0 for five minutes after it vanished.", "hostname")
 ACTIVE_WORKERS = _gauge(
     "celery_active_worker_count", "1 for each queue that this worker consumes: the sum is its workers.", "queue_name"
 )
-QUEUE_LENGTH = _gauge("celery_queue_length", "Messages waiting in a queue; of all its workers one tells.", "queue_name")
+QUEUE_LENGTH = _gauge(
+    "celery_queue_length", "Messages in a queue of the fleet; one elected worker reports each queue.", "queue_name"
+)
 WAITING_PER_REPLICA = _gauge(
     "unstract_worker_waiting_per_replica", "This worker's scaling rule: waiting messages that justify one replica."
 )

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import LedgerError
+from unstract_worker_core.fleet import Fleet
 from unstract_worker_core.ledger import Ledger
 from unstract_worker_core.ledger.operator import Operator
 from unstract_worker_core.observability.logs import get_logger
@@ -49,6 +50,7 @@ class Access:
     settings: Settings
     ledger: Ledger
     operator: Operator
+    fleet: Fleet
     redactor: Redactor
 
 
@@ -60,7 +62,8 @@ def opened(definition: WorkerDefinition, environ: Mapping[str, str] | None = Non
     """
     settings = settings_or_exit(definition, _completed(os.environ if environ is None else environ))
     redis = connect(settings.ledger_redis, name="operator")
-    access = Access(settings, Ledger(redis, settings.ledger), Operator(redis), Redactor(settings.secrets()))
+    redactor = Redactor(settings.secrets())
+    access = Access(settings, Ledger(redis, settings.ledger), Operator(redis), Fleet(redis), redactor)
     try:
         yield access
     except LedgerError as error:

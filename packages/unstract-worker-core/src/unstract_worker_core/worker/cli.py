@@ -20,6 +20,7 @@ _HERE = "unstract_worker_core.operator"
 _OPERATORS = {
     "conformance": f"{_HERE}.conformance_command:conformance",
     "dead-letters": f"{_HERE}.dead_letters_command:dead_letters",
+    "fleet": f"{_HERE}.fleet_command:fleet",
     "scaling": f"{_HERE}.scaling_command:scaling",
 }
 

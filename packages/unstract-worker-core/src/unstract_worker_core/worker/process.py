@@ -139,7 +139,7 @@ class WorkerProcess:
         try:
             if self.settings.process.health_enabled:
                 self._serve(health_server(self.definition.worker, runtime, lambda: self._consuming))
-                self._serve(Reporter(runtime, self._queues))
+            self._serve(Reporter(runtime, self._queues))
             check_ledger(runtime)
             for service in (*self.definition.services(runtime), watchdog):
                 self._serve(service)

@@ -1,15 +1,20 @@
-"""Reads what /metrics shows of the broker and the ledger: in a thread of its own, every few seconds.
+"""Writes this worker's heartbeat and reads what /metrics shows of the fleet: in a thread of its own, every few seconds.
 
-Queues and ledger are the whole fleet's: one worker tells of each, so that sums over all workers are right.
+Queues, ledger and workers that are gone belong to the whole fleet: one elected worker reports each, so that sums over
+all workers are right.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from attrs import define, field
 
+from unstract_worker_core import __version__
 from unstract_worker_core.errors import LedgerError
+from unstract_worker_core.fleet import Fleet, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.census import take_census, take_role
 from unstract_worker_core.observability import readings as told
@@ -45,31 +50,61 @@ class Reporter:
     queues: Callable[[], tuple[str, ...]]
     pause: float = _PAUSE_SECONDS
     _token: str = field(init=False)
+    _fleet: Fleet = field(init=False)
     _stop: threading.Event = field(factory=threading.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._token = self.runtime.token()
+        self._fleet = Fleet(self.runtime.ledger.redis)
 
     def start(self) -> None:
         """Read at once and every few seconds, until stopped."""
         threading.Thread(target=self._loop, name="metrics", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop reading."""
+        """Stop, and leave the fleet."""
         self._stop.set()
+        with suppress(LedgerError):
+            self._fleet.leave(self._token)
 
     def look(self) -> None:
         """Read once. Raises LedgerError."""
         shown, worker = self.runtime.metrics.readings, self.runtime.settings.worker
         shown.show("worker", self._of_this_worker())
+        self._fleet.beat(self._token, self._heartbeat())
         until = time.monotonic() + _ROLE_SECONDS
-        queues = tuple(name for name in self.queues() if self._has(f"queue:{name}"))
+        # Of the whole fleet's queues: one whose workers are all dead is what an alert is for.
+        queues = tuple(name for name in self._fleet.queues() if self._has(f"queue:{name}"))
         shown.show("queues", self._lengths(queues), until=until)
+        if self._has("fleet"):
+            shown.show("fleet", self._gone(), until=until)
         if worker is WorkerType.CALLBACK and self._has("ledger"):
             shown.show("ledger", self._ledger(), until=until)
 
     def _has(self, role: str) -> bool:
         return take_role(self.runtime.ledger.redis, f"metrics:{role}", self._token, _ROLE_SECONDS)
+
+    def _heartbeat(self) -> Heartbeat:
+        runtime = self.runtime
+        return Heartbeat(
+            instance=runtime.settings.instance,
+            worker=runtime.settings.worker.value,
+            version=runtime.settings.version,
+            core_version=__version__,
+            hostname=runtime.metrics.hostname,
+            pid=os.getpid(),
+            slots=runtime.progress.concurrency,
+            running=runtime.progress.slots_in_use,
+            idle_seconds=round(runtime.progress.idle_seconds, 1),
+            backend=runtime.backend.breaker.state,
+            queues=self.queues(),
+        )
+
+    def _gone(self) -> tuple[Reading, ...]:
+        members = self._fleet.members()
+        alive = {member.heartbeat.hostname for member in members if member.alive}
+        gone = {member.heartbeat.hostname for member in members} - alive
+        return tuple(Reading(told.WORKER_UP, 0, (hostname,)) for hostname in sorted(gone))
 
     def _of_this_worker(self) -> Iterator[Reading]:
         rule = queues_of(self.runtime.settings.worker).scaling

@@ -112,7 +112,7 @@ class CeleryDoorbells:
 
     def _asked(self, queues: Sequence[str]) -> dict[str, int]:
         with self._line() as line:
-            return {name: _depth(line, name) for name in queues}
+            return {name: _depth(line, name, is_redis=self._broker.is_redis) for name in queues}
 
     def _ring(self, bell: Doorbell, messages: Sequence[dict[str, Any]]) -> None:
         """Publish, once more on a fresh connection if the first attempt failed; doorbells may be repeated."""
@@ -194,10 +194,12 @@ def message_headers(task: str, task_id: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _depth(line: _Line, queue_name: str) -> int:
-    channel = line.connection.default_channel
+def _depth(line: _Line, queue_name: str, *, is_redis: bool) -> int:
     try:
-        return int(channel.queue_declare(queue_name, passive=True).message_count)
+        if is_redis:
+            return int(line.connection.default_channel.queue_declare(queue_name, passive=True).message_count)
+        with line.connection.channel() as channel:  # its own: RabbitMQ closes the channel of a queue that is not there
+            return int(channel.queue_declare(queue_name, passive=True).message_count)
     except ChannelError:
         return 0  # no such queue: nothing waits
 

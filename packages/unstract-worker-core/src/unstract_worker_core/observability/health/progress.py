@@ -51,6 +51,18 @@ class Progress:
         with self._lock:
             return len(self._slots)
 
+    @property
+    def concurrency(self) -> int:
+        """Slots that there are."""
+        return self._concurrency
+
+    @property
+    def idle_seconds(self) -> float:
+        """Time since the last claim or the last step forward of any slot."""
+        with self._lock:
+            latest = max([self._claimed_at, *(slot.progressed_at for slot in self._slots.values())])
+            return self._clock() - latest
+
     def claim_made(self) -> None:
         """Work was claimed."""
         with self._lock:
