@@ -1,152 +1,228 @@
-"""The ASGI application: authentication, faults, dispatch to handlers in threads, and the request log."""
+"""The ASGI application: authentication, faults, handlers in threads, idempotency keys, and the request log."""
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import parse_qsl
 
-from unstract_devstack.backend import dispatch
-from unstract_devstack.backend.authentication import refusal
-from unstract_devstack.backend.delivery import Delivery
+from attrs import define, frozen
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route, Router
+from starlette.types import Message, Receive, Scope, Send
+
+from unstract_devstack.backend import delivery
+from unstract_devstack.backend.config import Mode
 from unstract_devstack.backend.faults import Fault, FaultKind
-from unstract_devstack.backend.protocol import Connections
-from unstract_devstack.backend.public.face import PublicFace
+from unstract_devstack.backend.public.face import PATH, PublicFace
 from unstract_devstack.backend.request_log import Entry
-from unstract_devstack.backend.routes import internal_router
-from unstract_devstack.backend.routing import Found, Route, missing, not_allowed
+from unstract_devstack.backend.routes import OPERATIONS, Operation
 from unstract_devstack.backend.services import Call, Services
-from unstract_devstack.backend.wire import NOT_FOUND_PAGE, Reply, Request, html, reply
+from unstract_devstack.backend.wire import (
+    FORBIDDEN_PAGE,
+    HTML_TYPE,
+    NOT_FOUND_PAGE,
+    BadUuid,
+    MalformedJson,
+    NoMatch,
+    Refused,
+    html,
+    reply,
+    standardized,
+    unauthorized,
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-ASGIScope = MutableMapping[str, Any]
-
 CALLER_THREADS = 64
-LOGGED_HEADERS = frozenset(
-    (b"authorization", b"x-organization-id", b"idempotency-key", b"x-request-id", b"content-type", b"x-api-key")
-)
+EXPECTED = (BadUuid, MalformedJson, NoMatch)
+
+
+class Threads:
+    """The pools that handlers run in. The dev API has its own, so that it can look on whatever the others wait for."""
+
+    def __init__(self, quick: int, slow: int, shared: int | None) -> None:
+        self.quick = ThreadPoolExecutor(shared or quick, "backend-call")
+        self.slow = self.quick if shared else ThreadPoolExecutor(slow, "backend-file")
+        self.callers = self.quick if shared else ThreadPoolExecutor(CALLER_THREADS, "backend-caller")
+        self.observers = ThreadPoolExecutor(2, "backend-dev")
+
+    def of(self, operation: Operation) -> ThreadPoolExecutor:
+        """Where an operation's handler runs."""
+        if operation.path.startswith("/dev/"):
+            return self.observers
+        return self.slow if operation.slow else self.quick
+
+    def close(self) -> None:
+        """Wait for all that runs."""
+        for pool in (self.quick, self.slow, self.callers, self.observers):
+            pool.shutdown()
 
 
 class Application:
-    """The reference backend as an ASGI application."""
+    """The reference backend as an ASGI application: every request is noted, and met by a fault if one is set.
 
-    def __init__(self, services: Services, connections: Connections) -> None:
+    `connections` are the open ones of the server that it runs in.
+    """
+
+    def __init__(self, services: Services) -> None:
+        config = services.config
         self.services = services
-        self._delivery = Delivery(connections)
-        self._router = internal_router()
-        self._observers = ThreadPoolExecutor(2, "backend-dev")
-        shared = services.config.shared_threads
-        self._quick = ThreadPoolExecutor(shared or services.config.threads, "backend-call")
-        self._slow = self._quick if shared else ThreadPoolExecutor(services.config.file_threads, "backend-file")
-        self._callers = self._quick if shared else ThreadPoolExecutor(CALLER_THREADS, "backend-caller")
-        self._public = PublicFace(services, self._callers)
+        self.connections: delivery.Connections = ()
+        self.threads = Threads(config.threads, config.file_threads, config.shared_threads)
+        self.public = PublicFace(services, self.threads.callers)
+        self._router = Router([*self._routes(OPERATIONS), Route(PATH, self.public)], redirect_slashes=False)
+        self._router.default = self._missing
 
-    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+    def _routes(self, operations: Iterable[Operation]) -> list[Route]:
+        """One route a path; literal segments go before parameters."""
+        by_path: dict[str, dict[str, Operation]] = {}
+        for operation in operations:
+            by_path.setdefault(operation.path, {})[operation.method] = operation
+        ordered = sorted(by_path, key=lambda path: [segment.startswith("{") for segment in path.split("/")])
+        return [Route(path, Endpoint(self.services, self.threads, by_path[path])) for path in ordered]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        started, clock = time.time(), time.perf_counter()
-        request = request_of(scope)
-        fault = None if request.path.startswith("/dev/") else self.services.faults.hit(request.method, request.path)
-        status = await self._answer(scope, request, fault, receive, send)
-        entry = Entry(
-            started,
-            request.method,
-            request.path,
-            request.headers.get("x-organization-id"),
-            request.key,
-            status,
-            time.perf_counter() - clock,
-            str(fault.kind) if fault else None,
-        )
-        if not request.path.startswith("/dev/") and self.services.requests.note(entry):
-            await asyncio.get_running_loop().run_in_executor(self._observers, self.services.requests.flush)
-
-    async def _answer(
-        self, scope: ASGIScope, request: Request, fault: Fault | None, receive: Receive, send: Send
-    ) -> int:
-        """Work the request out and deliver the answer; returns the status that the caller saw, 0 for none."""
-        if fault is not None:
-            early = await self._delivery.before(fault, scope, receive)
-            if early is not None:
-                return await self._delivery.deliver(early, scope, send) if early.status else 0
-        if request.path.startswith("/deployment/"):
-            answer = await self._public.answer(scope, receive, request)
+        if scope["path"].startswith("/dev/"):
+            await self._answer(scope, receive, send)
+            return
+        at, began = time.time(), time.perf_counter()
+        fault = self.services.faults.hit(scope["method"], scope["path"])
+        sent = Sent(send)
+        if fault is None:
+            await self._answer(scope, receive, sent)
         else:
-            request.body = await read_body(receive)
-            answer = await self._work(request)
-        if fault is not None and fault.kind is not FaultKind.DELAY:
-            return await self._delivery.after(fault, answer, scope, receive, send)
-        return await self._delivery.deliver(answer, scope, send)
+            await self._faulty(fault, scope, receive, sent)
+        request, kind = Request(scope), str(fault.kind) if fault else None
+        organization, key = (request.headers.get(name) for name in ("x-organization-id", "idempotency-key"))
+        seconds = time.perf_counter() - began
+        entry = Entry(at, scope["method"], scope["path"], organization, key, sent.status, seconds, kind)
+        if self.services.requests.note(entry):
+            await asyncio.get_running_loop().run_in_executor(self.threads.observers, self.services.requests.flush)
 
-    async def _work(self, request: Request) -> Reply:
-        """The answer of the internal and the dev API. Authentication comes before any look at the path."""
-        if not request.path.startswith(("/internal/", "/dev/")):
-            return html(404, NOT_FOUND_PAGE)
-        refused = refusal(request, self.services.config.api_key)
-        if refused is not None:
-            return refused
-        found = self._router.find(request.path)
-        if found is None:
-            return missing(self._router, request.path)
-        route = found.routes.get(request.method)
-        if route is None:
-            return not_allowed(found, request.method)
-        return await self._run(request, found)
+    async def _faulty(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        if await delivery.before(fault, self.connections, scope, receive, send):
+            return
+        if fault.kind is FaultKind.DELAY:
+            await self._answer(scope, receive, send)
+            return
+        answer = delivery.Captured()
+        await self._answer(scope, receive, answer)
+        await delivery.after(fault, answer, self.connections, scope, receive, send)
 
-    async def _run(self, request: Request, found: Found) -> Reply:
-        """Run the handler in a thread; files take their configured time first."""
-        route = found.routes[request.method]
-        organization = self.services.organizations.scope(request.headers.get("x-organization-id"))
-        call = Call(self.services, request, found.parameters, organization)
-        if route.delayed:
-            await asyncio.sleep(random.uniform(*self.services.config.file_delay))
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool(route), dispatch.run, route, call)
-        except Exception:  # the process boundary: a fault of the double itself must reach its log and its caller
-            log.exception("%s %s failed in the reference backend", request.method, request.path)
-            return reply(500, {"error": "the reference backend failed, see its log"})
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The answer without faults. Authentication comes before any look at the path."""
+        if scope["path"].startswith(("/internal/", "/dev/")):
+            request = Request(scope, receive)
+            scope["body"] = await request.body()
+            refused = unauthorized(request, self.services.config.api_key)
+            if refused is not None:
+                await refused(scope, receive, send)
+                return
+        await self._router(scope, receive, send)
 
-    def _pool(self, route: Route) -> ThreadPoolExecutor:
-        """Where a handler runs. The dev API looks on from threads of its own, whatever the others wait for."""
-        if route.path.startswith("/dev/"):
-            return self._observers
-        return self._slow if route.slow else self._quick
-
-    def release_callers(self) -> None:
-        """Answer the callers that wait for an execution."""
-        self._public.close()
+    async def _missing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What a path without an operation gets: a redirect if only its slash is missing, else a page."""
+        path, answer = scope["path"], html(404, NOT_FOUND_PAGE)
+        slashed = {**scope, "path": f"{path}/"}
+        if not path.endswith("/") and any(route.matches(slashed)[0] is Match.FULL for route in self._router.routes):
+            answer = Response(b"", 301, {"location": f"{path}/"}, HTML_TYPE)
+        await answer(scope, receive, send)
 
     def close(self) -> None:
         """Wait for running handlers and close what they use."""
-        for pool in (self._callers, self._quick, self._slow, self._observers):
-            pool.shutdown()
+        self.threads.close()
         self.services.close()
 
 
-def request_of(scope: ASGIScope) -> Request:
-    """The request without its body. Of the headers only those that count are kept."""
-    headers = {
-        name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name in LOGGED_HEADERS
-    }
-    raw = scope["query_string"]
-    query = dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else {}
-    return Request(scope["method"], scope["path"], query, headers)
+@define
+class Sent:
+    """Passes an answer on and keeps its status; 0 until it begins."""
+
+    send: Send
+    status: int = 0
+
+    async def __call__(self, message: Message) -> None:
+        """Pass one message on."""
+        self.status = message.get("status", self.status)
+        await self.send(message)
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body."""
-    message = await receive()
-    if not message.get("more_body"):
-        return bytes(message.get("body", b""))
-    chunks = [message.get("body", b"")]
-    while message.get("more_body"):
-        message = await receive()
-        chunks.append(message.get("body", b""))
-    return b"".join(chunks)
+@frozen
+class Endpoint:
+    """The operations of one path, by method."""
+
+    services: Services
+    threads: Threads
+    operations: Mapping[str, Operation]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the operation of this method."""
+        operation = self.operations.get(scope["method"])
+        answer = self._not_allowed(scope["method"]) if operation is None else await self._run(operation, scope)
+        await answer(scope, receive, send)
+
+    def _not_allowed(self, method: str) -> Response:
+        if all(operation.plain for operation in self.operations.values()):
+            return html(403 if method not in {"GET", "HEAD", "OPTIONS"} else 405, FORBIDDEN_PAGE)
+        return standardized(405, "method_not_allowed", f'Method "{method}" not allowed.')
+
+    async def _run(self, operation: Operation, scope: Scope) -> Response:
+        """Run the handler in a thread; files take their configured time first."""
+        request = Request(scope)
+        organization = self.services.organizations.scope(request.headers.get("x-organization-id"))
+        call = Call(self.services, request, scope["body"], organization)
+        if operation.delayed:
+            await asyncio.sleep(random.uniform(*self.services.config.file_delay))
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.threads.of(operation), handled, operation, call)
+        except Exception:  # the process boundary: a fault of the double itself must reach its log and its caller
+            log.exception("%s %s failed in the reference backend", call.method, call.path)
+            return reply(500, {"error": "the reference backend failed, see its log"})
+
+
+def handled(operation: Operation, call: Call) -> Response:
+    """The answer of one call, in a thread of a pool: idempotency keys where they count."""
+    keyed = call.services.config.mode is Mode.KEYED and call.key is not None and operation.method != "GET"
+    answer = _once(operation, call) if keyed else _plainly(operation, call)
+    for step in call.after:
+        step()
+    return answer
+
+
+def _plainly(operation: Operation, call: Call) -> Response:
+    try:
+        return operation.handler(call)
+    except Refused as refused:
+        return refused.reply
+    except Exception as problem:  # noqa: BLE001 as in the real views, which catch everything and answer in their own shape
+        if not isinstance(problem, EXPECTED):
+            log.info("%s %s answered as a failure: %r", call.method, call.path, problem)
+        return operation.failure(problem)
+
+
+def _once(operation: Operation, call: Call) -> Response:
+    """Apply a key once. A quick handler's effect and its answer are written in one transaction."""
+    answers, scope = call.services.answers, f"{call.method} {call.path} {call.key}"
+    with answers.holding(scope):
+        known = answers.known(scope)
+        if known is not None:
+            return known
+
+        def keep(answer: Any) -> None:
+            answers.remember(call.database.connection(), scope, answer)
+
+        if operation.slow:
+            call.keep = keep
+            return _plainly(operation, call)
+        with call.database.write():
+            answer = _plainly(operation, call)
+            keep(answer)
+        return answer

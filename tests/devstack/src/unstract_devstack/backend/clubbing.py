@@ -2,6 +2,9 @@
 
 import json
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import frozen
@@ -127,3 +130,27 @@ def headers_of(target: Row | dict[str, Any]) -> dict[str, str]:
         case "CUSTOM_HEADER":
             headers[target["authorization_header"] or "Authorization"] = key
     return headers
+
+
+@contextmanager
+def processing(services: Services) -> Iterator[None]:
+    """Sends what is due again and again, in place of the platform's side-car, until the block ends."""
+    ended = threading.Event()
+    thread = threading.Thread(target=_rounds, args=(services, ended), name="notification-buffer", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _rounds(services: Services, ended: threading.Event) -> None:
+    while not ended.wait(services.config.buffer_loop_seconds):
+        services.requests.flush()
+        if services.broker is None:
+            continue
+        try:
+            process(services)
+        except Exception:  # a thread's end: one bad round must not stop the rounds after it
+            log.exception("the notification buffer was not processed")

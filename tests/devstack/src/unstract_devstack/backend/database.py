@@ -15,6 +15,11 @@ Value = str | int | float | bytes | None
 Row = sqlite3.Row
 
 
+def pick(row: sqlite3.Row, names: str) -> dict[str, Any]:
+    """These columns of a row."""
+    return {name: row[name] for name in names.split()}
+
+
 class Database:
     """One SQLite file in WAL mode.
 

@@ -1,99 +1,108 @@
-"""Sends answers, and sends them wrongly where a fault says so."""
+"""Sends answers wrongly where a fault says so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Collection
 from typing import Any
 
+from attrs import define, field
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
 from unstract_devstack.backend.faults import Fault, FaultKind
-from unstract_devstack.backend.protocol import Connections
-from unstract_devstack.backend.wire import HTML_TYPE, Reply
+from unstract_devstack.backend.wire import HTML_TYPE
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-ASGIScope = MutableMapping[str, Any]
-
-NO_ANSWER = Reply(0)
 PAGE = b"<!doctype html>\n<html><head><title>Bad Gateway</title></head><body>injected</body></html>"
+BLANKS = b" " * 65_536
 
 
-class Delivery:
-    """Writes answers to connections, and cuts connections."""
+Connections = Collection[Any]
+"""The open connections as uvicorn keeps them: each with its `client` and its `transport`."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
 
-    async def deliver(self, answer: Reply, scope: ASGIScope, send: Send) -> int:
-        """Send an answer in one piece."""
-        await self._start(answer, len(answer.body), send)
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
-        return answer.status
+@define
+class Captured:
+    """Takes an answer in the place of the caller."""
 
-    async def _start(self, answer: Reply, length: int, send: Send) -> None:
-        headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(length).encode())]
-        headers.extend((name.encode(), value.encode()) for name, value in answer.headers)
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    start: Message = field(factory=dict)
+    body: bytes = b""
 
-    async def before(self, fault: Fault, scope: ASGIScope, receive: Receive) -> Reply | None:
-        """What a fault answers instead of the handler; None to go on, status 0 where the connection was cut."""
-        extra = (("retry-after", fault.retry_after),) if fault.retry_after else ()
-        if fault.kind is FaultKind.STATUS or fault.kind is FaultKind.BODY:
-            return Reply(fault.status, fault.body.encode(), fault.content_type, extra)
-        if fault.kind is FaultKind.HTML:
-            return Reply(fault.status, PAGE, HTML_TYPE, extra)
-        if fault.kind is FaultKind.DELAY:
+    async def __call__(self, message: Message) -> None:
+        """Keep one message."""
+        if message["type"] == "http.response.start":
+            self.start = message
+        else:
+            self.body += message.get("body", b"")
+
+    async def begin(self, send: Send, length: int) -> None:
+        """Send status and headers, with this length of the body."""
+        headers = [(name, value) for name, value in self.start["headers"] if name != b"content-length"]
+        await send({**self.start, "headers": [*headers, (b"content-length", str(length).encode())]})
+
+
+async def before(fault: Fault, connections: Connections, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Do what a fault does in place of the handler; whether that was all."""
+    headers = {"retry-after": fault.retry_after} if fault.retry_after else None
+    match fault.kind:
+        case FaultKind.STATUS | FaultKind.BODY:
+            await Response(fault.body, fault.status, headers, fault.content_type)(scope, receive, send)
+        case FaultKind.HTML:
+            await Response(PAGE, fault.status, headers, HTML_TYPE)(scope, receive, send)
+        case FaultKind.SILENT:
+            await _hung_up(receive)
+        case FaultKind.CUT_BEFORE:
+            await _cut(connections, scope, receive)
+        case FaultKind.HANG:
             await asyncio.sleep(fault.delay)
-            return None
-        if fault.kind is FaultKind.HANG:
+            await _cut(connections, scope, receive)
+        case FaultKind.DELAY:
             await asyncio.sleep(fault.delay)
-        if fault.kind is FaultKind.SILENT:
-            await self._hung_up(receive)
-            return NO_ANSWER
-        if fault.kind in {FaultKind.CUT_BEFORE, FaultKind.HANG}:
-            await self._cut(scope, receive)
-            return NO_ANSWER
-        return None
+            return False
+        case _:
+            return False
+    return True
 
-    async def after(self, fault: Fault, answer: Reply, scope: ASGIScope, receive: Receive, send: Send) -> int:
-        """Deliver the answer of a request that was applied, as the fault says."""
-        if fault.kind is FaultKind.CUT_AFTER:
-            await self._cut(scope, receive)
-            return 0
-        if fault.kind is FaultKind.ANSWER:
-            return await self.deliver(Reply(fault.status, fault.body.encode(), fault.content_type), scope, send)
-        if fault.kind is FaultKind.TRUNCATED:
-            await self._start(answer, len(answer.body), send)
-            await send({"type": "http.response.body", "body": answer.body[: len(answer.body) // 2], "more_body": True})
-            await self._cut(scope, receive, flush=True)
-            return 0
-        if fault.kind is FaultKind.SLOW:
-            return await self._slowly(fault, answer, send)
-        return await self._oversized(fault, answer, send)
 
-    async def _slowly(self, fault: Fault, answer: Reply, send: Send) -> int:
-        await self._start(answer, len(answer.body), send)
-        for at in range(len(answer.body)):
-            await asyncio.sleep(1 / fault.bytes_per_second)
-            await send({"type": "http.response.body", "body": answer.body[at : at + 1], "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-        return answer.status
+async def after(
+    fault: Fault, answer: Captured, connections: Connections, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Deliver the answer of a request that was applied, as the fault says."""
+    match fault.kind:
+        case FaultKind.CUT_AFTER:
+            await _cut(connections, scope, receive)
+        case FaultKind.ANSWER:
+            await Response(fault.body, fault.status, media_type=fault.content_type)(scope, receive, send)
+        case FaultKind.TRUNCATED:
+            await answer.begin(send, len(answer.body))
+            await _more(send, answer.body[: len(answer.body) // 2])
+            await _cut(connections, scope, receive, flush=True)
+        case FaultKind.SLOW:
+            await answer.begin(send, len(answer.body))
+            for at in range(len(answer.body)):
+                await asyncio.sleep(1 / fault.bytes_per_second)
+                await _more(send, answer.body[at : at + 1])
+            await send({"type": "http.response.body", "body": b""})
+        case _:  # oversized
+            blanks = max(0, fault.size - len(answer.body))
+            await answer.begin(send, blanks + len(answer.body))
+            for start in range(0, blanks, len(BLANKS)):
+                await _more(send, BLANKS[: blanks - start])
+            await send({"type": "http.response.body", "body": answer.body})
 
-    async def _oversized(self, fault: Fault, answer: Reply, send: Send) -> int:
-        length = max(fault.size, len(answer.body))
-        await self._start(answer, length, send)
-        blanks = b" " * 65_536
-        left = length - len(answer.body)
-        while left > 0:
-            piece = blanks[: min(left, len(blanks))]
-            left -= len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": answer.body})
-        return answer.status
 
-    async def _cut(self, scope: ASGIScope, receive: Receive, *, flush: bool = False) -> None:
-        """Close the connection and wait until the server has seen it, so that it answers nothing."""
-        self._connections.cut(tuple(scope["client"]), flush=flush)
-        await self._hung_up(receive)
+async def _more(send: Send, piece: bytes) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": True})
 
-    async def _hung_up(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+
+async def _cut(connections: Connections, scope: Scope, receive: Receive, *, flush: bool = False) -> None:
+    """Close the connection, at once or after what was written, and wait until the server has seen it."""
+    for transport in [each.transport for each in connections if each.client == scope["client"]]:
+        if flush:
+            transport.close()
+        else:
+            transport.abort()
+    await _hung_up(receive)
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from attrs import define, field
+from starlette.responses import Response
 
 from unstract_devstack.backend.database import Database
-from unstract_devstack.backend.wire import Reply, Request
 
 
 @define
@@ -20,17 +20,15 @@ class Held:
 
 
 class KeyedAnswers:
-    """The answers already given, and a lock per key while one is being worked out."""
+    """The answers already given, and a lock per key while one is being worked out.
+
+    A `scope` is a key for one operation on one object.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._guard = threading.Lock()
         self._held: dict[str, Held] = {}
-
-    @staticmethod
-    def scope(request: Request) -> str:
-        """A key counts for one operation on one object."""
-        return f"{request.method} {request.path} {request.key}"
 
     @contextmanager
     def holding(self, scope: str) -> Iterator[None]:
@@ -47,16 +45,16 @@ class KeyedAnswers:
                 if held.wanted == 0:
                     del self._held[scope]
 
-    def known(self, scope: str) -> Reply | None:
+    def known(self, scope: str) -> Response | None:
         """The answer given before, if any."""
         row = self._database.one("SELECT status, body, content_type FROM idempotency_keys WHERE scope = ?", (scope,))
-        return Reply(row["status"], row["body"], row["content_type"]) if row else None
+        return Response(row["body"], row["status"], media_type=row["content_type"]) if row else None
 
     @staticmethod
-    def remember(connection: sqlite3.Connection, scope: str, answer: Reply) -> None:
+    def remember(connection: sqlite3.Connection, scope: str, answer: Response) -> None:
         """Keep an answer, inside the transaction that applies its effect. Only successes are kept."""
-        if answer.status < 300:
+        if answer.status_code < 300:
             connection.execute(
                 "INSERT OR IGNORE INTO idempotency_keys (scope, status, content_type, body) VALUES (?, ?, ?, ?)",
-                (scope, answer.status, answer.content_type, answer.body),
+                (scope, answer.status_code, answer.media_type, bytes(answer.body)),
             )

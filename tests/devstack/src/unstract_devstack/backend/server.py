@@ -1,6 +1,5 @@
 """Starts and stops a reference backend inside this process."""
 
-import logging
 import socket
 import threading
 import time
@@ -10,14 +9,11 @@ from contextlib import ExitStack, contextmanager
 import uvicorn
 from attrs import field, frozen
 
+from unstract_devstack.backend import clubbing
 from unstract_devstack.backend.application import Application
-from unstract_devstack.backend.buffer_loop import BufferLoop
 from unstract_devstack.backend.config import BackendConfig
 from unstract_devstack.backend.log_drain import draining
-from unstract_devstack.backend.protocol import Connections, protocol_for
 from unstract_devstack.backend.services import Services
-
-log = logging.getLogger(__name__)
 
 START_SECONDS = 20.0
 
@@ -39,12 +35,13 @@ class StartFailed(RuntimeError):
 @contextmanager
 def running(config: BackendConfig) -> Iterator[BackendHandle]:
     """A reference backend on a thread of this process, until the block ends."""
-    connections = Connections()
     with socket.create_server((config.host, config.port), backlog=1024) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections take it over
         port = int(listener.getsockname()[1])
         services = Services.open(config)
-        application = Application(services, connections)
-        server = uvicorn.Server(_settings(config, application, connections))
+        application = Application(services)
+        server = uvicorn.Server(_settings(config, application))
+        application.connections = server.server_state.connections
         thread = threading.Thread(target=server.run, args=([listener],), name="reference-backend", daemon=True)
         thread.start()
         try:
@@ -53,7 +50,7 @@ def running(config: BackendConfig) -> Iterator[BackendHandle]:
                 url = f"http://{config.host}:{port}"
                 yield BackendHandle(f"{url}/internal", url, port, config.api_key)
         finally:
-            application.release_callers()
+            application.public.release_callers()
             server.should_exit = True
             thread.join(START_SECONDS)
             application.close()
@@ -65,27 +62,17 @@ def _background(services: Services) -> Iterator[None]:
     config = services.config
     with ExitStack() as stack:
         if config.buffer_loop:
-            loop = BufferLoop(services)
-            loop.start()
-            stack.callback(loop.stop)
+            stack.enter_context(clubbing.processing(services))
         if config.log_drain and config.broker_url:
             stack.enter_context(draining(config.broker_url, services.logs))
         yield
 
 
-def _settings(config: BackendConfig, application: Application, connections: Connections) -> uvicorn.Config:
+def _settings(config: BackendConfig, application: Application) -> uvicorn.Config:
     return uvicorn.Config(
-        application,
-        http=protocol_for(connections),
-        loop="asyncio",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=config.keep_alive_seconds,
-        timeout_graceful_shutdown=2,
-        backlog=1024,
-    )
+        application, http="h11", loop="asyncio", lifespan="off", log_config=None, access_log=False,
+        server_header=False, timeout_keep_alive=config.keep_alive_seconds, timeout_graceful_shutdown=2, backlog=1024,
+    )  # fmt: skip
 
 
 def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:

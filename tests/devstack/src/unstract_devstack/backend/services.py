@@ -1,10 +1,13 @@
 """What every handler works with, and the call that it answers."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
+from starlette.requests import Request
+from starlette.responses import Response
 
 from unstract_devstack.backend import effects
 from unstract_devstack.backend.config import BackendConfig
@@ -15,7 +18,7 @@ from unstract_devstack.backend.log_drain import LogEvents
 from unstract_devstack.backend.organizations import Organizations, Scope
 from unstract_devstack.backend.request_log import RequestLog
 from unstract_devstack.backend.status_cache import StatusCache
-from unstract_devstack.backend.wire import Reply, Request, refuse
+from unstract_devstack.backend.wire import MalformedJson, refuse
 from unstract_devstack.producer import Producer
 
 
@@ -81,19 +84,52 @@ class Call:
 
     services: Services
     request: Request
-    parameters: dict[str, str]
+    body: bytes = field(repr=False)
     scope: Scope
     after: list[Callable[[], None]] = field(factory=list)
-    keep: Callable[[Reply], None] = lambda answer: None
+    keep: Callable[[Response], None] = lambda answer: None
 
     @property
     def database(self) -> Database:
         """The backend's database."""
         return self.services.database
 
+    @property
+    def method(self) -> str:
+        """The request's method."""
+        return self.request.method
+
+    @property
+    def path(self) -> str:
+        """The request's path."""
+        return str(self.request.scope["path"])
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key, if the caller sent one."""
+        return self.request.headers.get("idempotency-key")
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query's fields."""
+        return self.request.query_params
+
+    def parameter(self, name: str = "id") -> str:
+        """What the path holds in this place."""
+        return str(self.request.path_params[name])
+
+    def json(self) -> Any:
+        """The body as JSON; an empty one is an empty object. Raises MalformedJson."""
+        if not self.body.strip():
+            return {}
+        try:
+            return json.loads(self.body)
+        except ValueError as problem:
+            raise MalformedJson(str(problem)) from problem
+
     def fields(self) -> dict[str, Any]:
         """The body as a JSON object. A list or a scalar fails as it does in the real views."""
-        body = self.request.json()
+        body = self.json()
         if not isinstance(body, dict):
             raise AttributeError(f"'{type(body).__name__}' object has no attribute 'get'")  # noqa: TRY004 as there
         return body
@@ -103,17 +139,12 @@ class Call:
     ) -> None:
         """Note an applied effect; call it inside the transaction that applies it."""
         effects.record(
-            self.database.connection(),
-            operation,
-            organization=self.scope.current,
-            key=self.request.key,
-            execution_id=execution_id,
-            file=file,
-            **detail,
-        )
+            self.database.connection(), operation, organization=self.scope.current, key=self.key,
+            execution_id=execution_id, file=file, **detail,
+        )  # fmt: skip
 
 
-Handler = Callable[[Call], Reply]
+Handler = Callable[[Call], Response]
 
 
 def _producer(config: BackendConfig) -> Producer | None:

@@ -5,11 +5,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from starlette.responses import Response
+
 from unstract_devstack.backend.destinations import TABLE_NAME
 from unstract_devstack.backend.organizations import Organization
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.timestamps import zulu_now
-from unstract_devstack.backend.wire import Reply, refuse, reply
+from unstract_devstack.backend.wire import refuse, reply
 from unstract_devstack.extraction import Field
 
 CANARY = "canary-credential-never-to-be-logged"
@@ -19,7 +21,7 @@ CONNECTOR_ID = "local|00000000-0000-4000-8000-000000000000"
 KINDS = {"api": "API", "etl": "ETL", "task": "TASK"}
 
 
-def wrong(problem: Exception) -> Reply:
+def wrong(problem: Exception) -> Response:
     """400 with what is wrong with the request."""
     text = f"missing: {problem}" if isinstance(problem, KeyError) else str(problem)
     return reply(400, {"error": text or type(problem).__name__})
@@ -42,7 +44,7 @@ def demanded_workflow(call: Call, organization: Organization, workflow_id: objec
     return str(row["id"])
 
 
-def organization(call: Call) -> Reply:
+def organization(call: Call) -> Response:
     """Add an organization; one that is there stays as it is."""
     body = call.fields()
     key = body.get("platform_key", str(uuid.uuid4()))
@@ -50,7 +52,7 @@ def organization(call: Call) -> Reply:
     return reply(200, {"organization_id": made.identifier, "pk": made.pk})
 
 
-def workflow(call: Call) -> Reply:
+def workflow(call: Call) -> Response:
     """Add a workflow with its endpoints."""
     body = call.fields()
     owner = demanded(call, body["organization_id"])
@@ -120,7 +122,7 @@ def _endpoints(kind: str, source: Path | None, folder: str | None, table: str | 
     ]
 
 
-def tool_instance(call: Call) -> Reply:
+def tool_instance(call: Call) -> Response:
     """Add a tool to a workflow; with a fault its validation fails for that reason."""
     body = call.fields()
     owner = demanded(call, body["organization_id"])
@@ -136,7 +138,7 @@ def tool_instance(call: Call) -> Reply:
     return reply(200, {"tool_instance_id": instance_id})
 
 
-def api_deployment(call: Call) -> Reply:
+def api_deployment(call: Call) -> Response:
     """Publish an API workflow."""
     body = call.fields()
     owner = demanded(call, body["organization_id"])
@@ -155,7 +157,7 @@ def api_deployment(call: Call) -> Reply:
     return reply(200, {"api_id": api_id, "url": f"/deployment/api/{owner.identifier}/{name}/"})
 
 
-def pipeline(call: Call) -> Reply:
+def pipeline(call: Call) -> Response:
     """Add a pipeline to an ETL or TASK workflow."""
     body = call.fields()
     owner = demanded(call, body["organization_id"])
@@ -174,7 +176,7 @@ def pipeline(call: Call) -> Reply:
     return reply(200, {"pipeline_id": pipeline_id})
 
 
-def notification(call: Call) -> Reply:
+def notification(call: Call) -> Response:
     """Add a webhook to an API deployment or a pipeline."""
     body = call.fields()
     demanded(call, body["organization_id"])
@@ -197,7 +199,7 @@ def notification(call: Call) -> Reply:
     return reply(200, {"notification_id": notification_id})
 
 
-def configuration(call: Call) -> Reply:
+def configuration(call: Call) -> Response:
     """Set a value of an organization."""
     body = call.fields()
     owner = demanded(call, body["organization_id"])

@@ -6,17 +6,19 @@ import json
 import sqlite3
 from typing import Any
 
+from starlette.responses import Response
+
 from unstract_devstack.backend import faults as fault_layer
 from unstract_devstack.backend.database import Row
 from unstract_devstack.backend.destinations import TABLE_NAME, database_path
 from unstract_devstack.backend.faults import Fault
 from unstract_devstack.backend.services import Call
-from unstract_devstack.backend.wire import Reply, reply
+from unstract_devstack.backend.wire import reply
 
 
-def executions(call: Call) -> Reply:
+def executions(call: Call) -> Response:
     """The executions of an organization (all without one) with their files (files=false: without), oldest first; or one."""
-    query = call.request.query
+    query = call.query
     conditions, values = ["1 = 1"], []
     if query.get("organization_id"):
         conditions.append("o.organization_id = ?")
@@ -57,9 +59,9 @@ def _file(call: Call, row: Row) -> dict[str, Any]:
     }
 
 
-def history(call: Call) -> Reply:
+def history(call: Call) -> Response:
     """Every effect applied, oldest first; of one execution, or after an id."""
-    query = call.request.query
+    query = call.query
     conditions, values = ["id > ?"], [query.get("after", "0")]
     for name in ("execution_id", "operation"):
         if query.get(name):
@@ -69,10 +71,10 @@ def history(call: Call) -> Reply:
     return reply(200, [{**dict(row), "detail": json.loads(row["detail"])} for row in rows])
 
 
-def requests(call: Call) -> Reply:
+def requests(call: Call) -> Response:
     """Every request, oldest first; since a time (seconds since the epoch) or after an id."""
     call.services.requests.flush()
-    query = call.request.query
+    query = call.query
     rows = call.database.all(
         "SELECT * FROM requests WHERE at > ? AND id > ? ORDER BY id",
         (float(query.get("since") or 0), int(query.get("after") or 0)),
@@ -80,21 +82,21 @@ def requests(call: Call) -> Reply:
     return reply(200, [dict(row) for row in rows])
 
 
-def logs(call: Call) -> Reply:
+def logs(call: Call) -> Response:
     """The last log events of a channel; without one the names of the channels."""
-    channel = call.request.query.get("channel")
+    channel = call.query.get("channel")
     return reply(200, call.services.logs.of(channel) if channel else call.services.logs.names())
 
 
-def buffer(call: Call) -> Reply:
+def buffer(call: Call) -> Response:
     """The buffered notifications and how far they are."""
     rows = call.database.all("SELECT * FROM notification_buffer ORDER BY rowid")
     return reply(200, [{**dict(row), "event": json.loads(row["event"])} for row in rows])
 
 
-def destination(call: Call) -> Reply:
+def destination(call: Call) -> Response:
     """The rows of a destination table, one per call of execute-file."""
-    table = call.parameters["table"]
+    table = call.parameter("table")
     if not TABLE_NAME.fullmatch(table):
         raise ValueError(f"{table!r} is no name of a table")
     connection = sqlite3.connect(database_path(call.services))
@@ -108,14 +110,14 @@ def destination(call: Call) -> Reply:
     return reply(200, [{**dict(row), "data": json.loads(row["data"])} for row in rows])
 
 
-def add_fault(call: Call) -> Reply:
+def add_fault(call: Call) -> Response:
     """Set a fault."""
     fault = fault_layer.fault_from(call.fields())
     call.services.faults.add(fault)
     return reply(200, {"fault_id": fault.id})
 
 
-def faults(call: Call) -> Reply:
+def faults(call: Call) -> Response:
     """The faults that are set and how often each has acted."""
     return reply(200, [_fault(fault) for fault in call.services.faults.listed()])
 
@@ -125,7 +127,7 @@ def _fault(fault: Fault) -> dict[str, Any]:
     return {**shown, "hits": fault.hits, "spent": fault.spent()}
 
 
-def clear_faults(call: Call) -> Reply:
+def clear_faults(call: Call) -> Response:
     """Remove all faults."""
     call.services.faults.clear()
     return reply(200, {"cleared": True})

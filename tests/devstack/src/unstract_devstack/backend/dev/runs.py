@@ -2,20 +2,22 @@
 
 import uuid
 
+from starlette.responses import Response
+
 from unstract_devstack.backend.database import Row
-from unstract_devstack.backend.handlers.execution_rows import create_execution, mirror
+from unstract_devstack.backend.handlers.executions import create_execution, mirror
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.timestamps import now
-from unstract_devstack.backend.wire import Reply, refuse, reply
+from unstract_devstack.backend.wire import refuse, reply
 from unstract_devstack.producer import StartOptions
 
 
-def trigger(call: Call) -> Reply:
+def trigger(call: Call) -> Response:
     """schedule: what Beat sends, the workers create the execution. run: a row and its start message, as Django does."""
     how = call.fields().get("how", "run")
-    row = call.database.one("SELECT * FROM pipelines WHERE id = ?", (call.parameters["id"],))
+    row = call.database.one("SELECT * FROM pipelines WHERE id = ?", (call.parameter(),))
     if row is None:
-        raise refuse(404, error=f"pipeline {call.parameters['id']!r} is not there: POST /dev/pipelines first")
+        raise refuse(404, error=f"pipeline {call.parameter()!r} is not there: POST /dev/pipelines first")
     organization = call.services.organizations.by_pk(row["organization_pk"])
     assert organization is not None
     if how == "schedule":
@@ -51,14 +53,14 @@ def _run(call: Call, organization_id: str, pipeline: Row) -> str:
     return execution_id
 
 
-def backend_cleanup(call: Call) -> Reply:
+def backend_cleanup(call: Call) -> Response:
     """What Beat sends once a day for Celery's result table."""
     return reply(200, {"task_id": call.services.producer.backend_cleanup()})
 
 
-def stop(call: Call) -> Reply:
+def stop(call: Call) -> Response:
     """STOPPED, as a user's stop writes it."""
-    execution_id = call.parameters["id"]
+    execution_id = call.parameter()
     with call.database.write() as connection:
         changed = connection.execute(
             "UPDATE executions SET status = 'STOPPED', modified = ? WHERE id = ?", (now(), execution_id)

@@ -3,11 +3,12 @@
 from typing import Any
 
 from attrs import frozen
+from starlette.responses import Response
 
 from unstract_devstack.backend.database import Row
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.timestamps import zulu
-from unstract_devstack.backend.wire import Reply, refuse, reply, valid_uuid
+from unstract_devstack.backend.wire import refuse, reply, valid_uuid
 
 
 @frozen
@@ -18,7 +19,7 @@ class Asked:
     path: str | None
 
 
-def check_active(call: Call) -> Reply:
+def check_active(call: Call) -> Response:
     """The active rows by the storage's id: row and execution are PENDING or EXECUTING, whatever statuses are sent."""
     body = call.fields()
     workflow_id, files = body.get("workflow_id"), body.get("files") or body.get("provider_file_uuids")

@@ -6,11 +6,13 @@ import json
 import uuid
 from typing import Any
 
+from starlette.responses import Response
+
 from unstract_devstack.backend import clubbing
 from unstract_devstack.backend.database import Row
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.timestamps import now
-from unstract_devstack.backend.wire import MalformedJson, Reply, refuse, reply, valid_uuid
+from unstract_devstack.backend.wire import MalformedJson, refuse, reply, valid_uuid
 
 REQUIRED = ("notification_id", "pipeline_id", "pipeline_name", "status", "platform", "execution_id")
 EVENT_FIELDS = (
@@ -25,7 +27,7 @@ EVENT_FIELDS = (
 )
 
 
-def enqueue(call: Call) -> Reply:
+def enqueue(call: Call) -> Response:
     """Store one event: 201 each time, equal events too. Of any organization."""
     try:
         body = call.fields()
@@ -77,7 +79,7 @@ def _organization(call: Call, notification: Row) -> int:
     return int(row["organization_pk"]) if row else -1
 
 
-def process(call: Call) -> Reply:
+def process(call: Call) -> Response:
     """Send what is due."""
     done = clubbing.process(call.services)
     content = {
@@ -90,17 +92,17 @@ def process(call: Call) -> Reply:
     return reply(200, {"status": "success", **content})
 
 
-def mark_dispatched(call: Call) -> Reply:
+def mark_dispatched(call: Call) -> Response:
     """The rows have arrived."""
     return _mark(call, "DISPATCHED", "notifications.mark_dispatched")
 
 
-def mark_dead_letter(call: Call) -> Reply:
+def mark_dead_letter(call: Call) -> Response:
     """The rows will not arrive."""
     return _mark(call, "DEAD_LETTER", "notifications.mark_dead_letter")
 
 
-def _mark(call: Call, status: str, operation: str) -> Reply:
+def _mark(call: Call, status: str, operation: str) -> Response:
     """Only rows being sent and of that organization are marked; its number is wanted, a name fails."""
     body = call.fields()
     ids, organization = body.get("buffer_row_ids"), body.get("organization_id")

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from attrs import evolve, frozen
+from starlette.responses import Response
 
 from unstract_devstack.backend import destinations
 from unstract_devstack.backend.config import FileWork
 from unstract_devstack.backend.database import Row
 from unstract_devstack.backend.services import Call
-from unstract_devstack.backend.wire import Reply, refuse, reply, valid_uuid
+from unstract_devstack.backend.wire import refuse, reply, valid_uuid
 from unstract_devstack.extraction import Extraction, ExtractionError, Field, extract
 
 RECORDED_ERROR = "'WorkflowExecutionServiceHelper' object has no attribute 'execute_single_file'"
@@ -66,7 +67,7 @@ class Done:
         return "success" if self.failure is None else "error"
 
 
-def execute_file(call: Call) -> Reply:
+def execute_file(call: Call) -> Response:
     """200 whether the file succeeded or not: the body says which."""
     asked = _asked(call)
     if call.services.config.execute_file is FileWork.RECORDED:
@@ -87,7 +88,7 @@ def _has_platform_key(call: Call, asked: Asked) -> bool:
     return organization is not None and organization.platform_key is not None
 
 
-def _answer(asked: Asked, done: Done) -> Reply:
+def _answer(asked: Asked, done: Done) -> Response:
     outcome = {"result": done.result} if done.failure is None else {"error": done.failure}
     head = {"status": done.status, "execution_id": asked.execution["id"]}
     return reply(200, {**head, **outcome, "file_name": asked.data.get("name")})

@@ -3,13 +3,14 @@
 # ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
 
 from attrs import frozen
+from starlette.responses import Response
 
 from unstract_devstack.backend.database import Row
-from unstract_devstack.backend.handlers.execution_rows import STATUSES, TERMINAL, mirror, scoped_execution
+from unstract_devstack.backend.handlers.executions import STATUSES, TERMINAL, mirror, scoped_execution
 from unstract_devstack.backend.handlers.validation import FieldErrors
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.timestamps import now
-from unstract_devstack.backend.wire import NoMatch, Reply, refuse, reply, valid_uuid
+from unstract_devstack.backend.wire import NoMatch, refuse, reply, valid_uuid
 
 ERROR_LENGTH = 256
 
@@ -27,10 +28,10 @@ class Update:
     cascade: bool
 
 
-def update_status(call: Call) -> Reply:
+def update_status(call: Call) -> Response:
     """Write a status. Rows of the other transport keep COMPLETED and STOPPED, all others take anything."""
-    body = call.request.json()
-    execution_id = _findable(call.parameters["id"])
+    body = call.json()
+    execution_id = _findable(call.parameter())
     row = scoped_execution(call, execution_id)
     if row is None:
         raise NoMatch("No WorkflowExecution matches the given query.")
@@ -115,7 +116,7 @@ def write(call: Call, row: Row, update: Update) -> None:
         )
 
 
-def increment_files(call: Call) -> Reply:
+def increment_files(call: Call) -> Response:
     """Count a file as done or failed; of any organization."""
     body = call.fields()
     workflow_id, execution_id, kind = (body.get(n) for n in ("workflow_id", "execution_id", "increment_type"))

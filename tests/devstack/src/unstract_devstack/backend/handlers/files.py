@@ -2,65 +2,150 @@
 
 # ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
 
+import json
+import sqlite3
+import uuid
 from typing import Any
 
-from unstract_devstack.backend.database import Row
-from unstract_devstack.backend.failures import standardized
-from unstract_devstack.backend.handlers.execution_rows import STATUSES, TERMINAL
-from unstract_devstack.backend.handlers.file_rows import got_or_created, scoped_file, serialized
+from starlette.responses import Response
+
+from unstract_devstack.backend.database import Row, pick
+from unstract_devstack.backend.handlers.executions import STATUSES, TERMINAL
 from unstract_devstack.backend.handlers.validation import FieldErrors
 from unstract_devstack.backend.services import Call
-from unstract_devstack.backend.timestamps import now
-from unstract_devstack.backend.wire import Refused, Reply, refuse, reply, valid_uuid
+from unstract_devstack.backend.timestamps import now, zulu
+from unstract_devstack.backend.wire import Refused, refuse, reply, standardized, valid_uuid
+
+NAME_LENGTH = 255
+NO_EXECUTION = "WorkflowExecution not found or access denied"
+JOINED = "SELECT f.* FROM file_executions f JOIN executions e ON e.id = f.execution_id"
 
 
-def create(call: Call) -> Reply:
+def _serialized(row: Row, path: str | None) -> dict[str, Any]:
+    """The row; the path is the caller's where the row has none."""
+    return {
+        **pick(row, "id file_name file_size file_hash provider_file_uuid mime_type status execution_error"),
+        "workflow_execution_id": row["execution_id"],
+        "file_path": path,
+        "fs_metadata": json.loads(row["fs_metadata"]) if row["fs_metadata"] else None,
+        "created_at": zulu(row["created"]),
+        "modified_at": zulu(row["modified"]),
+    }
+
+
+def _scoped(call: Call, file_execution_id: str) -> Row | None:
+    """A row that the request's organization may see; without one any tenant's."""
+    organization = call.scope.filtered()
+    if organization is None:
+        return call.database.one("SELECT * FROM file_executions WHERE id = ?", (file_execution_id,))
+    return call.database.one(f"{JOINED} WHERE f.id = ? AND e.organization_pk = ?", (file_execution_id, organization))
+
+
+def _got_or_created(call: Call, execution_id: object, file: dict[str, Any]) -> Row:
+    """The row of a file in an execution, by path and hash or by path and the storage's id.
+
+    Looked up first and inserted after, not as one step: two callers at once can both insert where the database does
+    not forbid it, which is so for API files, since their path is stored as null. More than one row is an error.
+    """
+    found_id, organization = valid_uuid(execution_id), call.scope.filtered()
+    execution = call.database.one("SELECT organization_pk FROM executions WHERE id = ?", (found_id,))
+    if execution is None or organization not in (None, execution["organization_pk"]):
+        raise refuse(404, error=NO_EXECUTION)
+    path = None if file.get("source_connection_type") == "API" else file.get("file_path")
+    known = _matching(call, found_id, path, file)
+    if len(known) > 1:
+        raise LookupError(f"get() returned more than one WorkflowFileExecution -- it returned {len(known)}!")
+    if known:
+        return known[0]
+    created_id = str(uuid.uuid4())
+    try:
+        _insert(call, created_id, found_id, path, file)
+    except sqlite3.IntegrityError as problem:
+        return _after_conflict(call, found_id, path, file, problem)
+    row = call.database.one("SELECT * FROM file_executions WHERE id = ?", (created_id,))
+    assert row is not None
+    return row
+
+
+def _matching(call: Call, execution_id: str, path: str | None, file: dict[str, Any]) -> list[Row]:
+    column = "file_hash" if file.get("file_hash") else "provider_file_uuid"
+    return call.database.all(
+        f"SELECT * FROM file_executions WHERE execution_id = ? AND file_path IS ? AND {column} IS ?",
+        (execution_id, path, file.get(column)),
+    )
+
+
+def _insert(call: Call, created_id: str, execution_id: str, path: str | None, file: dict[str, Any]) -> None:
+    at, metadata, name = now(), file.get("fs_metadata"), str(file.get("file_name") or "")
+    if len(name) > NAME_LENGTH:
+        raise ValueError(f"value too long for type character varying({NAME_LENGTH})\n")
+    with call.database.write():
+        call.database.insert(
+            "file_executions", id=created_id, execution_id=execution_id, file_name=name, file_path=path,
+            file_size=file.get("file_size"), file_hash=file.get("file_hash") or None,
+            provider_file_uuid=file.get("provider_file_uuid"), mime_type=file.get("mime_type"),
+            fs_metadata=json.dumps(metadata) if metadata is not None else None, created=at, modified=at,
+        )  # fmt: skip
+        call.effect(
+            "files.create", execution_id=execution_id, file=file.get("file_path"), file_execution_id=created_id
+        )  # fmt: skip
+
+
+def _after_conflict(
+    call: Call, execution_id: str, path: str | None, file: dict[str, Any], problem: sqlite3.IntegrityError
+) -> Row:
+    """Another caller was first: its row. Else the other unique key: a half-made row stays, and the call fails."""
+    known = _matching(call, execution_id, path, file)
+    if known:
+        return known[0]
+    at = now()
+    call.database.insert(
+        "file_executions", id=str(uuid.uuid4()), execution_id=execution_id, file_path=path,
+        file_hash=file.get("file_hash") or None, created=at, modified=at,
+    )  # fmt: skip
+    raise ValueError(f"duplicate key value violates unique constraint: {problem}")
+
+
+def create(call: Call) -> Response:
     """The row of a file, 201 whether new or not. A new row's status is empty."""
     body = call.fields()
     if not body.get("execution_id"):
         raise refuse(400, error="execution_id is required")
     file = body.get("file_hash", {})
     path = file.get("file_path")
-    return reply(201, serialized(got_or_created(call, body["execution_id"], file), path))
+    return reply(201, _serialized(_got_or_created(call, body["execution_id"], file), path))
 
 
-def listed(call: Call) -> Reply:
+def listed(call: Call) -> Response:
     """All rows that match every filter; the storage's id counts only where no hash is given."""
     conditions, values = ["1 = 1"], []
-    organization = call.scope.filtered()
+    organization, query = call.scope.filtered(), call.query
     if organization is not None:
         conditions.append("e.organization_pk = ?")
         values.append(str(organization))
-    query = call.request.query
     for name, column in (("execution_id", "f.execution_id"), ("workflow_id", "e.workflow_id")):
         if query.get(name):
             conditions.append(f"{column} = ?")
             values.append(valid_uuid(query[name]))
-    names = ["file_path", "file_hash"] if query.get("file_hash") else ["file_path", "provider_file_uuid"]
-    for name in names:
+    for name in ("file_path", "file_hash" if query.get("file_hash") else "provider_file_uuid"):
         if query.get(name):
             conditions.append(f"f.{name} = ?")
             values.append(query[name])
-    rows = call.database.all(
-        "SELECT f.* FROM file_executions f JOIN executions e ON e.id = f.execution_id"
-        f" WHERE {' AND '.join(conditions)} ORDER BY f.rowid",
-        values,
-    )
-    return reply(200, [serialized(row, row["file_path"]) for row in rows])
+    rows = call.database.all(f"{JOINED} WHERE {' AND '.join(conditions)} ORDER BY f.rowid", values)
+    return reply(200, [_serialized(row, row["file_path"]) for row in rows])
 
 
 def _demanded(call: Call) -> Row:
-    row = scoped_file(call, valid_uuid(call.parameters["id"]))
+    row = _scoped(call, valid_uuid(call.parameter()))
     if row is None:
-        text = f"No file execution found with ID {call.parameters['id']}"
-        raise Refused(standardized(404, "not_found", text))
+        raise Refused(standardized(404, "not_found", f"No file execution found with ID {call.parameter()}"))
     return row
 
 
-def get(call: Call) -> Reply:
+def get(call: Call) -> Response:
     """One row."""
     row = _demanded(call)
-    return reply(200, serialized(row, row["file_path"]))
+    return reply(200, _serialized(row, row["file_path"]))
 
 
 def _write(call: Call, row: Row, status: str, error: str | None) -> None:
@@ -73,18 +158,14 @@ def _write(call: Call, row: Row, status: str, error: str | None) -> None:
             (status, error, taken, at, row["id"]),
         )
         call.effect(
-            "files.update_status",
-            execution_id=row["execution_id"],
-            file=row["id"],
-            status=status,
-            before=row["status"],
-            error_message=error,
-        )
+            "files.update_status", execution_id=row["execution_id"], file=row["id"], status=status,
+            before=row["status"], error_message=error,
+        )  # fmt: skip
 
 
-def update_status(call: Call) -> Reply:
+def update_status(call: Call) -> Response:
     """Write one row's status; there is no state machine."""
-    body = call.request.json()
+    body = call.json()
     row = _demanded(call)
     fields = FieldErrors(body)
     status, error = fields.choice("status", STATUSES), fields.text("error_message")
@@ -96,7 +177,7 @@ def update_status(call: Call) -> Reply:
     return reply(200, {"status": "updated", "file_execution_id": row["id"], "data": data})
 
 
-def batch_create(call: Call) -> Reply:
+def batch_create(call: Call) -> Response:
     """Rows for many files, 201 with the failures inside."""
     items = call.fields().get("file_executions")
     if not items:
@@ -108,17 +189,16 @@ def batch_create(call: Call) -> Reply:
         try:
             if not item.get("execution_id"):
                 raise ValueError("execution_id is required")
-            row = got_or_created(call, item["execution_id"], file)
-            shown = {"id": row["id"], "file_name": row["file_name"], "file_path": file.get("file_path")}
-            made.append({**shown, "status": row["status"]})
+            row = _got_or_created(call, item["execution_id"], file)
+            made.append({**pick(row, "id file_name status"), "file_path": file.get("file_path")})
         except Refused:
-            failed.append({"file_name": file.get("file_name"), "error": "WorkflowExecution not found or access denied"})
+            failed.append({"file_name": file.get("file_name"), "error": NO_EXECUTION})
         except (ValueError, LookupError) as problem:
             failed.append({"file_name": file.get("file_name"), "error": str(problem)})
     return reply(201, {"successful_creations": made, "failed_creations": failed, "total_processed": len(items)})
 
 
-def batch_update_status(call: Call) -> Reply:
+def batch_update_status(call: Call) -> Response:
     """Statuses of many rows, 200 with the failures inside."""
     items = call.fields().get("status_updates")
     if not items:
@@ -128,26 +208,22 @@ def batch_update_status(call: Call) -> Reply:
     with call.database.write():
         for item in items:
             file_id, status = item.get("file_execution_id"), item.get("status")
-            problem = _batch_problem(file_id, status)
-            row = None
-            if problem is None:
-                row = scoped_file(call, valid_uuid(file_id))
-                problem = "WorkflowFileExecution not found" if row is None else None
-            if row is None:
-                failed.append({"file_execution_id": file_id, "error": problem})
+            try:
+                row = _to_update(call, file_id, status)
+            except (ValueError, LookupError) as problem:
+                failed.append({"file_execution_id": file_id, "error": str(problem)})
                 continue
             _write(call, row, status, item.get("error_message"))
             written.append({"file_execution_id": row["id"], "status": status, "file_name": row["file_name"]})
     return reply(200, {"successful_updates": written, "failed_updates": failed, "total_processed": len(items)})
 
 
-def _batch_problem(file_id: object, status: object) -> str | None:
+def _to_update(call: Call, file_id: object, status: object) -> Row:
     if not file_id or not status:
-        return "file_execution_id and status are required"
+        raise ValueError("file_execution_id and status are required")
     if status not in STATUSES:
-        return f"'{status}' is not a valid ExecutionStatus"
-    try:
-        valid_uuid(file_id)
-    except ValueError as problem:
-        return str(problem)
-    return None
+        raise ValueError(f"'{status}' is not a valid ExecutionStatus")
+    row = _scoped(call, valid_uuid(file_id))
+    if row is None:
+        raise LookupError("WorkflowFileExecution not found")
+    return row

@@ -4,15 +4,19 @@
 
 from typing import Any
 
-from unstract_devstack.backend.database import Row
+from starlette.responses import Response
+
+from unstract_devstack.backend.database import Row, pick
 from unstract_devstack.backend.handlers.pipelines import managed
 from unstract_devstack.backend.services import Call
-from unstract_devstack.backend.wire import NoMatch, Reply, refuse, reply, valid_uuid
+from unstract_devstack.backend.wire import NoMatch, refuse, reply, valid_uuid
+
+COUNTS = ("total_files", "successful_files", "failed_files")
 
 
-def pipeline_notifications(call: Call) -> Reply:
+def of_pipeline(call: Call) -> Response:
     """Targets of a pipeline; takes an API deployment's id too. Not found is 404."""
-    found_id = valid_uuid(call.parameters["pipeline_id"])
+    found_id = valid_uuid(call.parameter())
     row, kind = managed(call, "pipelines", found_id), None
     if row is None:
         row, kind = managed(call, "api_deployments", found_id), "API"
@@ -23,36 +27,36 @@ def pipeline_notifications(call: Call) -> Reply:
     return reply(200, {"status": "success", **head, **_targets(call, "api_id" if kind else "pipeline_id", found_id)})
 
 
-def api_notifications(call: Call) -> Reply:
+def of_api(call: Call) -> Response:
     """Targets of an API deployment. Not found is 500."""
     row = _api(call)
     return reply(200, {"status": "success", **_api_names(row), **_targets(call, "api_id", row["id"])})
 
 
-def pipeline(call: Call) -> Reply:
+def pipeline(call: Call) -> Response:
     """A pipeline's name and last status. Not found is 500."""
-    row = managed(call, "pipelines", valid_uuid(call.parameters["pipeline_id"]))
+    row = managed(call, "pipelines", valid_uuid(call.parameter()))
     if row is None:
         raise NoMatch("No Pipeline matches the given query.")
     head = {"pipeline_id": row["id"], "pipeline_name": row["name"], "pipeline_type": row["type"]}
     return reply(200, {"status": "success", **head, "last_run_status": row["last_run_status"]})
 
 
-def api(call: Call) -> Reply:
+def api(call: Call) -> Response:
     """An API deployment's names. Not found is 500."""
     row = _api(call)
     return reply(200, {"status": "success", **_api_names(row), "is_active": bool(row["is_active"])})
 
 
 def _api(call: Call) -> Row:
-    row = managed(call, "api_deployments", valid_uuid(call.parameters["api_id"]))
+    row = managed(call, "api_deployments", valid_uuid(call.parameter()))
     if row is None:
         raise NoMatch("No APIDeployment matches the given query.")
     return row
 
 
 def _api_names(row: Row) -> dict[str, Any]:
-    return {"api_id": row["id"], "api_name": row["api_name"], "display_name": row["display_name"]}
+    return {"api_id": row["id"], **pick(row, "api_name display_name")}
 
 
 def _targets(call: Call, column: str, found_id: str) -> dict[str, Any]:
@@ -61,15 +65,14 @@ def _targets(call: Call, column: str, found_id: str) -> dict[str, Any]:
         f"SELECT * FROM notifications WHERE {column} = ? AND is_active = 1 ORDER BY rowid", (found_id,)
     )
     counts: dict[str, int] = {}
-    if "execution_id" in call.request.query:
+    if "execution_id" in call.query:
         execution = call.database.one(
             "SELECT * FROM executions WHERE id = ? AND organization_pk = ?",
-            (valid_uuid(call.request.query["execution_id"]), call.scope.managed()),
+            (valid_uuid(call.query["execution_id"]), call.scope.managed()),
         )
         failed = False
         if execution is not None:
-            names = ("total_files", "successful_files", "failed_files")
-            counts = {name: execution[name] or 0 for name in names}
+            counts = {name: execution[name] or 0 for name in COUNTS}
             failed = execution["status"] in {"ERROR", "STOPPED"} or counts["failed_files"] > 0
         if not failed:
             rows = [row for row in rows if not row["notify_on_failures"]]
@@ -78,14 +81,8 @@ def _targets(call: Call, column: str, found_id: str) -> dict[str, Any]:
 
 def _target(row: Row) -> dict[str, Any]:
     return {
-        "id": row["id"],
+        **pick(row, "id platform url authorization_type authorization_key authorization_header max_retries"),
         "notification_type": "WEBHOOK",
-        "platform": row["platform"],
-        "url": row["url"],
-        "authorization_type": row["authorization_type"],
-        "authorization_key": row["authorization_key"],
-        "authorization_header": row["authorization_header"],
-        "max_retries": row["max_retries"],
         "is_active": bool(row["is_active"]),
         "notify_on_failures": bool(row["notify_on_failures"]),
     }

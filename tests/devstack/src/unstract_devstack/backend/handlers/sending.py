@@ -3,11 +3,13 @@
 import re
 from typing import Any
 
+from starlette.responses import Response
+
 from unstract_devstack.backend import clubbing
 from unstract_devstack.backend.handlers.validation import REQUIRED, FieldErrors
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.timestamps import zulu_now
-from unstract_devstack.backend.wire import Reply, reply
+from unstract_devstack.backend.wire import reply
 
 AUTHORIZATIONS = ("BEARER", "API_KEY", "CUSTOM_HEADER", "NONE")
 URL = re.compile(
@@ -16,9 +18,9 @@ URL = re.compile(
 )
 
 
-def send(call: Call) -> Reply:
+def send(call: Call) -> Response:
     """202 with the task's id. A host of a single label is no URL to the platform."""
-    fields = FieldErrors(call.request.json())
+    fields = FieldErrors(call.json())
     body = fields.body
     for name in ("url", "payload"):
         if name not in body:

@@ -8,19 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from starlette.responses import Response
+
 from unstract_devstack.backend.database import Row
-from unstract_devstack.backend.handlers import workflow_rows
-from unstract_devstack.backend.handlers.history_rows import history_of
+from unstract_devstack.backend.handlers import workflows
+from unstract_devstack.backend.handlers.histories import history_of
 from unstract_devstack.backend.handlers.workflows import GONE
 from unstract_devstack.backend.services import Call
-from unstract_devstack.backend.wire import NoMatch, Reply, refuse, reply, valid_uuid
+from unstract_devstack.backend.wire import NoMatch, refuse, reply, valid_uuid
 
 
-def source_files(call: Call) -> Reply:
+def source_files(call: Call) -> Response:
     """The files that are to be processed, credentials of their connector included."""
     body = call.fields()
-    workflow_id = valid_uuid(call.parameters["workflow_id"])
-    workflow = workflow_rows.managed_workflow(call, workflow_id)
+    workflow_id = valid_uuid(call.parameter("workflow_id"))
+    workflow = workflows.managed_workflow(call, workflow_id)
     if workflow is None:
         raise refuse(404, error=GONE)
     if not body.get("execution_id"):
@@ -28,7 +30,7 @@ def source_files(call: Call) -> Reply:
     execution_id = valid_uuid(body["execution_id"])
     if call.database.one("SELECT 1 FROM executions WHERE id = ?", (execution_id,)) is None:
         raise refuse(404, error="Workflow execution not found")
-    source = workflow_rows.endpoints(call.database, workflow_id).get("SOURCE")
+    source = workflows.endpoints(call.database, workflow_id).get("SOURCE")
     if source is None:
         raise NoMatch("WorkflowEndpoint matching query does not exist.")
     found: dict[str, Any] = {}

@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
+from starlette.responses import Response
+
 from unstract_devstack.backend.services import Call
-from unstract_devstack.backend.wire import Reply, refuse, reply, valid_uuid
+from unstract_devstack.backend.wire import refuse, reply, valid_uuid
 
 
-def validate(call: Call) -> Reply:
+def validate(call: Call) -> Response:
     """Check instances. Unknown ones and another organization's are passed over, and that is a success."""
     body = call.fields()
     workflow_id = body.get("workflow_id")

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from starlette.responses import Response
+
 from unstract_devstack.backend.services import Call
-from unstract_devstack.backend.wire import Reply, refuse, reply, valid_uuid
+from unstract_devstack.backend.wire import refuse, reply, valid_uuid
 
 NOTHING: dict[str, Any] = {
     "embedding_tokens": None,
@@ -14,9 +16,9 @@ NOTHING: dict[str, Any] = {
 }
 
 
-def tokens(call: Call) -> Reply:
+def tokens(call: Call) -> Response:
     """Sums, all null where there is nothing to see."""
-    value = call.parameters["file_execution_id"]
+    value = call.parameter("file_execution_id")
     try:
         file_id = valid_uuid(value)
     except ValueError:
@@ -40,9 +42,9 @@ def tokens(call: Call) -> Reply:
     return reply(200, {"success": True, "data": data})
 
 
-def pages(call: Call) -> Reply:
+def pages(call: Call) -> Response:
     """The pages processed, null where there is nothing to see, also for what is no UUID."""
-    value = call.parameters["file_execution_id"]
+    value = call.parameter("file_execution_id")
     row = call.database.one(
         "SELECT SUM(pages) AS pages FROM usage WHERE file_execution_id = ? AND organization_pk = ?",
         (value.lower(), call.scope.managed()),

@@ -4,34 +4,66 @@ import json
 import uuid
 from typing import Any
 
-from unstract_devstack.backend.handlers import workflow_rows
-from unstract_devstack.backend.handlers.execution_rows import create_execution, mirror
+from starlette.responses import Response
+
+from unstract_devstack.backend.database import Database, Row, pick
+from unstract_devstack.backend.handlers import executions
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.timestamps import with_offset
-from unstract_devstack.backend.wire import Reply, refuse, reply, valid_uuid
+from unstract_devstack.backend.wire import refuse, reply, valid_uuid
 
 GONE = "Workflow not found or access denied"
+KINDS = ("SOURCE", "DESTINATION")
 
 
-def workflow(call: Call) -> Reply:
+def endpoints(database: Database, workflow_id: str) -> dict[str, Row]:
+    """The endpoints of a workflow by type: SOURCE, DESTINATION."""
+    rows = database.all("SELECT * FROM endpoints WHERE workflow_id = ?", (workflow_id,))
+    return {row["type"]: row for row in rows}
+
+
+def connector_settings(endpoint: Row | None) -> dict[str, Any]:
+    """The connector of an endpoint as an execution's context shows it: credentials and all."""
+    if endpoint is None or not endpoint["connector_id"]:
+        return {}
+    return {
+        **pick(endpoint, "connector_id connector_name"),
+        "connector_settings": json.loads(endpoint["connector_metadata"]),
+    }
+
+
+def _serialized_endpoint(endpoint: Row, *, merged: bool) -> dict[str, Any]:
+    """An endpoint; merged: its configuration holds the connector's credentials too."""
+    configuration = json.loads(endpoint["configuration"])
+    names = {"endpoint_id": endpoint["id"], "endpoint_type": endpoint["type"]}
+    content = {**names, "connection_type": endpoint["connection_type"], "configuration": configuration}
+    if endpoint["connector_id"]:
+        metadata = json.loads(endpoint["connector_metadata"])
+        if merged:
+            content["configuration"] = {**metadata, **configuration}
+        connector = pick(endpoint, "connector_id connector_name")
+        content["connector_instance"] = {**connector, "connector_metadata": metadata}
+    return content
+
+
+def managed_workflow(call: Call, workflow_id: str, organization_pk: int | None = None) -> Row | None:
+    """A workflow of the request's organization (or of this one); without one there is none."""
+    pk = call.scope.managed() if organization_pk is None else organization_pk
+    return call.database.one("SELECT * FROM workflows WHERE id = ? AND organization_pk = ?", (workflow_id, pk))
+
+
+def workflow(call: Call) -> Response:
     """A workflow with both endpoints, credentials merged in."""
-    workflow_id = valid_uuid(call.parameters["workflow_id"])
-    row = call.database.one(
-        "SELECT * FROM workflows WHERE id = ? AND organization_pk = ?", (workflow_id, call.scope.both())
-    )
+    workflow_id = valid_uuid(call.parameter("workflow_id"))
+    row = managed_workflow(call, workflow_id, call.scope.both())
     if row is None:
         raise refuse(404, error=GONE)
-    found = workflow_rows.endpoints(call.database, workflow_id)
-    shown = {}
-    for kind in ("SOURCE", "DESTINATION"):
-        endpoint = found.get(kind)
+    found, shown = endpoints(call.database, workflow_id), {}
+    for kind in KINDS:
         empty: dict[str, Any] = {
-            "endpoint_id": "",
-            "endpoint_type": kind,
-            "connection_type": "NONE",
-            "configuration": {},
-        }
-        shown[kind] = workflow_rows.serialized_endpoint(endpoint, merged=True) if endpoint else empty
+            "endpoint_id": "", "endpoint_type": kind, "connection_type": "NONE", "configuration": {}
+        }  # fmt: skip
+        shown[kind] = _serialized_endpoint(found[kind], merged=True) if kind in found else empty
     organization = call.services.organizations.by_pk(row["organization_pk"])
     content = {
         "id": workflow_id,
@@ -48,40 +80,30 @@ def workflow(call: Call) -> Reply:
     return reply(200, content)
 
 
-def endpoint(call: Call) -> Reply:
+def endpoint(call: Call) -> Response:
     """Both endpoints of a workflow."""
-    workflow_id = valid_uuid(call.parameters["workflow_id"])
-    if workflow_rows.managed_workflow(call, workflow_id) is None:
+    workflow_id = valid_uuid(call.parameter("workflow_id"))
+    if managed_workflow(call, workflow_id) is None:
         raise refuse(404, error=GONE)
-    found = workflow_rows.endpoints(call.database, workflow_id)
-    shown = {
-        kind: workflow_rows.serialized_endpoint(found[kind], merged=False) if kind in found else None
-        for kind in ("SOURCE", "DESTINATION")
-    }
-    content = {
-        "workflow_id": workflow_id,
-        "source_endpoint": shown["SOURCE"],
-        "destination_endpoint": shown["DESTINATION"],
-        "has_api_endpoints": any(row["connection_type"] == "API" for row in found.values()),
-    }
-    return reply(200, content)
+    found = endpoints(call.database, workflow_id)
+    source, destination = (
+        _serialized_endpoint(found[kind], merged=False) if kind in found else None for kind in KINDS
+    )  # fmt: skip
+    is_api = any(row["connection_type"] == "API" for row in found.values())
+    both = {"source_endpoint": source, "destination_endpoint": destination}
+    return reply(200, {"workflow_id": workflow_id, **both, "has_api_endpoints": is_api})
 
 
-def tool_instances(call: Call) -> Reply:
+def tool_instances(call: Call) -> Response:
     """The tools of a workflow, in their order."""
     organization = call.scope.demanded()
-    workflow_id = valid_uuid(call.parameters["workflow_id"])
-    query = "SELECT 1 FROM workflows WHERE id = ? AND organization_pk = ?"
-    if call.database.one(query, (workflow_id, organization.pk)) is None:
+    workflow_id = valid_uuid(call.parameter("workflow_id"))
+    if managed_workflow(call, workflow_id, organization.pk) is None:
         raise refuse(404, error=f"Workflow {workflow_id} not found for organization {organization.identifier}")
     rows = call.database.all("SELECT * FROM tool_instances WHERE workflow_id = ? ORDER BY step, rowid", (workflow_id,))
     shown = [
         {
-            "id": row["id"],
-            "tool_id": row["tool_id"],
-            "step": row["step"],
-            "status": row["status"],
-            "version": row["version"],
+            **pick(row, "id tool_id step status version"),
             "metadata": json.loads(row["metadata"]),
             "input": None,
             "output": None,
@@ -91,13 +113,12 @@ def tool_instances(call: Call) -> Reply:
     return reply(200, {"tool_instances": shown})
 
 
-def create(call: Call) -> Reply:
+def create(call: Call) -> Response:
     """A new PENDING execution, each time. Without a pipeline and without a log id the row can not be stored."""
     organization = call.scope.demanded()
     body = call.fields()
     workflow_id = valid_uuid(body["workflow_id"])
-    query = "SELECT 1 FROM workflows WHERE id = ? AND organization_pk = ?"
-    if call.database.one(query, (workflow_id, organization.pk)) is None:
+    if managed_workflow(call, workflow_id, organization.pk) is None:
         raise refuse(404, error="Workflow not found")
     pipeline = body.get("pipeline_id")
     log_id = body.get("log_events_id") or pipeline
@@ -105,34 +126,30 @@ def create(call: Call) -> Reply:
         raise ValueError("execution_log_id is null")
     execution_id = str(uuid.uuid4())
     with call.database.write():
-        create_execution(
-            call.database,
-            execution_id,
-            organization.pk,
-            workflow_id,
-            pipeline_id=str(pipeline) if pipeline else None,
-            execution_log_id=str(log_id),
+        executions.create_execution(
+            call.database, execution_id, organization.pk, workflow_id,
+            pipeline_id=str(pipeline) if pipeline else None, execution_log_id=str(log_id),
             execution_mode=str(body.get("mode") or "INSTANT"),
             execution_method="SCHEDULED" if body.get("scheduled") else "DIRECT",
             total_files=int(body.get("total_files") or 0),
-        )
+        )  # fmt: skip
         call.effect("executions.create", execution_id=execution_id, workflow_id=workflow_id, pipeline_id=pipeline)
-    call.after.append(lambda: mirror(call.services, execution_id))
+    call.after.append(lambda: executions.mirror(call.services, execution_id))
     content = {"execution_id": execution_id, "status": "PENDING", "execution_log_id": log_id, "transport": "celery"}
     return reply(200, content)
 
 
-def execution(call: Call) -> Reply:
+def execution(call: Call) -> Response:
     """Broken in the platform: reads a field that rows do not have."""
     if call.scope.raw is None:
         call.scope.demanded()
-    execution_id = valid_uuid(call.parameters["execution_id"])
+    execution_id = valid_uuid(call.parameter("execution_id"))
     if call.database.one("SELECT 1 FROM executions WHERE id = ?", (execution_id,)) is None:
         raise refuse(404, error=f"Workflow execution {execution_id} not found")
     raise AttributeError("completed_files")
 
 
-def shadowed(call: Call) -> Reply:
+def shadowed(call: Call) -> Response:
     """Paths that the broken view above hides: GET fails in it, other methods are not allowed."""
     call.scope.demanded()
     raise AttributeError("the view of one execution answers here")

@@ -1,83 +1,82 @@
-"""The public face over HTTP: POST starts an execution and may wait for it, GET reads its result once."""
+"""The public API over HTTP: POST starts an execution and may wait for it, GET reads its result once."""
 
 import asyncio
 import hmac
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import redis
-import starlette.requests
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from unstract_devstack.backend.config import UploadRules
 from unstract_devstack.backend.public import runs
 from unstract_devstack.backend.public.runs import Deployment, Wishes
 from unstract_devstack.backend.public.staging import Upload
 from unstract_devstack.backend.services import Services
-from unstract_devstack.backend.wire import NOT_FOUND_PAGE, Refused, Reply, Request, html, refuse, reply
+from unstract_devstack.backend.wire import Refused, refuse, reply
 from unstract_devstack.producer import SendFailed
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Done = TypeVar("Done")
-PREFIX = "/deployment/api/"
+PATH = "/deployment/api/{organization}/{api_name}/"
 MAX_FILES = 32
 MANY_FILES = 2000
 MAX_TIMEOUT = 300.0
 
 
 class PublicFace:
-    """Answers the callers of API deployments."""
+    """Answers the callers of API deployments; a caller that waits for its execution holds a thread, as in Django."""
 
     def __init__(self, services: Services, pool: ThreadPoolExecutor) -> None:
         self._services = services
         self._pool = pool
         self._closing = threading.Event()
 
-    def close(self) -> None:
+    def release_callers(self) -> None:
         """Let waiting callers go with the status that they would see now."""
         self._closing.set()
 
-    async def answer(self, scope: MutableMapping[str, Any], receive: Receive, request: Request) -> Reply:
-        """The answer to one request."""
-        parts = request.path.removeprefix(PREFIX).split("/")
-        if not request.path.startswith(PREFIX) or len(parts) != 3 or parts[2]:
-            return html(404, NOT_FOUND_PAGE)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         try:
-            self._authenticate(request)
-            deployment = await self._in_thread(runs.deployment_of, self._services, parts[0], parts[1])
-            if request.method == "POST":
-                uploads, wishes = await self._form(scope, receive)
-                return await self._in_thread(self._started, deployment, uploads, wishes)
-            if request.method == "GET":
-                return await self._in_thread(self._read, deployment, request)
-            raise refuse(405, error=f"{request.method} is not served here: POST files, or GET with execution_id")
+            answer = await self._answer(Request(scope, receive))
         except Refused as refused:
-            return refused.reply
+            answer = refused.reply
         except SendFailed as problem:
-            return reply(503, {"error": str(problem)})
+            answer = reply(503, {"error": str(problem)})
         except redis.RedisError as problem:
-            return reply(503, {"error": f"the platform's Redis does not answer: {problem}"})
+            answer = reply(503, {"error": f"the platform's Redis does not answer: {problem}"})
+        await answer(scope, receive, send)
 
-    def _authenticate(self, request: Request) -> None:
+    async def _answer(self, request: Request) -> Response:
         key = self._services.config.public_key
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if key is not None and not hmac.compare_digest(given.encode(), key.encode()):
             raise refuse(401, error="the API key is missing or wrong")
+        deployment = await self._in_thread(runs.deployment_of, self._services, *request.path_params.values())
+        if request.method == "POST":
+            uploads, wishes = await self._form(request)
+            return await self._in_thread(self._started, deployment, uploads, wishes)
+        if request.method == "GET":
+            return await self._in_thread(self._read, deployment, request)
+        raise refuse(405, error=f"{request.method} is not served here: POST files, or GET with execution_id")
 
     async def _in_thread(self, function: Callable[..., Done], *values: Any) -> Done:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *values)
 
-    async def _form(self, scope: MutableMapping[str, Any], receive: Receive) -> tuple[list[Upload], Wishes]:
+    async def _form(self, request: Request) -> tuple[list[Upload], Wishes]:
         """The uploads and wishes of a multipart body. Raises Refused with 400 or 413."""
         limit = self._services.config.max_upload_bytes
         try:
-            form = await starlette.requests.Request(scope, receive).form(max_files=MANY_FILES)
-        except MultiPartException as problem:
-            raise refuse(400, error=f"the body is not multipart/form-data: {problem.message}") from None
+            form = await request.form(max_files=MANY_FILES)
+        except HTTPException as problem:
+            raise refuse(400, error=f"the body is not multipart/form-data: {problem.detail}") from None
         try:
             files = [item for item in form.getlist("files") if isinstance(item, UploadFile)]
             if sum(file.size or 0 for file in files) > limit:
@@ -93,16 +92,19 @@ class PublicFace:
             uploads = distinct(uploads)
         return uploads, wishes
 
-    def _started(self, deployment: Deployment, uploads: list[Upload], wishes: Wishes) -> Reply:
+    def _started(self, deployment: Deployment, uploads: list[Upload], wishes: Wishes) -> Response:
         execution_id = runs.start(self._services, deployment, uploads, wishes)
-        path = f"{PREFIX}{deployment.organization_id}/{deployment.api_name}/?execution_id={execution_id}"
-        message = {"execution_status": "PENDING", "status_api": path, "execution_id": execution_id, "error": None}
+        path = PATH.format(organization=deployment.organization_id, api_name=deployment.api_name)
+        message: dict[str, Any] = {
+            "execution_status": "PENDING", "status_api": f"{path}?execution_id={execution_id}",
+            "execution_id": execution_id, "error": None, "result": None,
+        }  # fmt: skip
         if wishes.timeout < 0:
-            return reply(200, {"message": {**message, "result": None}})
+            return reply(200, {"message": message})
         status = self._polled(deployment.workflow_id, execution_id, wishes.timeout)
         if not runs.finished(status):
             # A missing hash is no status: the platform fails to rebuild it, and the caller is told EXECUTING.
-            return reply(200, {"message": {**message, "execution_status": status or "EXECUTING", "result": None}})
+            return reply(200, {"message": {**message, "execution_status": status or "EXECUTING"}})
         items = self._collected(deployment, execution_id, wishes.include_metadata)
         code = 200 if status == "COMPLETED" else 422
         return reply(code, {"message": {**message, "execution_status": status, "result": items}})
@@ -111,10 +113,7 @@ class PublicFace:
         return runs.collected(self._services, deployment.workflow_id, execution_id, with_metadata=with_metadata)
 
     def _polled(self, workflow_id: str, execution_id: str, seconds: float) -> str | None:
-        """The status in Redis as soon as it is terminal, else the one at the end of the time; None if it is missing.
-
-        The caller holds its thread meanwhile, as in Django's views.
-        """
+        """The status in Redis as soon as it is terminal, else the one at the end of the time; None if it is missing."""
         deadline = time.monotonic() + min(seconds, MAX_TIMEOUT)
         while True:
             status = self._services.cache.status(workflow_id, execution_id)
@@ -124,9 +123,9 @@ class PublicFace:
             if self._closing.wait(min(left, self._services.config.poll_seconds)):
                 return status
 
-    def _read(self, deployment: Deployment, request: Request) -> Reply:
+    def _read(self, deployment: Deployment, request: Request) -> Response:
         """What has become of an execution: 200 or 422 with the results, and 406 for every read after that."""
-        execution_id = request.query.get("execution_id")
+        execution_id = request.query_params.get("execution_id")
         if not execution_id:
             raise refuse(400, error="execution_id is missing: GET with ?execution_id=")
         row = runs.execution_of(self._services, deployment, execution_id)
@@ -135,8 +134,7 @@ class PublicFace:
             return reply(422, {"status": status, "message": None})
         if row["result_acknowledged"]:
             return reply(406, {"status": status, "message": "the result of this execution has been fetched already"})
-        with_metadata = truth(request.query.get("include_metadata"))
-        items = self._collected(deployment, execution_id, with_metadata)
+        items = self._collected(deployment, execution_id, truth(request.query_params.get("include_metadata")))
         return reply(200 if status == "COMPLETED" else 422, {"status": status, "message": items})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import frozen
 
 from unstract_devstack.backend.database import Row
-from unstract_devstack.backend.handlers.execution_rows import TERMINAL, create_execution, mirror
+from unstract_devstack.backend.handlers.executions import TERMINAL, create_execution, mirror
 from unstract_devstack.backend.public.staging import Upload, staged
 from unstract_devstack.backend.services import Services
 from unstract_devstack.backend.wire import refuse
