@@ -8,6 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from unstract_devstack.http_calls import call_json
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform
 
@@ -127,8 +128,83 @@ def test_a_hostile_file_name_is_only_text_and_live_changes_leave_the_focus(up, b
     assert (
         browser.execute_script("return document.querySelectorAll('main script, main img, main b[onclick]').length") == 0
     )
-    assert "taken" not in browser.title
+    assert browser.title != "taken"
     assert marked(browser)
+    no_complaints(browser)
+
+
+DROP = """
+const files = new DataTransfer();
+for (const [name, text] of arguments[0]) files.items.add(new File([text], name, {type: "text/plain"}));
+for (const kind of ["dragover", "drop"]) {
+  document.body.dispatchEvent(new DragEvent(kind, {dataTransfer: files, bubbles: true, cancelable: true}));
+}
+"""
+
+
+def started(browser, told):
+    """The id of the execution that the list leads to, once it does."""
+    until(browser, lambda: "#e-" in browser.current_url, told)
+    return browser.current_url.split("#e-")[1]
+
+
+def drop(browser, *files):
+    browser.get(f"{browser.current_url.split('#')[0]}")
+    browser.execute_script(DROP, [list(file) for file in files])
+    return started(browser, "the drop leads to the new execution")
+
+
+def test_files_that_are_dropped_are_uploaded_shown_by_name_and_sent_again(up, browser):
+    browser.get(up.url)
+    first = drop(browser, ("dropped one.txt", "Invoice No: DROP-1\nTotal due: 1.00"), ("two.txt", "Total due: 2.00"))
+    until(browser, lambda: row_status(browser, first) == "COMPLETED", "the row becomes COMPLETED")
+    row = find(browser, f"[id='e-{first}'] th")
+    assert "dropped one.txt and 1 more" in row.text
+    assert "documents" in row.text
+    row.find_element(By.CSS_SELECTOR, "a").click()
+    until(browser, lambda: texts(browser, "#files .status") == ["COMPLETED"] * 2, "its page shows both files")
+    find(browser, "#files a.json").click()
+    assert "DROP-1" in find(browser, "#result pre").text
+    assert find(browser, "#result a[download]").get_attribute("href").endswith("/result.json")
+    picture(browser, "result", 800)
+    find(browser, "#result .back a").click()
+    find(browser, f"form[action='/executions/{first}/retry'] button").click()
+    again = started(browser, "the retry leads to the new execution")
+    assert again != first
+    until(browser, lambda: row_status(browser, again) == "COMPLETED", "the retry becomes COMPLETED")
+    no_complaints(browser)
+
+
+def test_a_search_finds_a_file_and_stays_live(up, browser):
+    browser.get(up.url)
+    found = drop(browser, ("needle.txt", "Total due: 3.00"))
+    until(browser, lambda: row_status(browser, found) == "COMPLETED", "the row becomes COMPLETED")
+    drop(browser, ("hay.txt", "Total due: 4.00"))
+    field = find(browser, "#search input")
+    field.send_keys("needle", Keys.ENTER)
+    until(browser, lambda: "q=needle" in browser.current_url, "the search is in the address")
+    assert [row.get_attribute("id") for row in browser.find_elements(By.CSS_SELECTOR, "#executions tbody tr")] == [
+        f"e-{found}"
+    ]
+    assert find(browser, "#search input").get_attribute("value") == "needle"
+    until(browser, lambda: find(browser, "#live-state").text == "live", "the stream of what is found opens")
+    picture(browser, "search", 660)
+    no_complaints(browser)
+
+
+def test_an_execution_is_aborted(up, browser):
+    key = up.environment["INTERNAL_SERVICE_API_KEY"]
+    dev = f"{up.environment['INTERNAL_API_BASE_URL'].removesuffix('/internal')}/dev"
+    fault = {"kind": "delay", "path": "execute-file", "delay": 15, "count": 1}
+    call_json("POST", f"{dev}/faults", payload=fault, key=key)
+    browser.get(up.url)
+    execution_id = drop(browser, ("slow.txt", "Total due: 5.00"))
+    until(browser, lambda: row_status(browser, execution_id) == "EXECUTING", "the row becomes EXECUTING")
+    find(browser, f"[id='e-{execution_id}'] a").click()
+    find(browser, f"form[action='/executions/{execution_id}/abort'] button").click()
+    until(browser, lambda: texts(browser, "#execution h1 .status") == ["STOPPED"], "it becomes STOPPED")
+    assert browser.current_url.endswith(f"/executions/{execution_id}")
+    assert find(browser, ".actions button").text == "Retry"
     no_complaints(browser)
 
 

@@ -100,6 +100,10 @@ class Platform:
         told = self._dev("POST", f"pipelines/{pipeline_id}/trigger", {"how": how})["execution_id"]
         return None if told is None else str(told)
 
+    def stop(self, execution_id: str) -> None:
+        """Stops an execution, as a person does."""
+        self._dev("POST", f"executions/{quote(execution_id)}/stop", {})
+
     def send_backend_cleanup(self) -> str:
         """Has Beat's daily celery.backend_cleanup sent; its task's id."""
         return str(self._dev("POST", "beat/backend-cleanup", {})["task_id"])
@@ -115,12 +119,18 @@ class Platform:
             CallFailed: refused, or no answer.
             FileChanged: a file could not be read to its end.
         """
+        return self.send_parts(api_name, form_files(files), use_file_history=use_file_history)
+
+    def send_parts(
+        self, api_name: str, files: Sequence[tuple[str, tuple[str, bytes]]], *, use_file_history: bool = False
+    ) -> str:
+        """The same with the parts of a form that hold the files: each "files", and its name and content."""
         form = {
             "timeout": "-1",
             "include_metadata": "false",
             "use_file_history": "true" if use_file_history else "false",
         }
-        parts = form_files(files) or [("none", ("", b""))]
+        parts = files or [("none", ("", b""))]
         reply = call("POST", self.api_url(api_name), form=form, files=parts, timeout=UPLOAD_SECONDS)
         if reply.status >= 300:
             raise CallFailed(f"the files were refused: {reply.text}", status=reply.status)

@@ -1,20 +1,26 @@
-"""A webhook receiver on loopback: records what arrives, answers as told."""
+"""A webhook receiver on loopback: records what arrives, answers as it is set to."""
 
+import asyncio
 import contextlib
-import os
 import socket
 import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from attrs import define, field, frozen
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from unstract_devstack.asgi_server import serving
 from unstract_devstack.processes import wait_until
 
+HOST = "127.0.0.1"
 MAX_BODY_BYTES = 1024 * 1024
+RESET = struct.pack("ii", 1, 0)
 
 
 @frozen
@@ -53,12 +59,12 @@ class Answer:
 class SinkHandle:
     """A running sink. `answer` is how it treats requests; `answer_next` puts other treatment before that."""
 
-    url: str
+    url: str = ""
     answer: Answer = field(factory=Answer)
+    connections: Collection[Any] = ()
     _deliveries: list[Delivery] = field(factory=list, init=False)
     _next: deque[Answer] = field(factory=deque, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
-    _stopping: threading.Event = field(factory=threading.Event, init=False, repr=False)
 
     def received(self) -> list[Delivery]:
         """Everything that arrived, in order, whatever was answered."""
@@ -75,82 +81,41 @@ class SinkHandle:
         wait_until(lambda: len(self.received()) >= count, seconds=seconds)
         return self.received()
 
-    def record(self, delivery: Delivery) -> Answer:
-        """Keeps a request and says how to treat it. For the sink's own server."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Record one request and answer it."""
+        request = Request(scope, receive)
+        body = (await request.body())[:MAX_BODY_BYTES]
+        target = b"?".join(filter(None, (scope["raw_path"], scope["query_string"]))).decode("latin-1")
+        delivery = Delivery(request.method, target, dict(request.headers), body, time.time())
         with self._lock:
             self._deliveries.append(delivery)
-            return self._next.popleft() if self._next else self.answer
+            answer = self._next.popleft() if self._next else self.answer
+        if answer.hang or answer.delay:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(_hung_up(receive), None if answer.hang else answer.delay)
+        if answer.reset:
+            self._reset(scope)
+        elif not answer.hang:
+            response = Response(answer.body, answer.status)
+            response.raw_headers += [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+            await response(scope, receive, send)
 
-    def pause(self, seconds: float | None) -> None:
-        """Waits for `seconds` (None: for ever), but no longer than the sink runs."""
-        self._stopping.wait(seconds)
+    def _reset(self, scope: Scope) -> None:
+        """Lingering for zero seconds makes a close send a reset; the server would shut down politely first."""
+        for transport in [each.transport for each in self.connections if each.client == scope["client"]]:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            transport.abort()
 
-    def release(self) -> None:
-        """Ends every pause: the sink stops."""
-        self._stopping.set()
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 @contextlib.contextmanager
 def running_sink() -> Iterator[SinkHandle]:
     """A sink on a free loopback port, until the block is left."""
-    server = _Server(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield server.handle
-    finally:
-        server.handle.release()
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        super().__init__(address, handler)
-        self.handle = SinkHandle(f"http://127.0.0.1:{self.server_address[1]}")
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    timeout = 30
-
-    def do_POST(self) -> None:
-        length = min(int(self.headers.get("Content-Length") or 0), MAX_BODY_BYTES)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(length)
-        handle = self.server.handle
-        answer = handle.record(Delivery(self.command, self.path, headers, body, time.time()))
-        if answer.hang or answer.delay:
-            handle.pause(None if answer.hang else answer.delay)
-        if answer.hang or answer.reset:
-            self._cut(with_reset=answer.reset)
-        else:
-            self._answer(answer)
-
-    do_PUT = do_POST  # noqa: N815 - the names are the base class's
-    do_GET = do_POST  # noqa: N815 - the same
-
-    def _answer(self, answer: Answer) -> None:
-        # The caller may have given up while the sink was waiting.
-        with contextlib.suppress(OSError):
-            self.send_response(answer.status)
-            for name, value in answer.headers:
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-    def _cut(self, *, with_reset: bool) -> None:
-        self.close_connection = True
-        if with_reset:
-            # Lingering for zero seconds makes close() send a reset; the server would shut down politely first.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            os.close(self.connection.detach())
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Nothing on standard error: the deliveries are the log."""
+    handle = SinkHandle()
+    with serving(handle, host=HOST, timeout_graceful_shutdown=0) as served:
+        handle.url, handle.connections = f"http://{HOST}:{served.port}", served.connections
+        yield handle

@@ -82,10 +82,10 @@ def test_an_execution_tells_its_files_its_run_and_what_happened(scene):
     scene.delivered.append(hook(execution_id, status="COMPLETED"))
     view = execution_view(scene.sources(), execution_id)
     text = {name: seen(html) for name, html in view.fragments.items()}
-    assert "documents COMPLETED" in text["execution"]
+    assert "good.csv and 1 more COMPLETED" in text["execution"]
     assert "2 /2" in text["execution"]
     assert "3.50 s" in text["execution"]
-    assert "inbox/good.csv total 9.00, people A, B, 2 rows 2.0 KiB" in text["files"]
+    assert "inbox/good.csv total 9.00, people A, B, 2 rows JSON 2.0 KiB" in text["files"]
     assert "bad.pdf it is corrupt" in text["files"]
     assert "the ledger knows no run" in text["run"].lower()
     assert re.search(

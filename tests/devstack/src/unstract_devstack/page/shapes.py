@@ -8,13 +8,15 @@ class ExecutionLine:
     """An execution. `number` grows with each; `seconds` is what the backend counted, None before the end.
 
     `channel` is where its log events go; `ended` and `failed` count files while it runs, and uploads
-    once it is terminal.
+    once it is terminal. `deployment` is the name of the API deployment, pipeline or workflow, `first_file` that of its
+    first file as soon as it has a row.
     """
 
     number: int
     id: str
     kind: str
-    title: str
+    deployment: str
+    first_file: str
     organization: str
     status: str
     total: int
@@ -24,6 +26,21 @@ class ExecutionLine:
     created: float
     seconds: float | None
     channel: str
+    workflow_id: str = ""
+    pipeline_id: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people know it by: the files that were uploaded, else the pipeline."""
+        if self.kind != "API" or not self.first_file:
+            return self.deployment
+        more = self.total - 1
+        return self.first_file if more < 1 else f"{self.first_file} and {more} more"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it has ended."""
+        return self.seconds is not None
 
 
 @frozen
@@ -38,6 +55,7 @@ class FileLine:
     seconds: float | None
     error: str
     summary: str
+    has_result: bool = False
 
 
 @frozen

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from unstract_devstack.page.backend_rows import BackendRows
 from unstract_devstack.page.ledger_keys import LedgerKeys
-from unstract_devstack.page.shapes import WorkerLine
+from unstract_devstack.page.shapes import ExecutionLine, WorkerLine
 from unstract_devstack.sink import Delivery
 
 
@@ -25,9 +25,12 @@ class Start:
 
 @frozen
 class Sources:
-    """Everything that the page reads, and the starts that it offers by name.
+    """Everything that the page reads, and what it offers to start: each raises CallFailed where the backend refuses.
 
-    `log_events` gives the events of a channel, oldest first, and raises CallFailed where they cannot be had.
+    `log_events` gives the events of a channel, oldest first, and raises CallFailed where they cannot be had. `upload`
+    sends files (name and content) to the example's API deployment and returns the execution's id. `actions` are
+    `retry`, of an execution that has ended, and `abort`, of one that has not; each returns the id of a new execution,
+    if there is one.
     """
 
     backend: BackendRows
@@ -36,3 +39,5 @@ class Sources:
     deliveries: Callable[[], Sequence[Delivery]] = lambda: ()
     workers: Callable[[], Sequence[WorkerLine]] = lambda: ()
     starts: Mapping[str, Start] = field(factory=dict)
+    upload: Callable[[Sequence[tuple[str, bytes]]], str] | None = None
+    actions: Mapping[str, Callable[[ExecutionLine], str | None]] = field(factory=dict)

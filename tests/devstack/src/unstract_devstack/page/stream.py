@@ -1,13 +1,13 @@
 """Server-sent events: fragments that changed, to one watcher, for as long as it watches."""
 
 import re
-import select
-import socket
-import threading
-from collections.abc import Callable
+import sqlite3
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 
+import anyio
 from attrs import frozen
+from starlette.concurrency import run_in_threadpool
 
 from unstract_devstack.page.views import View
 
@@ -30,34 +30,28 @@ def frame(event: str, data: str) -> bytes:
     return f"event: {event}\n{lines}\n".encode(errors="replace")
 
 
-def watch(connection: socket.socket, view: Callable[[], View | None], ending: threading.Event, pace: Pace) -> None:
-    """Sends what changed until the watcher is gone, the page has nothing to show, or `ending` is set.
-
-    Raises:
-        OSError: the connection broke.
-    """
-    connection.sendall(f"retry: {pace.again * 1000:.0f}\n\n".encode())
+async def changes(look: Callable[[], View | None], pace: Pace, ending: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """What changed, look after look, until the page has nothing to show or the server ends."""
+    yield f"retry: {pace.again * 1000:.0f}\n\n".encode()
     known: dict[str, bytes] = {}
     silent = 0.0
-    while not ending.is_set() and not _gone(connection):
-        shown = view()
+    while not ending():
+        try:
+            shown = await run_in_threadpool(look)
+        except sqlite3.OperationalError:
+            return  # the backend's database went away: the browser comes again, and a page says so by then
         if shown is None:
             return
         frames = [frame("fragment", html) for name, html in shown.fragments.items() if _changed(known, name, html)]
         if not frames and silent >= pace.heartbeat:
             frames = [HEARTBEAT]
-        connection.sendall(b"".join(frames))
+        if frames:
+            yield b"".join(frames)
         silent = 0.0 if frames else silent + pace.look
-        ending.wait(pace.look)
+        await anyio.sleep(pace.look)
 
 
 def _changed(known: dict[str, bytes], name: str, html: str) -> bool:
     digest = sha256(html.encode(errors="replace")).digest()
     before, known[name] = known.get(name), digest
     return before != digest
-
-
-def _gone(connection: socket.socket) -> bool:
-    """Whether the watcher has closed its end: watchers send nothing, so what can be read is the end."""
-    readable, _, _ = select.select([connection], [], [], 0)
-    return bool(readable)

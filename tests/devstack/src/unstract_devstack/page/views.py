@@ -1,7 +1,10 @@
 """The two pages, each as fragments: a fragment is one element with an id, rendered anew and swapped as a whole."""
 
+import contextlib
+import json
 import time
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from attrs import frozen
 from markupsafe import Markup
@@ -13,33 +16,43 @@ from unstract_devstack.page.sources import Sources
 PER_PAGE = 50
 RUNS, HOOKS, LETTERS = 25, 8, 5
 FILES, EVENTS, BATCHES = 200, 400, 50
+RESULT_CHARACTERS = 200_000
 
 
 @frozen
 class View:
-    """What a page shows now: its title, its path, and its fragments by id, as HTML."""
+    """What a page shows now: its title, its path, and its fragments by id, as HTML. `live`: they may change."""
 
     title: str
     path: str
     fragments: Mapping[str, str]
+    live: bool = True
+    search: str = ""
 
 
-def overview(sources: Sources, before: int | None = None) -> View:
-    """The newest executions (or those before a number), open runs, webhooks and workers."""
-    lines = sources.backend.executions(before=before, limit=PER_PAGE + 1)
+def overview(sources: Sources, before: int | None = None, search: str = "") -> View:
+    """The newest executions (or those before a number, or those found), open runs, webhooks and workers."""
+    lines = sources.backend.executions(before=before, limit=PER_PAGE + 1, search=search)
     counts = sources.backend.counts()
     shown, now = lines[:PER_PAGE], time.time()
+    asked = {"q": search} if search else {}
     arrived = list(hooks(sources.deliveries()))
     fragments = {
         "totals": render("totals.html", counts=counts, total=sum(counts.values())),
         "executions": render(
-            "executions.html", lines=shown, now=now, before=before, older=shown[-1].number if lines[PER_PAGE:] else None
+            "executions.html",
+            lines=shown,
+            now=now,
+            before=before,
+            search=search,
+            older=urlencode(asked | {"before": shown[-1].number}) if lines[PER_PAGE:] else None,
         ),
         "ledger": render("ledger.html", state=sources.ledger.state(limit=RUNS, letters=LETTERS), now=now),
         "webhooks": render("webhooks.html", hooks=arrived[: -HOOKS - 1 : -1], total=len(arrived)),
         "workers": render("workers.html", workers=sources.workers()),
     }
-    return View("Executions", "/" if before is None else f"/?before={before}", fragments)
+    query = urlencode(asked | ({} if before is None else {"before": before}))
+    return View("Executions", f"/?{query}" if query else "/", fragments, search=search)
 
 
 def execution_view(sources: Sources, execution_id: str) -> View | None:
@@ -55,15 +68,30 @@ def execution_view(sources: Sources, execution_id: str) -> View | None:
     run = sources.ledger.run(execution_id, batches=BATCHES)
     events = told_events(sources, line, effects)[-EVENTS:]
     fragments = {
-        "execution": render("execution.html", line=line, now=now),
-        "files": render("files.html", files=files, count=count),
+        "execution": render("execution.html", line=line, now=now, actions=sources.actions),
+        "files": render("files.html", line=line, files=files, count=count),
         "run": render("run.html", run=run, now=now),
         "events": render("events.html", events=events, effects=effect_events(effects, names)),
     }
     return View(f"{line.title} {line.id[:8]}", f"/executions/{line.id}", fragments)
 
 
+def result_view(sources: Sources, execution_id: str, file_id: str) -> View | None:
+    """The result of one file as JSON; None where there is none."""
+    text = sources.backend.result(execution_id, file_id)
+    if text is None:
+        return None
+    file = next((each for each in sources.backend.files(execution_id, limit=FILES) if each.id == file_id), None)
+    name = file.name if file else file_id
+    with contextlib.suppress(ValueError):
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    path = f"/executions/{execution_id}/files/{file_id}"
+    cut = len(text) > RESULT_CHARACTERS
+    html = render("result.html", name=name, path=path, text=text[:RESULT_CHARACTERS], cut=cut, back=execution_id)
+    return View(f"Result of {name}", path, {"result": html}, live=False)
+
+
 def page(sources: Sources, view: View, problem: str = "") -> str:
     """The whole document of a view."""
     parts = {name: Markup(html) for name, html in view.fragments.items()}  # noqa: S704 - rendered, so escaped, above
-    return render("page.html", view=view, parts=parts, starts=sources.starts, problem=problem)
+    return render("page.html", view=view, parts=parts, sources=sources, problem=problem)

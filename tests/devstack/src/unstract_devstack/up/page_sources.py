@@ -6,12 +6,12 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from unstract_devstack.http_calls import call_json
+from unstract_devstack.http_calls import CallFailed, call_json
 from unstract_devstack.multipart import Upload
 from unstract_devstack.page import Sources
 from unstract_devstack.page.backend_rows import BackendRows
 from unstract_devstack.page.ledger_keys import LedgerKeys
-from unstract_devstack.page.shapes import WorkerLine
+from unstract_devstack.page.shapes import ExecutionLine, WorkerLine
 from unstract_devstack.page.sources import Start
 from unstract_devstack.platform_client import Platform
 from unstract_devstack.samples import DOCUMENTS
@@ -34,6 +34,8 @@ def page_sources(stack: Stack, example: Example) -> Sources:
             "api": Start("Run API example", "Sends the sample documents to the API deployment", live.send),
             "etl": Start("Run ETL example", "Runs the pipeline over the sample inbox", live.trigger),
         },
+        upload=live.upload,
+        actions={"retry": live.retry, "abort": live.abort},
     )
 
 
@@ -61,6 +63,25 @@ class _Live:
     def trigger(self) -> str | None:
         return self._platform().trigger(self.example.pipeline_id)
 
-    def _platform(self) -> Platform:
+    def upload(self, files: Sequence[tuple[str, bytes]]) -> str:
+        parts = [("files", file) for file in files]
+        return self._platform().send_parts(self.example.api_name, parts)
+
+    def retry(self, line: ExecutionLine) -> str | None:
+        """The same once more: the files that the platform stored, or the pipeline."""
+        platform = self._platform(line.organization)
+        if line.kind != "API":
+            return platform.trigger(line.pipeline_id)
+        folder = self.stack.directory / "backend" / "unstract" / "api" / line.organization / line.workflow_id / line.id
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        if not paths:
+            raise CallFailed("it has no stored file that could be sent again")
+        parts = [("files", (path.name, path.read_bytes())) for path in paths]
+        return platform.send_parts(line.deployment, parts)
+
+    def abort(self, line: ExecutionLine) -> None:
+        self._platform(line.organization).stop(line.id)
+
+    def _platform(self, organization: str = "") -> Platform:
         backend = self.stack.backend
-        return Platform(backend.public_url, backend.api_key, self.example.organization)
+        return Platform(backend.public_url, backend.api_key, organization or self.example.organization)

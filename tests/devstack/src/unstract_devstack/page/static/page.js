@@ -102,3 +102,22 @@ if (main) {
   window.addEventListener("pagehide", leave);
   window.addEventListener("pageshow", watch);
 }
+
+// Files that are dropped anywhere on the page are uploaded as if they had been chosen.
+const upload = document.getElementById("upload");
+
+if (upload) {
+  const over = (event, shown) => {
+    if (!event.dataTransfer || ![...event.dataTransfer.types].includes("Files")) return false;
+    event.preventDefault();
+    upload.classList.toggle("over", shown);
+    return true;
+  };
+  document.addEventListener("dragover", (event) => over(event, true));
+  document.addEventListener("dragleave", (event) => over(event, false));
+  document.addEventListener("drop", (event) => {
+    if (!over(event, false) || !event.dataTransfer.files.length) return;
+    upload.elements.files.files = event.dataTransfer.files;
+    upload.requestSubmit();
+  });
+}
