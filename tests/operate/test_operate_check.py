@@ -19,7 +19,7 @@ WORKERS = ("api_deployment", "general", "file_processing", "callback")
 
 def lines(done) -> dict[str, dict]:
     """The worst line about each subject."""
-    order = ("ok", "warn", "fail")
+    order = ("skip", "ok", "warn", "fail")
     found: dict[str, dict] = {}
     for line in done.json["lines"]:
         worst = found.get(line["subject"])
@@ -57,6 +57,50 @@ def test_a_wrong_key_is_told_from_a_backend_that_is_away(ground):
     assert "INTERNAL_SERVICE_API_KEY must be the backend's" in refused["backend"]["detail"]
     away = lines(ground.run("check", "--json", INTERNAL_API_BASE_URL=f"http://127.0.0.1:{free_port()}/internal"))
     assert "INTERNAL_API_BASE_URL, and whether the backend is up" in away["backend"]["detail"]
+
+
+def test_each_server_is_named_with_its_place_and_the_cause_and_nothing_after_it_vanishes(ground):
+    closed = free_port()
+    variables = {
+        "CELERY_BROKER_BASE_URL": f"redis://127.0.0.1:{closed}/0",
+        "WORKER_LEDGER_REDIS_URL": "redis://no-such-host.invalid:6379/0",
+        "CACHE_REDIS_USERNAME": "somebody",
+        "CACHE_REDIS_PASSWORD": "a-wrong-password",
+    }
+    done = ground.run("check", "--json", **variables)
+    found = lines(done)
+    assert done.code == 1
+    assert found["broker"]["detail"].startswith(f"redis://127.0.0.1:{closed}/0: connection refused")
+    assert found["ledger redis"]["detail"].startswith("no-such-host.invalid:6379/0: unknown host name")
+    assert "user or password refused" in found["cache redis"]["detail"]
+    assert found["platform redis"]["status"] == "ok"
+    skipped = [line["subject"] for line in done.json["lines"] if line["status"] == "skip"]
+    assert [subject for subject in skipped if subject.startswith("queue ")] == [
+        "queue file_processing_callback", "queue api_file_processing_callback", "queue uw_callback",
+    ]  # fmt: skip
+    assert "a-wrong-password" not in done.out + done.err
+
+
+def test_an_executor_that_is_not_installed_fails_as_it_would_at_the_start(ground):
+    done = ground.run("check", "--json", worker="file_processing", WORKER_FILE_EXECUTOR="of_nobody")
+    assert done.code == 1
+    assert lines(done)["file executor"]["status"] == "fail"
+    assert "WORKER_FILE_EXECUTOR not installed; there are: backend" in lines(done)["file executor"]["detail"]
+
+
+def test_a_result_backend_that_is_away_fails(ground):
+    variables = {"CHORD_COMPAT": "true", "CELERY_BACKEND_DB_HOST": "127.0.0.1", "CELERY_BACKEND_DB_PORT": str(free_port()),
+                 "CELERY_BACKEND_DB_NAME": "n", "CELERY_BACKEND_DB_USER": "u", "CELERY_BACKEND_DB_PASSWORD": "pw-of-it"}  # fmt: skip
+    done = ground.run("check", "--json", **variables)
+    assert done.code == 1
+    assert lines(done)["result backend"]["status"] == "fail"
+    assert "connection refused" in lines(done)["result backend"]["detail"]
+    assert "pw-of-it" not in done.out + done.err
+
+
+def test_a_misspelt_variable_is_a_warning(ground):
+    found = [line["detail"] for line in ground.run("check", "--json", WORKER_LEASE_SECOND="60").json["lines"]]
+    assert "WORKER_LEASE_SECOND is not known and has no effect; did you mean WORKER_LEASE_SECONDS?" in found
 
 
 @pytest.mark.parametrize(

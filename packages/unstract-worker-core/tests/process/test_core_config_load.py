@@ -443,3 +443,12 @@ def test_a_secret_cannot_be_serialised() -> None:
     with pytest.raises(TypeError, match="never serialised"):
         pickle.dumps(Secret("x"))
     assert not Secret("")
+
+
+def test_chords_without_their_extra_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks would run and their results go nowhere."""
+    backend = {"CHORD_COMPAT": "true", "CELERY_RESULT_BACKEND": "db+postgresql://u:p@h/n"}
+    assert load(backend).chord.enabled
+    monkeypatch.setattr("unstract_worker_core.config.environment.find_spec", lambda name: None)
+    assert "pip install 'unstract-worker-callback[chord]'" in faults(backend)["CHORD_COMPAT"]
+    assert load({**backend, "CELERY_RESULT_BACKEND": "redis://h/0"}).chord.enabled

@@ -6,4 +6,10 @@ from unstract_worker_file_processing.tasks import register, services
 
 __all__ = ["DEFINITION"]
 
-DEFINITION = WorkerDefinition(WorkerType.FILE_PROCESSING, "unstract_worker_file_processing", register, services)
+DEFINITION = WorkerDefinition(
+    WorkerType.FILE_PROCESSING,
+    "unstract_worker_file_processing",
+    register,
+    services,
+    checks="unstract_worker_file_processing.checks:executor_lines",
+)

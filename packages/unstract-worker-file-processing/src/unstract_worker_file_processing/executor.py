@@ -12,7 +12,10 @@ from unstract_worker_core.errors import ConfigurationError, Fault, WorkerError
 from unstract_worker_core.ledger import FileItem, RunContext
 from unstract_worker_core.worker.runtime import Runtime
 
-__all__ = ["BACKEND", "GROUP", "BackendExecutor", "FileExecutor", "FileFailed", "FileRequest", "load_executor"]
+__all__ = [
+    "BACKEND", "GROUP", "BackendExecutor", "FileExecutor", "FileFailed", "FileRequest", "executor_factory",
+    "load_executor",
+]  # fmt: skip
 
 GROUP = "unstract_worker.file_executors"
 BACKEND = "backend"
@@ -86,8 +89,11 @@ class BackendExecutor:
 def load_executor(runtime: Runtime) -> FileExecutor:
     """The executor that WORKER_FILE_EXECUTOR names. Raises ConfigurationError if it is not installed."""
     name = runtime.settings.files.executor
-    if name == BACKEND:
-        return BackendExecutor(runtime.backend)
+    return BackendExecutor(runtime.backend) if name == BACKEND else executor_factory(name)(runtime)
+
+
+def executor_factory(name: str) -> ExecutorFactory:
+    """What an installed package offers under this name. Raises ConfigurationError, and whatever its import raises."""
     installed = entry_points(group=GROUP)
     found = installed.select(name=name)
     if len(found) != 1:
@@ -95,4 +101,4 @@ def load_executor(runtime: Runtime) -> FileExecutor:
         problem = "more than one package offers this executor" if found else f"not installed; there are: {known}"
         raise ConfigurationError((Fault("WORKER_FILE_EXECUTOR", problem),))
     factory: ExecutorFactory = next(iter(found)).load()
-    return factory(runtime)
+    return factory

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from importlib.util import find_spec
 from pathlib import Path
 
 from attrs import evolve
@@ -84,6 +85,12 @@ def _chord(reader: Reader) -> sections.ChordSettings:
     backend = result_backend_url(source)
     if source.enabled and backend is None:
         reader.fault("CHORD_COMPAT", "needs CELERY_BACKEND_DB_HOST, _NAME, _USER and _PASSWORD")
+    elif source.enabled and backend is not None and backend.reveal().startswith("db+"):
+        # Without it tasks run and their results go nowhere: chords would wait for ever.
+        missing = [name for name in ("sqlalchemy", "psycopg2") if find_spec(name) is None]
+        if missing:
+            extra = f"{reader.worker.distribution}[chord]"
+            reader.fault("CHORD_COMPAT", f"needs the extra [chord] ({' and '.join(missing)}): pip install '{extra}'")
     return sections.ChordSettings(source.enabled, backend if source.enabled else None, source.retry_interval)
 
 

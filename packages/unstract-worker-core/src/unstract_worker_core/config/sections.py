@@ -1,5 +1,6 @@
 """The sections of the settings: plain frozen values, each field with its variable. Times are seconds."""
 
+import re
 from hashlib import sha256
 
 from attrs import Factory, frozen
@@ -94,6 +95,12 @@ class BrokerSettings:
     def is_redis(self) -> bool:
         """Whether the broker is Redis, directly or behind Sentinel."""
         return self.scheme in ("redis", "rediss", "sentinel")
+
+    @property
+    def location(self) -> str:
+        """Where it is, for a log line: no credentials, no options."""
+        bare = (re.sub(r"://[^/?]*@", "://", url).partition("?")[0] for url in self.url.reveal().split(";"))
+        return ";".join(bare)
 
 
 @frozen

@@ -49,7 +49,7 @@ def command_line(definition: WorkerDefinition) -> click.Group:
 
         _read_dotenv(os.environ, development=development)
         settings = settings_or_exit(definition, os.environ, development=development)
-        lines = list(lines_of(settings, organizations))
+        lines = list(lines_of(definition, settings, organizations))
         click.echo(rendered(lines, as_json=as_json))
         context.exit(1 if any(line.status == "fail" for line in lines) else 0)
 

@@ -41,6 +41,8 @@ class WorkerDefinition:
         register: adds the tasks to the Celery app; must not build the runtime, only keep the function.
         services: what runs beside the tasks in the main process.
         commands: the worker's own commands, as ``module:function`` by name; the function gets this definition.
+        checks: what `check` looks at for this worker alone, as ``module:function``; the function gets the settings and
+            gives lines (`operator.check.lines.Line`).
     """
 
     worker: WorkerType
@@ -48,3 +50,4 @@ class WorkerDefinition:
     register: Register
     services: Services = _no_services
     commands: Mapping[str, str] = Factory(dict)
+    checks: str = ""

@@ -10,6 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from unstract_worker_core.config import BrokerSettings, Settings
+from unstract_worker_core.operator.check.causes import cause_of
 from unstract_worker_core.operator.check.lines import Line
 from unstract_worker_core.operator.check.redis_roles import broker_redis
 from unstract_worker_core.queues import consumed_queues
@@ -23,12 +24,16 @@ _LOOK = "look at CELERY_BROKER_BASE_URL, _USER and _PASS"
 def broker_lines(settings: Settings) -> Iterator[Line]:
     """Connect, and look at the server and at each queue."""
     broker, connection = settings.broker, publishing_connection(settings.broker)
+    queues = list(consumed_queues(settings))
     try:
         yield from _server(broker, connection)
-        for queue in consumed_queues(settings):
+        while queues:
+            queue = queues[0]
             yield _on_redis(connection, queue) if broker.is_redis else _on_rabbitmq(broker, connection, queue)
+            queues.pop(0)
     except Exception as error:  # noqa: BLE001 - boundary: each driver has errors of its own, and all mean the same here
-        yield Line("broker", "fail", f"{type(error).__name__}: {_LOOK}")
+        yield Line("broker", "fail", f"{broker.location}: {cause_of(error)}; {_LOOK}")
+        yield from (Line(f"queue {queue}", "skip", "the broker does not answer") for queue in queues)
     finally:
         with suppress(Exception):  # a connection that never was may fail to close in any way
             connection.release()
@@ -39,11 +44,12 @@ def _server(broker: BrokerSettings, connection: Connection) -> Iterator[Line]:
     if broker.is_redis:
         client = _redis_of(connection)
         client.ping()
-        yield Line("broker", "ok", broker.scheme)
+        yield Line("broker", "ok", broker.location)
         yield from broker_redis(client)
         return
     told: Any = connection.connection.server_properties
-    yield Line("broker", "ok", f"{_text(told, 'product')} {_text(told, 'version')}".strip())
+    product = f"{_text(told, 'product')} {_text(told, 'version')}".strip()
+    yield Line("broker", "ok", f"{product} at {broker.location}")
     if _version(_text(told, "version")) < (3, 10):
         yield Line("broker", "warn", "this RabbitMQ is older than 3.10, the oldest that was looked at")
 

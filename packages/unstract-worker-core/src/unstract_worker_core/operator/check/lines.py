@@ -11,10 +11,15 @@ __all__ = ["Line", "rendered"]
 
 @frozen
 class Line:
-    """One finding: what was looked at, how it is (``warn``: works, but), what was seen and what to do."""
+    """One finding: the subject, its state, what was seen and what to do.
+
+    Attributes:
+        status: ``warn`` for what works but should be changed, ``skip`` for what could not be checked because something
+            before it failed.
+    """
 
     subject: str
-    status: Literal["ok", "warn", "fail"]
+    status: Literal["ok", "warn", "fail", "skip"]
     detail: str = ""
 
 

@@ -9,6 +9,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import LedgerUnavailable
+from unstract_worker_core.operator.check.causes import cause_of
 from unstract_worker_core.operator.check.lines import Line
 from unstract_worker_core.redis import check_ledger_redis, connect
 
@@ -37,7 +38,7 @@ def redis_lines(settings: Settings) -> Iterator[Line]:
     for role in ROLES:
         client = connect(getattr(settings, role.field), name="check")
         try:
-            yield from _role(role, client)
+            yield from _role(role, getattr(settings, role.field).location, client)
         finally:
             client.close()
 
@@ -45,7 +46,7 @@ def redis_lines(settings: Settings) -> Iterator[Line]:
 def broker_redis(client: Redis) -> Iterator[Line]:
     """A Redis that is the broker: what it evicts or forgets are messages."""
     lost = "start messages vanish, and the ledger cannot ring for what it never saw"
-    yield from _kept("broker", client, lost, seen=False)
+    yield from _kept("broker", client, lost)
     info = _info(client)
     if info and info.get("aof_enabled") != 1:
         yield Line("broker", "warn", f"AOF is off: after a restart of Redis {lost}; set appendonly yes")
@@ -57,27 +58,29 @@ def _ledger(settings: Settings) -> Iterator[Line]:
         findings = check_ledger_redis(client)
         info = _info(client) or {}
     except (LedgerUnavailable, RedisError) as error:
-        yield Line("ledger redis", "fail", f"{error}: look at WORKER_LEDGER_REDIS_URL or REDIS_*")
+        where = settings.ledger_redis.location
+        yield Line("ledger redis", "fail", f"{where}: {cause_of(error)}; look at WORKER_LEDGER_REDIS_URL or REDIS_*")
         return
     finally:
         client.close()
     for finding in findings:
         yield Line("ledger redis", "fail" if finding.fatal else "warn", finding.problem)
     if not findings:
-        yield Line("ledger redis", "ok", f"{_version(info)}, {info.get('maxmemory_policy')}, AOF on")
+        where = settings.ledger_redis.location
+        yield Line("ledger redis", "ok", f"{_version(info)} at {where}, {info.get('maxmemory_policy')}, AOF on")
 
 
-def _role(role: Role, client: Redis) -> Iterator[Line]:
+def _role(role: Role, where: str, client: Redis) -> Iterator[Line]:
     try:
         client.ping()
     except RedisError as error:
-        yield Line(role.subject, "fail", f"{type(error).__name__}: look at {role.variables}")
+        yield Line(role.subject, "fail", f"{where}: {cause_of(error)}; look at {role.variables}")
         return
-    yield from _kept(role.subject, client, role.evicted, seen=True)
+    yield from _kept(role.subject, client, role.evicted, where=where)
 
 
-def _kept(subject: str, client: Redis, evicted: str, *, seen: bool) -> Iterator[Line]:
-    """Whether the server may throw things away. `seen`: say so too where it is in order."""
+def _kept(subject: str, client: Redis, evicted: str, *, where: str = "") -> Iterator[Line]:
+    """Whether the server may throw things away. `where`: its location, for the line that says that it is in order."""
     info = _info(client)
     if info is None:
         yield Line(subject, "warn", "INFO is not permitted: eviction and version were not checked; grant +info to see")
@@ -85,8 +88,8 @@ def _kept(subject: str, client: Redis, evicted: str, *, seen: bool) -> Iterator[
     policy = str(info.get("maxmemory_policy", "unknown"))
     if policy not in ("noeviction", "unknown"):
         yield Line(subject, "warn", f"eviction policy is {policy}: when memory is short {evicted}; set noeviction")
-    elif seen:
-        yield Line(subject, "ok", f"{_version(info)}, {policy}")
+    elif where:
+        yield Line(subject, "ok", f"{_version(info)} at {where}, {policy}")
 
 
 def _info(client: Redis) -> dict[str, Any] | None:
