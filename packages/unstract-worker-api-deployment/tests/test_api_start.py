@@ -344,7 +344,7 @@ def test_an_unreadable_record_is_put_aside(rig):
     rig.runtime.ledger.runs.accept(run, task=RunTask.EXECUTION, kind=RunKind.API, organization_id="org_x", start="{}")
     orchestrate(rig, run)
     assert state(rig, run) is RunState.DONE
-    (letter,) = rig.runtime.ledger.dead_letters.list()
+    (letter,) = rig.runtime.ledger.dead_letters.newest()
     assert "cannot be read" in letter.reason
 
 

@@ -227,7 +227,7 @@ class Rig:
         return self.runtime.ledger.runs.final(prepared.id)
 
     def letters(self) -> list[str]:
-        return [letter.reason for letter in self.runtime.ledger.dead_letters.list()]
+        return [letter.reason for letter in self.runtime.ledger.dead_letters.newest()]
 
     def counted(self, name: str, **labels: str) -> float:
         return self.runtime.metrics.registry.get_sample_value(f"unstract_worker_{name}_total", labels) or 0.0

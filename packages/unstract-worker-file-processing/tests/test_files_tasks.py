@@ -40,7 +40,7 @@ def call(app, name, *args, **kwargs):
 
 
 def letters(bench):
-    return [(letter.task, letter.reason) for letter in bench.runtime.ledger.dead_letters.list()]
+    return [(letter.task, letter.reason) for letter in bench.runtime.ledger.dead_letters.newest()]
 
 
 def test_a_doorbell_is_answered(app, bench):
@@ -85,7 +85,7 @@ def test_a_chord_batch_without_chord_mode_is_put_aside_with_what_to_do(app, benc
 
     ((task, reason),) = letters(bench)
     assert (task, "CHORD_COMPAT" in reason) == (name, True)
-    assert "hunter2" not in json.dumps([letter.body for letter in runtime.ledger.dead_letters.list()])
+    assert "hunter2" not in json.dumps([letter.body for letter in runtime.ledger.dead_letters.newest()])
 
 
 @pytest.mark.parametrize("batch", [{"files": [["a", {}], ["b", {}]], "file_data": {}}, {"files": []}, "no object"])

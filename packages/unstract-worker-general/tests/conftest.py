@@ -149,7 +149,7 @@ class Webhooks:
         return dict(found.detail) if found else None
 
     def letter(self) -> DeadLetter:
-        (letter,) = self.rig.runtime.ledger.dead_letters.list()
+        (letter,) = self.rig.runtime.ledger.dead_letters.newest()
         return letter
 
     def count(self, outcome: str) -> float:

@@ -213,7 +213,7 @@ def test_a_refused_creation_fails_the_pipeline(rig, folder):
     rig.fault("body", "execution/create", status=404, body=json.dumps({"error": "Workflow not found"}))
     orchestrate(rig, run)
     assert last_run_status(rig, pipeline) == "FAILURE"
-    (letter,) = rig.runtime.ledger.dead_letters.list()
+    (letter,) = rig.runtime.ledger.dead_letters.newest()
     assert "Workflow not found" in letter.reason
     assert state(rig, run) is RunState.DONE
 
@@ -269,7 +269,7 @@ def test_an_unreadable_record_is_put_aside(rig):
     run = str(uuid4())
     rig.runtime.ledger.runs.accept(run, task=RunTask.SCHEDULE, kind=RunKind.ETL, organization_id="org_x", start="{}")
     orchestrate(rig, run)
-    (letter,) = rig.runtime.ledger.dead_letters.list()
+    (letter,) = rig.runtime.ledger.dead_letters.newest()
     assert "cannot be read" in letter.reason
 
 

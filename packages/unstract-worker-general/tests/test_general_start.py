@@ -416,7 +416,7 @@ def test_an_unknown_execution_is_put_aside(rig, folder):
     accept(rig, workflow, execution)
     orchestrate(rig, execution)
     assert state(rig, execution) is RunState.DONE
-    (letter,) = rig.runtime.ledger.dead_letters.list()
+    (letter,) = rig.runtime.ledger.dead_letters.newest()
     assert letter.task_id == execution
     assert "cannot be started" in letter.reason
 

@@ -129,7 +129,7 @@ def test_w6_after_the_last_failure_it_is_a_dead_letter(rig, sink, retries, posts
         pass
     assert len(sink.received()) == posts
     assert final(rig, run) == {"delivery": "dead", "attempts": posts}
-    (letter,) = rig.runtime.ledger.dead_letters.list()
+    (letter,) = rig.runtime.ledger.dead_letters.newest()
     assert letter.reason == f"not delivered in {posts} tries, last: HTTP 500"
     assert letter.body == f"rows: {row}"
     assert marks(rig, "dead-letter") == [200]
@@ -142,7 +142,7 @@ def test_w6_after_the_last_failure_it_is_a_dead_letter(rig, sink, retries, posts
 def test_what_cannot_be_reached_is_a_failure_without_its_address(rig, url, headers):
     run = accept(rig, url, headers=headers)
     deliver(rig, run)
-    (letter,) = rig.runtime.ledger.dead_letters.list()
+    (letter,) = rig.runtime.ledger.dead_letters.newest()
     assert "no connection (" in letter.reason
     assert "127.0.0.1" not in letter.reason
 
@@ -246,7 +246,7 @@ def test_a_payload_that_is_no_json_is_put_aside(rig, sink):
     run = accept(rig, sink.url, payload={"number": 1.5})
     rig.redis.set(f"uw:{{{run}}}:start", '{"url":"http://x","payload":{"n":1e999}}')
     deliver(rig, run)
-    (letter,) = rig.runtime.ledger.dead_letters.list()
+    (letter,) = rig.runtime.ledger.dead_letters.newest()
     assert letter.reason == "not valid JSON"
     assert (sink.received(), final(rig, run)) == ([], {"delivery": "dead"})
 
@@ -254,7 +254,7 @@ def test_a_payload_that_is_no_json_is_put_aside(rig, sink):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])
 def test_what_no_json_can_hold_is_put_aside_at_the_door(rig, value):
     accept(rig, "http://x", payload={"value": value})
-    (letter,) = rig.runtime.ledger.dead_letters.list()
+    (letter,) = rig.runtime.ledger.dead_letters.newest()
     assert letter.reason.startswith("payload: ")
     assert rig.starts == []
 
@@ -263,7 +263,7 @@ def test_what_no_json_can_hold_is_put_aside_at_the_door(rig, value):
 def test_a_message_that_is_no_webhook_is_put_aside_without_what_it_says(rig, capfd, url):
     organization, row = buffered(rig, "http://x")
     accept(rig, url, buffer_row_ids=[row], organization_id=organization)
-    (letter,) = rig.runtime.ledger.dead_letters.list()
+    (letter,) = rig.runtime.ledger.dead_letters.newest()
     assert (letter.reason, letter.body, letter.task) == ("url: expected a URL", "", "a task")
     assert marks(rig, "dead-letter") == [200]
     assert SECRET not in "".join(capfd.readouterr())
@@ -272,7 +272,7 @@ def test_a_message_that_is_no_webhook_is_put_aside_without_what_it_says(rig, cap
 
 def test_rows_that_cannot_be_read_are_not_marked(rig):
     accept(rig, "http://x", payload={}, buffer_row_ids=[3], organization_id=1)
-    assert rig.runtime.ledger.dead_letters.list()[0].reason == "payload: expected a payload"
+    assert rig.runtime.ledger.dead_letters.newest()[0].reason == "payload: expected a payload"
     assert marks(rig, "") == []
 
 

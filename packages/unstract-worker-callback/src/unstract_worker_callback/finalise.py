@@ -27,6 +27,7 @@ from unstract_worker_core.errors import (
 )
 from unstract_worker_core.ledger import DeadLetter, FinalState, Held, RunClaim, RunContext, RunState, RunTask
 from unstract_worker_core.observability.logs import bind_task
+from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_core.worker.runtime import Runtime
 
@@ -156,7 +157,8 @@ def _verdict(run: Run, execution: Execution) -> FinalState:
 
 def _give_up(runtime: Runtime, claim: RunClaim, reason: str) -> None:
     """The backend does not know the execution: nothing can be written. Visible in the dead letters."""
-    letter = DeadLetter("finalise", "", f"execution {claim.run_id} cannot be finalised: {reason}", claim.run_id)
+    queue = DOORBELL_QUEUES[Doorbell.CALLBACK]
+    letter = DeadLetter("finalise", queue, f"execution {claim.run_id} cannot be finalised: {reason}", claim.run_id)
     runtime.ledger.dead_letters.add(letter)
     runtime.metrics.dead_letters.labels(kind="execution").inc()
     ledger = runtime.settings.ledger

@@ -6,7 +6,6 @@ import pytest
 from redis import Redis
 
 from unstract_worker_core.ledger import DeadLetter, OutcomeKind, RunState, RunTask
-from unstract_worker_core.ledger.letter_box import LetterBox
 from unstract_worker_core.ledger.operator import Operator, Retried
 from unstract_worker_core.ledger.views import owner_of
 
@@ -208,14 +207,13 @@ def test_letters_are_found_by_id_and_removed_once(driver: Driver, redis: Redis) 
     letters = driver.ledger.dead_letters
     for number in range(3):
         letters.add(DeadLetter("a.task", "a_queue", "no", task_id=str(number)))
-    box = LetterBox(redis)
-    kept = list(box.letters())
+    kept = list(letters.letters())
     assert [each.letter.task_id for each in kept] == ["2", "1", "0"]
-    assert box.find(kept[1].id) == kept[1]
-    box.remove(kept[1])
-    box.remove(kept[1])
-    assert box.find(kept[1].id) is None
-    assert box.count() == 2
+    assert letters.find(kept[1].id) == kept[1]
+    letters.remove(kept[1])
+    letters.remove(kept[1])
+    assert letters.find(kept[1].id) is None
+    assert letters.count() == 2
 
 
 def test_webhooks_are_listed_by_their_task(driver: Driver, operator: Operator) -> None:

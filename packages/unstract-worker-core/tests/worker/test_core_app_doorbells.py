@@ -9,7 +9,7 @@ from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import settings_for
-from unstract_worker_core.worker.ringing import CeleryDoorbells
+from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import base64
 import json
 import pickle
 import zlib
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -61,6 +62,9 @@ def bad_messages(path) -> dict[str, dict]:
         "bad eta": {"headers": {"eta": "tomorrow"}},
         "bad expiry": {"headers": {"expires": "tomorrow"}},
         "bad time limit": {"headers": {"timelimit": 5}},
+        "time limits of three": {"headers": {"timelimit": [1, 2, 3]}},
+        "time limits in words": {"headers": {"timelimit": ["long", None]}},
+        "eta after all time": {"headers": {"eta": "9999-12-31T23:59:59-23:00"}},
         "other encoding": {"content_encoding": "utf-16"},
     }
 
@@ -125,3 +129,48 @@ def test_remote_control_is_closed(start_worker, send, ended, redis):
     assert ended("good")
     assert worker.process.running
     assert redis.pubsub_channels("*pidbox*") == []
+
+
+def test_an_error_of_ours_is_not_blamed_on_a_message(start_worker, send, ended, redis):
+    """What runs while a message is received fails a few times: the message comes back and is served."""
+    worker = start_worker(TINY_FAILS_ON_RECEIPT="2")
+    send("tiny.note", body=[[], {"name": "valid"}, {}])
+    assert ended("valid", seconds=30)
+    assert redis.llen("uw:dead_letters") == 0
+    assert worker.log.count("was not taken, through no fault of its own") == 2
+    assert wait_until(lambda: redis.hlen("uw_unacked") == 0, seconds=5)
+
+
+def past(seconds=60):
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+
+def test_a_message_that_expired_is_a_dead_letter(start_worker, send, ended, redis):
+    worker = start_worker()
+    send("tiny.note", body=[[], {"name": "late"}, {}], headers={"expires": past(), "id": "start-1"})
+    send("tiny.note", body=[[], {"name": "good"}, {}])
+    assert ended("good")
+    assert wait_until(lambda: redis.llen("uw:dead_letters") == 1, seconds=5)
+    letter = json.loads(redis.lindex("uw:dead_letters", 0))
+    assert (letter["task"], letter["task_id"], letter["queue"]) == ("tiny.note", "start-1", "uw_callback")
+    assert letter["reason"].startswith("it expired at ")
+    assert json.loads(letter["body"])[1] == {"name": "late"}
+    assert wait_until(lambda: redis.hlen("uw_unacked") == 0, seconds=5)
+    # Sent again by an operator, under the same id: it is run, by the same process too.
+    send("tiny.note", body=[[], {"name": "again"}, {}], headers={"id": "start-1"})
+    assert ended("again")
+    rejected = [line for line in worker.metrics().splitlines() if line.startswith("celery_task_rejected_total{")]
+    assert [line.split()[-1] for line in rejected if "tiny.note" in line] == ["1.0"]
+
+
+def test_an_expired_message_is_not_acknowledged_before_it_is_kept(start_worker, send, redis):
+    worker = start_worker()
+    redis.execute_command("ACL", "SETUSER", "default", "-ltrim")  # keeping a letter needs it, nothing else here does
+    try:
+        send("tiny.note", headers={"expires": past()})
+        assert wait_until(lambda: "was not taken, through no fault of its own" in worker.log, seconds=10)
+        assert redis.hlen("uw_unacked") + redis.llen("uw_callback") == 1
+    finally:
+        redis.execute_command("ACL", "SETUSER", "default", "+ltrim")
+    assert wait_until(lambda: redis.llen("uw:dead_letters") == 1, seconds=10)
+    assert wait_until(lambda: redis.hlen("uw_unacked") == 0, seconds=5)

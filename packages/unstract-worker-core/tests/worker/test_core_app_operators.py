@@ -8,8 +8,8 @@ from kombu import Connection
 
 from unstract_worker_core.config import BrokerSettings, Secret
 from unstract_worker_core.ledger import DeadLetter
+from unstract_worker_core.operator.requeue import BrokerAway, NotWhole, message_of, publish
 from unstract_worker_core.operator.tables import duration, table
-from unstract_worker_core.worker.requeue import BrokerAway, NotWhole, message_of, publish
 
 COLUMNS = ("run", "state")
 ROWS = (("a-long-id", "ARMED"), ("b", "READY"))

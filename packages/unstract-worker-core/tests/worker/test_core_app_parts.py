@@ -125,7 +125,7 @@ def test_every_error_has_an_end_and_is_counted(runtime, error, outcome):
 def test_a_dead_letter_is_redacted_and_cut(runtime):
     with boundary(runtime, DELIVERY):
         raise MessageError("bad", field="f")
-    (letter,) = runtime.ledger.dead_letters.list()
+    (letter,) = runtime.ledger.dead_letters.newest()
     assert (letter.task, letter.queue, letter.task_id, letter.reason) == ("task.name", "queue", "id-1", "f: bad")
     assert "canary" not in letter.body
     assert len(letter.body) == 4096

@@ -7,9 +7,9 @@ import pytest
 from unstract_devstack.processes import wait_until
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
+from unstract_worker_core.worker.celery_settings import celery_settings, drop_celery_variables, restore_protected
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.factory import make_app
-from unstract_worker_core.worker.guarded import celery_settings, drop_celery_variables, enforce
 
 REDIS_ONLY = {
     "visibility_timeout",
@@ -55,7 +55,7 @@ def test_the_settings_that_guard_the_ledger_are_in_force():
     assert {name: app.conf.get(name) for name in expected} == expected
     assert (
         app.conf.broker_transport_options.items()
-        >= {"visibility_timeout": 60, "socket_timeout": 30, "socket_keepalive": True}.items()
+        >= {"visibility_timeout": 60, "socket_timeout": 5, "socket_keepalive": True}.items()
     )
     assert "global_keyprefix" not in app.conf.broker_transport_options
 
@@ -64,10 +64,10 @@ def test_an_override_in_the_process_is_put_back_and_named():
     app, settings = app_for()
     app.conf.task_acks_late = True
     app.conf.accept_content = ["json", "pickle"]
-    assert set(enforce(app, settings)) == {"task_acks_late", "accept_content"}
+    assert set(restore_protected(app, settings)) == {"task_acks_late", "accept_content"}
     assert app.conf.task_acks_late is False
     assert app.conf.accept_content == ["json"]
-    assert enforce(app, settings) == ()
+    assert restore_protected(app, settings) == ()
 
 
 def test_variables_that_celery_reads_by_itself_are_dropped():
@@ -113,7 +113,7 @@ def test_sentinel_gets_its_master():
     settings = settings_for(WorkerType.CALLBACK, CELERY_BROKER_BASE_URL="sentinel://a:26379;sentinel://b:26379")
     conf = celery_settings(settings)
     assert conf["broker_transport_options"]["master_name"] == "mymaster"
-    assert conf["broker_transport"].endswith("TakingSentinelTransport")
+    assert conf["broker_transport"].endswith("PeekSentinelTransport")
 
 
 @pytest.mark.parametrize(

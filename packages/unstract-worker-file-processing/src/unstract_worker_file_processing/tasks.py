@@ -12,7 +12,7 @@ from unstract_worker_core.messages import BatchResult, read_batch
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import PROCESS_BATCH_TASK
 from unstract_worker_core.worker.boundary import accepting, add_task
-from unstract_worker_core.worker.dead_letters import bury
+from unstract_worker_core.worker.dead_letters import dead_letter_task
 from unstract_worker_core.worker.definition import RuntimeOf, Service
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
@@ -75,7 +75,7 @@ def _chord_batch(runtime: Runtime, delivery: Delivery, executor: ExecutorOf) -> 
         message = read_batch(batch)
     except MessageError as error:  # the chord waits for a result all the same
         reason = str(error)
-        accepting(runtime, lambda: bury(runtime, delivery, reason))
+        accepting(runtime, lambda: dead_letter_task(runtime, delivery, reason))
         files = batch.get("files") if isinstance(batch, dict) else None
         count = len(files) if isinstance(files, list) else 0
         return BatchResult(total_files=count, failed_files=count, errors=(reason,)).as_message()

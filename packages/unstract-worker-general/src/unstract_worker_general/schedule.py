@@ -6,8 +6,9 @@ from unstract_worker_core.errors import BackendRefused, MessageError, NotFound, 
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunState, RunTask
 from unstract_worker_core.messages import ScheduleMessage, StartMessage
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.queues import queues_of
 from unstract_worker_core.runs import Close, Decision, RunSession, put_start, reason_of
-from unstract_worker_core.statuses import PipelineStatus
+from unstract_worker_core.statuses import PipelineStatus, WorkerType
 from unstract_worker_general.creating import created, created_before
 from unstract_worker_general.subscribers import tell_subscribers
 
@@ -79,5 +80,6 @@ def _start(session: RunSession, start: StartMessage) -> Decision:
 
 
 def _put_aside(session: RunSession, reason: str) -> Close:
-    letter = DeadLetter("execute_pipeline_task", "", reason, session.claim.run_id)
+    queue = queues_of(WorkerType.GENERAL).platform[0]
+    letter = DeadLetter("execute_pipeline_task", queue, reason, session.claim.run_id)
     return Close(FinalState(error=reason), letter)

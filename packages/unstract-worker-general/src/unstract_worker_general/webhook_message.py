@@ -8,7 +8,7 @@ from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.messages import read_webhook
 from unstract_worker_core.runs import accept_run
 from unstract_worker_core.worker.boundary import accepting
-from unstract_worker_core.worker.dead_letters import put_aside
+from unstract_worker_core.worker.dead_letters import dead_letter
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_general.deliver import RUN_PREFIX
@@ -37,7 +37,7 @@ def accept_webhook(runtime: Runtime, delivery: Delivery) -> None:
 def _put_aside(runtime: Runtime, delivery: Delivery, reason: str) -> None:
     def keep() -> None:
         task, queue = delivery.task, delivery.queue
-        put_aside(runtime, task=task, task_id=delivery.task_id, queue=queue, reason=reason, content=None)
+        dead_letter(runtime, task=task, task_id=delivery.task_id, queue=queue, reason=reason, content=None)
 
     accepting(runtime, keep)
     runtime.metrics.webhook_deliveries.labels("dead").inc()

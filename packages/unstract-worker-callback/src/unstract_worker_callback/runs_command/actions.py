@@ -7,7 +7,7 @@ from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.operator.console import AWAY, ENDED, REFUSED, Access, confirm, note_action, stop_here
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.ringing import CeleryDoorbells
+from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 
 __all__ = ["abort_run", "retry_run"]
 

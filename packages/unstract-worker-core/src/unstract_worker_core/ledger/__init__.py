@@ -10,7 +10,7 @@ from redis import Redis
 
 from unstract_worker_core.ledger.batches import Batches
 from unstract_worker_core.ledger.claims import BatchClaim, BatchRefusal, PendingRequest, RunClaim
-from unstract_worker_core.ledger.dead_letters import DeadLetter, DeadLetters
+from unstract_worker_core.ledger.dead_letters import DeadLetter, DeadLetterStore
 from unstract_worker_core.ledger.lease import Held, LeaseKeeper
 from unstract_worker_core.ledger.records import (
     AnswerTicket,
@@ -35,7 +35,7 @@ __all__ = [
     "BatchRefusal",
     "Batches",
     "DeadLetter",
-    "DeadLetters",
+    "DeadLetterStore",
     "ExecutorAnswer",
     "FileItem",
     "FileOutcome",
@@ -97,4 +97,4 @@ class Ledger:
         )
         self.batches = Batches(steps, lease_seconds=times.lease_seconds, ring_wait=times.first_ring_wait)
         self.requests = Requests(steps, ring_wait=times.first_ring_wait)
-        self.dead_letters = DeadLetters(steps, limit=times.dead_letter_limit)
+        self.dead_letters = DeadLetterStore(redis, limit=times.dead_letter_limit)

@@ -1,19 +1,37 @@
-"""Messages that can never be processed: a bounded list, newest first, with the reason."""
+"""What can never be processed, messages and runs: a bounded list in the ledger's Redis, newest first."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
 
 from attrs import evolve, frozen
+from redis import Redis
 
 from unstract_worker_core import serialization
-from unstract_worker_core.ledger.steps import Steps
+from unstract_worker_core.queues import queue_for
+from unstract_worker_core.redis import call_redis
 
-__all__ = ["KEY", "DeadLetter", "DeadLetters"]
+__all__ = ["DeadLetter", "DeadLetterStore", "StoredLetter"]
 
-KEY = "uw:dead_letters"
+_KEY = "uw:dead_letters"
 _BODY_LIMIT = 4096
+_CHUNK = 200
+# How far back a letter of the same message is looked for.
+_RECENT = 100
 
 
 @frozen
 class DeadLetter:
-    """A rejected message: where it came from, why, and its body (redacted by the caller, cut to 4 KiB)."""
+    """What could not be processed, and why.
+
+    Attributes:
+        task: the task's name, or "orchestrate" and "finalise" for a run that was given up.
+        queue: where it came from.
+        task_id: the message's id, or the run's.
+        body: of the message, redacted by the caller, cut to 4 KiB.
+        at: when it was kept (ISO 8601, UTC); set on keeping.
+    """
 
     task: str
     queue: str
@@ -23,33 +41,79 @@ class DeadLetter:
     at: str = ""
 
 
-class DeadLetters:
-    """The bounded list in the ledger's Redis."""
+@frozen
+class StoredLetter:
+    """A letter as it is kept. `raw` is its record, `id` the name that operators give to the commands."""
 
-    def __init__(self, steps: Steps, *, limit: int) -> None:
-        self._steps = steps
+    id: str
+    letter: DeadLetter
+    raw: str
+
+
+class DeadLetterStore:
+    """The list. Every method raises LedgerError."""
+
+    def __init__(self, redis: Redis, *, limit: int) -> None:
+        """Nothing is asked yet. `limit`: letters that are kept (WORKER_DEAD_LETTER_LIMIT)."""
+        self._redis = redis
         self._limit = limit
 
     def add(self, letter: DeadLetter) -> None:
-        """Keep a letter; beyond the limit the oldest goes."""
-        whole = evolve(letter, task=_clean(letter.task), reason=_clean(letter.reason), body=_clean(letter.body))
-        text = serialization.encode(whole)
-        self._steps.attempt("dead_letter", lambda: self._push(text))
+        """Keep a letter with the time of now; beyond the limit the oldest goes. One of the same message is replaced."""
+        letter = evolve(
+            letter,
+            task=_clean(letter.task),
+            queue=letter.queue or queue_for(letter.task) or "",
+            reason=_clean(letter.reason),
+            body=_clean(letter.body),
+            at=datetime.now(UTC).isoformat(timespec="microseconds"),
+        )
+        call_redis(self._redis, "dead_letter", partial(self._push, letter))
 
-    def list(self, limit: int = 100) -> tuple[DeadLetter, ...]:
+    def newest(self, limit: int = 100) -> tuple[DeadLetter, ...]:
         """The newest letters."""
-        raw = self._steps.attempt("dead_letters", lambda: self._steps.redis.lrange(KEY, 0, limit - 1))
-        return tuple(serialization.decode(entry, DeadLetter) for entry in raw)
+        return tuple(stored.letter for stored in self._read(0, limit))
+
+    def letters(self, offset: int = 0) -> Iterator[StoredLetter]:
+        """Letters from a place in the list on, the newest first, read in chunks."""
+        while True:
+            some = self._read(offset, _CHUNK)
+            yield from some
+            if len(some) < _CHUNK:
+                return
+            offset += _CHUNK
 
     def count(self) -> int:
         """How many letters are kept."""
-        return int(self._steps.attempt("dead_letters", lambda: self._steps.redis.llen(KEY)))
+        return int(call_redis(self._redis, "dead_letters", partial(self._redis.llen, _KEY)))
 
-    def _push(self, text: str) -> None:
-        with self._steps.redis.pipeline(transaction=True) as pipe:
-            pipe.lrem(KEY, 1, text)  # a repeated attempt, or the same message again
-            pipe.lpush(KEY, text)
-            pipe.ltrim(KEY, 0, self._limit - 1)
+    def find(self, letter_id: str) -> StoredLetter | None:
+        """The letter of this id."""
+        return next((stored for stored in self.letters() if stored.id == letter_id), None)
+
+    def remove(self, stored: StoredLetter) -> None:
+        """Take a letter out; no harm if it is gone."""
+        call_redis(self._redis, "dead_letters", partial(self._redis.lrem, _KEY, 1, stored.raw))
+
+    def _read(self, offset: int, number: int) -> list[StoredLetter]:
+        some = call_redis(self._redis, "dead_letters", partial(self._redis.lrange, _KEY, offset, offset + number - 1))
+        return [
+            StoredLetter(sha256(raw.encode()).hexdigest()[:12], serialization.decode(raw, DeadLetter), raw)
+            for raw in map(str, some)
+        ]
+
+    def _push(self, letter: DeadLetter) -> None:
+        """Repeatable: a letter of the same message, as after a lost answer or a worker's death, is replaced."""
+        before = [
+            stored.raw
+            for stored in (self._read(0, _RECENT) if letter.task_id else ())
+            if evolve(stored.letter, at=letter.at) == letter
+        ]
+        with self._redis.pipeline(transaction=True) as pipe:
+            for raw in before:
+                pipe.lrem(_KEY, 1, raw)
+            pipe.lpush(_KEY, serialization.encode(letter))
+            pipe.ltrim(_KEY, 0, self._limit - 1)
             pipe.execute()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from attrs import asdict
 
-from unstract_worker_core.ledger.letter_box import KeptLetter, LetterBox
+from unstract_worker_core.ledger.dead_letters import DeadLetterStore, StoredLetter
 from unstract_worker_core.operator.console import (
     AWAY,
     REFUSED,
@@ -19,9 +19,9 @@ from unstract_worker_core.operator.console import (
     opened,
     stop_here,
 )
+from unstract_worker_core.operator.requeue import BrokerAway, NotWhole, message_of, publish
 from unstract_worker_core.operator.tables import table
 from unstract_worker_core.worker.definition import WorkerDefinition
-from unstract_worker_core.worker.requeue import BrokerAway, NotWhole, message_of, publish
 
 __all__ = ["dead_letters"]
 
@@ -39,15 +39,15 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     def listed(*, limit: int, offset: int, as_json: bool) -> None:
         with opened(definition) as access:
-            box = LetterBox(access.ledger.redis)
-            _list(box, list(islice(box.letters(offset), limit)), access, as_json=as_json)
+            store = access.ledger.dead_letters
+            _list(store, list(islice(store.letters(offset), limit)), access, as_json=as_json)
 
     @group.command(help="One letter, with what was kept of its message.")
     @click.argument("letter_id")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     def show(*, letter_id: str, as_json: bool) -> None:
         with opened(definition) as access:
-            told = _told(_found(LetterBox(access.ledger.redis), letter_id), access)
+            told = _told(_found(access.ledger.dead_letters, letter_id), access)
         click.echo(json.dumps(told) if as_json else "\n".join(f"{name:<8} {value}" for name, value in told.items()))
 
     @group.command(help="Send letters' messages again and take the letters out. Repeating it does no harm.")
@@ -62,32 +62,32 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
     return group
 
 
-def _list(box: LetterBox, letters: list[KeptLetter], access: Access, *, as_json: bool) -> None:
+def _list(store: DeadLetterStore, letters: list[StoredLetter], access: Access, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"kept": box.count(), "letters": [_told(kept, access) for kept in letters]}))
+        click.echo(json.dumps({"kept": store.count(), "letters": [_told(kept, access) for kept in letters]}))
         return
     shown = (_told(kept, access) for kept in letters)
     rows = ((told["id"], told["at"][:19], told["task"], told["queue"], told["reason"]) for told in shown)
     click.echo(table(("letter", "at (UTC)", "task", "queue", "reason"), rows, terminal=sys.stdout.isatty()))
-    click.echo(f"{len(letters)} of {box.count()} letters")
+    click.echo(f"{len(letters)} of {store.count()} letters")
 
 
-def _told(kept: KeptLetter, access: Access) -> dict[str, Any]:
+def _told(kept: StoredLetter, access: Access) -> dict[str, Any]:
     """A letter for people; redacted again with what is secret here: another worker may have kept it."""
     fields = {name: access.redactor.text(str(value)) for name, value in asdict(kept.letter).items()}
     return {"id": kept.id, **fields}
 
 
-def _found(box: LetterBox, letter_id: str) -> KeptLetter:
-    kept = box.find(letter_id)
+def _found(store: DeadLetterStore, letter_id: str) -> StoredLetter:
+    kept = store.find(letter_id)
     if kept is None:
         stop_here(f"there is no letter {letter_id}: it was requeued, or pushed out by newer ones", UNKNOWN)
     return kept
 
 
 def _requeue(access: Access, letter_id: str, queue: str | None, *, yes: bool) -> None:
-    box = LetterBox(access.ledger.redis)
-    kept = _found(box, letter_id)
+    store = access.ledger.dead_letters
+    kept = _found(store, letter_id)
     try:
         message = message_of(kept.letter, queue)
     except NotWhole as reason:
@@ -97,6 +97,6 @@ def _requeue(access: Access, letter_id: str, queue: str | None, *, yes: bool) ->
         publish(message, access.settings.broker)
     except BrokerAway as error:
         stop_here(f"the broker did not take it ({error}); the letter is kept. Look at CELERY_BROKER_BASE_URL.", AWAY)
-    box.remove(kept)
+    store.remove(kept)
     note_action("requeue", letter=letter_id, task=message.task, task_id=message.task_id, queue=message.queue)
     click.echo(f"letter {letter_id}: {message.task} was sent to {message.queue}")

@@ -8,6 +8,7 @@ from unstract_worker_core.errors import MessageError, NotFound, OutcomeUnknown
 from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, RunContext
 from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.runs.batching import split
 from unstract_worker_core.runs.failure_policy import get_optional
 from unstract_worker_core.runs.session import Arm, Close, Decision, RunSession, start_of
@@ -187,5 +188,6 @@ def _now_ended(session: RunSession, loaded: LoadedRun) -> Decision | None:
 
 
 def _put_aside(session: RunSession, reason: str) -> Close:
-    letter = DeadLetter(task="orchestrate", queue="", reason=reason, task_id=session.claim.run_id)
+    bell = Doorbell.ORCHESTRATE_API if session.claim.kind is RunKind.API else Doorbell.ORCHESTRATE
+    letter = DeadLetter("orchestrate", DOORBELL_QUEUES[bell], reason, session.claim.run_id)
     return Close(FinalState(error=reason), letter)

@@ -15,7 +15,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from unstract_worker_core.errors import BackendError, LedgerError, LedgerUnavailable, MessageError, SteppedAside
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.observability.logs import bind_task, get_logger
-from unstract_worker_core.worker.dead_letters import bury
+from unstract_worker_core.worker.dead_letters import dead_letter_task
 from unstract_worker_core.worker.definition import RuntimeOf
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.progress_mark import progressing
@@ -29,6 +29,7 @@ Body = Callable[[Runtime, Delivery], Any]
 # Pause between two attempts to write into a ledger that is away, and before a chord's task is tried again.
 _ACCEPT_PAUSE_SECONDS = 1.0
 _AGAIN_SECONDS = 5.0
+_REQUEST = "unstract_worker_core.worker.task_request:TaskRequest"
 _SIGNALS = {Reject: "rejected", Retry: "retried"}
 
 log = get_logger(__name__)
@@ -60,7 +61,7 @@ def add_task(
     app.tasks.pop(name, None)  # a task of ours takes the place of Celery's built-in one
     app.task(
         name=name, bind=True, typing=False, shared=False, acks_late=late, max_retries=None,
-        ignore_result=not (result and app.conf.result_backend),
+        ignore_result=not (result and app.conf.result_backend), Request=_REQUEST,
     )(run)  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def accepting(runtime: Runtime, step: Callable[[], T]) -> T:
 
 
 def _reject(runtime: Runtime, delivery: Delivery, error: MessageError) -> None:
-    accepting(runtime, lambda: bury(runtime, delivery, str(error)))
+    accepting(runtime, lambda: dead_letter_task(runtime, delivery, str(error)))
 
 
 def _ended_early(error: SteppedAside | BackendError | LedgerError) -> str:

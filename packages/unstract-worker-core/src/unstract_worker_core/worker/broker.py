@@ -37,12 +37,12 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
         "visibility_timeout": 60,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
-        "socket_timeout": 30,
+        "socket_timeout": 5,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
         "health_check_interval": 25,
         "deadletter_queue": UNROUTED_QUEUE,
-        # Each queue's look has a connection of its own.
+        # Each queue's peek has a connection of its own.
         "max_connections": 100,
     }
     if broker.scheme == "sentinel":
@@ -53,8 +53,8 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
 def transport_class(broker: BrokerSettings) -> str:
     """The transport: kombu's, but that on Redis no message is lost on its way, and no broker's silence stops it."""
     if not broker.is_redis:
-        return f"{_HERE}.amqp_transport:BoundedTransport"
-    return f"{_HERE}.redis_transport:{'TakingSentinelTransport' if broker.scheme == 'sentinel' else 'TakingTransport'}"
+        return f"{_HERE}.broker_amqp:BoundedTransport"
+    return f"{_HERE}.broker_redis:{'PeekSentinelTransport' if broker.scheme == 'sentinel' else 'PeekTransport'}"
 
 
 def tls_options(broker: BrokerSettings) -> dict[str, Any] | None:

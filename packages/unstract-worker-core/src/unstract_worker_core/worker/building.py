@@ -13,8 +13,8 @@ from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.redis import connect
 from unstract_worker_core.ui_logs import LogEvents
 from unstract_worker_core.worker.broker import publishing_connection
+from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 from unstract_worker_core.worker.progress_mark import mark_progress
-from unstract_worker_core.worker.ringing import CeleryDoorbells
 from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_core.worker.solo import SoloGate
 

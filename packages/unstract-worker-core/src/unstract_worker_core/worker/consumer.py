@@ -1,5 +1,6 @@
 """Celery's consumer; what cannot be processed is dead-lettered once, acknowledged, and never logged whole."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -7,8 +8,8 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 
 from unstract_worker_core.errors import LedgerError
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.worker.admission import refusal
-from unstract_worker_core.worker.dead_letters import put_aside
+from unstract_worker_core.worker.dead_letters import dead_letter_message
+from unstract_worker_core.worker.message_validation import rejection_reason
 
 if TYPE_CHECKING:
     from unstract_worker_core.migration.sharing import Share
@@ -16,14 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Consumer"]
 
-# What a message can raise in Celery's own handling of it. Connection errors are not among these.
-_MESSAGE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+# How long a message stays back that was not taken for an error of ours: the first time, and at most.
+_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 log = get_logger(__name__)
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]
     """Set by `worker_consumer`; the process that it serves hangs on the app."""
+
+    _failures = 0
 
     @property
     def process(self) -> "WorkerProcess":
@@ -32,27 +35,48 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         return process
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
-        """Celery's handler behind the admission and, where this fleet takes only a part of the traffic, the share."""
+        """Celery's handler, with everything around it: see `_receive`."""
         receive = super().create_task_handler(*args, **kwargs)
-        share = self.share
 
         def on_task_received(message: Any) -> None:
-            self.process.message_seen()
-            reason = refusal(message)
-            if reason is not None:
-                self.refuse(message, reason)
-                return
-            if share is not None and share.settled(message, self.connection_errors):
-                return
             try:
-                receive(message)
-            except _MESSAGE_ERRORS as error:
-                log.warning("message not understood", kind=type(error).__name__, exc_info=True)
-                self.refuse(message, f"Celery cannot read it ({type(error).__name__})")
-                return
-            self.process.task_received(message)
+                self._receive(message, receive)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception as error:  # noqa: BLE001 - boundary: an error of ours or of Celery's, which no message is to pay for
+                self._put_back(message, error)
+            else:
+                self._failures = 0
 
         return on_task_received
+
+    def _receive(self, message: Any, receive: Callable[[Any], None]) -> None:
+        """Validate a message, forward it where this fleet takes only a part of the traffic, give it to Celery."""
+        self.process.message_seen()
+        reason = rejection_reason(message)
+        if reason is not None:
+            self.refuse(message, reason)
+        elif self.share is None or not self.share.settled(message, self.connection_errors):
+            receive(message)  # refuses by itself what it cannot read: see the methods below
+            if not message.acknowledged:  # as what was refused is; Celery's own acknowledgement comes later
+                self.process.task_received(message)
+
+    def _put_back(self, message: Any, error: Exception) -> None:
+        """Leave a message to a later try; the pause grows while this goes on, and the message is held meanwhile."""
+        pause = min(_PAUSE_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS)
+        self._failures += 1
+        log.error(
+            "a message was not taken, through no fault of its own; it goes back to its queue",
+            kind=type(error).__name__,
+            seconds=pause,
+            exc_info=error,
+        )
+        if not message.acknowledged:
+            self.timer.call_after(pause, self._requeue, (message,))
+
+    def _requeue(self, message: Any) -> None:
+        if not message.acknowledged:
+            message.reject_log_error(log, self.connection_errors, requeue=True)
 
     @cached_property
     def share(self) -> "Share | None":
@@ -63,22 +87,12 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
 
         return Share(self.process.runtime())
 
-    def refuse(self, message: Any, reason: str, *, task: str = "") -> None:
+    def refuse(self, message: Any, reason: str) -> None:
         """Dead-letter a message and acknowledge it; where it cannot be kept, it goes back to its queue."""
         if message.acknowledged:
             return
-        headers = message.headers if isinstance(message.headers, dict) else {}
-        info = message.delivery_info or {}
         try:
-            put_aside(
-                self.process.runtime(),
-                task=task or str(headers.get("task", "")),
-                task_id=str(headers.get("id", "")),
-                queue=str(info.get("routing_key", "")),
-                reason=reason,
-                content=message.payload if refusal(message) is None else None,
-                kind="message",
-            )
+            dead_letter_message(self.process.runtime(), message, reason)
         except LedgerError as error:
             log.warning("refused message not kept yet; it goes back", error=str(error))
             message.requeue()
@@ -87,7 +101,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """A body that cannot be unpacked (a compressed one among them)."""
-        self.refuse(message, refusal(message) or f"its body cannot be decoded ({type(exc).__name__})")
+        self.refuse(message, rejection_reason(message) or f"its body cannot be decoded ({type(exc).__name__})")
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Something that is not a task."""

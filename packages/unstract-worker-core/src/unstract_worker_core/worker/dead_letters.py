@@ -1,15 +1,16 @@
-"""Puts a message that can never be processed aside, once: with its reason, redacted, its body cut to 4 KiB."""
+"""Keeps a message that can never be processed as a dead letter: with its reason, redacted, its body cut to 4 KiB."""
 
 import json
-from datetime import UTC, datetime
+from typing import Any
 
 from unstract_worker_core.ledger import DeadLetter
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.redaction import Redactor
 from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.message_validation import rejection_reason
 from unstract_worker_core.worker.runtime import Runtime
 
-__all__ = ["bury", "put_aside"]
+__all__ = ["dead_letter", "dead_letter_message", "dead_letter_task"]
 
 _BODY_LIMIT = 4096
 # Any argument of these may be a URL or a header with a credential, which no pattern tells from other text.
@@ -18,9 +19,9 @@ _NEVER_KEPT = frozenset({"send_webhook_notification"})
 log = get_logger(__name__)
 
 
-def bury(runtime: Runtime, delivery: Delivery, reason: str) -> None:
-    """Dead-letter a delivered task. Raises LedgerError when it cannot be kept: the message must not be dropped."""
-    put_aside(
+def dead_letter_task(runtime: Runtime, delivery: Delivery, reason: str) -> None:
+    """Keep a delivered task. Raises LedgerError when it cannot be kept: the message must not be dropped."""
+    dead_letter(
         runtime,
         task=delivery.task,
         task_id=delivery.task_id,
@@ -30,12 +31,30 @@ def bury(runtime: Runtime, delivery: Delivery, reason: str) -> None:
     )
 
 
-def put_aside(
+def dead_letter_message(runtime: Runtime, message: Any, reason: str) -> None:
+    """Keep a message that is no delivered task yet; its content only where it can be read. Raises LedgerError."""
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    content = message.payload if rejection_reason(message) is None else None
+    called = content if isinstance(content, dict) else headers  # protocol 1 has all in its body
+    dead_letter(
+        runtime,
+        task=str(called.get("task", "")),
+        task_id=str(called.get("id", "")),
+        queue=str((message.delivery_info or {}).get("routing_key", "")),
+        reason=reason,
+        content=content,
+        kind="message",
+    )
+
+
+def dead_letter(
     runtime: Runtime, *, task: str, task_id: str, queue: str, reason: str, content: object | None, kind: str = "task"
 ) -> None:
-    """Dead-letter a message. `content` is its decoded body; None where it is not safe to keep. Raises LedgerError.
+    """Keep a message of which this is known. Raises LedgerError.
 
-    Of a webhook nothing is kept, at whichever worker it ended up.
+    Args:
+        content: its decoded body; None where it is not safe to keep. Of a webhook nothing is kept, by any worker.
+        kind: counts in the metrics as a "task" or as a "message".
     """
     if task in _NEVER_KEPT:
         content = None
@@ -47,7 +66,6 @@ def put_aside(
         reason=redactor.text(reason)[:500],
         task_id=redactor.text(task_id)[:255],
         body=body,
-        at=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
     runtime.ledger.dead_letters.add(letter)
     runtime.metrics.dead_letters.labels(kind).inc()

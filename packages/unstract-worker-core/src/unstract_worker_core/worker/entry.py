@@ -72,7 +72,7 @@ def _process(
     except ConfigurationError as error:
         _refuse(definition, error)
     # Late: they import prometheus_client, which decides when it is imported where values are kept.
-    from unstract_worker_core.worker.guarded import drop_celery_variables
+    from unstract_worker_core.worker.celery_settings import drop_celery_variables
     from unstract_worker_core.worker.process import WorkerProcess
 
     log = get_logger(__name__)

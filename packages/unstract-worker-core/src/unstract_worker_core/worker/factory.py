@@ -6,8 +6,8 @@ from celery import Celery
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import ConfigurationError, Fault
+from unstract_worker_core.worker.celery_settings import celery_settings, restore_protected
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
-from unstract_worker_core.worker.guarded import celery_settings, enforce
 
 __all__ = ["make_app"]
 
@@ -20,7 +20,7 @@ def make_app(definition: WorkerDefinition, settings: Settings, runtime: RuntimeO
     """
     app = Celery(definition.package, fixups=())  # Celery's only one is for Django
     app.conf.update(celery_settings(settings))
-    overridden = enforce(app, settings)
+    overridden = restore_protected(app, settings)
     if overridden:
         raise ConfigurationError(tuple(Fault(name, "is fixed: it guards the run ledger") for name in overridden))
     definition.register(app, runtime or _no_runtime)

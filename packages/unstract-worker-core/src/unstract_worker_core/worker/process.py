@@ -23,20 +23,20 @@ from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.observability.prefork_metrics import SharedFolder
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.worker.broker import declared_queue
+from unstract_worker_core.worker.broker_redis import on_malformed
 from unstract_worker_core.worker.building import build_runtime
-from unstract_worker_core.worker.dead_letters import put_aside
+from unstract_worker_core.worker.celery_settings import restore_protected
+from unstract_worker_core.worker.dead_letters import dead_letter
 from unstract_worker_core.worker.definition import Service, WorkerDefinition
+from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 from unstract_worker_core.worker.drain import Drain, within
 from unstract_worker_core.worker.factory import make_app
-from unstract_worker_core.worker.guarded import enforce
 from unstract_worker_core.worker.hooks import tie
+from unstract_worker_core.worker.message_validation import refuse_compression
 from unstract_worker_core.worker.pools import POOLS, ThreadPool
 from unstract_worker_core.worker.readiness import check_ledger, health_server
-from unstract_worker_core.worker.redis_take import on_malformed
 from unstract_worker_core.worker.reporting import Reporter
-from unstract_worker_core.worker.ringing import CeleryDoorbells
 from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_core.worker.unpacking import refuse_compression
 from unstract_worker_core.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class WorkerProcess:
     def adopt(self, worker: Any) -> None:
         """Before anything starts: settings that somebody changed go back, doorbell queues are consumed in any case."""
         refuse_compression()
-        for name in enforce(self.app, self.settings):
+        for name in restore_protected(self.app, self.settings):
             log.warning("setting is fixed: it guards the run ledger; the change has no effect", setting=name)
         for attribute, setting in _SETTINGS_OF_WORKER.items():
             if getattr(worker, attribute) != self.app.conf[setting]:
@@ -201,9 +201,9 @@ class WorkerProcess:
         service.start()
         self._services.append(service)
 
-    def _malformed(self, reason: str) -> None:
+    def _malformed(self, queue: str, reason: str) -> None:
         try:
-            put_aside(self.runtime(), task="", task_id="", queue="", reason=reason, content=None, kind="message")
+            dead_letter(self.runtime(), task="", task_id="", queue=queue, reason=reason, content=None, kind="message")
         except LedgerError as error:
             log.error("malformed message could not be kept", reason=reason, error=str(error))
 

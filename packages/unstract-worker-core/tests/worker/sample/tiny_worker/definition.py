@@ -5,7 +5,7 @@ import sys
 import threading
 from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 
 from unstract_worker_core.errors import MessageError, SteppedAside
 from unstract_worker_core.ledger import RunState, RunTask
@@ -88,8 +88,26 @@ def modules(runtime: Runtime, delivery: Delivery) -> None:
     runtime.platform_redis.rpush("modules", *(set(sys.modules) - waiting))
 
 
+class FailingReceipt(bootsteps.StartStopStep):
+    """What Celery calls for each message it received fails as often as TINY_FAILS_ON_RECEIPT says."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        """Celery's own autoscaler hooks in like this."""
+        left = [int(os.environ.get("TINY_FAILS_ON_RECEIPT", "0"))]
+
+        def fail(request: Any) -> None:
+            left[0] -= 1
+            if left[0] >= 0:
+                raise AttributeError("an error of Celery's")
+
+        consumer.on_task_message.add(fail)
+
+
 def register(app: Celery, runtime: RuntimeOf) -> None:
     """All tasks."""
+    app.steps["consumer"].add(FailingReceipt)
     bodies: dict[str, Any] = {
         "note": note,
         "slow": slow,

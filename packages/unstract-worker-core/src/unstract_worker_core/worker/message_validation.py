@@ -3,15 +3,17 @@
 Everything else is refused before anything of it is decoded or run.
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
-__all__ = ["BODY_LIMIT", "refusal"]
+from kombu import compression
+
+__all__ = ["BODY_LIMIT", "refuse_compression", "rejection_reason"]
 
 BODY_LIMIT = 64 * 1024 * 1024
 _TEXT = ("utf-8", "utf8", "us-ascii", None)
 
 
-def refusal(message: Any, *, limit: int = BODY_LIMIT) -> str | None:
+def rejection_reason(message: Any, *, limit: int = BODY_LIMIT) -> str | None:
     """Why a kombu message is refused, or None. Decodes the body only once the envelope is in order."""
     reason = _envelope(message, limit)
     if reason is not None:
@@ -62,3 +64,18 @@ def _call(task_id: object, args: object, kwargs: object) -> str | None:
     if not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
         return "its arguments are not a list and an object"
     return None
+
+
+def refuse_compression() -> None:
+    """From now on this process unpacks no message, whatever its `compression` header says. May be called again.
+
+    kombu unpacks while it makes the message object, before its headers can be looked at: a message of 1 MB may become
+    one of gigabytes. With this it fails instead, and the consumer refuses the message as a compressed one.
+    """
+    for content_type in compression.encoders():
+        encoder, _ = compression.get_encoder(content_type)
+        compression.register(encoder, _refuse_body, content_type)
+
+
+def _refuse_body(body: object) -> NoReturn:
+    raise ValueError("compressed messages are refused")

@@ -11,7 +11,7 @@ from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.ledger import DeadLetter
 from unstract_worker_core.queues import WORKER_QUEUES, queue_for
 from unstract_worker_core.worker.broker import declared_queue, publishing_connection
-from unstract_worker_core.worker.ringing import message_headers
+from unstract_worker_core.worker.doorbell_publisher import message_headers
 
 __all__ = ["BrokerAway", "Message", "NotWhole", "message_of", "publish"]
 
@@ -40,7 +40,7 @@ class Message:
 
 def message_of(letter: DeadLetter, queue: str | None) -> Message:
     """The message that a letter was made from, for `queue` or the queue that it came from. Raises NotWhole."""
-    if letter.queue == "" and letter.task in ("orchestrate", "finalise"):
+    if letter.task in ("orchestrate", "finalise"):
         raise NotWhole("it tells of a run that was closed: start the execution again at the platform")
     if not letter.body or not letter.task:
         raise NotWhole("nothing of its message was kept, as of every webhook: send it again where it came from")

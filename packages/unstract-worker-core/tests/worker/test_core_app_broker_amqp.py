@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from unstract_devstack.certificates import make_certificates
-from unstract_worker_core.worker.amqp_transport import BoundedTransport
+from unstract_worker_core.worker.broker_amqp import BoundedTransport
 
 FRAME = struct.pack(">BHI", 1, 7, 5) + b"hello" + b"\xce"
 

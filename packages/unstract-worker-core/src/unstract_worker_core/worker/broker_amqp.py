@@ -1,8 +1,11 @@
-"""kombu's AMQP transport, but that a broker that falls silent within a frame holds nobody for good.
+"""py-amqp's transport, bounded: a broker that falls silent within a frame does not hold its reader for good.
 
-Where nothing is to be read, py-amqp says so at a frame's beginning only. Within one it asks again, at once and for
-ever: no heartbeat is missed, no bound of time holds, and the worker stays on that connection. Here it says so at any
-byte; what has arrived is kept, and the frame is read on when more comes.
+Defect of py-amqp 5.4 that this module closes: where nothing is to be read, it says so at a frame's beginning only.
+Within one it asks again, at once and for ever: no heartbeat is missed, no bound of time holds, and the worker stays on
+that connection. Here it says so at any byte; what has arrived is kept, and the frame is read on when more comes.
+
+To see it: let a relay pass on half a frame and then nothing (`test_brokers_silence`, `test_core_app_broker_amqp`).
+Unnecessary once `amqp.transport._AbstractTransport.read_frame` raises its timeout within a frame too.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Celery's settings. Those that guard the ledger are fixed: who overrides one is told so, and it has no effect."""
+"""Celery's settings. Those that guard the ledger are fixed: one that is overridden is put back, with a warning."""
 
 from collections.abc import MutableMapping
 from typing import Any
@@ -11,7 +11,7 @@ from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.worker.broker import declared_queue, tls_options, transport_class, transport_options
 from unstract_worker_core.worker.pools import POOLS
 
-__all__ = ["celery_settings", "drop_celery_variables", "enforce"]
+__all__ = ["celery_settings", "drop_celery_variables", "restore_protected"]
 
 # Chosen per process on Celery's command line, where an operator may: everything else is guarded.
 _FREE = frozenset({"worker_pool", "worker_concurrency", "task_queues", "broker_url"})
@@ -22,7 +22,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     return {**_messages(settings), **_tasks(settings), **_worker(settings), **_broker(settings)}
 
 
-def enforce(app: Celery, settings: Settings) -> tuple[str, ...]:
+def restore_protected(app: Celery, settings: Settings) -> tuple[str, ...]:
     """Put every guarded setting back where it was changed; the names of those that were."""
     guarded = {name: value for name, value in celery_settings(settings).items() if name not in _FREE}
     overridden = tuple(name for name, value in guarded.items() if app.conf.get(name) != value)

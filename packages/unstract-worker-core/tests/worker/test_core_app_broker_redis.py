@@ -9,9 +9,11 @@ import time
 import pytest
 from kombu import Connection, Consumer, Exchange, Queue
 
+from unstract_devstack.faults.relay import running_relay
+from unstract_devstack.processes import wait_until
 from unstract_devstack.redis_server import running_redis
 from unstract_worker_core.config import BrokerSettings, Secret
-from unstract_worker_core.worker import redis_take
+from unstract_worker_core.worker import broker_redis
 from unstract_worker_core.worker.broker import transport_class, transport_options
 
 NAMES = ("some", "other")
@@ -91,9 +93,9 @@ def publish(connect):
 @pytest.fixture
 def reasons():
     told = []
-    redis_take.on_malformed(told.append)
+    broker_redis.on_malformed(lambda queue, reason: told.append((queue, reason)))
     yield told
-    redis_take.on_malformed(lambda reason: None)
+    broker_redis.on_malformed(lambda queue, reason: None)
 
 
 class Consuming:
@@ -154,7 +156,7 @@ def test_nothing_is_taken_without_credit(connection, publish, redis):
         publish(number)
     with Consuming(connection, prefetch=2) as consuming:
         consuming.got(2)
-        consuming.until(lambda: all(look.asked_at is None for look in connection.default_channel._looks.values()))
+        consuming.until(lambda: all(look.asked_at is None for look in connection.default_channel._peeks.values()))
         assert where(redis) == (1, 2)
         consuming.messages[0].ack()
         assert consuming.got(3) == [0, 1, 2]
@@ -178,7 +180,7 @@ def test_other_priorities_are_seen(connection, publish):
 def test_all_who_wait_can_take(connect, publish, redis):
     with Consuming(connect()) as first, Consuming(connect()) as second:
         for each in (first, second):
-            each.until(lambda each=each: len(each.connection.default_channel._looks) == 2)
+            each.until(lambda each=each: len(each.connection.default_channel._peeks) == 2)
         publish()
         second.got()
         publish()
@@ -219,7 +221,7 @@ def test_a_full_server_loses_nothing_and_goes_on(connection, publish, redis):
 
 def test_a_server_that_takes_no_writes_keeps_its_messages(connection, publish, redis):
     with Consuming(connection) as consuming:
-        consuming.until(lambda: len(connection.default_channel._looks) == 2)
+        consuming.until(lambda: len(connection.default_channel._peeks) == 2)
         # Put there by the server itself: it takes no writes of its clients.
         publish()
         redis.config_set("min-replicas-to-write", "1")
@@ -272,17 +274,54 @@ def kill_idle(connection, redis):
         pool.release(each)
 
 
-def test_a_look_that_is_never_answered_is_given_up(connection, publish):
+def test_a_peek_that_is_never_answered_is_given_up_within_seconds(connection, publish):
     with Consuming(connection) as consuming:
-        consuming.until(lambda: len(connection.default_channel._looks) == 2)
-        looks = connection.default_channel._looks.values()
-        consuming.until(lambda: any(look.asked_at for look in looks))
-        for look in looks:
-            look.asked_at = time.monotonic() - 100
-        connection.default_channel.drop_overdue()
-        assert [look.asked_at for look in looks] == [None, None]
+        consuming.until(lambda: len(connection.default_channel._peeks) == 2)
+        peeks = connection.default_channel._peeks.values()
+        consuming.until(lambda: any(peek.asked_at for peek in peeks))
+        for peek in peeks:
+            peek.asked_at = time.monotonic() - 4.5
+        connection.default_channel.connection.cycle.on_poll_start()
+        assert all(peek.asked_at > time.monotonic() - 4 for peek in peeks)
         publish()
         assert consuming.got() == ["x"]
+
+
+def test_a_peek_whose_answer_lies_there_is_not_given_up(connection, publish, redis):
+    """As after a pause of this process: it is late, the server is not."""
+    with Consuming(connection) as consuming:
+        consuming.until(lambda: len(connection.default_channel._peeks) == 2)
+        publish()
+        (peek,) = [each for each in connection.default_channel._peeks.values() if each.queue == "some"]
+        consuming.until(lambda: peek.asked_at)
+        assert wait_until(lambda: broker_redis._socket_readable(peek.client.connection._sock), seconds=5)
+        peek.asked_at, before = time.monotonic() - 100, peek.client.connection._sock
+        connection.default_channel.drop_overdue()
+        assert peek.client.connection._sock is before
+        assert consuming.got() == ["x"]
+
+
+def test_a_server_that_was_demoted_is_left(server, redis, broker, tmp_path):
+    """The address leads to the new master, and the connections that stay lead to the old one: it is a replica now."""
+    with running_redis(tmp_path / "new") as new, running_relay("broker", server.port) as relay, new.client() as there:
+        moved = BrokerSettings(url=Secret(f"redis://127.0.0.1:{relay.port}/0"))
+        with (
+            Connection(
+                moved.url.reveal(), transport=transport_class(moved), transport_options=transport_options(moved)
+            ) as connection,
+            Consuming(connection) as consuming,
+        ):
+            consuming.until(lambda: len(connection.default_channel._peeks) == 2)
+            relay.target = new.port
+            redis.replicaof("127.0.0.1", new.port)
+            try:
+                with Connection(new.url) as producing:
+                    producing.Producer().publish({"content": "x"}, exchange="", routing_key="some")
+                consuming.until(lambda: consuming.messages)
+                consuming.messages[0].ack()
+                assert wait_until(lambda: there.hlen(NOTES) == 0, seconds=5)
+            finally:
+                redis.replicaof("NO", "ONE")
 
 
 MESSAGE = {
@@ -307,7 +346,7 @@ MESSAGE = {
         # Redis reads these and Python does not.
         json.dumps(MESSAGE).replace('"headers": {}', '"headers": 0x10').encode(),
         json.dumps({**MESSAGE, "body": 7}).encode(),
-        b" " * (redis_take.ENVELOPE_LIMIT + 1),
+        b" " * (broker_redis.ENVELOPE_LIMIT + 1),
     ],
     ids=lambda item: f"{item[:24]!r}",
 )
@@ -316,7 +355,7 @@ def test_what_is_no_message_is_told_and_gone(connection, publish, redis, reasons
     publish()
     with Consuming(connection) as consuming:
         assert consuming.got() == ["x"]
-        assert len(reasons) == 1
+        assert [queue for queue, _ in reasons] == ["some"]
         assert redis.hlen(NOTES) == 1
 
 
@@ -325,7 +364,7 @@ def test_a_note_that_nobody_can_read_does_not_hold_up_others(connect, publish, r
     redis.zadd(INDEX, {"bad": 1})
     with Consuming(connect(visibility_timeout=1)) as consuming:
         consuming.until(lambda: redis.hlen(NOTES) == 0)
-    assert len(reasons) == 1
+    assert [queue for queue, _ in reasons] == [NOTES]
 
 
 def test_killed_at_any_moment_nothing_is_lost(server, broker, publish, redis):
@@ -344,3 +383,25 @@ def test_killed_at_any_moment_nothing_is_lost(server, broker, publish, redis):
     waiting, noted = where(redis)
     assert waiting + noted + redis.scard("done") >= total
     assert noted
+
+
+DYING = """
+import os, sys
+from kombu import Connection, Consumer, Queue
+from kombu.transport.virtual import Transport
+Transport._deliver = lambda *_: os._exit(0)  # the first that is done with what came off the wire
+options = {"unacked_key": "uw_unacked", "unacked_index_key": "uw_unacked_index"}
+with Connection(sys.argv[1], transport=sys.argv[2], transport_options=options) as connection:
+    with Consumer(connection, [Queue("some")], callbacks=[print]):
+        while True:
+            connection.drain_events()
+"""
+
+
+@pytest.mark.parametrize(("transport", "left"), [("redis", (0, 0)), ("ours", (0, 1))], ids=["kombu alone", "ours"])
+def test_a_worker_that_dies_with_the_message_in_hand(server, broker, publish, redis, transport, left):
+    """What makes `broker_redis` necessary: kombu alone loses the message. Once it does not, this test says so."""
+    publish()
+    named = transport_class(broker) if transport == "ours" else transport
+    subprocess.run([sys.executable, "-c", DYING, server.url, named], check=True, timeout=30)
+    assert where(redis) == left

@@ -1,0 +1,395 @@
+"""kombu's transport for Redis, extended so that no message is lost on its way into a worker.
+
+Defects of kombu 5.7 that this module closes:
+
+- A message is popped with BRPOP and noted as unacknowledged in a second call. A worker that dies between the two, or
+  whose connection breaks while the answer is on its way, has lost it (kombu issues 305 and 1836, celery 4354 and 7950).
+  To see it: kill consumers of kombu's own transport at random while messages arrive, and count
+  (`test_kombu_alone_loses_a_message` does it at the worst moment).
+- An unacknowledged message is given back after `visibility_timeout`, whether its worker died or is still at it.
+- A stored item that is no message envelope raises out of the event loop, again at each start: it ends the worker.
+- A server that was demoted to a replica is kept: each command is refused, for ever, on connections that stay.
+- A silent connection is noticed only after `health_check_interval` and a further read timeout.
+
+How: a blocking BLMOVE of a queue onto itself only shows that there is an item (a "peek"), and one script takes it and
+notes it, so that it is always in one of the two places. One connection per queue waits, since BLMOVE takes one key.
+Items of other priorities, which the platform does not use, are seen at the next peek, a second later.
+
+Unnecessary once kombu takes and notes in one step, renews what it holds, and guards its reading of envelopes. It
+touches private parts of kombu's `Channel`, `QoS` and `MultiChannelPoller`, and is tested with the oldest and the newest
+version that the dependencies allow.
+"""
+
+from collections.abc import Callable
+from queue import Empty
+from time import monotonic, time
+from typing import Any
+
+from attrs import define
+from kombu.transport.redis import (
+    Channel,
+    MultiChannelPoller,
+    QoS,
+    SentinelChannel,
+    SentinelTransport,
+    Transport,
+    _socket_readable,
+)
+from kombu.transport.virtual import Message
+from kombu.transport.virtual import QoS as InMemoryQoS
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+from kombu.utils.objects import cached_property
+from redis import Connection, SSLConnection
+from redis.commands.core import Script
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, ResponseError
+
+from unstract_worker_core.failpoints import hit
+from unstract_worker_core.identifiers import random_id
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.worker.message_validation import BODY_LIMIT
+
+__all__ = ["ENVELOPE_LIMIT", "PeekSentinelTransport", "PeekTransport", "on_malformed"]
+
+log = get_logger(__name__)
+_listeners: list[Callable[[str, str], None]] = []
+
+# Bytes of a whole item: the largest body as Base64, with room for the headers.
+ENVELOPE_LIMIT = BODY_LIMIT * 11 // 8
+# What reading an envelope raises when it is none. Connection and server errors are not among these.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+PEEK = "PEEK "
+PEEK_SECONDS = 1
+# A peek that has no answer this long after its second was up will not get one: the connection is half open.
+_LATE_SECONDS = 3
+
+# KEYS: the unacknowledged, their index, then the queues in the order to try them. ARGV: the time, the limit in bytes.
+# Answers nil where all are empty, or {verdict, queue key, delivery tag, item}. The pop comes first: Redis lets a
+# script that has written go on, even when it is out of memory. The note is kombu's: [item, exchange, routing key]. Its
+# tag must read the same here and there: another kind of text could be noted, and never be forgotten.
+TAKE = """
+for number = 3, #KEYS do
+  local item = redis.call('RPOP', KEYS[number])
+  if item then
+    if #item > tonumber(ARGV[2]) then return {'large', KEYS[number], '', ''} end
+    local fine, message = pcall(cjson.decode, item)
+    local properties = fine and type(message) == 'table' and message.properties
+    local route = type(properties) == 'table' and properties.delivery_info
+    if type(route) ~= 'table' or route.exchange == nil or route.routing_key == nil
+        or type(properties.delivery_tag) ~= 'string' or not string.find(properties.delivery_tag, '^[!-~]+$') then
+      return {'malformed', KEYS[number], '', ''}
+    end
+    local where = cjson.encode(route.exchange) .. ',' .. cjson.encode(route.routing_key)
+    redis.call('HSET', KEYS[1], properties.delivery_tag, '[' .. item .. ',' .. where .. ']')
+    redis.call('ZADD', KEYS[2], ARGV[1], properties.delivery_tag)
+    return {'taken', KEYS[number], properties.delivery_tag, item}
+  end
+end
+return nil
+"""
+
+# KEYS: the unacknowledged, their index. ARGV: the delivery tag.
+DROP = """
+redis.call('ZREM', KEYS[2], ARGV[1])
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""
+
+
+class NotAnEnvelope(Exception):
+    """An item that kombu cannot make a message of."""
+
+
+def on_malformed(listener: Callable[[str, str], None]) -> None:
+    """Call `listener(queue, reason)` for each malformed item of this process; it was taken from its queue already."""
+    _listeners[:] = [listener]
+
+
+class LeasedQoS(QoS):
+    """What this process took and did not acknowledge yet; a living worker keeps what it holds by renewing it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Tags that Redis notes already and that are not delivered yet.
+        self.noted: set[str] = set()
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """A message was delivered."""
+        if delivery_tag not in self.noted:
+            super().append(message, delivery_tag)
+            return
+        self.noted.discard(delivery_tag)
+        InMemoryQoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """It is done with. Where that is refused, its note stays and brings it back once more: a repeat is harmless."""
+        try:
+            self.channel.drop_note(delivery_tag)
+        except ResponseError as error:
+            log.warning("a message could not be acknowledged, it will come again", kind=type(error).__name__)
+        InMemoryQoS.ack(self, delivery_tag)
+
+    def forget(self, delivery_tag: Any) -> None:
+        """It is noted in Redis, but will not be delivered. The tag is text, or bytes as read from the index."""
+        self.noted.discard(delivery_tag)
+        self.channel.drop_note(delivery_tag)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
+        """It goes back to its queue. Where that is refused, its note stays and brings it back later."""
+        try:
+            super().restore_by_tag(tag, client=client, leftmost=leftmost)
+        except ResponseError as error:
+            log.warning("a message could not be given back yet", kind=type(error).__name__)
+        except MALFORMED as error:
+            self.channel.refused(self.unacked_key, f"not a message envelope ({type(error).__name__})")
+            self.forget(tag)
+
+    def restore_visible(self, *args: Any, **options: Any) -> None:
+        """Renew what this process holds, then give back what no process renewed."""
+        held = list(self._delivered)
+        try:
+            if held:
+                with self.channel.conn_or_acquire() as client:
+                    client.zadd(self.unacked_index_key, dict.fromkeys(held, time()), xx=True)
+            super().restore_visible(*args, **options)
+        except ResponseError as error:
+            log.warning("unacknowledged messages could not be looked after", kind=type(error).__name__)
+
+
+class _Message(Message):
+    """kombu's message, which says of what it cannot be made of; what its receiver raises is another matter."""
+
+    def __init__(self, payload: Any, *args: Any, **options: Any) -> None:
+        try:
+            super().__init__(payload, *args, **options)
+        except MALFORMED as error:
+            raise NotAnEnvelope(type(error).__name__) from error
+
+
+def _decoded(item: bytes) -> Any:
+    try:
+        return loads(bytes_to_str(item))
+    except MALFORMED as error:
+        raise NotAnEnvelope(type(error).__name__) from error
+
+
+class _Master:
+    """A connection to the master: to a server that is a replica now it is broken, as Sentinel's connections have it."""
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*args, **options)  # type: ignore[misc]
+        except ReadOnlyError:
+            self.disconnect()  # type: ignore[attr-defined]
+            raise RedisConnectionError("the server is a replica now") from None
+
+
+class _MasterConnection(_Master, Connection):
+    """Plain."""
+
+
+class _MasterSSLConnection(_Master, SSLConnection):
+    """Over TLS."""
+
+
+@define
+class _Peek:
+    """One queue's waiting connection. `asked_at`: when the pending peek was sent; None: none is pending."""
+
+    queue: str
+    client: Any
+    asked_at: float | None = None
+
+
+class PeekChannel(Channel):
+    """kombu's channel, except for how it gets messages."""
+
+    QoS = LeasedQoS
+    Message = _Message
+    connection_class: Any = _MasterConnection
+    connection_class_ssl: Any = _MasterSSLConnection
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._peeks: dict[str, _Peek] = {}
+        self._not_before = 0.0
+        # Taking ended for want of credit: there may be more, and no peek is needed to know.
+        self._more = False
+        super().__init__(*args, **options)
+
+    def _next_delivery_tag(self) -> str:
+        return random_id()
+
+    def refused(self, queue: str, reason: str) -> None:
+        """An item was taken that is no message."""
+        for listener in _listeners:
+            listener(queue, reason)
+
+    def start_peek(self) -> None:
+        """There is credit: take what is known to wait, else see to it that each queue is being peeked into."""
+        now, poller = monotonic(), self.connection.cycle
+        if self._more and not poller._in_protected_read:  # noqa: SLF001 - an event loop's tick: no caller waits for a message
+            self._take_all()
+            if self._more:
+                return
+        for queue in self.active_queues:
+            kind = PEEK + queue
+            peek = self._peeks.get(kind)
+            if peek is None:
+                peek = self._peeks[kind] = _Peek(queue, self._create_client(asynchronous=True))
+            if not poller._client_registered(self, peek.client, kind):  # noqa: SLF001
+                peek.asked_at = None
+                poller._register(self, peek.client, kind)  # noqa: SLF001
+            if peek.asked_at is None and now >= self._not_before:
+                peek.client.connection.send_command("BLMOVE", queue, queue, "RIGHT", "RIGHT", PEEK_SECONDS)
+                peek.asked_at = now
+
+    def finish_peek(self, kind: str) -> bool:
+        """A queue has something or the peek is over: take what there is credit for.
+
+        Raises:
+            Empty: nothing was taken.
+        """
+        peek = self._peeks[kind]
+        try:
+            peek.asked_at = None
+            peek.client.parse_response(peek.client.connection, "BLMOVE")
+        except self.connection_errors:
+            peek.client.connection.disconnect()
+            raise
+        except ResponseError as error:
+            # Such as a full server, which may move nothing: taking needs no room and goes on.
+            self._not_before = monotonic() + PEEK_SECONDS
+            log.warning("looking into a queue was refused", queue=peek.queue, kind=type(error).__name__)
+        if not self._take_all():
+            raise Empty
+        return True
+
+    def drop_overdue(self) -> None:
+        """Disconnect what leads to a server that does not answer a peek: half open, most likely. Nothing is lost."""
+        overdue = monotonic() - PEEK_SECONDS - _LATE_SECONDS
+        for peek in self._peeks.values():
+            if peek.asked_at is None or peek.asked_at > overdue:
+                continue
+            if _socket_readable(peek.client.connection._sock):  # noqa: SLF001 - can_read() may take the answer from the loop
+                continue  # the answer is there: this process was late
+            log.warning("looking into a queue got no answer", queue=peek.queue, seconds=PEEK_SECONDS + _LATE_SECONDS)
+            peek.client.connection.disconnect()
+            self.pool.disconnect(inuse_connections=False)
+
+    def _take_all(self) -> int:
+        taken, self._more = 0, False
+        try:
+            while self.active_queues:
+                if not self.qos.can_consume():
+                    self._more = True
+                    break
+                if not self._take():
+                    break
+                taken += 1
+        except ResponseError as error:
+            self._not_before = monotonic() + PEEK_SECONDS
+            log.warning("taking a message was refused", kind=type(error).__name__)
+        return taken
+
+    def _take(self) -> bool:
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        keys = [self._q_for_pri(queue, priority) for priority in self.priority_steps for queue in queues]
+        answer = self._scripts[TAKE](
+            keys=(self.unacked_key, self.unacked_index_key, *keys), args=(time(), ENVELOPE_LIMIT)
+        )
+        if not answer:
+            return False
+        verdict, key, tag = (bytes_to_str(part) for part in answer[:3])
+        queue = key.rsplit(self.sep, 1)[0]
+        self._queue_cycle.rotate(queue)
+        if verdict == "large":
+            self.refused(queue, f"larger than {ENVELOPE_LIMIT} bytes")
+        elif verdict == "malformed":
+            self.refused(queue, "not a message envelope")
+        else:
+            self._hand_over(queue, tag, answer[3])
+        return True
+
+    def _hand_over(self, queue: str, tag: str, item: bytes) -> None:
+        hit("message.taken")
+        self.qos.noted.add(tag)
+        try:
+            self.connection._deliver(_decoded(item), queue)  # noqa: SLF001
+        except NotAnEnvelope as error:
+            self.refused(queue, f"not a message envelope ({error})")
+        if tag in self.qos.noted:
+            self.qos.forget(tag)
+
+    def drop_note(self, delivery_tag: bytes | str) -> None:
+        """A taken message is done with. Raises what redis-py raises, a ResponseError for what Redis refuses."""
+        self._scripts[DROP](keys=(self.unacked_key, self.unacked_index_key), args=(delivery_tag,))
+
+    @cached_property
+    def _scripts(self) -> dict[str, Script]:
+        client = self._create_client()
+        return {text: client.register_script(text) for text in (TAKE, DROP)}
+
+    def _poll_error(self, type: str, **options: Any) -> None:  # noqa: A002 - the signature is kombu's
+        if type in self._peeks:
+            self.finish_peek(type)
+        else:
+            super()._poll_error(type, **options)
+
+    def _on_connection_disconnect(self, connection: Any) -> None:
+        for peek in self._peeks.values():
+            if peek.client.connection is connection:
+                peek.asked_at = None
+        super()._on_connection_disconnect(connection)
+
+    def _close_clients(self) -> None:
+        for peek in self._peeks.values():
+            connection, peek.client.connection = peek.client.connection, None
+            if connection is not None:
+                connection.disconnect()
+        super()._close_clients()
+
+
+class PeekPoller(MultiChannelPoller):
+    """kombu's poller, whose channels peek instead of pop."""
+
+    def on_poll_start(self) -> None:
+        """Send what is to be waited for, and drop what was waited for too long. Called about once a second at least."""
+        for channel in self._channels:
+            channel.drop_overdue()
+            if channel.active_queues and channel.qos.can_consume():
+                channel.start_peek()
+            if channel.active_fanout_queues:
+                self._register_LISTEN(channel)
+
+    def on_readable(self, fileno: int) -> Any:
+        """Read what came. A peek is read without credit too: it holds nothing, and would keep the loop awake."""
+        channel, kind = self._fd_to_chan.get(fileno, (None, ""))
+        if channel is not None and kind.startswith(PEEK):
+            return channel.finish_peek(kind)
+        return super().on_readable(fileno)
+
+    def maybe_check_brpop_health(self) -> None:
+        """Kombu's own check, at longer intervals, of a call that is not made here."""
+
+
+class PeekTransport(Transport):
+    """Redis or rediss."""
+
+    Channel = PeekChannel
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.cycle = PeekPoller()  # type: ignore[assignment]
+
+
+class PeekSentinelChannel(PeekChannel, SentinelChannel):
+    """A channel behind Sentinel."""
+
+    connection_class = SentinelChannel.connection_class
+    connection_class_ssl = SentinelChannel.connection_class_ssl
+
+
+class PeekSentinelTransport(PeekTransport, SentinelTransport):
+    """Sentinel."""
+
+    Channel = PeekSentinelChannel
