@@ -8,22 +8,26 @@ ALL = ["core", "api-deployment", "general", "file-processing", "callback"]
 
 
 @pytest.mark.parametrize(
-    ("path", "packages", "images"),
+    ("path", "packages", "images", "code"),
     [
-        ("packages/unstract-worker-callback/src/unstract_worker_callback/more.py", ["callback"], True),
-        ("packages/unstract-worker-general/tests/test_more.py", ["general"], True),
-        ("packages/unstract-worker-core/pyproject.toml", ALL, True),
-        ("packages/unstract-worker-callback/CHANGELOG.md", [], False),
-        ("README.md", [], False),
-        ("CHANGELOG.md", [], False),
-        ("docker/Dockerfile", [], True),
-        ("tests/devstack/src/unstract_devstack/more.py", ALL, True),
-        ("constraints.txt", ALL, True),
-        (".github/workflows/ci.yml", ALL, True),
-        ("something/new.txt", ALL, True),
+        ("packages/unstract-worker-callback/src/unstract_worker_callback/more.py", ["callback"], True, True),
+        ("packages/unstract-worker-general/tests/test_more.py", ["general"], True, True),
+        ("packages/unstract-worker-core/pyproject.toml", ALL, True, True),
+        ("packages/unstract-worker-core/ENVIRONMENT.md", [], False, False),
+        ("packages/unstract-worker-callback/changes/more.bugfix.md", [], False, False),
+        ("README.md", [], False, False),
+        ("docker/MOVING.md", [], False, False),
+        (".github/release/README.md", [], False, False),
+        (".github/ISSUE_TEMPLATE/bug.yml", [], False, False),
+        ("docker/Dockerfile", [], True, True),
+        ("tests/acceptance/test_acceptance_api.py", [], False, True),
+        ("tests/devstack/src/unstract_devstack/more.py", ALL, True, True),
+        ("constraints.txt", ALL, True, True),
+        (".github/workflows/ci.yml", ALL, True, True),
+        ("something/new.txt", ALL, True, True),
     ],
 )
-def test_a_change_concerns(released, path, packages, images):
+def test_a_change_concerns(released, path, packages, images, code):
     released.git("checkout", "--quiet", "-b", "work")
     file = released.root / path
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -33,6 +37,7 @@ def test_a_change_concerns(released, path, packages, images):
         "packages": packages,
         "core": "core" in packages,
         "images": images,
+        "code": code,
     }
 
 

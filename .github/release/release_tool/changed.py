@@ -5,43 +5,50 @@ from typing import Any
 
 from attrs import frozen
 
-from release_tool.packages import CORE, PACKAGES, WORKERS, Package
+from release_tool.packages import CORE, PACKAGES, Package
 from release_tool.repository import Repository
 
 __all__ = ["Changed", "changed_since"]
 
-# What concerns no package: words, and what other jobs of CI look at by themselves.
-WORDS = re.compile(r"^[^/]+\.md$|^LICENSE$|^\.editorconfig$|^\.gitignore$|^packages/[^/]+/(CHANGELOG|README)\.md$")
-DEPLOYMENT = re.compile(r"^docker/|^tests/(images|deploy)")
+DOCUMENT = re.compile(
+    r"\.md$|^LICENSE$|^\.editorconfig$|^\.gitignore$|^\.github/(CODEOWNERS|dependabot\.yml|ISSUE_TEMPLATE/)"
+)
+DEPLOYMENT = re.compile(r"^docker/|^tests/(images|deploy|scaling)/")
+# Tests of several processes: no wheel is tested with them.
+BESIDE = re.compile(r"^tests/(?!devstack/|release/)|^\.ci/")
 
 
 @frozen
 class Changed:
-    """What a change touches. `packages` holds all that have to be tested: with core, its workers too."""
+    """The extent of a change.
+
+    Attributes:
+        packages: the packages whose wheels have to be tested: with core, its workers too.
+        images: whether the images or the manifests are concerned.
+        code: whether anything but documents is.
+    """
 
     packages: tuple[Package, ...]
-    core: bool
     images: bool
+    code: bool
 
     def as_json(self) -> dict[str, Any]:
-        """What `changed --json` prints."""
-        return {"packages": [each.name for each in self.packages], "core": self.core, "images": self.images}
+        """What `changed` prints."""
+        names = [each.name for each in self.packages]
+        return {"packages": names, "core": CORE.name in names, "images": self.images, "code": self.code}
 
 
 def changed_since(repository: Repository, revision: str | None) -> Changed:
     """What differs from the commit where this branch left `revision`; all, if that commit is not known here."""
     base = None if revision is None else repository.commit(revision)
     if base is None:
-        return Changed(PACKAGES, core=True, images=True)
+        return Changed(PACKAGES, images=True, code=True)
     base = repository.git("merge-base", base, "HEAD")
-    touched = [each for each in repository.lines("diff", "--name-only", base) if not WORDS.match(each)]
-    beside = [each for each in touched if not DEPLOYMENT.match(each) and not each.startswith("packages/")]
-    own = {each for each in PACKAGES if any(path.startswith(f"{each.folder}/") for path in touched)}
-    if beside:
+    touched = [each for each in repository.lines("diff", "--name-only", base) if not DOCUMENT.search(each)]
+    if not all(each.startswith("packages/") or DEPLOYMENT.match(each) or BESIDE.match(each) for each in touched):
         # The development stack, the tools, the versions of CI: everything rests on them.
-        return Changed(PACKAGES, core=True, images=True)
-    if CORE in own:
-        own.update(WORKERS)
-    packages = tuple(each for each in PACKAGES if each in own)
+        return Changed(PACKAGES, images=True, code=True)
+    own = {each for each in PACKAGES if any(path.startswith(f"{each.folder}/") for path in touched)}
+    packages = PACKAGES if CORE in own else tuple(each for each in PACKAGES if each in own)
     images = bool(packages) or any(DEPLOYMENT.match(each) for each in touched)
-    return Changed(packages, core=CORE in own, images=images)
+    return Changed(packages, images=images, code=bool(touched))

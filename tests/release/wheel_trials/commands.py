@@ -14,7 +14,7 @@ from release_tool.repository import ReleaseError, Repository
 from wheel_trials.installed_tests import Surroundings, ThirdParty, run_trials
 from wheel_trials.installing import try_install
 from wheel_trials.mixed_fleets import FleetResult, Mix, install_released, mixes, reading_faults, run_mix
-from wheel_trials.published import check_published, download
+from wheel_trials.published import check_published, download, readiness_faults
 from wheel_trials.trials import Trial, WhichCore, downstream_trials, head_trials
 
 __all__ = ["COMMANDS"]
@@ -116,6 +116,19 @@ def try_install_command(repository: Repository, packages: tuple[Package, ...], f
             )
 
 
+@click.command()
+@click.argument("package", type=package_argument)
+@click.option("--base", help="Base of the worker's image: NAME@sha256:DIGEST.")
+@click.option("--index", help="URL of the package index that it goes to; pip's if not given.")
+@click.pass_obj
+def ready(repository: Repository, package: Package, base: str | None, index: str | None) -> None:
+    """Check what a release needs before it is published: its core on the package index, the base of its image."""
+    faults = list(readiness_faults(package, current(repository, package), base, index or None))
+    if faults:
+        raise ReleaseError("\n".join(faults))
+    click.echo(f"{package.name}: all that a release needs is there")
+
+
 @click.command("verify")
 @click.argument("package", type=package_argument)
 @click.option("--built", type=click.Path(path_type=Path, exists=True), default=Path("dist"), show_default=True)
@@ -125,7 +138,7 @@ def try_install_command(repository: Repository, packages: tuple[Package, ...], f
 @click.pass_obj
 def verify(repository: Repository, package: Package, built: Path, index: str | None) -> None:
     """Compare what the package index serves with what was built, and install and use it from there."""
-    project = current(repository, package)
+    project, index = current(repository, package), index or None
     with scratch_folder() as scratch:
         digest = check_published(package, project.version, built, scratch / "published", index)
         click.echo(f"published {package.distribution} {project.version}: {digest}")
@@ -135,7 +148,7 @@ def verify(repository: Repository, package: Package, built: Path, index: str | N
         _say(try_install(package, project.version, folder, scratch))
 
 
-COMMANDS: tuple[click.Command, ...] = (test_wheel, downstream, mixed_fleet, try_install_command, verify)
+COMMANDS: tuple[click.Command, ...] = (test_wheel, downstream, mixed_fleet, try_install_command, ready, verify)
 
 
 def _try(around: Surroundings, trials: Sequence[Trial], scratch: Path, jobs: int) -> None:

@@ -17,7 +17,7 @@ from release_tool.repository import ReleaseError, run
 
 from unstract_devstack.ports import free_port
 
-__all__ = ["empty_environment", "try_install"]
+__all__ = ["try_install"]
 
 # Nothing of these belongs on a production machine.
 UNWANTED = frozenset(
@@ -46,7 +46,8 @@ def try_install(package: Package, version: Version, wheels: Path | None, scratch
     Raises:
         ReleaseError: it does not install or does not work.
     """
-    python = empty_environment(scratch)
+    run([sys.executable, "-m", "venv", str(scratch / "environment")], cwd=scratch)
+    python = scratch / "environment" / "bin" / "python"
     wanted = f"{package.distribution}=={version}"
     links = [] if wheels is None else ["--find-links", str(wheels.resolve())]
     run([str(python), "-m", "pip", "install", "--quiet", *links, wanted], cwd=scratch)
@@ -67,12 +68,6 @@ def try_install(package: Package, version: Version, wheels: Path | None, scratch
         yield f"{package.distribution} check: all is there"
         _serve(package, command, environment, scratch)
         yield f"{package.distribution} run: became ready, drained on SIGTERM, exit code 0"
-
-
-def empty_environment(scratch: Path) -> Path:
-    """Makes an environment with nothing but pip in a folder; returns its interpreter."""
-    run([sys.executable, "-m", "venv", str(scratch / "environment")], cwd=scratch)
-    return scratch / "environment" / "bin" / "python"
 
 
 def _installed(python: Path, scratch: Path) -> int:
