@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 PATH = os.environ["PATH"]
 DOCKER = HERE.parents[1] / "docker"
 # The tools of docker/ are no distributions; they are run from where they are.
-sys.path[:0] = [str(DOCKER / "images"), str(DOCKER / "deploy")]
+sys.path[:0] = [str(DOCKER / "images"), str(DOCKER / "deploy"), str(HERE.parent / "deploy" / "live")]
 
 VARIABLES = """\
 SECRETS_DIR={folder}/secrets

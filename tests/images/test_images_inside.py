@@ -1,17 +1,17 @@
 """What goes into the images and what guards them, tried outside: the health check, the secrets, Redis's ACL."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from engine import an_engine
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 from unstract_images.__main__ import main
-from unstract_images.building import BARS
-from unstract_images.engine import an_engine
 from unstract_images.running import ImagesError, run
 from unstract_images.secret_files import write_secrets
 from unstract_images.wheelhouse import fill, own_wheel
@@ -123,18 +123,31 @@ def test_secret_files_are_in_a_folder_for_their_owner(tmp_path):
     assert write_secrets(tmp_path / "again", {})["ledger_url"] != contents["ledger_url"]
 
 
-def test_without_an_engine_the_trial_says_so_and_fails(tmp_path, monkeypatch, capsys):
+def test_without_an_engine_the_trial_says_so_and_fails(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert main(["test"]) == 1
-    assert "no container engine answers, and podman lacks podman, runc, conmon" in capsys.readouterr().err
-    with pytest.raises(ImagesError), an_engine(tmp_path):
+    reason = "no container engine answers, and podman lacks podman, runc, conmon"
+    with pytest.raises(ImagesError, match=reason), an_engine(tmp_path):
         pass
+
+
+def test_an_image_has_the_version_of_its_wheel(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("unstract_images.wheelhouse.WHEELS", tmp_path)
+    (tmp_path / "unstract_worker_callback-1.4.0-py3-none-any.whl").touch()
+    assert main(["build", "callback", "--variant", "chord", "--base", "base@sha256:0", "--print"]) == 0
+    words = capsys.readouterr().out.split()
+    assert words[words.index("--tag") + 1] == "unstract-worker-callback:1.4.0-chord"
+    given = {word for word, option in zip(words[1:], words, strict=False) if option == "--build-arg"}
+    assert {"VERSION=1.4.0", "EXTRAS=chord", "VARIANT=chord", "HEALTH_PORT=8083", "BASE=base@sha256:0"} < given
+    declared = set(re.findall(r"^ARG (\w+)", (DOCKER / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert {word.partition("=")[0] for word in given} <= declared
+    assert main(["build", "general", "--variant", "chord"]) == 1
+    assert "general has no variant 'chord': none" in capsys.readouterr().err
 
 
 def test_a_wheel_that_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("unstract_images.wheelhouse.WHEELS", tmp_path / "wheels")
     with pytest.raises(ImagesError, match="one wheel of unstract-worker-core; it holds none"):
-        fill(None, released=tmp_path)
+        fill([], released=tmp_path)
     with pytest.raises(ImagesError):
         own_wheel("unstract-worker-callback")
 
@@ -144,7 +157,3 @@ def test_a_program_that_fails_is_told_with_what_it_said():
         run(("sh", "-c", "echo its last words >&2; exit 3"), seconds=10)
     with pytest.raises(ImagesError, match="is not installed"):
         run(("no-such-program",), seconds=10)
-
-
-def test_every_worker_has_a_bar():
-    assert set(BARS) == {worker.name for worker in WORKERS}

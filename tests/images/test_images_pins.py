@@ -1,11 +1,12 @@
 """Every pin is a released version."""
 
+import json
 import re
 
 import pytest
 import yaml
 from unstract_deploy.environment import default_pins, wanted_pins
-from unstract_images.workers import DOCKER, ROOT, WORKERS
+from unstract_images.workers import DOCKER, ROOT, VARIANTS, WORKERS
 
 ROW = re.compile(r"^\|[^|]*\| *(unstract-worker-[a-z-]+) *\| *(\d+\.\d+\.\d+) *\|", re.MULTILINE)
 
@@ -31,7 +32,7 @@ def test_kubernetes_pins_what_production_pins():
     for worker in WORKERS:
         version = pins[worker.image_variable].partition(":")[2]
         assert tags.pop(worker.distribution) == version
-        if worker.extras:
+        if "chord" in worker.variants:
             assert tags.pop(f"chord/{worker.distribution}") == f"{version}-chord"
     assert tags == {}
 
@@ -43,3 +44,16 @@ def test_every_default_is_a_pin_that_a_deployment_takes(environment):
     pins = wanted_pins({}, ENVIRONMENTS[environment])
     others = {"REDIS_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE"}
     assert set(pins) == others | {worker.image_variable for worker in WORKERS}
+
+
+def test_the_pipeline_publishes_every_variant():
+    workflows = ROOT / ".github" / "workflows"
+    (job,) = yaml.safe_load((workflows / "build-image.yml").read_text(encoding="utf-8"))["jobs"].values()
+    built = [step["with"] for step in job["steps"] if step.get("uses", "").endswith("/actions/image")]
+    extras = {each.get("variant", ""): tuple(filter(None, each.get("extras", "").split(","))) for each in built}
+    assert extras == VARIANTS
+    for worker in WORKERS:
+        jobs = yaml.safe_load((workflows / f"release-{worker.name}.yml").read_text(encoding="utf-8"))["jobs"]
+        given = jobs["image"]["with"]
+        assert ("", *json.loads(given.get("variants", "[]"))) == worker.variants
+        assert given["health-port"] == str(worker.health_port)

@@ -1,4 +1,4 @@
-"""The locks: for each worker's image, every third-party package by version and hash, and nothing else.
+"""The locks: for each image, every third-party package by version and hash, for all machines, and nothing else.
 
 A lock follows from the dependencies that the worker's and core's pyproject.toml declare and from constraints.txt, the
 versions that everything was tested with. Its first lines hold a digest of the declared dependencies, so that a lock
@@ -7,16 +7,15 @@ that was not made again shows without asking an index.
 
 import hashlib
 import tempfile
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 from packaging.requirements import Requirement
 
-from unstract_images.running import ImagesError, run, tool
-from unstract_images.workers import CORE, DOCKER, ROOT, WORKERS, Worker
+from unstract_images.running import run, tool
+from unstract_images.workers import CORE, DOCKER, ROOT, VARIANTS, WORKERS, Worker, project_of
 
 __all__ = ["LOCKS", "Lock", "all_locks", "declared_digest", "lock_of", "pinned", "refresh", "stale"]
 
@@ -38,16 +37,17 @@ class Lock:
         return LOCKS / f"{self.name}.txt"
 
 
-def lock_of(worker: Worker, extra: str = "") -> Lock:
-    """The lock of a worker's image, with one of its extras if named."""
-    declared = dict.fromkeys((*_declared(worker.distribution, extra), *_declared(CORE, extra)))
-    return Lock(f"{worker.name}-{extra}" if extra else worker.name, tuple(sorted(declared)))
+def lock_of(worker: Worker, variant: str = "") -> Lock:
+    """The lock of a variant of a worker's image."""
+    extras = VARIANTS[variant]
+    declared = {*_declared(worker.distribution, extras), *_declared(CORE, extras)}
+    return Lock(f"{worker.name}-{variant}" if variant else worker.name, tuple(sorted(declared)))
 
 
 def all_locks(workers: Sequence[Worker] = WORKERS) -> Iterator[Lock]:
-    """Of these workers, with and without their extras; and what installs them during a build."""
+    """Of all variants of these workers; and of what installs them during a build."""
     for worker in workers:
-        yield from (lock_of(worker, extra) for extra in ("", *worker.extras))
+        yield from (lock_of(worker, variant) for variant in worker.variants)
     yield Lock("build", ("pip>=25",))
 
 
@@ -88,26 +88,15 @@ def stale(lock: Lock) -> str | None:
     """Why a lock file is not current as far as that shows without an index; None if it is."""
     if not lock.path.exists():
         return "is missing"
-    told = next(
-        (line for line in lock.path.read_text(encoding="utf-8").splitlines() if line.startswith(DIGEST_LABEL)), ""
-    )
-    if told.removeprefix(DIGEST_LABEL) != declared_digest(lock):
+    if f"{DIGEST_LABEL}{declared_digest(lock)}\n" not in lock.path.read_text(encoding="utf-8"):
         return "was made from other dependencies than those declared now"
     return None
 
 
-def _declared(distribution: str, extra: str) -> Iterator[str]:
+def _declared(distribution: str, extras: Sequence[str]) -> Iterator[str]:
     """What a package of ours asks for, without the packages of ours."""
-    project = _project(distribution)
-    wanted = [*project["dependencies"], *project.get("optional-dependencies", {}).get(extra, ())]
-    for text in wanted:
+    project: Any = project_of(distribution)
+    optional = project.get("optional-dependencies", {})
+    for text in [*project["dependencies"], *(each for extra in extras for each in optional.get(extra, ()))]:
         if not Requirement(text).name.startswith("unstract-worker-"):
             yield str(Requirement(text))
-
-
-def _project(distribution: str) -> Mapping[str, Any]:
-    path = ROOT / "packages" / distribution / "pyproject.toml"
-    project = tomllib.loads(path.read_text(encoding="utf-8")).get("project")
-    if not isinstance(project, dict):
-        raise ImagesError(f"{path} has no [project]")
-    return project

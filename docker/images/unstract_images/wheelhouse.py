@@ -1,6 +1,7 @@
 """Fills docker/wheels with all that goes into the images: our wheels, and the third-party ones that the locks pin.
 
-The build then needs no network, and what is installed is what was fetched here, checked by its hash.
+The build then needs no network, and what is installed is what was fetched here, checked by its hash. For images of
+several machines the wheels of all lie side by side; pip takes those that fit.
 """
 
 import shutil
@@ -14,7 +15,7 @@ from packaging.requirements import Requirement
 
 from unstract_images.locks import Lock, all_locks
 from unstract_images.running import ImagesError, run, tool
-from unstract_images.workers import CORE, DOCKER, ROOT, WORKERS, Worker, packaged_version
+from unstract_images.workers import CORE, DOCKER, ROOT, WORKERS, Worker, project_of
 
 __all__ = ["WHEELS", "Target", "build_released", "fill", "own_wheel"]
 
@@ -38,11 +39,11 @@ class Target:
         return marker is None or marker.evaluate({**where, "platform_machine": self.machine})
 
 
-def fill(target: Target, *, released: Path | None = None, workers: Sequence[Worker] = WORKERS) -> None:
+def fill(targets: Sequence[Target], *, released: Path | None = None, workers: Sequence[Worker] = WORKERS) -> None:
     """Empties docker/wheels and fills it.
 
     Args:
-        target: what the images run on.
+        targets: what the images run on.
         released: a folder of wheels to take ours from; without it they are built from the sources here.
         workers: whose images are to be built.
     """
@@ -52,13 +53,11 @@ def fill(target: Target, *, released: Path | None = None, workers: Sequence[Work
         if released is None:
             _build(distribution)
         else:
-            _take(distribution, released)
-    fetched: set[str] = set()
-    for lock in all_locks(workers):
-        pins = lock.path.read_text(encoding="utf-8").partition("sha256: ")[2].partition("\n")[2]
-        if pins not in fetched:
-            _fetch(lock, target)
-            fetched.add(pins)
+            shutil.copy(_only(distribution, released), WHEELS)
+    # Locks of variants differ in their first lines alone where an extra brings nothing.
+    for pins in {_pins(lock): None for lock in all_locks(workers)}:
+        for target in targets:
+            _fetch(pins, target)
 
 
 def build_released(folder: Path) -> Path:
@@ -74,15 +73,12 @@ def own_wheel(distribution: str) -> Path:
 
 
 def _build(distribution: str) -> None:
+    """A wheel of the sources here."""
     source = ROOT / "packages" / distribution
     run((tool("uv"), "build", "--quiet", "--wheel", str(source), "--out-dir", str(WHEELS)), seconds=SECONDS)
-    expected = packaged_version(distribution)
+    expected = project_of(distribution)["version"]
     if f"-{expected}-" not in own_wheel(distribution).name:
         raise ImagesError(f"the wheel of {distribution} is not of version {expected}")
-
-
-def _take(distribution: str, folder: Path) -> None:
-    shutil.copy(_only(distribution, folder), WHEELS)
 
 
 def _only(distribution: str, folder: Path) -> Path:
@@ -93,12 +89,17 @@ def _only(distribution: str, folder: Path) -> Path:
     return found[0]
 
 
-def _fetch(lock: Lock, target: Target) -> None:
+def _pins(lock: Lock) -> str:
+    """The entries of a lock, without its first lines."""
+    return lock.path.read_text(encoding="utf-8").partition("sha256: ")[2].partition("\n")[2]
+
+
+def _fetch(pins: str, target: Target) -> None:
     platforms = [f"--platform={name}_{target.machine}" for name in MANYLINUX]
     with tempfile.TemporaryDirectory(prefix="unstract-wheels-") as folder:
         # pip evaluates markers for itself, not for the target: it is given what the target takes.
         wanted = Path(folder, "wanted.txt")
-        wanted.write_text("\n".join(_taken(lock, target)), encoding="utf-8")
+        wanted.write_text("\n".join(_taken(pins, target)), encoding="utf-8")
         run(
             (
                 *(sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"),
@@ -109,9 +110,9 @@ def _fetch(lock: Lock, target: Target) -> None:
         )
 
 
-def _taken(lock: Lock, target: Target) -> Iterator[str]:
-    for entry in lock.path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+def _taken(pins: str, target: Target) -> Iterator[str]:
+    for entry in pins.replace("\\\n", " ").splitlines():
         requirement, *hashes = entry.split(" --hash=")
-        if requirement and not requirement.startswith("#") and target.takes(requirement.strip()):
+        if requirement and target.takes(requirement.strip()):
             pin = requirement.partition(";")[0].strip()
-            yield " ".join((pin, *(f"--hash={told.strip()}" for told in hashes)))
+            yield " ".join((pin, *(f"--hash={each.strip()}" for each in hashes)))

@@ -1,24 +1,26 @@
-"""The four workers, as the images know them, and where things are in the repository."""
+"""The four workers and the variants of their images, and where things are in the repository."""
 
 import tomllib
 from pathlib import Path
 
 from attrs import frozen
 
-__all__ = ["CORE", "DOCKER", "ROOT", "WORKERS", "Worker", "packaged_version", "worker_named"]
+__all__ = ["CORE", "DOCKER", "ROOT", "VARIANTS", "WORKERS", "Worker", "project_of", "worker_named"]
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKER = ROOT / "docker"
 CORE = "unstract-worker-core"
+# The extras that each variant of an image installs; its tag is the version and the variant's name: 1.0.0-chord.
+VARIANTS = {"": (), "chord": ("chord",)}
 
 
 @frozen
 class Worker:
-    """One worker: its short name, the port of its health pages, and the extra that an image may carry."""
+    """One worker: its short name, the port of its health pages, and the variants that its image has."""
 
     name: str
     health_port: int
-    extras: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ("",)
 
     @property
     def distribution(self) -> str:
@@ -34,8 +36,8 @@ class Worker:
 WORKERS = (
     Worker("api-deployment", 8080),
     Worker("general", 8081),
-    Worker("file-processing", 8082, ("chord",)),
-    Worker("callback", 8083, ("chord",)),
+    Worker("file-processing", 8082, ("", "chord")),
+    Worker("callback", 8083, ("", "chord")),
 )
 
 
@@ -47,7 +49,8 @@ def worker_named(name: str) -> Worker:
     raise ValueError(f"no worker is called {name!r}: {', '.join(worker.name for worker in WORKERS)}")
 
 
-def packaged_version(distribution: str) -> str:
-    """The version in the package's own pyproject.toml."""
+def project_of(distribution: str) -> dict[str, object]:
+    """[project] of a package's pyproject.toml."""
     path = ROOT / "packages" / distribution / "pyproject.toml"
-    return str(tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"])
+    project: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+    return project

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import json
 import os
+import pkgutil
 import shutil
 import sys
 from importlib.util import find_spec
@@ -13,7 +14,6 @@ CLOSED = ("/", "/opt/worker", "/etc", "/var")
 OPEN = "/tmp"  # noqa: S108 - the one place that may be written
 PROGRAMS = ("pip", "pip3", "gcc", "cc", "make", "curl", "wget")
 MODULES = ("pip", "ensurepip", "setuptools")
-LOADED = ("unstract_worker_core.worker.process", "celery.apps.worker")
 
 
 def status(name: str) -> str:
@@ -35,8 +35,12 @@ def writable(folder: str) -> bool:
 def uncompiled() -> list[str]:
     """Modules that the start loads and would have to compile each time."""
     worker = os.environ["WORKER_TYPE"].replace("-", "_")
-    for name in (f"unstract_worker_{worker}.definition", *LOADED):
+    for name in (f"unstract_worker_{worker}.definition", "celery.apps.worker"):
         importlib.import_module(name)
+    core = importlib.import_module("unstract_worker_core")
+    for module in pkgutil.walk_packages(core.__path__, "unstract_worker_core."):
+        with contextlib.suppress(ImportError):  # what an extra brings that this image does not have
+            importlib.import_module(module.name)
     found = {name: getattr(module, "__cached__", None) for name, module in sys.modules.items()}
     return sorted(name for name, cached in found.items() if cached and not Path(cached).exists())
 

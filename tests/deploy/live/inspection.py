@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deployed import Site
 from unstract_images.building import tag_of
-from unstract_images.deployed import Site
-from unstract_images.running import ImagesError
-from unstract_images.workers import WORKERS, Worker
+from unstract_images.workers import Worker
 
-__all__ = ["check_containers", "check_redis"]
+__all__ = ["DENIED", "denied_commands", "problems"]
 
 PYTHON = "/opt/worker/bin/python"
 USER = "10001"
@@ -30,27 +29,15 @@ for command in {commands}:
 """
 
 
-def check_containers(site: Site) -> None:
-    """Looks at each worker's container. Raises ImagesError with everything that is wrong."""
-    problems = [f"{worker.name}: {problem}" for worker in WORKERS for problem in _problems(site, worker)]
-    if problems:
-        raise ImagesError("\n".join(problems))
-
-
-def check_redis(site: Site) -> None:
-    """The ledger's Redis takes what workers need and refuses everything else. Raises ImagesError."""
-    redis = site.one("redis")
-    if redis["HostConfig"]["PortBindings"]:
-        raise ImagesError("Redis publishes a port")
-    if len(redis["NetworkSettings"]["Networks"]) != 1:
-        raise ImagesError("Redis is in more than the ledger's network")
+def denied_commands(site: Site) -> set[str]:
+    """Which of DENIED the ledger's Redis refuses to its user, from a worker's container."""
     ask = ASK_LEDGER.format(commands=DENIED)
     allowed = site.engine.call("exec", "-i", site.one("callback")["Id"], PYTHON, "-c", ask).split("\n")
-    if any(allowed):
-        raise ImagesError(f"the ledger's user may {', '.join(filter(None, allowed))}")
+    return set(DENIED) - set(allowed)
 
 
-def _problems(site: Site, worker: Worker) -> Iterator[str]:
+def problems(site: Site, worker: Worker) -> Iterator[str]:
+    """In what a worker's running container is less closed than the compose file says."""
     container = site.one(worker.name)
     yield from _as_told(container, worker)
     probe = PROBE.read_text(encoding="utf-8")

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from attrs import field, frozen
+from deployed import Site
+from unstract_images.running import ImagesError, say
 
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import ExecutionRow, Platform
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 from unstract_devstack.samples import DOCUMENTS, INBOX, Expectations, ExpectedFile, load_expectations
-from unstract_images.deployed import Site
-from unstract_images.running import ImagesError, say
 
 __all__ = ["Trial", "running_backend"]
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
-
+from engine import Engine
 from unstract_images.building import tag_of
-from unstract_images.engine import Engine
 from unstract_images.running import ImagesError, say
 from unstract_images.secret_files import write_secrets
 from unstract_images.workers import DOCKER, WORKERS
@@ -64,14 +63,14 @@ class Site:
         """The environment file that is deployed."""
         return self.folder / "production.env"
 
-    def deploy(self, action: str, *more: str, pins: Mapping[str, str] | None = None, fails: bool = False) -> str:
-        """Runs deploy.sh, shows what it says, and returns it. Raises ImagesError if it ends otherwise than asked."""
+    def deploy(self, action: str, *more: str, fails: bool = False, **changed: str) -> str:
+        """Runs deploy.sh, with `changed` variables; what it printed. Raises ImagesError if it ends otherwise than asked."""
         variables = self.variables_file
-        if pins:
-            variables = self.folder / "pinned.env"
-            kept = [line for line in self.variables_file.read_text().splitlines() if line.partition("=")[0] not in pins]
-            lines = [*kept, *(f"{name}={image}" for name, image in pins.items())]
-            variables.write_text("\n".join(lines), encoding="utf-8")
+        if changed:
+            variables = self.folder / "changed.env"
+            lines = self.variables_file.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if line.partition("=")[0] not in changed]
+            variables.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in changed.items())]), "utf-8")
         command = (
             *(str(DOCKER / "deploy.sh"), "--environment", "production", "--action", action),
             *("--env-file", str(variables), "--state", str(self.folder / "state"), *more),

@@ -5,16 +5,15 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-
-from unstract_images.private_podman import private_podman
+from private_podman import private_podman
 from unstract_images.running import ImagesError, run, say
 
-__all__ = ["Engine", "an_engine", "built", "local_tag"]
+__all__ = ["Engine", "an_engine", "build", "local_tag"]
 
 SECONDS = 120.0
 
@@ -40,13 +39,11 @@ class Engine:
 
     def inspect(self, *names: str) -> list[dict[str, Any]]:
         """What the engine knows of containers or images."""
-        told: list[dict[str, Any]] = json.loads(self.call("inspect", *names))
-        return told
+        return json.loads(self.call("inspect", *names))
 
     def inspect_network(self, name: str) -> dict[str, Any]:
         """What the engine knows of a network."""
-        told: list[dict[str, Any]] = json.loads(self.call("network", "inspect", name))
-        return told[0]
+        return json.loads(self.call("network", "inspect", name))[0]
 
     def remove_images(self, *names: str) -> None:
         """Removes those of these images that are there."""
@@ -82,12 +79,8 @@ def an_engine(folder: Path) -> Iterator[Engine]:
         yield Engine("podman", environment)
 
 
-def built(engine: Engine, dockerfile: Path, context: Path, tag: str, arguments: Sequence[str]) -> None:
-    """Builds an image without a network."""
+def build(engine: Engine, tag: str, *arguments: str) -> str:
+    """Builds an image without a network; its name. `arguments` end with the context."""
     options = ("--format", "docker", "--layers=false") if engine.program == "podman" else ()
-    engine.call(
-        *("build", *options, "--network", "none", "--file", str(dockerfile), "--tag", local_tag(tag)),
-        *(part for argument in arguments for part in ("--build-arg", argument)),
-        str(context),
-        seconds=300,
-    )
+    engine.call("build", *options, "--network", "none", "--tag", local_tag(tag), *arguments, seconds=300)
+    return local_tag(tag)

@@ -12,8 +12,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 from unstract_images.running import ImagesError, run
+
+from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 
 __all__ = ["private_podman"]
 

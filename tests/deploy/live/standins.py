@@ -9,14 +9,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from unstract_images.engine import Engine, built, local_tag
+from engine import Engine, build, local_tag
 from unstract_images.running import ImagesError, run, tool
 from unstract_images.wheelhouse import Target
 
-__all__ = ["BASE_TAG", "REDIS_TAG", "make_base", "make_redis", "target_of"]
+__all__ = ["BASE_TAG", "BROKEN_TAG", "REDIS_TAG", "make_base", "make_redis", "target_of"]
 
 BASE_TAG = "unstract-base-standin:bookworm"
 REDIS_TAG = "unstract-redis-standin:local"
+BROKEN_TAG = "unstract-worker-broken:0"
 MIRROR = "http://deb.debian.org/debian"
 DEBOOTSTRAP_SECONDS = 400.0
 IMPORT_SECONDS = 180.0
@@ -73,10 +74,8 @@ def make_redis(engine: Engine, folder: Path, base: str) -> str:
         shutil.copy(Path(program).resolve(), context / "bin" / name)
         for library in _libraries(program):
             shutil.copy(library, context / "lib" / library.name)
-    dockerfile = context / "Dockerfile"
-    dockerfile.write_text(REDIS_DOCKERFILE.format(base=base), encoding="utf-8")
-    built(engine, dockerfile, context, REDIS_TAG, ())
-    return local_tag(REDIS_TAG)
+    (context / "Dockerfile").write_text(REDIS_DOCKERFILE.format(base=base), encoding="utf-8")
+    return build(engine, REDIS_TAG, str(context))
 
 
 def target_of(engine: Engine, base: str) -> Target:
