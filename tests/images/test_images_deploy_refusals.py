@@ -71,6 +71,23 @@ def test_a_secret_that_containers_cannot_read_is_told(machine):
     assert "redis_acl cannot be read inside the containers" in done.stderr
 
 
+def test_chord_mode_has_a_secret_of_its_own(machine):
+    password = machine.folder / "backend_db_password"
+    machine.pin(
+        CHORD_COMPAT="true",
+        CELERY_BACKEND_DB_HOST="unstract-db",
+        CELERY_BACKEND_DB_PASSWORD_FILE="/run/secrets/backend_db_password",
+        BACKEND_DB_PASSWORD_SECRET=str(password),
+        CALLBACK_IMAGE="unstract-worker-callback:1.0.0-chord",
+    )
+    done = machine.deploy("--action", "deploy", "--workers", "callback")
+    assert done.returncode == 2
+    assert f"the secret {password} is missing" in done.stderr
+    password.write_text("canary-secret")
+    password.chmod(0o444)
+    assert machine.deploy("--action", "deploy", "--workers", "callback").returncode == 0
+
+
 def test_two_deployments_do_not_run_at_once(machine):
     (machine.folder / "state").mkdir()
     with Path(machine.folder, "state", "lock").open("w") as lock:

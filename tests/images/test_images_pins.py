@@ -46,6 +46,13 @@ def test_every_default_is_a_pin_that_a_deployment_takes(environment):
     assert set(pins) == others | {worker.image_variable for worker in WORKERS}
 
 
+def test_the_override_of_the_platforms_project_pins_what_production_pins():
+    pins = default_pins(DOCKER / "compose.production.yaml")
+    for variable, image in default_pins(DOCKER / "compose.unstract.yaml").items():
+        assert re.sub(r"-[a-z]+$", "", image) == f"ghcr.io/zipstack/{pins.pop(variable)}"
+    assert set(pins) == {"REDIS_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE"}
+
+
 def test_the_pipeline_publishes_every_variant():
     workflows = ROOT / ".github" / "workflows"
     (job,) = yaml.safe_load((workflows / "build-image.yml").read_text(encoding="utf-8"))["jobs"].values()

@@ -14,6 +14,7 @@ __all__ = ["Pin", "pins_of", "write_pins"]
 
 README = PurePosixPath("README.md")
 COMPOSE = PurePosixPath("docker/compose.production.yaml")
+UNSTRACT = PurePosixPath("docker/compose.unstract.yaml")
 KUBERNETES = PurePosixPath("docker/kubernetes/images/kustomization.yaml")
 VERSION = r"(?P<version>\d+\.\d+\.\d+)"
 
@@ -62,6 +63,6 @@ def _places(repository: Repository) -> Iterator[tuple[PurePosixPath, Package, re
         # An image's tag, or Kustomize's: `newTag` below the image's name.
         kustomize = rf"\bname: (?:\S+/)?{name}\n(?: +newName: .*\n)? +newTag: \"?"
         image = re.compile(rf"(?P<before>(?<=[ /-]){name}:|{kustomize}){VERSION}")
-        for path in (COMPOSE, KUBERNETES):
+        for path in (COMPOSE, UNSTRACT, KUBERNETES):
             if (repository.root / path).is_file():
                 yield path, package, image

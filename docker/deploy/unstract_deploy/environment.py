@@ -20,6 +20,7 @@ _TYPES = ("API_DEPLOYMENT", "GENERAL", "FILE_PROCESSING", "CALLBACK")
 _OF_COMPOSE = {
     *(worker.image_variable for worker in WORKERS),
     *("REDIS_IMAGE", "SECRETS_DIR", "PLATFORM_NETWORK", "PLATFORM_NETWORK_EXTERNAL", "REDIS_PUBLISHED_PORT", "BASE"),
+    "BACKEND_DB_PASSWORD_SECRET",
 }
 _SCHEMES = {
     "INTERNAL_API_BASE_URL": ("http", "https"),
@@ -68,8 +69,11 @@ def wanted_pins(values: Mapping[str, str], environment: Environment) -> dict[str
 
 def secret_problems(values: Mapping[str, str], environment: Environment) -> list[str]:
     """What is wrong with the secret files."""
-    folder = environment.compose_file.parent / values.get("SECRETS_DIR", "")
-    paths = () if environment.builds else (folder / name for name in SECRETS)
+    if environment.builds:
+        return []
+    docker = environment.compose_file.parent
+    paths = [docker / values["SECRETS_DIR"] / name for name in SECRETS]
+    paths += [docker / values[name] for name in ("BACKEND_DB_PASSWORD_SECRET",) if values.get(name)]
     return [f"the secret {path} {problem}" for path in paths if (problem := _secret_problem(path))]
 
 

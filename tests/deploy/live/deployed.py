@@ -17,6 +17,7 @@ __all__ = ["PROJECT", "Site"]
 
 PROJECT = "unstract-workers-production"
 NETWORK = "unstract-images-test"
+HOLDER = "unstract-images-holder"
 SECONDS = 400
 VARIABLES = """\
 SECRETS_DIR={folder}/secrets
@@ -49,6 +50,10 @@ class Site:
     def prepared(cls, engine: Engine, folder: Path, redis: str, port: int) -> "Site":
         """Secrets, environment file and the platform's network."""
         engine.call("network", "create", NETWORK)
+        # An engine may take a bridge down, and its gateway's address with it, while no container is in its network.
+        engine.call(
+            "run", "--detach", "--name", HOLDER, "--network", NETWORK, "--entrypoint", "sleep", redis, "infinity"
+        )
         gateway = _gateway(engine.inspect_network(NETWORK))
         secrets = write_secrets(folder / "secrets", {}, platform=True)
         site = cls(engine, folder, gateway, port, secrets)
@@ -112,6 +117,7 @@ class Site:
 
     def remove(self) -> None:
         """Everything that was deployed, its data and its network."""
+        self.engine.refuses("rm", "--force", HOLDER)
         for service in (*("api-deployment", "general", "file-processing", "callback"), "redis"):
             for container in self.containers(service, running=False):
                 self.engine.call("rm", "--force", "--volumes", container["Id"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -135,8 +136,7 @@ def test_containers_are_closed_and_drain(ours, worker):
 def test_the_worker_takes_what_the_platforms_env_files_say(ours, worker):
     """`check` reads the variables as `run` does; that none of the servers is here does not matter."""
     environment = {name: value for name, value in ours[service(worker)]["environment"].items() if value is not None}
-    entry = [sys.executable, "-m", worker.distribution.replace("-", "_"), "check", "--json"]
+    entry = [sys.executable, "-m", worker.distribution.replace("-", "_"), "check"]
     done = subprocess.run(entry, env=environment, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 1, done.stderr
-    lines = json.loads(done.stdout)
-    assert {"name": "configuration", "outcome": "ok"}.items() <= lines[0].items(), lines
+    assert re.match(r"ok +configuration\n", done.stdout), done.stdout
