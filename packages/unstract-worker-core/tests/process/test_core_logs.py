@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,7 @@ CANARY = "canary-9d41/x"
 def restored_logging() -> Iterator[None]:
     root = logging.getLogger()
     before = (root.handlers[:], root.level, sys.excepthook, threading.excepthook)
+    formatted = warnings.formatwarning
     yield
     for handler in root.handlers[:]:
         if handler not in before[0]:
@@ -35,6 +37,7 @@ def restored_logging() -> Iterator[None]:
     root.handlers[:], sys.excepthook, threading.excepthook = before[0], before[2], before[3]
     root.setLevel(before[1])
     logging.captureWarnings(False)
+    warnings.formatwarning = formatted
     structlog.reset_defaults()  # or the tests after these log by what these configured
 
 
@@ -54,6 +57,16 @@ class Log:
 @pytest.fixture
 def log(capsys: pytest.CaptureFixture[str]) -> Log:
     return Log(capsys)
+
+
+def test_a_warning_of_several_lines_is_one_sentence(log: Log) -> None:
+    log.configure()
+    warnings.warn("superuser privileges: this is\nabsolutely not recommended!\n\nuid=0\n", RuntimeWarning, stacklevel=1)
+    (record,) = log.records()
+    assert str(record["event"]).startswith(
+        "RuntimeWarning: superuser privileges: this is absolutely not recommended! uid=0 ("
+    )
+    assert "\n" not in str(record["event"])
 
 
 def test_structlog_and_the_standard_library_end_in_one_form(log: Log) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from logging.handlers import WatchedFileHandler
@@ -155,6 +156,14 @@ def _route(settings: LoggingSettings, formatter: logging.Formatter) -> None:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     logging.captureWarnings(True)
+    warnings.formatwarning = _format_warning
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """One line: the standard library's form spans several and ends with the source of the call."""
+    return f"{category.__name__}: {' '.join(str(message).split())} ({filename}:{lineno})"
 
 
 def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
