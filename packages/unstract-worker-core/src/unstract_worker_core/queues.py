@@ -13,6 +13,9 @@ __all__ = [
     "DELIVER_TASK",
     "DOORBELL_QUEUES",
     "DOORBELL_TASKS",
+    "EXECUTOR_ANSWERS_QUEUE",
+    "EXECUTOR_ANSWER_TASK",
+    "EXECUTOR_FAILURE_TASK",
     "FINALISE_TASK",
     "LOG_QUEUE",
     "LOG_TASK",
@@ -33,6 +36,11 @@ ORCHESTRATE_TASK = "unstract_worker.orchestrate"
 PROCESS_BATCH_TASK = "unstract_worker.process_batch"
 FINALISE_TASK = "unstract_worker.finalise"
 DELIVER_TASK = "unstract_worker.deliver"
+# Where executors that answer later put their answers. Always a classic queue without arguments: the executor's own
+# publisher declares it so, and declared otherwise here its answers would be refused by RabbitMQ, and lost.
+EXECUTOR_ANSWERS_QUEUE = "uw_executor_answers"
+EXECUTOR_ANSWER_TASK = "unstract_worker.executor_answer"
+EXECUTOR_FAILURE_TASK = "unstract_worker.executor_failure"
 # The UI log: published raw, declared and consumed by the platform.
 LOG_QUEUE = "celery_log_task_queue"
 LOG_TASK = "logs_consumer"
@@ -82,17 +90,23 @@ class ScalingRule:
 
 @frozen
 class WorkerQueues:
-    """The queues of one worker type: the platform's (an operator may replace them) and our doorbells."""
+    """The queues of one worker type: the platform's (an operator may replace them), our doorbells, executors' answers."""
 
     worker: WorkerType
     platform: tuple[str, ...]
     doorbells: tuple[Doorbell, ...]
     scaling: ScalingRule
+    answers: tuple[str, ...] = ()
 
     @property
     def doorbell_queues(self) -> tuple[str, ...]:
-        """Names of the doorbell queues; consumed always."""
+        """Names of the doorbell queues."""
         return tuple(DOORBELL_QUEUES[bell] for bell in self.doorbells)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Names of the queues that only our workers consume, and always do: doorbells and answers."""
+        return (*self.doorbell_queues, *self.answers)
 
 
 @frozen
@@ -128,6 +142,7 @@ WORKER_QUEUES: tuple[WorkerQueues, ...] = (
         ScalingRule(
             waiting_per_replica=8, running_per_replica=12, min_replicas=1, max_replicas=40, cooldown_seconds=300
         ),
+        (EXECUTOR_ANSWERS_QUEUE,),
     ),
     # At least one: the sweeper lives here.
     WorkerQueues(
@@ -159,6 +174,8 @@ ROUTES: tuple[Route, ...] = (
     Route(PROCESS_BATCH_TASK, DOORBELL_QUEUES[Doorbell.FILES]),
     Route(FINALISE_TASK, DOORBELL_QUEUES[Doorbell.CALLBACK]),
     Route(DELIVER_TASK, DOORBELL_QUEUES[Doorbell.DELIVER]),
+    Route(EXECUTOR_ANSWER_TASK, EXECUTOR_ANSWERS_QUEUE),
+    Route(EXECUTOR_FAILURE_TASK, EXECUTOR_ANSWERS_QUEUE),
 )
 
 
@@ -168,10 +185,10 @@ def queues_of(worker: WorkerType) -> WorkerQueues:
 
 
 def consumed_queues(settings: Settings) -> tuple[str, ...]:
-    """What a worker consumes: CELERY_QUEUES_{TYPE} or the platform's queues, and always its doorbells."""
-    own = queues_of(settings.worker)
-    platform = settings.process.queues or own.platform
-    return tuple(dict.fromkeys((*platform, *own.doorbell_queues)))
+    """What a worker consumes: CELERY_QUEUES_{TYPE} or the platform's queues, and always those of our own."""
+    queues = queues_of(settings.worker)
+    platform = settings.process.queues or queues.platform
+    return tuple(dict.fromkeys((*platform, *queues.own)))
 
 
 def queue_for(task: str) -> str | None:

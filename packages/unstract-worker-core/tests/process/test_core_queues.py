@@ -30,14 +30,17 @@ def settings_of(worker: WorkerType, *queues: str) -> Settings:
     [
         (WorkerType.API_DEPLOYMENT, ("celery_api_deployments", "uw_orchestrate_api")),
         (WorkerType.GENERAL, ("celery", "notifications", "uw_orchestrate", "uw_deliver")),
-        (WorkerType.FILE_PROCESSING, ("file_processing", "api_file_processing", "uw_files", "uw_api_files")),
+        (
+            WorkerType.FILE_PROCESSING,
+            ("file_processing", "api_file_processing", "uw_files", "uw_api_files", "uw_executor_answers"),
+        ),
         (WorkerType.CALLBACK, ("file_processing_callback", "api_file_processing_callback", "uw_callback")),
     ],
 )
 def test_what_each_worker_consumes(worker: WorkerType, consumed: tuple[str, ...]) -> None:
     assert consumed_queues(settings_of(worker)) == consumed
-    doorbells = queues_of(worker).doorbell_queues
-    assert consumed_queues(settings_of(worker, "other", doorbells[0])) == ("other", *doorbells)
+    own = queues_of(worker).own
+    assert consumed_queues(settings_of(worker, "other", own[0])) == ("other", *own)
 
 
 def test_every_doorbell_has_a_task_and_one_consumer() -> None:
@@ -47,7 +50,7 @@ def test_every_doorbell_has_a_task_and_one_consumer() -> None:
 
 
 def test_routes_lead_to_queues_that_somebody_consumes() -> None:
-    ours = {queue for entry in WORKER_QUEUES for queue in (*entry.platform, *entry.doorbell_queues)}
+    ours = {queue for entry in WORKER_QUEUES for queue in (*entry.platform, *entry.own)}
     assert {route.queue for route in ROUTES} - ours == {"celery_log_task_queue"}
     assert len({route.task for route in ROUTES}) == len(ROUTES)
     assert queue_for("process_file_batch") == "file_processing"

@@ -7,7 +7,8 @@ from unstract_worker_core.errors import BackendError, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, BatchRefusal, RunState
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_file_processing.executor import FileExecutor
+from unstract_worker_file_processing.deferred import Parked
+from unstract_worker_file_processing.executor import GuardedExecutor
 from unstract_worker_file_processing.process_file import charging_defects, process_file
 from unstract_worker_file_processing.session import BatchSession, HandedBack, pause_seconds
 from unstract_worker_file_processing.status_writer import StatusWriter
@@ -17,7 +18,7 @@ __all__ = ["handle_doorbell", "process_batch"]
 _log = get_logger(__name__)
 
 
-def handle_doorbell(runtime: Runtime, executor: FileExecutor, doorbell: BatchDoorbell) -> None:
+def handle_doorbell(runtime: Runtime, executor: GuardedExecutor, doorbell: BatchDoorbell) -> None:
     """Process the batch that a doorbell names, if it needs it.
 
     Raises:
@@ -32,18 +33,19 @@ def handle_doorbell(runtime: Runtime, executor: FileExecutor, doorbell: BatchDoo
         runtime.doorbells.ring_callback(doorbell.run_id)
 
 
-def process_batch(runtime: Runtime, executor: FileExecutor, claim: BatchClaim) -> RunState:
+def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim) -> RunState:
     """Process a claimed batch.
 
     Returns:
         The state that the run is in once the batch is complete.
 
     Raises:
-        SteppedAside: the batch was handed back to the ledger.
+        SteppedAside: the batch is back in the ledger.
         LeaseLost, LedgerUnavailable: the lease lapsed, or will.
     """
     runtime.progress.claim_made()
-    runtime.metrics.attempts.labels("batch", "yes" if claim.fence > 1 else "no").inc()
+    repeated = claim.fence > 1 and not claim.requests  # an answer's return is no repetition
+    runtime.metrics.attempts.labels("batch", "yes" if repeated else "no").inc()
     ends = time.monotonic() + runtime.settings.process.time_limit - claim.age_seconds
     context = claim.context
     ids = {"execution_id": context.execution_id, "organization_id": context.organization_id}
@@ -58,6 +60,8 @@ def process_batch(runtime: Runtime, executor: FileExecutor, claim: BatchClaim) -
                         process_file(session, writer, file)
                 with charging_defects(session, claim.files[-1]):
                     return writer.complete()
+        except Parked:
+            raise  # the batch was given back already
         except SteppedAside as error:
             _flush(writer)
             charged = error.charge_file if isinstance(error, HandedBack) else 0

@@ -42,7 +42,7 @@ from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_core.worker.boundary import accepting
 from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.batch import process_batch
-from unstract_worker_file_processing.executor import FileExecutor
+from unstract_worker_file_processing.executor import GuardedExecutor
 from unstract_worker_file_processing.results import Executed, error_text, to_outcome
 from unstract_worker_file_processing.status_writer import push_api_items
 
@@ -72,7 +72,7 @@ class FileDecision:
 
 
 def process_chord_batch(
-    runtime: Runtime, executor: FileExecutor, message: BatchMessage, task_id: str
+    runtime: Runtime, executor: GuardedExecutor, message: BatchMessage, task_id: str
 ) -> dict[str, Any]:
     """What the chord gets for this message. Raises SteppedAside or LedgerError when it is to come again."""
     context, runs = message.context, runtime.ledger.runs

@@ -7,6 +7,7 @@ an unreachable ledger or backend and a hand-back end the batch's step instead; t
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import (
@@ -18,20 +19,20 @@ from unstract_worker_core.errors import (
     SteppedAside,
     UnexpectedAnswer,
 )
-from unstract_worker_core.ledger import FileItem, FileOutcome
+from unstract_worker_core.ledger import ExecutorAnswer, FileItem, FileOutcome
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.observability.tracing import step_span
 from unstract_worker_core.runs.failure_policy import unreachable
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_file_processing.executor import FileFailed, FileRequest
+from unstract_worker_file_processing.deferred import await_answer, obtain_answer
+from unstract_worker_file_processing.executor import DeferredExecutor, FileFailed, FileRequest
 from unstract_worker_file_processing.history import reuse, write_history
 from unstract_worker_file_processing.results import NOT_STARTED, Executed, Usage, error_text, executed_with, to_outcome
-from unstract_worker_file_processing.session import BatchSession, HandedBack, pause_seconds
+from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack, pause_seconds
 from unstract_worker_file_processing.status_writer import StatusWriter
 
-__all__ = ["MAX_CHARGES", "charging_defects", "process_file"]
+__all__ = ["charging_defects", "process_file"]
 
-MAX_CHARGES = 3
 _TIME_USED_UP = 0.95
 _log = get_logger(__name__)
 
@@ -83,7 +84,7 @@ def _outcome(session: BatchSession, writer: StatusWriter, file: FileItem) -> Fil
 
 
 def _steps(session: BatchSession, writer: StatusWriter, file: FileItem) -> FileOutcome:
-    refused = _refuse_or_start(session, file)
+    refused = _refuse_or_start(session, writer, file)
     if refused is not None:
         return refused
     executed = _journalled(session, file) or reuse(session, file) or _execute(session, writer, file)
@@ -93,12 +94,17 @@ def _steps(session: BatchSession, writer: StatusWriter, file: FileItem) -> FileO
     return outcome
 
 
-def _refuse_or_start(session: BatchSession, file: FileItem) -> FileOutcome | None:
-    """The outcome of a file that must not start; None: it is in flight from now on."""
-    ran = file.number in session.claim.executed
-    error = _given_up(session, file) if ran else _given_up(session, file) or _refusal(session, file)
+def _refuse_or_start(session: BatchSession, writer: StatusWriter, file: FileItem) -> FileOutcome | None:
+    """The outcome of a file that must not start; None: it is in flight from now on. Raises Parked if it waits."""
+    claim, number = session.claim, file.number
+    ran = number in claim.executed or number in claim.answers
+    error = _given_up(session, file)
+    if error is None and not ran:
+        waits = number in claim.requests and claim.requests[number].seconds_left > 0
+        error = await_answer(session, writer, file) if waits else _refusal(session, file)
+        ran = waits
     if error is None:
-        stopped = session.persist(lambda: session.runtime.ledger.batches.start_file(session.claim, file.number))
+        stopped = session.persist(lambda: session.runtime.ledger.batches.start_file(claim, number))
         if ran or not stopped:
             return None
         session.stopped, error = True, NOT_STARTED
@@ -138,28 +144,43 @@ def _journalled(session: BatchSession, file: FileItem) -> Executed | None:
 
 
 def _execute(session: BatchSession, writer: StatusWriter, file: FileItem) -> Executed:
-    """Run the file and journal at once what came of it. The only step that may take an hour."""
-    started = time.monotonic()
-    writer.begin(file)
+    """Run the file and journal at once what came of it. The only step that may take an hour. Raises Parked."""
+    sent = session.claim.requests.get(file.number)
     budget = max(1.0, min(session.runtime.settings.backend.file_execution_timeout, session.seconds_left()))
-    session.held.check()
-    asked = time.monotonic()
     request = FileRequest(session.context, file, session.key(file, "execute"))
+    if session.executor.deferred:
+        answer = obtain_answer(session, writer, request, budget)
+    else:
+        answer = None
+        writer.begin(file)
+        session.held.check()
+    started = time.monotonic()
     try:
-        result = session.executor.execute(request, timeout_seconds=budget)
+        result = _result(session, request, answer, budget)
         limit = session.runtime.settings.ledger.max_file_result_bytes
         executed = executed_with(result, kind=session.context.kind, limit=limit)
     except OutcomeUnknown as error:
-        timed_out = time.monotonic() - asked >= _TIME_USED_UP * budget
+        timed_out = time.monotonic() - started >= _TIME_USED_UP * budget
         executed = _after_unknown(session, file, error, timed_out=timed_out)
     except FileFailed as error:
         executed = Executed(error=error_text(workflow=error.workflow, destination=error.destination))
     except (BackendRefused, UnexpectedAnswer) as error:
         executed = Executed(error=error_text(workflow=error.message))
-    executed = executed.after(time.monotonic() - started)
+    executed = executed.after(time.monotonic() - started + (sent.age_seconds if sent else 0.0))
     note = serialization.unstructure(executed)
     session.persist(lambda: session.runtime.ledger.batches.note_executed(session.claim, file.number, note))
     return executed
+
+
+def _result(session: BatchSession, request: FileRequest, answer: ExecutorAnswer | None, budget: float) -> Any:
+    """The executor's result. Raises HandedBack if the executor is away, and what executors raise."""
+    executor = session.executor.executor
+    with session.calling_executor(request.file):
+        if not isinstance(executor, DeferredExecutor):
+            return executor.execute(request, timeout_seconds=budget)
+        if answer is None or answer.error is not None:
+            raise FileFailed(answer.error or "" if answer else "")
+        return executor.conclude(request, answer.value, timeout_seconds=budget)
 
 
 def _after_unknown(session: BatchSession, file: FileItem, error: OutcomeUnknown, *, timed_out: bool) -> Executed:

@@ -1,7 +1,8 @@
 """One claimed batch while its files are processed: what the steps share, and what a failed call means for them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from attrs import Factory, define
@@ -14,12 +15,15 @@ from unstract_worker_core.runs.failure_policy import unreachable
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_core.worker.recent import Recent
 from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_file_processing.executor import FileExecutor
+from unstract_worker_file_processing.executor import ExecutorAway, GuardedExecutor
 
-__all__ = ["BatchSession", "HandedBack", "pause_seconds"]
+__all__ = ["MAX_CHARGES", "BatchSession", "HandedBack", "pause_seconds"]
 
 T = TypeVar("T")
+MAX_CHARGES = 3  # tries of a file that may be its fault
 _SHORTEST_PAUSE = 5.0
+# A file that was sent off takes seconds at least: its batch asks less often whether it was stopped.
+_DEFERRED_STATUS_AGE = 5
 _log = get_logger(__name__)
 
 
@@ -47,7 +51,7 @@ class BatchSession:
     """
 
     runtime: Runtime
-    executor: FileExecutor
+    executor: GuardedExecutor
     claim: BatchClaim
     held: Held
     ends: float
@@ -75,7 +79,7 @@ class BatchSession:
         """
         context = self.context
         if not self.stopped:
-            seconds = self.runtime.settings.files.status_seconds
+            seconds = self.runtime.settings.files.status_seconds * (_DEFERRED_STATUS_AGE if self.executor.deferred else 1)
             try:
                 status = self.runtime.statuses.get(context.execution_id, self._status, seconds=seconds)
             except BackendError as error:
@@ -90,6 +94,16 @@ class BatchSession:
 
     def _status(self) -> ExecutionStatus:
         return self.runtime.backend.executions.get(self.context.organization_id, self.context.execution_id).status
+
+    @contextmanager
+    def calling_executor(self, file: FileItem) -> Iterator[None]:
+        """Around each call of the executor. Raises HandedBack, at no file's charge, while it or what it needs is away."""
+        try:
+            with self.executor.calling():
+                yield
+        except ExecutorAway as error:
+            delay = max(error.seconds, _SHORTEST_PAUSE)
+            raise HandedBack(f"file {file.number}: {error}", delay_seconds=delay) from None
 
     def try_call(self, what: str, call: Callable[[], T], *, wait: bool = True) -> T | None:
         """Make a call that must not fail the file.

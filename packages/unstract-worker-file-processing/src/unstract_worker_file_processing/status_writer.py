@@ -2,7 +2,7 @@
 
 EXECUTING is always written before the file is executed, so that a row which is read after a call without an answer
 shows the backend's own last word. It is written for ten files at a time, which makes it one call for ten files; a
-file of these that then does not start is PENDING again. A last status is written within about a second of the file's
+file of these that then does not start is PENDING again. Files that are sent off and answered later get it one by one. A last status is written within about a second of the file's
 end, before its outcome is recorded: the next owner after a crash finds no outcome whose row was not written. What ran
 is in the ledger all the while.
 """
@@ -134,7 +134,7 @@ class StatusWriter:
         """The file, and those after it that start next."""
         files = self.session.claim.files
         later = (each for each in files[files.index(file) + 1 :] if self._will_start(each))
-        return [file, *islice(later, _EXECUTING_AT_ONCE - 1)]
+        return [file, *islice(later, 0 if self.session.executor.deferred else _EXECUTING_AT_ONCE - 1)]
 
     def _will_start(self, file: FileItem) -> bool:
         claim = self.session.claim

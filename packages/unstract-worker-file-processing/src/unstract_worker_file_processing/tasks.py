@@ -10,7 +10,7 @@ from unstract_worker_core.doorbells import read_batch_doorbell
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.messages import BatchResult, read_batch
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.queues import PROCESS_BATCH_TASK
+from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK, EXECUTOR_FAILURE_TASK, PROCESS_BATCH_TASK
 from unstract_worker_core.worker.boundary import accepting, add_task
 from unstract_worker_core.worker.dead_letters import dead_letter_task
 from unstract_worker_core.worker.definition import RuntimeOf, Service
@@ -18,7 +18,8 @@ from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.batch import handle_doorbell
 from unstract_worker_file_processing.chord_compat import process_chord_batch
-from unstract_worker_file_processing.executor import FileExecutor, load_executor
+from unstract_worker_file_processing.deferred import receive_answer, receive_failure
+from unstract_worker_file_processing.executor import GuardedExecutor, load_executor
 
 __all__ = ["register", "services"]
 
@@ -34,13 +35,15 @@ _CHORD_OFF = (
 )
 
 log = get_logger(__name__)
-ExecutorOf = Callable[[Runtime], FileExecutor]
+ExecutorOf = Callable[[Runtime], GuardedExecutor]
 
 
 def register(app: Celery, runtime: RuntimeOf) -> None:
     """Add this worker's tasks to the app."""
     executor = cache(load_executor)
     add_task(app, runtime, PROCESS_BATCH_TASK, lambda process, delivery: _doorbell(process, delivery, executor))
+    add_task(app, runtime, EXECUTOR_ANSWER_TASK, receive_answer, late=True)
+    add_task(app, runtime, EXECUTOR_FAILURE_TASK, receive_failure, late=True)
     for name in _CHORD_TASKS:
         add_task(
             app,

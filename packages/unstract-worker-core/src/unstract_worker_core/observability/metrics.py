@@ -57,6 +57,12 @@ class Metrics:
         self.traffic = self._counter("traffic", "Messages that a traffic share decided about.", "name", "outcome")
         self.log_events = self._counter("log_events", "UI log events: sent, failed, dropped.", "outcome")
         self.webhook_deliveries = self._counter("webhook_deliveries", "Webhook deliveries.", "outcome")
+        self.executor_requests = self._counter(
+            "executor_requests", "Requests to an executor that answers later: sent, put_off, unknown.", "outcome"
+        )
+        self.executor_answers = self._counter(
+            "executor_answers", "Answers of such an executor: recorded, failed, late (dropped).", "outcome"
+        )
         self.ledger_steps = self._counter("ledger_steps", "Steps of the run ledger.", "step", "outcome")
         self.slots_in_use = self._gauge("slots_in_use", "Slots that are working.", "livesum")
         self.leases_held = self._gauge("leases_held", "Leases held: the work that is running.", "livesum")

@@ -72,7 +72,7 @@ def publish(message: Message, broker: BrokerSettings) -> None:
 
 
 def _check(queue: str) -> None:
-    known = {name for entry in WORKER_QUEUES for name in (*entry.platform, *entry.doorbell_queues)}
+    known = {name for entry in WORKER_QUEUES for name in (*entry.platform, *entry.own)}
     if queue not in known and not queue.replace("_", "").replace("-", "").isalnum():
         raise NotWhole("the queue's name must be letters, digits, _ and -")
 

@@ -8,6 +8,7 @@ from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 
 from unstract_worker_core.config import BrokerSettings
+from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
 
 __all__ = [
     "UNROUTED_QUEUE",
@@ -71,8 +72,12 @@ def tls_options(broker: BrokerSettings) -> dict[str, Any] | None:
 
 
 def declared_queue(name: str, broker: BrokerSettings) -> Queue:
-    """A queue as Celery itself would declare it, so that both sides agree; a quorum queue where RabbitMQ is HA."""
-    arguments = {"x-queue-type": "quorum"} if broker.ha_queues and not broker.is_redis else None
+    """A queue as Celery itself would declare it, so that both sides agree; a quorum queue where RabbitMQ is HA.
+
+    The queue of executors' answers is classic everywhere.
+    """
+    quorum = broker.ha_queues and not broker.is_redis and name != EXECUTOR_ANSWERS_QUEUE
+    arguments = {"x-queue-type": "quorum"} if quorum else None
     return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from unstract_worker_core.ledger import DeadLetter
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.redaction import Redactor
+from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.message_validation import rejection_reason
 from unstract_worker_core.worker.runtime import Runtime
@@ -14,7 +15,8 @@ __all__ = ["dead_letter", "dead_letter_message", "dead_letter_task"]
 
 _BODY_LIMIT = 4096
 # Any argument of these may be a URL or a header with a credential, which no pattern tells from other text.
-_NEVER_KEPT = frozenset({"send_webhook_notification"})
+# An executor's answer is what it read in somebody's document.
+_NEVER_KEPT = frozenset({"send_webhook_notification", EXECUTOR_ANSWER_TASK})
 
 log = get_logger(__name__)
 
@@ -53,7 +55,8 @@ def dead_letter(
     """Keep a message of which this is known. Raises LedgerError.
 
     Args:
-        content: its decoded body; None where it is not safe to keep. Of a webhook nothing is kept, by any worker.
+        content: its decoded body; None where it is not safe to keep. Of webhooks and
+            executors' answers nothing is kept, by any worker.
         kind: counts in the metrics as a "task" or as a "message".
     """
     if task in _NEVER_KEPT:

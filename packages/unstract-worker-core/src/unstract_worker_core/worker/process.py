@@ -121,7 +121,7 @@ class WorkerProcess:
             log.warning("setting is fixed: the command line's has no effect", setting="worker_pool")
         worker.pool_cls = pool
         worker.options.update(without_mingle=True, without_gossip=True, without_heartbeat=True)
-        for name in queues_of(self.definition.worker).doorbell_queues:
+        for name in queues_of(self.definition.worker).own:
             self.app.amqp.queues.select_add(declared_queue(name, self.settings.broker))
         self._hostname = nodesplit(worker.hostname)[1]
         if not issubclass(worker.pool_cls, ThreadPool):

@@ -1,0 +1,157 @@
+"""Executors that answer later: send a file off once, give its batch back, and go on with the answer when it is there.
+
+The batch is given back to the ledger while the answer is out, so that waiting holds no slot; the answer, received by
+any worker, rings the batch again. What keeps a file from being sent twice is in `core.ledger.requests`.
+"""
+
+from typing import Any
+
+from unstract_worker_core import serialization
+from unstract_worker_core.errors import BackendRefused, MessageError, SteppedAside, UnexpectedAnswer
+from unstract_worker_core.identifiers import opaque_id, random_id
+from unstract_worker_core.ledger import AnswerTicket, ExecutorAnswer, FileItem, Intent
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.worker.boundary import accepting
+from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_file_processing.executor import DeferredExecutor, FileFailed, FileRequest, MaybeSent
+from unstract_worker_file_processing.results import error_text
+from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack
+from unstract_worker_file_processing.status_writer import StatusWriter
+
+__all__ = ["Parked", "await_answer", "obtain_answer", "receive_answer", "receive_failure"]
+
+# A parked batch looks this often whether its execution was stopped, and after a stop it waits this long for an answer.
+_LOOK_SECONDS = 60.0
+_STOP_PATIENCE_SECONDS = 30.0
+_SCHEMA = 1
+
+log = get_logger(__name__)
+
+
+class Parked(SteppedAside):
+    """The batch was given back until the answer for one of its files comes; nothing of it is held any more."""
+
+
+def await_answer(session: BatchSession, writer: StatusWriter, file: FileItem) -> str | None:
+    """Look after a file whose answer is out.
+
+    Returns:
+        None: the answer has come. Else why it is not awaited any longer: the file's error.
+
+    Raises:
+        Parked: it is still out.
+    """
+    request = session.claim.requests[file.number]
+    if session.seconds_left() <= 0:
+        return error_text(processing="the executor has not answered before the batch's deadline")
+    delay = min(request.seconds_left, _LOOK_SECONDS)
+    if session.stop_requested():
+        delay = _STOP_PATIENCE_SECONDS - request.age_seconds
+        if delay <= 0:
+            return error_text(processing="the execution was stopped while the executor had the file")
+    session.claim.answers[file.number] = _park(session, writer, file, delay)
+    return None
+
+
+def obtain_answer(session: BatchSession, writer: StatusWriter, request: FileRequest, budget: float) -> ExecutorAnswer:
+    """The answer for a file, which is sent off for it if it was not.
+
+    Args:
+        budget: seconds for preparing it.
+
+    Raises:
+        Parked: the answer is out.
+        HandedBack: nothing was sent.
+    """
+    answer = session.claim.answers.get(request.file.number)
+    if answer is not None:
+        return answer
+    writer.begin(request.file)
+    try:
+        wait = _send(session, request, budget)
+    except FileFailed as error:
+        return ExecutorAnswer(error=error_text(workflow=error.workflow, destination=error.destination))
+    except (BackendRefused, UnexpectedAnswer) as error:
+        return ExecutorAnswer(error=error_text(workflow=error.message))
+    return _park(session, writer, request.file, min(wait, _LOOK_SECONDS))
+
+
+def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
+    """Prepare the file and send it off; for how many seconds an answer is awaited. Raises HandedBack."""
+    executor, file, nonce = session.executor.executor, request.file, random_id()
+    claim, requests, settings = session.claim, session.runtime.ledger.requests, session.runtime.settings.executor
+    if not isinstance(executor, DeferredExecutor):
+        raise TypeError(type(executor).__name__)
+    with session.calling_executor(file):
+        prepared = executor.prepare(request, timeout_seconds=budget)
+    unsent = settings.unsent_timeout
+    intent = session.persist(
+        lambda: requests.intend(claim, file.number, nonce, wait_seconds=unsent, max_charges=MAX_CHARGES)
+    )
+    if intent is not Intent.SEND:
+        raise HandedBack(f"file {file.number} is not sent: {intent}", delay_seconds=0)
+    outcomes = session.runtime.metrics.executor_requests
+    try:
+        with session.calling_executor(file):
+            executor.send(prepared, AnswerTicket(claim.run_id, claim.epoch, claim.batch, file.number))
+    except (HandedBack, FileFailed):
+        outcomes.labels("put_off").inc()
+        requests.withdraw(claim, file.number, nonce)
+        raise
+    except MaybeSent as error:
+        outcomes.labels("unknown").inc()
+        log.warning("whether a request was sent is unknown", reason=str(error), seconds=unsent)
+        return unsent
+    outcomes.labels("sent").inc()
+    requests.published(claim, file.number, nonce, wait_seconds=settings.result_timeout)
+    return settings.result_timeout
+
+
+def _park(session: BatchSession, writer: StatusWriter, file: FileItem, delay: float) -> ExecutorAnswer:
+    """Give the batch back until the answer comes. Returns it if it is there already, else raises Parked."""
+    writer.flush()
+    claim, requests = session.claim, session.runtime.ledger.requests
+    answer = session.persist(lambda: requests.park(claim, file.number, delay_seconds=delay))
+    if answer is None:
+        raise Parked(f"file {file.number}: its answer is out", delay_seconds=delay)
+    return answer
+
+
+def receive_answer(runtime: Runtime, delivery: Delivery) -> None:
+    """The task behind an executor's answer: arguments the answer and the ticket. Raises MessageError for another."""
+    value, ticket = _arguments(delivery)
+    size, limit = len(serialization.dumps(value).encode()), runtime.settings.ledger.max_file_result_bytes
+    if size > limit:
+        text = f"the executor's answer has {size} bytes, the limit MAX_FILE_RESULT_BYTES is {limit}"
+        _record(runtime, ticket, ExecutorAnswer(error=text))
+    else:
+        _record(runtime, ticket, ExecutorAnswer(value))
+
+
+def receive_failure(runtime: Runtime, delivery: Delivery) -> None:
+    """The task behind an executor's task that failed: arguments that task's id and the ticket."""
+    _, ticket = _arguments(delivery)
+    _record(runtime, ticket, ExecutorAnswer(error="the executor's task failed; its own log says why"))
+
+
+def _arguments(delivery: Delivery) -> tuple[Any, AnswerTicket]:
+    if len(delivery.args) != 2 or not isinstance(delivery.args[1], dict):
+        raise MessageError("not an answer and its ticket", field="args")
+    value, told = delivery.args
+    ticket = serialization.structure(told, AnswerTicket)
+    if ticket.schema > _SCHEMA:
+        raise MessageError("a ticket of a newer form", field="AnswerTicket.schema")
+    opaque_id(ticket.run_id, field="run_id")
+    return value, ticket
+
+
+def _record(runtime: Runtime, ticket: AnswerTicket, answer: ExecutorAnswer) -> None:
+    recorded = accepting(runtime, lambda: runtime.ledger.requests.record(ticket, answer))
+    if recorded.late:
+        runtime.metrics.executor_answers.labels("late").inc()
+        log.warning("a late answer is dropped", run_id=ticket.run_id, file=ticket.number)
+        return
+    runtime.metrics.executor_answers.labels("failed" if answer.error else "recorded").inc()
+    if recorded.ring is not None:
+        runtime.doorbells.ring_batches(ticket.run_id, epoch=ticket.epoch, batches=[ticket.batch], kind=recorded.ring)
