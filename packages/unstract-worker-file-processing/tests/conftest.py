@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
+from celery import Celery
 from redis import Redis
 
 from unstract_devstack.backend import BackendConfig, BackendHandle, running
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_core.backend import Backend
+from unstract_worker_core.backend.breaker import Breaker
 from unstract_worker_core.backend.models import FileHash, NewExecution
 from unstract_worker_core.config import Settings
 from unstract_worker_core.config.sections import ChordSettings
 from unstract_worker_core.doorbells import BatchDoorbell
+from unstract_worker_core.errors import BackendRefused
 from unstract_worker_core.ledger import (
     FileItem,
     FileOutcome,
@@ -33,8 +36,9 @@ from unstract_worker_core.ledger import (
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import running_runtime, settings_for
 from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_file_processing import tasks
 from unstract_worker_file_processing.batch import handle_doorbell
-from unstract_worker_file_processing.executor import BackendExecutor
+from unstract_worker_file_processing.executor import BackendExecutor, FileFailed, GuardedExecutor, NotNow
 
 ORGANIZATION = "org_files"
 KEY = "a-key-of-the-tests"
@@ -79,6 +83,7 @@ class Bench:
     use_file_history: bool = False
     epoch: int = 0
     items: list[FileItem] = field(factory=list)
+    breaker: Breaker = field(factory=lambda: Breaker(3, 60.0))
     numbers: Iterator[int] = field(factory=lambda: itertools.count(1))
 
     @property
@@ -135,7 +140,10 @@ class Bench:
         self.epoch = runs.arm(claim, batches or [self.items], self.context()).epoch
 
     def process(self, batch: int = 0) -> None:
-        handle_doorbell(self.runtime, self.executor, BatchDoorbell(self.execution_id, self.epoch, batch))
+        handle_doorbell(self.runtime, self.guarded(), BatchDoorbell(self.execution_id, self.epoch, batch))
+
+    def guarded(self) -> GuardedExecutor:
+        return GuardedExecutor(self.executor, self.breaker)
 
     def claim(self) -> Any:
         return self.runtime.ledger.batches.claim(self.execution_id, self.epoch, 0, "another worker")
@@ -185,6 +193,52 @@ class Scripted:
 @pytest.fixture
 def scripted() -> type[Scripted]:
     return Scripted
+
+
+class Later:
+    """A deferred executor: `sent` are the names of the files with their tickets. Scripts raise what they hold."""
+
+    def __init__(self, *, prepare=None, send=None, conclude=None):
+        self.scripts = {"prepare": prepare, "send": send, "conclude": conclude}
+        self.sent, self.prepared = [], []
+
+    def prepare(self, request, *, timeout_seconds):
+        self._play("prepare")
+        self.prepared.append(request.file.name)
+        return request.file.name
+
+    def send(self, prepared, ticket):
+        self._play("send", before=lambda: self.sent.append((prepared, ticket)))
+
+    def conclude(self, request, answer, *, timeout_seconds):
+        self._play("conclude")
+        return {"output": answer}
+
+    def _play(self, step, before=lambda: None):
+        script = self.scripts[step]
+        if not isinstance(script, (NotNow, FileFailed, BackendRefused)):
+            before()
+        if isinstance(script, Exception):
+            raise script
+        if script is not None:
+            script()
+
+
+@pytest.fixture
+def later() -> type[Later]:
+    return Later
+
+
+@pytest.fixture
+def answer(runtime):
+    """The task behind the queue of answers."""
+    app = Celery("files", set_as_current=False)
+    tasks.register(app, lambda: runtime)
+
+    def call(ticket, value, name="unstract_worker.executor_answer"):
+        app.tasks[name].apply(args=[value, asdict(ticket)], throw=True)
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def message_of(bench, **changes):
 
 
 def run(bench, task_id=TASK):
-    return process_chord_batch(bench.runtime, bench.executor, read_batch(message_of(bench)), task_id)
+    return process_chord_batch(bench.runtime, bench.guarded(), read_batch(message_of(bench)), task_id)
 
 
 def pushed(bench):
@@ -79,7 +79,7 @@ def test_one_unreadable_entry_of_a_batch_fails_alone(bench):
     )
     message["files"].append("no file at all")
 
-    result = process_chord_batch(bench.runtime, bench.executor, read_batch(message), TASK)
+    result = process_chord_batch(bench.runtime, bench.guarded(), read_batch(message), TASK)
 
     assert (result["total_files"], result["successful_files"], result["failed_files"]) == (3, 1, 2)
     items = {item["file"]: item for item in pushed(bench)}
@@ -273,3 +273,15 @@ def test_a_doorbell_of_the_sweeper_may_work_on_a_chords_batch(bench):
     assert bench.rung == []
     assert run(bench)["successful_files"] == 1
     assert [item["status"] for item in pushed(bench)] == ["Success"]
+
+
+def test_a_batch_that_waits_for_an_executor_comes_again_soon_and_is_finished_by_the_answer(bench, later, answer):
+    bench.executor = later()
+    bench.file("a.txt", row=False)
+    with pytest.raises(SteppedAside) as caught:
+        run(bench)
+    assert caught.value.delay_seconds <= 5
+    answer(bench.executor.sent[-1][1], "of a")
+
+    assert run(bench)["successful_files"] == 1
+    assert [item["result"] for item in pushed(bench)] == [{"output": "of a"}]

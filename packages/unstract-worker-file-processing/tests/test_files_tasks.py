@@ -115,7 +115,7 @@ def test_a_chord_batch_returns_its_result(app, bench, name):
 
 
 def test_the_backend_executes_unless_another_executor_is_named(runtime):
-    assert isinstance(load_executor(runtime), BackendExecutor)
+    assert isinstance(load_executor(runtime).executor, BackendExecutor)
     assert tasks.services(runtime) == ()
 
 
@@ -125,7 +125,7 @@ def test_an_executor_is_found_by_its_entry_point(runtime, monkeypatch):
     monkeypatch.setattr(EntryPoint, "load", lambda self: own_factory)
     monkeypatch.setattr(executor, "entry_points", lambda *, group: EntryPoints([point]).select(group=group))
 
-    assert isinstance(load_executor(runtime), Own)
+    assert isinstance(load_executor(runtime).executor, Own)
 
 
 def test_an_executor_that_is_not_installed_is_a_fault_at_the_start(runtime):

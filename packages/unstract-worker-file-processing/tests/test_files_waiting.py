@@ -376,7 +376,7 @@ def session(bench, scripted):
     bench.file("a.txt")
     bench.arm()
     held = Held("a batch", 30, lambda: True, lambda: None)
-    return BatchSession(bench.runtime, scripted(), bench.claim(), held, ends=0)
+    return BatchSession(bench.runtime, evolve(bench, executor=scripted()).guarded(), bench.claim(), held, ends=0)
 
 
 def test_what_was_done_is_written_down_however_often_the_ledger_is_away(session):

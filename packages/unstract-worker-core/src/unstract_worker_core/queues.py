@@ -90,7 +90,7 @@ class ScalingRule:
 
 @frozen
 class WorkerQueues:
-    """The queues of one worker type: the platform's (an operator may replace them), our doorbells, executors' answers."""
+    """The queues of one worker type: the platform's (an operator may replace them), our doorbells, and answers."""
 
     worker: WorkerType
     platform: tuple[str, ...]

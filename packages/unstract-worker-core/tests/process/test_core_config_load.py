@@ -452,3 +452,67 @@ def test_chords_without_their_extra_are_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("unstract_worker_core.config.environment.find_spec", lambda name: None)
     assert "pip install 'unstract-worker-callback[chord]'" in faults(backend)["CHORD_COMPAT"]
     assert load({**backend, "CELERY_RESULT_BACKEND": "redis://h/0"}).chord.enabled
+
+
+STORE = '{"provider": "minio", "credentials": {"endpoint_url": "http://minio:9000", "key": "user", "secret": "canary-5f2c"}}'
+PLATFORM = {
+    "WORKER_FILE_EXECUTOR": "platform",
+    "PLATFORM_SERVICE_HOST": "http://platform-service",
+    "PLATFORM_SERVICE_PORT": "3001",
+    "WORKFLOW_EXECUTION_DIR_PREFIX": "bucket/execution",
+    "WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS": STORE,
+    "API_FILE_STORAGE_CREDENTIALS": f"'{STORE}'",
+}
+
+
+def test_the_platform_executor_reads_its_stores_and_hides_their_secrets() -> None:
+    settings = load(PLATFORM, worker=WorkerType.FILE_PROCESSING)
+
+    store = settings.executor.files_store
+    assert store == settings.executor.uploads_store
+    assert store is not None
+    assert (store.provider, store.options()["endpoint_url"]) == ("minio", "http://minio:9000")
+    assert CANARY in settings.secrets()
+    assert "http://minio:9000" not in settings.secrets()
+    assert CANARY not in repr(settings)
+    assert settings.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PLATFORM if name not in ("WORKER_FILE_EXECUTOR", "PLATFORM_SERVICE_PORT")]
+)
+def test_the_platform_executor_needs_each_of_its_variables(name: str) -> None:
+    assert name in faults(PLATFORM | {name: ""}, worker=WorkerType.FILE_PROCESSING)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("canary-5f2c", "is not JSON"),
+        ('["canary-5f2c"]', "must be a JSON object"),
+        ('{"provider": "ftp", "credentials": {"secret": "canary-5f2c"}}', "provider must be one of azure"),
+        ('{"provider": "s3", "credentials": "canary-5f2c"}', "must be a JSON object"),
+    ],
+)
+def test_a_store_that_cannot_be_read_is_a_fault_without_its_value(value: str, problem: str) -> None:
+    told = faults(PLATFORM | {"API_FILE_STORAGE_CREDENTIALS": value}, worker=WorkerType.FILE_PROCESSING)
+
+    assert problem in told["API_FILE_STORAGE_CREDENTIALS"]
+    assert CANARY not in str(told)
+
+
+def test_the_executors_variables_concern_file_processing_with_another_executor_alone() -> None:
+    broken = PLATFORM | {"API_FILE_STORAGE_CREDENTIALS": "broken", "PLATFORM_SERVICE_PORT": "0"}
+
+    assert load(broken).executor == load().executor
+    assert (
+        load(broken | {"WORKER_FILE_EXECUTOR": ""}, worker=WorkerType.FILE_PROCESSING).executor.result_timeout == 3600
+    )
+
+
+def test_a_stores_credentials_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text(STORE)
+    name = "API_FILE_STORAGE_CREDENTIALS"
+    more = PLATFORM | {name: "", f"{name}_FILE": str(tmp_path / "store")}
+
+    assert load(more, worker=WorkerType.FILE_PROCESSING).executor.uploads_store is not None

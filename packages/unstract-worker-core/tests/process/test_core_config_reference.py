@@ -36,7 +36,7 @@ def test_no_variable_is_declared_twice() -> None:
 def test_every_field_of_a_section_has_a_variable() -> None:
     sections = {attribute.type for attribute in attrs.fields(Settings) if attrs.has(attribute.type)}
     declared = [section for section in sections if declarations(section)]
-    assert len(declared) == 9
+    assert len(declared) == 10
     for section in declared:
         assert [attribute.name for attribute, _ in declarations(section)] == [one.name for one in attrs.fields(section)]
 

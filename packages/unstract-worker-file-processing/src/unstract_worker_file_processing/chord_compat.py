@@ -42,6 +42,7 @@ from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_core.worker.boundary import accepting
 from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.batch import process_batch
+from unstract_worker_file_processing.deferred import Parked
 from unstract_worker_file_processing.executor import GuardedExecutor
 from unstract_worker_file_processing.results import Executed, error_text, to_outcome
 from unstract_worker_file_processing.status_writer import push_api_items
@@ -50,6 +51,7 @@ __all__ = ["IN_USE", "FileDecision", "batch_result", "process_chord_batch"]
 
 _EPOCH = 1  # such a run is armed once
 _BATCH = 0
+_ANSWER_LOOK_SECONDS = 5.0
 IN_USE = "the file is being processed by another execution"
 
 
@@ -93,7 +95,7 @@ def process_chord_batch(
         if runs.state(run_id) is RunState.ARMED:
             claim = runtime.ledger.batches.claim(run_id, _EPOCH, _BATCH, runtime.token())
             if isinstance(claim, BatchClaim):
-                process_batch(runtime, executor, claim)
+                _process(runtime, executor, claim)
         if runs.state(run_id) is RunState.READY:
             _finish(runtime, run_id, message)
         final = runs.final(run_id)
@@ -125,6 +127,13 @@ def batch_result(
         skipped_active_duplicate=sum(uploads[number] for number, reason in reasons.items() if reason == IN_USE),
         organization_id=organization_id,
     )
+
+
+def _process(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim) -> None:
+    try:
+        process_batch(runtime, executor, claim)
+    except Parked as waiting:  # the answer rings for the batch; its message is what brings the chord the result
+        raise SteppedAside(waiting.reason, delay_seconds=min(waiting.delay_seconds, _ANSWER_LOOK_SECONDS)) from None
 
 
 def _prepare(runtime: Runtime, run_id: str, message: BatchMessage) -> None:

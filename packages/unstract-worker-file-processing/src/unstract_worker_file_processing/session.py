@@ -79,7 +79,8 @@ class BatchSession:
         """
         context = self.context
         if not self.stopped:
-            seconds = self.runtime.settings.files.status_seconds * (_DEFERRED_STATUS_AGE if self.executor.deferred else 1)
+            age = _DEFERRED_STATUS_AGE if self.executor.deferred else 1
+            seconds = self.runtime.settings.files.status_seconds * age
             try:
                 status = self.runtime.statuses.get(context.execution_id, self._status, seconds=seconds)
             except BackendError as error:
@@ -97,7 +98,7 @@ class BatchSession:
 
     @contextmanager
     def calling_executor(self, file: FileItem) -> Iterator[None]:
-        """Around each call of the executor. Raises HandedBack, at no file's charge, while it or what it needs is away."""
+        """Around each call of the executor. Raises HandedBack, charging no file, while what it needs is away."""
         try:
             with self.executor.calling():
                 yield

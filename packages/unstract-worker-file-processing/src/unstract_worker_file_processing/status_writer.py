@@ -2,9 +2,9 @@
 
 EXECUTING is always written before the file is executed, so that a row which is read after a call without an answer
 shows the backend's own last word. It is written for ten files at a time, which makes it one call for ten files; a
-file of these that then does not start is PENDING again. Files that are sent off and answered later get it one by one. A last status is written within about a second of the file's
-end, before its outcome is recorded: the next owner after a crash finds no outcome whose row was not written. What ran
-is in the ledger all the while.
+file of these that then does not start is PENDING again. Files that are sent off and answered later get it one by one.
+A last status is written within about a second of the file's end, before its outcome is recorded: the next owner after
+a crash finds no outcome whose row was not written. What ran is in the ledger all the while.
 """
 
 import threading

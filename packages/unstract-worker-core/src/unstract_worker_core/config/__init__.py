@@ -9,6 +9,7 @@ from unstract_worker_core.config.sections import (
     BackendSettings,
     BrokerSettings,
     ChordSettings,
+    ExecutorSettings,
     FileSettings,
     LedgerSettings,
     LoggingSettings,
@@ -19,12 +20,14 @@ from unstract_worker_core.config.sections import (
     WebhookSettings,
 )
 from unstract_worker_core.config.settings import Settings
+from unstract_worker_core.config.stores import StoreSettings
 
 __all__ = [
     "ACCEPTED_WITHOUT_EFFECT",
     "BackendSettings",
     "BrokerSettings",
     "ChordSettings",
+    "ExecutorSettings",
     "FileSettings",
     "LedgerSettings",
     "LoggingSettings",
@@ -32,6 +35,7 @@ __all__ = [
     "RedisSettings",
     "Secret",
     "Settings",
+    "StoreSettings",
     "TracingSettings",
     "TrafficSettings",
     "Variable",

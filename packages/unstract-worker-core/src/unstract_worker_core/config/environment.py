@@ -46,6 +46,7 @@ def load_settings(environ: Mapping[str, str], *, worker: WorkerType, development
         "webhook": reader.section(sections.WebhookSettings),
         "tracing": reader.section(sections.TracingSettings),
         "traffic": reader.section(sections.TrafficSettings),
+        "executor": _executor(reader),
         "chord": _chord(reader),
         "version": _version(worker),
         "instance": socket.gethostname(),
@@ -94,6 +95,13 @@ def _chord(reader: Reader) -> sections.ChordSettings:
     return sections.ChordSettings(source.enabled, backend if source.enabled else None, source.retry_interval)
 
 
+def _executor(reader: Reader) -> sections.ExecutorSettings:
+    # The platform's file lists these for all its workers: a fault in them must not keep the others from starting.
+    if reader.worker is not WorkerType.FILE_PROCESSING or not reader.is_set("WORKER_FILE_EXECUTOR"):
+        return sections.ExecutorSettings()
+    return reader.section(sections.ExecutorSettings)
+
+
 def _version(worker: WorkerType) -> str:
     try:
         return installed_version(worker.distribution)
@@ -130,6 +138,7 @@ def _check_together(reader: Reader, settings: Settings) -> None:
     if settings.files.api_dir_prefix and "/api" not in settings.files.api_dir_prefix:
         reader.fault("API_EXECUTION_DIR_PREFIX", "must contain /api: the platform tells API files by it")
     _check_traffic(reader, settings)
+    _check_executor(reader, settings)
     _check_files(reader, settings)
     for variable, role in _redis_roles(settings):
         _check_redis(reader, variable, role)
@@ -144,6 +153,22 @@ def _check_traffic(reader: Reader, settings: Settings) -> None:
     elif any(name.endswith(suffix) for name in settings.process.queues):
         variable = f"CELERY_QUEUES_{settings.worker.value.upper()}"
         reader.fault(variable, "names a queue of WORKER_TRAFFIC_FORWARD_SUFFIX: that one is for today's workers")
+
+
+def _check_executor(reader: Reader, settings: Settings) -> None:
+    executor = settings.executor
+    if settings.worker is not WorkerType.FILE_PROCESSING or settings.files.executor != sections.PLATFORM_EXECUTOR:
+        return
+    needed = (
+        ("PLATFORM_SERVICE_HOST", executor.service_host),
+        ("WORKFLOW_EXECUTION_DIR_PREFIX", executor.files_prefix),
+        ("WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS", executor.files_store),
+        ("API_FILE_STORAGE_CREDENTIALS", executor.uploads_store),
+    )
+    told = {fault.variable.removesuffix("_FILE") for fault in reader.faults}
+    for variable, value in needed:
+        if value is None and variable not in told:
+            reader.fault(variable, "is required by WORKER_FILE_EXECUTOR=platform")
 
 
 def _check_files(reader: Reader, settings: Settings) -> None:

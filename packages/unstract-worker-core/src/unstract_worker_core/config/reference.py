@@ -23,6 +23,7 @@ _SECTIONS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (sections.ProcessSettings, ("",)),
     (sections.LoggingSettings, ("",)),
     (sections.FileSettings, ("",)),
+    (sections.ExecutorSettings, ("",)),
     (sections.WebhookSettings, ("",)),
     (sections.TrafficSettings, ("",)),
     (sections.TracingSettings, ("",)),

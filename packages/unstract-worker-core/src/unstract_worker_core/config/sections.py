@@ -8,13 +8,16 @@ from attrs import Factory, frozen
 from unstract_worker_core.config import parsers as p
 from unstract_worker_core.config.declarations import celery, env
 from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.stores import StoreSettings, store
 from unstract_worker_core.statuses import WorkerType
 
 __all__ = [
     "DEVELOPMENT_KEY",
+    "PLATFORM_EXECUTOR",
     "BackendSettings",
     "BrokerSettings",
     "ChordSettings",
+    "ExecutorSettings",
     "FileSettings",
     "LedgerSettings",
     "LoggingSettings",
@@ -26,6 +29,7 @@ __all__ = [
 ]
 
 
+PLATFORM_EXECUTOR = "platform"
 DEVELOPMENT_KEY = "dev-internal-key-123"
 _MANY = 2**31
 _DAY = 86400
@@ -223,6 +227,38 @@ class FileSettings:
         default=1.0)
     api_dir_prefix: str | None = env("API_EXECUTION_DIR_PREFIX", p.text, "staging of API uploads; contains `/api`",
         default=None)
+
+
+@frozen
+class ExecutorSettings:
+    """Executors that answer later; from `service_host` on only the `platform` executor's. Read by file-processing.
+
+    Attributes:
+        result_timeout: how long the answer to a request is awaited.
+        unsent_timeout: the same, where it is not known whether the request was sent.
+        queue_limit: requests that may wait in the executor's queue before further files are put off.
+    """
+
+    result_timeout: float = env("EXECUTOR_RESULT_TIMEOUT", p.seconds(1, 7 * _DAY),
+        "how long the answer of an executor that answers later is awaited before the file is sent again",
+        default=3600.0)
+    unsent_timeout: float = env("WORKER_EXECUTOR_UNSENT_TIMEOUT", p.seconds(1, _DAY),
+        "the same, where a worker died between intending to send the file and the broker's confirm", default=300.0)
+    queue_limit: int = env("WORKER_EXECUTOR_QUEUE_LIMIT", p.integer(1, 100000),
+        "requests that may wait in the executor's queue before further files are put off", default=100)
+    service_host: str | None = env("PLATFORM_SERVICE_HOST", p.any_http_url,
+        "platform-service, as http://host (executor `platform`)", default=None)
+    service_port: int | None = env("PLATFORM_SERVICE_PORT", p.integer(1, 65535), "its port, unless the host has one",
+        default=None)
+    structure_image: str = env("STRUCTURE_TOOL_IMAGE_NAME", p.text,
+        "image of the tools that the platform's executor serves (executor `platform`)",
+        default="unstract/tool-structure")
+    files_prefix: str | None = env("WORKFLOW_EXECUTION_DIR_PREFIX", p.text,
+        "where the files of an execution are kept, below the bucket's name (executor `platform`)", default=None)
+    files_store: StoreSettings | None = env("WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS", store,
+        "the store of these files, as JSON (executor `platform`)", default=None, holds_secret=True)
+    uploads_store: StoreSettings | None = env("API_FILE_STORAGE_CREDENTIALS", store,
+        "the store of API uploads, as JSON (executor `platform`)", default=None, holds_secret=True)
 
 
 @frozen

@@ -11,6 +11,7 @@ from unstract_worker_core.config import parsers as p
 from unstract_worker_core.config import sections
 from unstract_worker_core.config.declarations import env
 from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.stores import StoreSettings
 from unstract_worker_core.config.urls import redis_url
 from unstract_worker_core.statuses import WorkerType
 
@@ -47,6 +48,7 @@ class Settings:
     process: sections.ProcessSettings = field(factory=sections.ProcessSettings)
     logging: sections.LoggingSettings = field(factory=sections.LoggingSettings)
     files: sections.FileSettings = field(factory=sections.FileSettings)
+    executor: sections.ExecutorSettings = field(factory=sections.ExecutorSettings)
     chord: sections.ChordSettings = field(factory=sections.ChordSettings)
     webhook: sections.WebhookSettings = field(factory=sections.WebhookSettings)
     tracing: sections.TracingSettings = field(factory=sections.TracingSettings)
@@ -85,7 +87,9 @@ class Settings:
 def _secrets(section: Any) -> Iterator[str]:
     for attribute in fields(type(section)):
         value = getattr(section, attribute.name)
-        if isinstance(value, Secret):
+        if isinstance(value, StoreSettings):
+            yield from value.secrets()
+        elif isinstance(value, Secret):
             yield value.reveal()
             yield from _passwords(value.reveal())
         elif has(type(value)):
