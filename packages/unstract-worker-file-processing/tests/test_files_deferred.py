@@ -272,7 +272,7 @@ def test_what_is_no_answer_is_put_aside_without_its_content(runtime, bench, args
 
     app.tasks[ANSWER].apply(args=args, throw=True)
 
-    (letter,) = runtime.ledger.dead_letters.list()
+    (letter,) = runtime.ledger.dead_letters.newest()
     assert letter.body == ""
 
 
