@@ -25,6 +25,8 @@ NEEDED = ("CELERY_BROKER_BASE_URL", "INTERNAL_API_BASE_URL", "INTERNAL_SERVICE_A
 SUFFIXES = (".py", ".lua")
 LOOK_SECONDS = 0.5
 STOP_SECONDS = 10.0
+# As the workers have them.
+DEFAULT_PORTS = {"api-deployment": 8080, "general": 8081, "file-processing": 8082, "callback": 8083}
 DEFAULTS = {"WORKER_DRAIN_SECONDS": "5", "PYTHONUNBUFFERED": "1"}
 
 Stamps = dict[Path, float]
@@ -106,7 +108,10 @@ def _stack() -> Iterator[Mapping[str, str]]:
             line = up.stdout.readline() if up.stdout else b""
             if not line:
                 raise NotUp("the embedded stack did not come up")
-            environment: Mapping[str, str] = json.loads(line)["environment"]
+            told = json.loads(line)
+            for name, address in told["addresses"].items():
+                _say(f"{name}: {address}")
+            environment: Mapping[str, str] = told["environment"]
             yield environment
         finally:
             up.terminate()
@@ -119,7 +124,8 @@ def _run(kind: WorkerKind, environment: Mapping[str, str]) -> None:
         before = stamps(folders)
         command = (sys.executable, "-m", kind.package, "run", "--development")
         worker = subprocess.Popen(command, env=dict(environment), process_group=0)
-        _say(f"{kind.name} started (pid {worker.pid})")
+        port = environment.get(kind.port_variable) or DEFAULT_PORTS[kind.name]
+        _say(f"{kind.name} started (pid {worker.pid}), health: http://127.0.0.1:{port}/health")
         try:
             changed = _changed(worker, folders, before)
         finally:

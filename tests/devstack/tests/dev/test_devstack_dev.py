@@ -34,12 +34,12 @@ def test_sources_are_the_workers_and_cores_and_importing_them_is_not_needed():
 
 @pytest.mark.timeout(90)
 def test_a_worker_comes_up_with_everything_embedded_reloads_and_leaves_nobody(tmp_path):
-    log = tmp_path / "log"
+    log, port = tmp_path / "log", free_port()
     source = next(folder for folder in sources("unstract_worker_callback") if folder.name == "unstract_worker_callback")
     with log.open("wb") as stream:
         dev = subprocess.Popen(
             [sys.executable, "-m", "unstract_devstack.dev", "callback"],
-            env=inherited_environment() | {"CALLBACK_HEALTH_PORT": str(free_port())},
+            env=inherited_environment() | {"CALLBACK_HEALTH_PORT": str(port)},
             cwd=tmp_path,
             stderr=stream,
             stdout=stream,
@@ -47,6 +47,8 @@ def test_a_worker_comes_up_with_everything_embedded_reloads_and_leaves_nobody(tm
     try:
         assert wait_until(lambda: " ready." in log.read_text(), seconds=40), log.read_text()
         assert "bringing up an embedded Redis" in log.read_text()
+        assert f"health: http://127.0.0.1:{port}/health" in log.read_text()
+        assert "curl" not in log.read_text()  # `hatch run up` explains the stack; this is about one worker
         os.utime(source / "__init__.py")
         assert wait_until(lambda: log.read_text().count(" ready.") == 2, seconds=30), log.read_text()
         assert "starts again: __init__.py changed" in log.read_text()

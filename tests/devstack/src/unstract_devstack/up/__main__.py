@@ -81,9 +81,12 @@ def _stack(directory: Path, *, workers: bool) -> contextlib.AbstractContextManag
 
 
 def _tell(stack: Stack, example: Example, places: Mapping[str, str], *, as_json: bool) -> None:
-    """Prints what there is and how to use it; in JSON mode the people's part goes to standard error."""
+    """Print what there is and how to use it; in JSON mode one line with the environment and the addresses."""
     environment_file = stack.directory / "worker.env"
     write_environment_file(environment_file, stack.environment)
+    if as_json:
+        _say(json.dumps({"environment": dict(stack.environment), "addresses": dict(places)}), sys.stdout)
+        return
     lines = ["The stack is up.", ""]
     lines += [f"  {name:<24} {address}" for name, address in places.items()]
     lines += ["", f"The environment of a worker (also in {environment_file}):", ""]
@@ -93,9 +96,7 @@ def _tell(stack: Stack, example: Example, places: Mapping[str, str], *, as_json:
     for title, line in curl_lines(stack, example):
         lines += ["", f"To {title}:", "", f"  {line}"]
     lines += ["", "Ctrl-C ends everything."]
-    _say("\n".join(lines), sys.stderr if as_json else sys.stdout)
-    if as_json:
-        _say(json.dumps({"environment": dict(stack.environment), "addresses": dict(places)}), sys.stdout)
+    _say("\n".join(lines), sys.stdout)
 
 
 def _watch(stack: Stack, *, until_input_ends: bool) -> None:
