@@ -101,7 +101,7 @@ def _environment(dotenv: frozenset[str]) -> Iterator[Mapping[str, str]]:
 
 @contextlib.contextmanager
 def _stack() -> Iterator[Mapping[str, str]]:
-    command = (sys.executable, "-m", "unstract_devstack.up", "--no-workers", "--json")
+    command = (sys.executable, "-m", "unstract_devstack.up", "--no-workers", "--json", "--quiet")
     # A group of its own: a Ctrl-C reaches it only after the worker has ended. It ends with its standard input.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0) as up:
         try:

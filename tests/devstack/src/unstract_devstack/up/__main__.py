@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _directory(options.data) as directory, _stack(directory, workers=options.workers) as stack:
             example = set_up_example(stack)
             with running_page(page_sources(stack, example)) as page:
-                _tell(stack, example, addresses(stack, page.url), as_json=options.json)
+                _tell(stack, example, addresses(stack, page.url), as_json=options.json, quiet=options.quiet)
                 _watch(stack, until_input_ends=options.json)
     except Told:
         return 0
@@ -63,6 +63,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="print one JSON line with the workers' environment, and end when standard input ends",
     )
+    parser.add_argument("--quiet", action="store_true", help="do not explain how to use the stack")
     return parser.parse_args(arguments)
 
 
@@ -80,13 +81,10 @@ def _stack(directory: Path, *, workers: bool) -> contextlib.AbstractContextManag
     return running_stack(directory, workers=WORKERS if workers else ())
 
 
-def _tell(stack: Stack, example: Example, places: Mapping[str, str], *, as_json: bool) -> None:
-    """Print what there is and how to use it; in JSON mode one line with the environment and the addresses."""
+def _tell(stack: Stack, example: Example, places: Mapping[str, str], *, as_json: bool, quiet: bool) -> None:
+    """Prints what there is and how to use it; in JSON mode the people's part goes to standard error."""
     environment_file = stack.directory / "worker.env"
     write_environment_file(environment_file, stack.environment)
-    if as_json:
-        _say(json.dumps({"environment": dict(stack.environment), "addresses": dict(places)}), sys.stdout)
-        return
     lines = ["The stack is up.", ""]
     lines += [f"  {name:<24} {address}" for name, address in places.items()]
     lines += ["", f"The environment of a worker (also in {environment_file}):", ""]
@@ -96,7 +94,10 @@ def _tell(stack: Stack, example: Example, places: Mapping[str, str], *, as_json:
     for title, line in curl_lines(stack, example):
         lines += ["", f"To {title}:", "", f"  {line}"]
     lines += ["", "Ctrl-C ends everything."]
-    _say("\n".join(lines), sys.stdout)
+    if not quiet:
+        _say("\n".join(lines), sys.stderr if as_json else sys.stdout)
+    if as_json:
+        _say(json.dumps({"environment": dict(stack.environment), "addresses": dict(places)}), sys.stdout)
 
 
 def _watch(stack: Stack, *, until_input_ends: bool) -> None:
