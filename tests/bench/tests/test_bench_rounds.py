@@ -4,16 +4,17 @@ import time
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from unstract_bench.figures import Bar, Figure
-from unstract_bench.setting import Setting
+from unstract_bench.figures import Figure
+from unstract_bench.rounds import Setting
 
 
 def made_after(seconds: float, *values: float) -> tuple[list[float], Setting]:
     """The values of the rounds that are made where a run of 80 seconds began so many seconds ago."""
-    setting = Setting(Path(), print, seconds=80.0, began=time.monotonic() - seconds)
+    setting = Setting(Path(), Path(), print, seconds=80.0, began=time.monotonic() - seconds)
     left, made = iter(values), []
-    setting.repeat(lambda: made.append(next(left)), lambda: (Figure("f", "s", tuple(made), (), "", Bar(2.0)),))
+    setting.repeat(lambda: made.append(next(left)), lambda: (Figure("f", "s", tuple(made), bar=2.0),))
     return made, setting
 
 
@@ -34,3 +35,10 @@ def test_late_in_the_run_there_are_no_more_rounds_than_needed():
 @pytest.mark.parametrize("seconds", [90.5, 1000])
 def test_after_that_nothing_is_begun(seconds):
     assert made_after(seconds)[0] == []
+
+
+def test_what_takes_long_begins_only_where_it_will_end_in_time():
+    _, setting = made_after(20, 1.0, 1.0, 1.0)
+    assert setting.allows(60)
+    assert not setting.allows(75)
+    assert not evolve(setting, short=True).allows(1)

@@ -7,114 +7,50 @@ Exit codes: 0 everything that was judged is at its bar (and nothing got worse), 
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from subprocess import SubprocessError
 
 from unstract_bench.compare import Change, Kind, compare
 from unstract_bench.document import Run, document, read
+from unstract_bench.environment import UnusableInterpreter, interpreter
 from unstract_bench.figures import Measure, Verdict
-from unstract_bench.interpreter import Unfit, elsewhere
-from unstract_bench.making import ALL, make
 from unstract_bench.page import write_page
 from unstract_bench.profiling import profile
-from unstract_bench.rig import NotDone
-from unstract_bench.setting import Setting
-from unstract_devstack.http_calls import CallFailed
+from unstract_bench.rounds import Setting
+from unstract_bench.run import ALL, FAILURES, make
 from unstract_devstack.kept_folder import kept_folder
-from unstract_devstack.processes import ProcessError
-
-__all__ = ["main"]
 
 FOLDER = Path(__file__).resolve().parents[1]
 RESULTS = FOLDER / "results.json"
-SECONDS, SHORT_SECONDS = 380.0, 180.0
+SECONDS, SHORT_SECONDS = 540.0, 300.0
 OK, MISSED, NOT_JUDGED = 0, 1, 3
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's options."""
-    options = argparse.ArgumentParser(
-        prog="hatch run bench", description="Measures the workers (P1 to P8) beside other runners of tasks, in one run."
-    )
-    options.add_argument("--only", help="measures, such as P4,P7")
-    options.add_argument("--ci", action="store_true", help="the short part: no curves, no prefork; under 4 minutes")
-    options.add_argument("--rounds", type=int, default=3, help="rounds of each comparison (default 3)")
-    options.add_argument(
-        "--seconds",
-        type=float,
-        help="no curve or further round is begun after these (default 380, with --ci 180), no round at all an eighth later",
-    )
-    options.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
-    options.add_argument("--write", action="store_true", help="write tests/bench/RESULTS.md, its plots, results.json")
-    options.add_argument(
-        "--compare", type=Path, nargs="?", const=RESULTS, help="fail if a figure is worse than in these results"
-    )
-    options.add_argument(
-        "--profile", type=Path, nargs="?", const=Path("flame.svg"), help="only write a flame graph of the hot path"
-    )
-    options.add_argument("--keep", type=Path, help="keep logs and data in this new folder")
-    options.add_argument(
-        "--python", type=Path, help="the interpreter of all that is measured (default: the system's, where it will do)"
-    )
-    return options
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, tell, judge."""
+    """Measure, print, judge."""
     given = sys.argv[1:] if arguments is None else arguments
-    options = parser()
+    options = _options()
     chosen = options.parse_args(given)
-    wanted = _wanted(chosen.only, options.error)
-    before = _read(chosen.compare, options.error) if chosen.compare else None
-    code = _elsewhere(chosen.python, given, options.error)
-    if code is not None:
-        return code
+    try:
+        python = interpreter(chosen.python)
+    except UnusableInterpreter as error:
+        options.error(f"--python: {error}")
     with kept_folder(chosen.keep, prefix="bench-") as directory:
-        seconds = chosen.seconds or (SHORT_SECONDS if chosen.ci else SECONDS)
-        setting = Setting(directory, _say, short=chosen.ci, rounds=chosen.rounds, seconds=seconds)
+        setting = Setting(
+            directory,
+            python,
+            _report,
+            short=chosen.ci,
+            curves=chosen.write,
+            growth=chosen.growth or chosen.write,
+            rounds=chosen.rounds,
+            seconds=chosen.seconds or (SHORT_SECONDS if chosen.ci else SECONDS),
+        )
         if chosen.profile:
-            return _profiled(setting, chosen.profile)
-        run = make(setting, wanted, " ".join(("hatch run bench", *given)))
-    return _told(run, before, as_json=chosen.json, write=chosen.write)
-
-
-def _elsewhere(python: Path | None, given: list[str], refuse: Callable[[str], object]) -> int | None:
-    try:
-        return elsewhere(python, tuple(given))
-    except Unfit as error:
-        refuse(f"--python: {error}")
-    except SubprocessError as error:
-        if python is not None:
-            refuse(f"--python: what is installed here could not be installed for {python}: {error}")
-        _say(f"the system's interpreter cannot have what is installed here, so this one it is: {error}")
-    return None
-
-
-def _profiled(setting: Setting, target: Path) -> int:
-    try:
-        profile(setting, target)
-    except (ProcessError, NotDone, CallFailed) as error:
-        _say(f"no flame graph: {error}")
-        return MISSED
-    _say(f"flame graph: {target}")
-    return OK
-
-
-def _told(run: Run, before: Run | None, *, as_json: bool, write: bool) -> int:
-    for measure in run.measures:
-        _say(_line(measure))
-    changes = compare(before, run) if before else ()
-    for change in changes:
-        _say(str(change))
-    if write:
-        content = json.dumps(document(run), indent=1) + "\n"
-        RESULTS.write_text(content, encoding="utf-8")
-        write_page(run, FOLDER)
-    if as_json:
-        sys.stdout.write(json.dumps(document(run)) + "\n")
-    return exit_code(run.measures, changes, compared=before is not None)
+            return _profile(setting, chosen.profile)
+        committed = _results(str(RESULTS)) if RESULTS.exists() else None
+        run = make(setting, chosen.only, " ".join(("hatch run bench", *given)), committed)
+    return _finish(run, chosen.compare, as_json=chosen.json, write=chosen.write)
 
 
 def exit_code(measures: tuple[Measure, ...], changes: tuple[Change, ...], *, compared: bool) -> int:
@@ -128,30 +64,74 @@ def exit_code(measures: tuple[Measure, ...], changes: tuple[Change, ...], *, com
     return OK
 
 
+def _options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        prog="hatch run bench",
+        description="Measures the workers (P1 to P12) beside other runners of tasks, in one run.",
+    )
+    add = options.add_argument
+    add("--only", type=_measures, default=frozenset(ALL), help="measures, such as P4,P7")
+    add("--ci", action="store_true", help="the short part: fewer executions in P9, no prefork, no 100,000 files in P11")
+    add("--growth", action="store_true", help="P11 with 100,000 files in every round, however long it takes")
+    add("--rounds", type=int, default=3, help="rounds of each comparison (default 3)")
+    seconds = f"no curve or further round is begun after these (default {SECONDS:.0f}, with --ci {SHORT_SECONDS:.0f})"
+    add("--seconds", type=float, help=f"{seconds}, no round at all an eighth later")
+    add("--json", action="store_true", help="end with one line of JSON on stdout")
+    add("--write", action="store_true", help="with curves and --growth; write RESULTS.md, its plots and results.json")
+    worse = "fail if a figure is worse than in these results (default: the committed ones)"
+    add("--compare", type=_results, nargs="?", const=str(RESULTS), help=worse)
+    flame = "only write a flame graph of the hot path (default flame.svg)"
+    add("--profile", type=Path, nargs="?", const="flame.svg", help=flame)
+    add("--keep", type=Path, help="keep logs and data in this new folder")
+    add("--python", type=Path, help="the interpreter of all that is measured (default: the system's, where it will do)")
+    return options
+
+
+def _measures(text: str) -> frozenset[str]:
+    wanted = frozenset(filter(None, text.upper().replace(" ", "").split(",")))
+    if unknown := wanted - set(ALL):
+        raise argparse.ArgumentTypeError(f"no such measure: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    return wanted
+
+
+def _results(path: str) -> Run:
+    try:
+        return read(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{path} is not a run's results: {error}") from error
+
+
+def _profile(setting: Setting, target: Path) -> int:
+    try:
+        profile(setting, target)
+    except FAILURES as error:
+        _report(f"no flame graph: {error}")
+        return MISSED
+    _report(f"flame graph: {target}")
+    return OK
+
+
+def _finish(run: Run, before: Run | None, *, as_json: bool, write: bool) -> int:
+    changes = compare(before, run) if before else ()
+    for line in (*map(_line, run.measures), *map(str, changes)):
+        _report(line)
+    if write:
+        RESULTS.write_text(json.dumps(document(run), indent=1) + "\n", encoding="utf-8")
+        write_page(run, FOLDER)
+    if as_json:
+        sys.stdout.write(json.dumps(document(run)) + "\n")
+    return exit_code(run.measures, changes, compared=before is not None)
+
+
 def _line(measure: Measure) -> str:
     figure = measure.leading
     value = f"{median(figure.values):.3g} {figure.unit}" if figure.values else "nothing measured"
     beside = f", {median(figure.ratios):.3g} x {figure.baseline_name}" if figure.ratios else ""
-    bar = f" (bar {figure.held.bar:g}{' x' if figure.held.ratio else ''})" if figure.held else ""
-    return f"{measure.id} {measure.verdict}: {figure.name}: {value}{beside}{bar}, spread {figure.spread:.0%}"
+    bar = f" (bar {figure.bar:g}{' x' if figure.baseline_name else ''})" if figure.bar else ""
+    origin = f", measured on {figure.measured_on}" if figure.measured_on else ""
+    return f"{measure.id} {measure.verdict}: {figure.name}: {value}{beside}{bar}, spread {figure.spread:.0%}{origin}"
 
 
-def _wanted(only: str | None, refuse: Callable[[str], object]) -> frozenset[str]:
-    wanted = frozenset(filter(None, (only or "").upper().replace(" ", "").split(","))) or frozenset(ALL)
-    unknown = wanted - set(ALL)
-    if unknown:
-        refuse(f"--only: no such measure: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
-    return wanted
-
-
-def _read(path: Path, refuse: Callable[[str], object]) -> Run | None:
-    try:
-        return read(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError) as error:
-        refuse(f"--compare: {path} is not a run's results: {error}")
-    return None
-
-
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""A run against the committed one: fails on what got worse beyond what the rounds of both vary by."""
+"""A run against the committed one: what got worse by more than the rounds of both vary."""
 
 from enum import StrEnum
 from statistics import median
@@ -8,14 +8,12 @@ from attrs import frozen
 from unstract_bench.document import Run
 from unstract_bench.figures import Figure, Verdict, spread_of
 
-__all__ = ["LEAST_MARGIN", "Change", "Kind", "compare"]
-
 # Rounds of one run vary less than runs on two days do.
 LEAST_MARGIN = 0.1
 
 
 class Kind(StrEnum):
-    """What became of a figure."""
+    """How a figure changed."""
 
     SAME = "same"
     BETTER = "better"
@@ -25,8 +23,7 @@ class Kind(StrEnum):
 
 @frozen
 class Change:
-    """One figure then and now: as ratios to the baseline of its own run where there is one, since only those carry
-    over from one machine to another; `margin` is the relative change that is still noise."""
+    """One figure then and now. `margin` is the relative change that is still noise."""
 
     measure: str
     figure: str
@@ -41,30 +38,30 @@ class Change:
 
 
 def compare(before: Run, now: Run) -> tuple[Change, ...]:
-    """The figures with a bar that both runs have."""
-    known = {(measure.id, figure.name): figure for measure in before.measures for figure in measure.figures}
-    changes = []
-    for measure in now.measures:
-        for figure in measure.figures:
-            old = known.get((measure.id, figure.name))
-            if old is not None and figure.held is not None and figure.values and old.values:
-                changes.append(_change(measure.id, old, figure))
-    return tuple(changes)
+    """The figures with a bar that both runs have and this one measured.
+
+    A ratio to the baseline of its own run carries over from one machine to another, so a figure that has a baseline is
+    compared by its ratio, and not compared if it had none before.
+    """
+    old = {(measure.id, figure.name): figure for measure in before.measures for figure in measure.figures}
+    pairs = [
+        (measure.id, old.get((measure.id, each.name)), each) for measure in now.measures for each in measure.figures
+    ]
+    return tuple(
+        _change(identifier, then, figure)
+        for identifier, then, figure in pairs
+        if then is not None and figure.bar is not None and figure.measured_on is None
+        if then.values and figure.values and bool(then.ratios) == bool(figure.ratios)
+    )
 
 
 def _change(measure: str, old: Figure, new: Figure) -> Change:
-    then, now = _portable(old), _portable(new)
+    then, now = old.ratios or old.values, new.ratios or new.values
     margin = max(LEAST_MARGIN, spread_of(then), spread_of(now))
     before, after = median(then), median(now)
-    kind = Kind.SAME
-    if new.verdict is Verdict.NOT_JUDGED:
-        kind = Kind.NOT_JUDGED
-    elif after > before * (1 + margin):
-        kind = Kind.WORSE
-    elif after < before / (1 + margin):
-        kind = Kind.BETTER
-    return Change(measure, new.name, kind, before, after, margin)
-
-
-def _portable(figure: Figure) -> tuple[float, ...]:
-    return figure.ratios or figure.values
+    larger, smaller = after > before * (1 + margin), after < before / (1 + margin)
+    worse, better = (smaller, larger) if new.better == "higher" else (larger, smaller)
+    kind = Kind.WORSE if worse else Kind.BETTER if better else Kind.SAME
+    return Change(
+        measure, new.name, Kind.NOT_JUDGED if new.verdict is Verdict.NOT_JUDGED else kind, before, after, margin
+    )

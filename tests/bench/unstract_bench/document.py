@@ -3,27 +3,30 @@
     {"schema": 1, "started_at": ISO 8601, "seconds": 301.2, "command": "hatch run bench --ci",
      "machine": {"cpu": ..., "cores": 2, "memory_mib": ..., "kernel": ..., "python": ..., "redis": ..., "versions": {}},
      "measures": {"P1": {"title", "verdict", "value", "baseline", "baseline_name", "ratio", "unit", "judged_on",
-                         "bar", "stretch", "met", "stretch_met", "min", "max", "rounds", "spread",
-                         "notes": [...], "figures": [{"name", ..., the same members, "values", "baselines"}]}},
+                         "bar", "stretch", "better", "met", "stretch_met", "min", "max", "rounds", "spread",
+                         "measured_on", "notes": [...],
+                         "figures": [{"name", ..., the same members, "values", "baselines"}]}},
      "curves": {"files_per_second": {"label": [[x, y], ...]}, ...}}
 
 A measure's members are those of its leading figure: the one that uses up most of its bar; `met` of a measure says that
 all of its figures are at their bars. `value`, `baseline` and `ratio` are medians; `min` and `max` are of what is judged
-(`judged_on`: value or ratio); `spread` is their width over the median, from five rounds on without the lowest and the
-highest. `met` is null where the rounds allow no judgement.
+(`judged_on`: value or ratio); `better` is lower or higher; `spread` is their width over the median, from five rounds on
+without the lowest and the highest. `met` is null where the rounds allow no judgement. `measured_on` names the run that
+a figure was taken from, if it is not this one.
 """
 
 from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from attrs import field, frozen
+import cattrs
+from attrs import asdict, field, frozen
 
-from unstract_bench.figures import Bar, Figure, Measure, Verdict
-
-__all__ = ["Run", "document", "read"]
+from unstract_bench.figures import Figure, Measure, Verdict
 
 SCHEMA = 1
+OF_FIGURES_ONLY = ("values", "baselines", "spread_limit", "least_rounds")
+CONVERTER = cattrs.Converter(detailed_validation=False)
 Curve = Mapping[str, list[tuple[float, float]]]
 
 
@@ -38,90 +41,53 @@ class Run:
     measures: tuple[Measure, ...]
     curves: Mapping[str, Curve] = field(factory=dict)
 
+    def measure(self, identifier: str) -> Measure | None:
+        """The measure of this id, if the run has it."""
+        return next((each for each in self.measures if each.id == identifier), None)
+
 
 def document(run: Run) -> dict[str, Any]:
     """The run as JSON."""
-    return {
-        "schema": SCHEMA,
-        "started_at": run.started_at,
-        "seconds": round(run.seconds, 1),
-        "command": run.command,
-        "machine": dict(run.machine),
-        "measures": {each.id: _measure(each) for each in run.measures},
-        "curves": {name: dict(curve) for name, curve in run.curves.items()},
-    }
+    measures = {each.id: _measure(each) for each in run.measures}
+    return {"schema": SCHEMA, **asdict(run, recurse=False), "seconds": round(run.seconds, 1), "measures": measures}
 
 
 def read(content: Mapping[str, Any]) -> Run:
-    """The run that a document was made from. Raises ValueError for another schema."""
+    """The run that a document was made from. Raises ValueError for another schema, KeyError and TypeError."""
     if content.get("schema") != SCHEMA:
         raise ValueError(f"results of schema {content.get('schema')!r}; this command reads {SCHEMA}")
-    return Run(
-        started_at=content["started_at"],
-        seconds=content["seconds"],
-        command=content["command"],
-        machine=content["machine"],
-        measures=tuple(_read_measure(name, each) for name, each in content["measures"].items()),
-        curves=content["curves"],
+    measures = tuple(
+        Measure(name, each["title"], CONVERTER.structure(each["figures"], tuple[Figure, ...]), tuple(each["notes"]))
+        for name, each in content["measures"].items()
     )
+    members = ("started_at", "seconds", "command", "machine", "curves")
+    return Run(**{name: content[name] for name in members}, measures=measures)
 
 
 def _measure(measure: Measure) -> dict[str, Any]:
-    whole = {
-        "title": measure.title,
-        "verdict": measure.verdict.value,
-        **_figure(measure.leading),
-        "met": _met(measure.verdict),
-        "notes": list(measure.notes),
-    }
-    return whole | {"figures": [_figure(each, rounds=True) for each in measure.figures]}
+    leading = _figure(measure.leading)
+    for name in OF_FIGURES_ONLY:
+        del leading[name]
+    own = {"title": measure.title, "verdict": measure.verdict.value, "met": _met(measure.verdict)}
+    return {**leading, **own, "notes": list(measure.notes), "figures": [_figure(each) for each in measure.figures]}
 
 
-def _figure(figure: Figure, *, rounds: bool = False) -> dict[str, Any]:
-    held, judged = figure.held, figure.judged
-    told: dict[str, Any] = {
-        "name": figure.name,
-        "unit": figure.unit,
+def _figure(figure: Figure) -> dict[str, Any]:
+    judged = figure.judged
+    return asdict(figure) | {
+        "values": [_rounded(each) for each in figure.values],
+        "baselines": [_rounded(each) for each in figure.baselines],
         "value": _median(figure.values),
         "baseline": _median(figure.baselines),
-        "baseline_name": figure.baseline_name or None,
         "ratio": _median(figure.ratios),
-        "judged_on": None if held is None else "ratio" if held.ratio else "value",
-        "bar": None if held is None else held.bar,
-        "stretch": None if held is None else held.stretch,
+        "judged_on": None if figure.bar is None else "ratio" if figure.baseline_name else "value",
         "met": _met(figure.verdict),
-        "stretch_met": figure.stretched,
+        "stretch_met": figure.stretch_met,
         "min": _rounded(min(judged)) if judged else None,
         "max": _rounded(max(judged)) if judged else None,
         "rounds": len(judged),
         "spread": _rounded(figure.spread),
     }
-    if rounds:
-        told |= {"values": [_rounded(each) for each in figure.values]}
-        told |= {"baselines": [_rounded(each) for each in figure.baselines]}
-        told |= {"spread_limit": figure.spread_limit, "least_rounds": figure.least_rounds}
-    return told
-
-
-def _read_measure(name: str, content: Mapping[str, Any]) -> Measure:
-    figures = tuple(_read_figure(each) for each in content["figures"])
-    return Measure(name, content["title"], figures, tuple(content["notes"]))
-
-
-def _read_figure(content: Mapping[str, Any]) -> Figure:
-    held = None
-    if content["bar"] is not None:
-        held = Bar(content["bar"], content["stretch"], ratio=content["judged_on"] == "ratio")
-    return Figure(
-        content["name"],
-        content["unit"],
-        tuple(content["values"]),
-        tuple(content["baselines"]),
-        content["baseline_name"] or "",
-        held,
-        content["spread_limit"],
-        content["least_rounds"],
-    )
 
 
 def _met(verdict: Verdict | None) -> bool | None:

@@ -1,16 +1,14 @@
-"""What was measured and how it is judged. Pure: nothing here measures.
+"""What was measured and how it is judged. Nothing here measures.
 
-A figure has one value a round and, where it is compared, the baseline's value of the same round. What is held against
-the bar is the value itself or the ratio of the two, by the median of the rounds.
+A figure has one value a round and, where it is compared, the baseline's value of the same round. The median of the
+rounds is judged: of value over baseline, or of the value where there is no baseline.
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
 from statistics import median
 
-from attrs import field, frozen
-
-__all__ = ["Bar", "Figure", "Measure", "Verdict", "spread_of", "trimmed"]
+from attrs import define, field, frozen
 
 TRIMMED_FROM = 5
 
@@ -24,26 +22,27 @@ class Verdict(StrEnum):
 
 
 @frozen
-class Bar:
-    """What a figure is held against; lower is better. `ratio`: the ratio to the baseline is, not the value."""
-
-    bar: float
-    stretch: float | None = None
-    ratio: bool = False
-
-
-@frozen
 class Figure:
-    """One figure over all rounds. Without a bar it is only told. `spread_limit`: beyond it rounds must agree."""
+    """One figure over all rounds.
+
+    Attributes:
+        bar: None: it is printed and not judged.
+        better: "lower" or "higher": on which side of the bar and the stretch it should be.
+        spread_limit: a wider spread, with rounds on both sides of the bar, allows no judgement.
+        measured_on: the run that the values were taken from, if it is not this one.
+    """
 
     name: str
     unit: str
     values: tuple[float, ...]
     baselines: tuple[float, ...] = ()
-    baseline_name: str = ""
-    held: Bar | None = None
+    baseline_name: str | None = None
+    bar: float | None = None
+    stretch: float | None = None
+    better: str = "lower"
     spread_limit: float = 0.15
     least_rounds: int = 3
+    measured_on: str | None = None
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -53,7 +52,7 @@ class Figure:
     @property
     def judged(self) -> tuple[float, ...]:
         """What is held against the bar, round by round."""
-        return self.ratios if self.held is not None and self.held.ratio else self.values
+        return self.ratios if self.baseline_name else self.values
 
     @property
     def spread(self) -> float:
@@ -62,57 +61,105 @@ class Figure:
 
     @property
     def verdict(self) -> Verdict | None:
-        """None without a bar. Not judged: too few rounds, or so wide a spread that the rounds disagree."""
-        if self.held is None:
+        """None without a bar. Not judged: too few rounds, or rounds that vary and fall on both sides of the bar."""
+        if self.bar is None:
             return None
         if len(self.judged) < self.least_rounds:
             return Verdict.NOT_JUDGED
-        middle, kept = median(self.judged), trimmed(self.judged)
-        met = [each <= self.held.bar for each in kept]
+        met = [self._reaches(self.bar, each) for each in trimmed(self.judged)]
         if self.spread > self.spread_limit and any(met) != all(met):
             return Verdict.NOT_JUDGED
-        return Verdict.MET if middle <= self.held.bar else Verdict.NOT_MET
+        return Verdict.MET if self._reaches(self.bar, median(self.judged)) else Verdict.NOT_MET
 
     @property
-    def stretched(self) -> bool | None:
-        """Whether the stretch is reached; None without one or where nothing can be judged."""
-        if self.held is None or self.held.stretch is None or self.verdict is Verdict.NOT_JUDGED:
+    def stretch_met(self) -> bool | None:
+        """Whether the stretch is reached; None without one, or where nothing can be judged."""
+        if self.stretch is None or self.verdict in (None, Verdict.NOT_JUDGED):
             return None
-        return median(self.judged) <= self.held.stretch
+        return self._reaches(self.stretch, median(self.judged))
 
     @property
-    def load(self) -> float:
+    def used(self) -> float:
         """How much of the bar is used up: above 1 it is missed."""
-        return median(self.judged) / self.held.bar if self.held is not None and self.judged else 0.0
+        if not self.bar or not self.judged:
+            return 0.0
+        share = median(self.judged) / self.bar
+        return 1 / share if self.better == "higher" and share else share
 
-
-_NOTHING = Figure("nothing measured", "", ())
+    def _reaches(self, limit: float, value: float) -> bool:
+        return value >= limit if self.better == "higher" else value <= limit
 
 
 @frozen
 class Measure:
-    """One of P1 to P8: its figures, and lines for whoever reads them (ceilings, what was scaled down)."""
+    """One of P1 to P12: its figures, and notes for the reader."""
 
     id: str
     title: str
     figures: tuple[Figure, ...]
-    notes: tuple[str, ...] = field(factory=tuple)
+    notes: tuple[str, ...] = ()
 
     @property
     def leading(self) -> Figure:
-        """The figure that stands for the measure: of those with a bar the one that uses up most of it."""
-        return max(self.figures or (_NOTHING,), key=lambda each: (each.held is not None, each.load))
+        """The figure that represents the measure: the one that uses up most of its bar."""
+        figures = self.figures or (Figure("nothing measured", "", ()),)
+        return max(figures, key=lambda each: (each.bar is not None, each.used))
 
     @property
     def verdict(self) -> Verdict:
-        """Not met if one figure is not, then not judged if one is not (or there is none), else met."""
-        if not self.figures:
-            return Verdict.NOT_JUDGED
-        told = {each.verdict for each in self.figures}
-        for worst in (Verdict.NOT_MET, Verdict.NOT_JUDGED):
-            if worst in told:
-                return worst
-        return Verdict.MET
+        """The worst of its figures' verdicts; not judged without one."""
+        verdicts = {each.verdict for each in self.figures} - {None}
+        for each in (Verdict.NOT_MET, Verdict.NOT_JUDGED, Verdict.MET):
+            if each in verdicts:
+                return each
+        return Verdict.NOT_JUDGED
+
+
+@frozen
+class Bar:
+    """How the values of a round are judged, or what they are only compared with.
+
+    Attributes:
+        limit: None: not judged.
+        over: the name of the baseline's samples.
+        named: what the reader knows the baseline as.
+    """
+
+    limit: float | None = None
+    stretch: float | None = None
+    over: str = ""
+    named: str | None = None
+    better: str = "lower"
+    spread_limit: float = 0.15
+    least_rounds: int = 3
+
+
+NO_BAR = Bar()
+
+
+@define
+class Samples:
+    """Values by name, one a round, collected while the rounds are made."""
+
+    values: dict[str, list[float]] = field(factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        """Add a round's value."""
+        self.values.setdefault(name, []).append(value)
+
+    def of(self, name: str) -> tuple[float, ...]:
+        """The values in order of the rounds; empty for a name that was not measured."""
+        return tuple(self.values.get(name, ()))
+
+    def figure(self, key: str, name: str, unit: str, bar: Bar = NO_BAR) -> Figure:
+        """The figure of the values of `key`."""
+        how = (bar.named, bar.limit, bar.stretch, bar.better, bar.spread_limit, bar.least_rounds)
+        return Figure(name, unit, self.of(key), self.of(bar.over), *how)
+
+    def printed(self, prefix: str, unit: str, *, label: str = "") -> tuple[Figure, ...]:
+        """A figure without a bar for each name that begins with `prefix`."""
+        names = [name for name in self.values if name.startswith(prefix)]
+        return tuple(Figure(label + name.removeprefix(prefix), unit, self.of(name)) for name in names)
 
 
 def trimmed(values: Sequence[float]) -> tuple[float, ...]:

@@ -5,13 +5,11 @@ import sys
 import time
 from pathlib import Path
 
-from unstract_bench.rig import running_ground, running_workers
-from unstract_bench.setting import Setting
+from unstract_bench.rig import running_rig, running_workers
+from unstract_bench.rounds import Setting
 from unstract_bench.workload import BATCHES, Load
 from unstract_devstack.fleet import FILE_PROCESSING
 from unstract_devstack.processes import ProcessError
-
-__all__ = ["profile"]
 
 SECONDS = 20
 
@@ -25,19 +23,18 @@ def profile(setting: Setting, target: Path) -> None:
     without CAP_SYS_PTRACE) or wrote nothing.
     """
     with (
-        running_ground(setting.directory / "profile") as ground,
-        running_workers(ground, slots=16, file_slots=BATCHES) as fleet,
+        running_rig(setting.directory / "profile") as rig,
+        running_workers(rig, file_slots=BATCHES) as fleet,
     ):
-        ground.run(Load(files=BATCHES))
+        rig.run(Load(files=BATCHES))
         pid = fleet.of(FILE_PROCESSING)[0].process.pid
         sampler = subprocess.Popen(_command(pid, target), stderr=subprocess.PIPE, text=True)
         until = time.monotonic() + SECONDS
         while sampler.poll() is None and time.monotonic() < until:
-            ground.run(Load())
-            ground.forget_logs()
-        _, told = sampler.communicate(timeout=SECONDS + 60)
+            rig.run(Load())
+        _, errors = sampler.communicate(timeout=SECONDS + 60)
     if sampler.returncode != 0 or not target.exists():
-        why = told.partition("Stack backtrace:")[0].strip()[-500:]
+        why = errors.partition("Stack backtrace:")[0].strip()[-500:]
         raise ProcessError(f"py-spy wrote no flame graph to {target}: {why}")
 
 

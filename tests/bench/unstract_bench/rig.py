@@ -1,42 +1,50 @@
-"""What every measure stands on: one Redis, one backend double, the workers as processes, and the sender."""
+"""What every measure is made with: one Redis, one backend double, the workers as processes, and the sender."""
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
 
-from attrs import define
+from attrs import define, frozen
 
-from unstract_bench.double.process import Counts, DoubleProcess, running_double
+from unstract_bench.double.client import DoubleProcess, running_double
 from unstract_bench.workload import Load, start
-from unstract_devstack.fleet import WORKERS, Fleet, Worker, WorkerKind, running_fleet
-from unstract_devstack.processes import wait_until
+from unstract_devstack.fleet import FILE_PROCESSING, WORKERS, Fleet, Worker, WorkerKind, running_fleet
+from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 from unstract_devstack.producer import Producer
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.stack import worker_environment
 
-__all__ = ["API_KEY", "Ground", "NotDone", "Ran", "running_ground", "running_workers"]
-
-
 # The client masks its key wherever an answer repeats it: it must be no word of the answers.
 API_KEY = token_hex(24)
+START_SECONDS = 60.0
+WAIT_SECONDS, WAIT_SECONDS_A_FILE = 120.0, 0.01
+# What Celery's consumers wait with: kombu's own, and the workers' transport.
+CELERY_WAITS = ("brpop", "blmove")
+# The second look at a finished run comes minutes later, within another measure's time, unless a measure counts it.
+NO_RECHECK = {"WORKER_RECHECK_SECONDS": "86400"}
 
 
-class NotDone(Exception):
+class RunFailed(Exception):
     """A load did not end as it must: its figures would mean nothing."""
 
 
+@frozen
+class Result:
+    """One run of a load: when its start message was sent and its terminal status answered (monotonic clock)."""
+
+    execution_id: str
+    began: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.began
+
+
 @define
-class Ran:
-    """One run of a load: seconds from the start message to the terminal status, and what was called."""
-
-    seconds: float
-    counts: Counts
-
-
-@define
-class Ground:
+class Rig:
     """What runs for the whole of a measure."""
 
     directory: Path
@@ -44,47 +52,36 @@ class Ground:
     double: DoubleProcess
     producer: Producer
 
-    def run(self, load: Load) -> Ran:
-        """Put one execution through the workers that run.
+    def run(self, load: Load, *, record: bool = False) -> Result:
+        """Put one execution through the workers; `record`: the double keeps the calls' bodies.
 
-        Raises NotDone if it does not end COMPLETED with all files.
+        Raises RunFailed if it does not end COMPLETED with all files.
         """
-        self.double.reset()
-        began = time.monotonic()
-        execution_id = start(self.producer, self.double, load)
-        told = self.double.wait_over(execution_id)
-        seconds = time.monotonic() - began
-        self._wait_done(execution_id)
-        ran = Ran(seconds, self.double.counts())
-        if told["status"] != "COMPLETED" or told.get("successful_files") != load.files:
-            raise NotDone(f"the execution of {load.files} files ended as {dict(told)}")
-        if load.kind == "api":
-            self._check_results(execution_id, load)
-        return ran
-
-    def _wait_done(self, execution_id: str) -> None:
-        """The callback worker still cleans up and notifies after the terminal status: those calls count too."""
+        self.double.reset(record=record)
+        execution_id, began = start(self.producer, self.double, load)
+        over = self.double.wait_over(execution_id, seconds=WAIT_SECONDS + WAIT_SECONDS_A_FILE * load.files)
+        if over["status"] != "COMPLETED" or over.get("successful_files") != load.files:
+            raise RunFailed(f"the execution of {load.files} files ended as {dict(over)}")
         with self.redis.client() as client:
+            # The callback worker cleans up and notifies after the terminal status: those calls count too.
             if not wait_until(lambda: client.hget(f"uw:{{{execution_id}}}:meta", "state") == "DONE", seconds=30):
-                raise NotDone("the terminal status was written, but the run was not closed")
-
-    def _check_results(self, execution_id: str, load: Load) -> None:
-        with self.redis.client() as client:
-            keys = [
-                key for key in client.scan_iter(match=f"*{execution_id}*", count=1000) if client.type(key) == "list"
-            ]
-            lengths = {key: client.llen(key) for key in keys if "api_results" in key}
-        if list(lengths.values()) != [load.files]:
-            raise NotDone(f"the API results are {lengths}, not one list of {load.files}")
-
-    def forget_logs(self) -> None:
-        """Drop the lines for the platform's UI, which nobody reads here."""
-        with self.redis.client() as client:
+                raise RunFailed("the terminal status was written, but the run was not closed")
+            results = [client.llen(key) for key in client.scan_iter(f"api_results:*:{execution_id}", count=1000)]
+            if results != ([load.files] if load.kind == "api" else []):
+                raise RunFailed(f"there are API results of {results} files")
+            # The lines for the platform's UI, which are not read here.
             client.delete("celery_log_task_queue")
+        return Result(execution_id, began, over["over_at"])
+
+    def wait_rechecked(self) -> None:
+        """Wait until no run needs another look. Raises RunFailed."""
+        with self.redis.client() as client:
+            if not wait_until(lambda: client.zcard("uw:due") == 0, seconds=30):
+                raise RunFailed("a finished run was not looked at again")
 
 
 @contextlib.contextmanager
-def running_ground(directory: Path) -> Iterator[Ground]:
+def running_rig(directory: Path) -> Iterator[Rig]:
     """Redis (append-only file on, as it should be) and the double, until the block is left."""
     directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as parts:
@@ -92,38 +89,58 @@ def running_ground(directory: Path) -> Iterator[Ground]:
         double = parts.enter_context(running_double(directory))
         producer = Producer(redis.url)
         parts.callback(producer.close)
-        yield Ground(directory, redis, double, producer)
+        yield Rig(directory, redis, double, producer)
+
+
+def environment_of(rig: Rig, name: str, slots: int) -> dict[str, str]:
+    """The variables of a worker of this name, which calls the double under it."""
+    environment = worker_environment(
+        backend_url=rig.double.url(name), api_key=API_KEY, redis_url=rig.redis.url, broker_url=rig.redis.url
+    )
+    return environment | NO_RECHECK | {"CELERY_CONCURRENCY": str(slots)}
 
 
 @contextlib.contextmanager
 def running_workers(
-    ground: Ground,
+    rig: Rig,
     *,
-    slots: int,
+    slots: int = 16,
     file_slots: int | None = None,
     kinds: Sequence[WorkerKind] = WORKERS,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Fleet]:
-    """The real workers with so many slots each, ready; each calls the double under its own name."""
+    """The real workers with so many slots each, ready. A kind that is named twice gives two workers."""
     with contextlib.ExitStack() as parts:
-        fleet = Fleet()
-        for kind in kinds:
-            worker = parts.enter_context(_running_worker(ground, kind, slots, file_slots, settings or {}))
-            fleet.workers[kind.name] = worker
-        yield fleet
+        workers = dict[str, Worker]()
+        for kind in dict.fromkeys(kinds):
+            many = file_slots if file_slots is not None and kind == FILE_PROCESSING else slots
+            environment = environment_of(rig, kind.name, many) | dict(settings or {})
+            same = [each for each in kinds if each == kind]
+            workers |= parts.enter_context(running_fleet(environment, rig.directory / "logs", kinds=same)).workers
+        yield Fleet(workers)
+
+
+def process_of(rig: Rig, name: str, command: Sequence[str], environment: Mapping[str, str]) -> ManagedProcess:
+    """A process of the measure, not started yet."""
+    log = rig.directory / f"{name.replace(' ', '-')}.log"
+    return ManagedProcess(name, command, {**inherited_environment(), **environment}, log)
 
 
 @contextlib.contextmanager
-def _running_worker(
-    ground: Ground, kind: WorkerKind, slots: int, file_slots: int | None, settings: Mapping[str, str]
-) -> Iterator[Worker]:
-    many = file_slots if file_slots is not None and kind.name == "file-processing" else slots
-    environment = worker_environment(
-        backend_url=ground.double.url(kind.name),
-        api_key=API_KEY,
-        redis_url=ground.redis.url,
-        broker_url=ground.redis.url,
-    )
-    environment |= {"CELERY_CONCURRENCY": str(many), **settings}
-    with running_fleet(environment, ground.directory / "logs", kinds=(kind,)) as fleet:
-        yield fleet.workers[kind.name]
+def running_process(process: ManagedProcess, rig: Rig, waits_with: tuple[str, ...] = CELERY_WAITS) -> Iterator[None]:
+    """The process waits for messages, until the block is left. Raises ProcessError if it does not get there."""
+    before = waiting(rig, waits_with)
+    try:
+        process.start()
+        wait_until(lambda: not process.running or waiting(rig, waits_with) > before, seconds=START_SECONDS)
+        if not process.running or waiting(rig, waits_with) <= before:
+            raise process.failure("did not come to wait for work")
+        yield
+    finally:
+        process.stop(grace=3.0)
+
+
+def waiting(rig: Rig, commands: tuple[str, ...] = CELERY_WAITS) -> int:
+    """How many connections to Redis wait with one of these commands (or last used it)."""
+    with rig.redis.client() as client:
+        return sum(1 for each in client.client_list() if each.get("cmd", "").startswith(commands))

@@ -1,6 +1,6 @@
-"""The ceiling: the same calls from a client that does nothing else. Prints seconds for `FILES` in `FLIGHT` chains.
+"""The ceiling: the same calls from a client that does nothing else, in so many chains. Prints the seconds it took.
 
-`python -m unstract_bench.baselines.raw_client ROOT FILES FLIGHT`
+`python -m unstract_bench.baselines.raw_client ROOT FILES CHAINS`
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
-from unstract_bench.baselines.calls import calls_of
+from unstract_bench.baselines.calls import requests_of
 
 try:
     from uvloop import run
@@ -16,29 +16,27 @@ except ImportError:  # there is none for Windows
     from asyncio import run
 
 
-async def chain(host: str, port: int, prefix: str, files: range) -> None:
+async def chain(root: str, files: range) -> None:
     """The files of one chain, one after another, on one connection."""
-    reader, writer = await asyncio.open_connection(host, port)
+    target = urlsplit(root)
+    reader, writer = await asyncio.open_connection(target.hostname, target.port)
     for file in files:
-        for asked in calls_of(file):
-            body = asked.content or b""
-            head = (
-                f"{asked.method} {prefix}/{asked.path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n"
+        for each in requests_of(file):
+            line = f"{each.method} {target.path}/{each.path} HTTP/1.1"
+            writer.write(
+                f"{line}\r\nHost: bench\r\nContent-Length: {len(each.content)}\r\n\r\n".encode() + each.content
             )
-            writer.write(head.encode() + body)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
     writer.close()
 
 
-async def main(root: str, files: int, flight: int) -> float:
-    """All chains; the seconds that they took."""
-    target = urlsplit(root)
-    shares = [range(start, files, flight) for start in range(flight)]
+async def main(root: str, files: int, chains: int) -> None:
+    """All chains."""
     began = time.monotonic()
-    await asyncio.gather(*(chain(target.hostname or "", target.port or 80, target.path, share) for share in shares))
-    return time.monotonic() - began
+    await asyncio.gather(*(chain(root, range(start, files, chains)) for start in range(chains)))
+    sys.stdout.write(f"{time.monotonic() - began}\n")
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))}\n")
+    run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

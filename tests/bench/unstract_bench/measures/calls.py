@@ -1,54 +1,96 @@
-"""P6: HTTP calls per file, counted at the backend double by route, from the start message until the run is closed."""
+"""P6 and P10: HTTP calls a file and an execution, counted at the backend double by route.
 
-from unstract_bench.double.process import Counts
-from unstract_bench.figures import Bar, Figure, Measure
-from unstract_bench.measures.samples import Samples
-from unstract_bench.rig import running_ground, running_workers
-from unstract_bench.setting import Setting
+P6 divides all calls of an execution of many files, from its start message until the run is closed. P10 counts what an
+execution calls beside what it calls for each of its files, the second look at the finished run included.
+"""
+
+import re
+from collections.abc import Mapping
+
+from unstract_bench.double.calls import Calls
+from unstract_bench.figures import Bar, Figure, Measure, Samples
+from unstract_bench.rig import running_rig, running_workers
+from unstract_bench.rounds import Setting
 from unstract_bench.workload import Load
-
-__all__ = ["call_measures"]
 
 FILES, BATCHES = 300, 30
 LOADS = {
-    "API, no history": (Load(FILES, BATCHES), Bar(4, 3.5)),
-    "API, with history": (Load(FILES, BATCHES, history=True), Bar(5)),
-    "ETL": (Load(FILES, BATCHES, kind="etl"), Bar(2.5, 2)),
+    "API, no history": (Load(FILES, BATCHES), Bar(3.5, 3.3)),
+    "API, with history": (Load(FILES, BATCHES, history=True), Bar(4.6, 4.3)),
+    "ETL": (Load(FILES, BATCHES, kind="etl"), Bar(2.5, 2.2)),
 }
+SINGLE = {"API": Load(1, 1), "ETL": Load(1, 1, kind="etl")}
+QUICK_SWEEPS = {"WORKER_RECHECK_SECONDS": "1", "WORKER_SWEEP_SECONDS": "0.5"}
+# What is called for a file: its row and the row's statuses, its execution, its usage, its history.
+_OF_A_FILE = re.compile(
+    "POST v1/(file-execution/.*|workflow-manager/execute-file/|file-history/create/)"
+    "|GET v1/(file-execution/.+|usage/.+|file-history/.+)"
+)
 
 
 def call_measures(setting: Setting) -> tuple[Measure, ...]:
     """P6."""
-    samples, routes = Samples(), dict[str, Counts]()
-    with (
-        running_ground(setting.directory / "calls") as ground,
-        running_workers(ground, slots=16),
-    ):
+    samples, calls = Samples(), dict[str, Calls]()
+    with running_rig(setting.directory / "calls") as rig, running_workers(rig):
 
         def once() -> None:
-            setting.say("calls: API without and with history, ETL")
+            setting.report("calls: API without and with history, ETL")
             for name, (load, _) in LOADS.items():
-                ran = ground.run(load)
-                samples.add(name, ran.counts.total / load.files)
-                routes[name] = ran.counts
-                ground.forget_logs()
+                rig.run(load)
+                calls[name] = rig.double.calls()
+                samples.add(name, len(calls[name].calls) / load.files)
 
         setting.repeat(once, lambda: _figures(samples))
-    notes = tuple(line for name, counts in routes.items() for line in _routes(name, counts))
-    title = f"HTTP calls per file, {FILES} files at 10 a batch"
-    return (Measure("P6", title, _figures(samples), notes),)
+    notes = (
+        f"{name}: {worker}: {route}: {times / FILES:.2f} a file"
+        for name, last in calls.items()
+        for worker in last.workers
+        for route, times in last.routes(worker).items()
+        if times * 10 > FILES
+    )
+    return (Measure("P6", f"HTTP calls per file, {FILES} files at 10 a batch", _figures(samples), tuple(notes)),)
+
+
+def fixed_call_measures(setting: Setting) -> tuple[Measure, ...]:
+    """P10. An execution of one file is counted, of a workflow and a pipeline that the workers have not seen before."""
+    samples, routes = Samples(), dict[str, Mapping[str, int]]()
+    with running_rig(setting.directory / "fixed-calls") as rig, running_workers(rig, settings=QUICK_SWEEPS):
+
+        def once(into: Samples = samples) -> None:
+            for name, load in SINGLE.items():
+                rig.run(load)
+                rig.wait_rechecked()
+                calls = rig.double.calls()
+                routes[name] = fixed_calls(calls)
+                into.add(name, sum(routes[name].values()))
+                into.add(f"all {name}", len(calls.calls))
+
+        setting.report("fixed calls: executions of one file")
+        once(Samples())  # what a worker asks once is known then
+        setting.repeat(once, lambda: _fixed(samples))
+    notes = (f"{name}: {route}: {times}" for name, fixed in routes.items() for route, times in fixed.items())
+    return (Measure("P10", "HTTP calls an execution beside those for its files", _fixed(samples), tuple(notes)),)
+
+
+def fixed_calls(calls: Calls) -> dict[str, int]:
+    """Calls that an execution makes however many files it has, by worker and route."""
+    return {
+        f"{worker}: {route}": times
+        for worker in calls.workers
+        for route, times in calls.routes(worker).items()
+        if not _OF_A_FILE.fullmatch(route)
+    }
 
 
 def _figures(samples: Samples) -> tuple[Figure, ...]:
-    return tuple(Figure(name, "calls / file", samples.of(name), held=bar) for name, (_, bar) in LOADS.items())
+    return tuple(samples.figure(name, name, "calls / file", bar) for name, (_, bar) in LOADS.items())
 
 
-def _routes(name: str, counts: Counts) -> list[str]:
-    """The routes that are called more than once in ten files."""
-    files = FILES
-    return [
-        f"{name}: {worker}: {route}: {times / files:.2f} a file"
-        for worker, called in counts.calls.items()
-        for route, times in sorted(called.items(), key=lambda item: -item[1])
-        if times * 10 > files
-    ]
+def _fixed(samples: Samples) -> tuple[Figure, ...]:
+    unit = "calls / execution"
+    judged = samples.figure("API", "API", unit, Bar(10, 8))
+    return (
+        judged,
+        samples.figure("ETL", "ETL", unit),
+        *samples.printed("all ", unit, label="with those for its file: "),
+    )

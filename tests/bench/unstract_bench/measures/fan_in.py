@@ -5,23 +5,19 @@ leases, records, completes and closes as the real workers do, and finishes by re
 """
 
 import contextlib
-import sys
+import os
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from statistics import median_high
 from uuid import uuid4
 
 from unstract_bench.document import Curve
-from unstract_bench.fan_in.dispatching import CALLBACK_QUEUE, Dispatch, chord_dispatch, ledger_dispatch
-from unstract_bench.figures import Bar, Figure, Measure
-from unstract_bench.measures.samples import Samples
-from unstract_bench.rig import API_KEY, Ground, NotDone, running_ground
-from unstract_bench.rivals import CELERY_WAITS, waiting
-from unstract_bench.setting import Setting
-from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
-from unstract_devstack.stack import worker_environment
-
-__all__ = ["fan_in_measures"]
+from unstract_bench.environment import program
+from unstract_bench.figures import Bar, Figure, Measure, Samples
+from unstract_bench.ledger.driver import CALLBACK_QUEUE, Dispatch, dispatcher
+from unstract_bench.rig import Rig, RunFailed, environment_of, process_of, running_process, running_rig
+from unstract_bench.rounds import Setting
+from unstract_bench.runners import BASELINES, LEAN, THREADS
 
 SLOTS = 16
 SMALL, LARGE = 1_000, 10_000
@@ -30,98 +26,86 @@ LEDGER, CHORD = "ledger", "celery.chord"
 SECONDS = 180
 
 
-def fan_in_measures(setting: Setting) -> tuple[tuple[Measure, ...], Curve]:
-    """P7 and, but in the short run, its curve: milliseconds a batch by batches."""
+def fan_in_measures(setting: Setting) -> tuple[tuple[Measure, ...], Mapping[str, Curve]]:
+    """P7 and, where curves are wanted, milliseconds a batch by batches."""
     samples = Samples()
-    with running_ground(setting.directory / "fan-in") as ground, _both(ground) as dispatches:
+    with running_rig(setting.directory / "fan-in") as rig, _both(rig) as dispatches:
 
-        def measure(batches: int) -> None:
+        def measure(batches: int, into: Samples = samples) -> None:
             for name, dispatch in dispatches.items():
-                samples.add(f"{name} {batches}", _milliseconds_a_batch(ground, dispatch, batches))
+                into.add(f"{name} {batches}", _milliseconds_a_batch(rig, dispatch, batches))
 
         def once() -> None:
-            setting.say(f"fan-in: {SMALL:,} and {LARGE:,} batches, ledger and chord")
+            setting.report(f"fan-in: {SMALL:,} and {LARGE:,} batches, ledger and chord")
             measure(SMALL)
             measure(LARGE)
 
-        for dispatch in dispatches.values():
-            _milliseconds_a_batch(ground, dispatch, 100)
+        measure(100, Samples())
         setting.repeat(once, lambda: _figures(samples))
-        for batches in () if setting.short else CURVE:
+        for batches in CURVE if setting.curves else ():
             if setting.time_left:
                 measure(batches)
-    return (Measure("P7", "fan-in per batch, over celery.chord", _figures(samples)),), _curve(samples)
+    return (Measure("P7", "fan-in per batch, over celery.chord", _figures(samples)),), {"fan-in": _curve(samples)}
 
 
 def _figures(samples: Samples) -> tuple[Figure, ...]:
-    bar = Bar(0.8, 0.6, ratio=True)
-    small, large = samples.of(f"{LEDGER} {SMALL}"), samples.of(f"{LEDGER} {LARGE}")
+    unit, large, small = "ms / batch", f"{LEDGER} {LARGE}", f"{LEDGER} {SMALL}"
+    bars = {size: Bar(0.6, 0.5, over=f"{CHORD} {size}", named=CHORD) for size in (SMALL, LARGE)}
+    growth = Bar(1.2, 1.1, over=small, named=f"{SMALL:,} batches")
     return (
-        Figure(f"{SMALL:,} batches", "ms / batch", small, samples.of(f"{CHORD} {SMALL}"), CHORD, bar),
-        Figure(f"{LARGE:,} batches", "ms / batch", large, samples.of(f"{CHORD} {LARGE}"), CHORD, bar),
-        Figure("growth", "ms / batch", large, small, f"{SMALL:,} batches", Bar(1.2, ratio=True)),
+        samples.figure(small, f"{SMALL:,} batches", unit, bars[SMALL]),
+        samples.figure(large, f"{LARGE:,} batches", unit, bars[LARGE]),
+        samples.figure(large, "growth", unit, growth),
     )
 
 
 def _curve(samples: Samples) -> Curve:
     sizes = sorted((*CURVE, SMALL, LARGE))
     return {
-        name: [(float(size), sorted(told)[len(told) // 2]) for size in sizes if (told := samples.of(f"{name} {size}"))]
+        name: [(float(size), median_high(rounds)) for size in sizes if (rounds := samples.of(f"{name} {size}"))]
         for name in (LEDGER, CHORD)
     }
 
 
-def _milliseconds_a_batch(ground: Ground, dispatch: Dispatch, batches: int) -> float:
+def _milliseconds_a_batch(rig: Rig, dispatch: Dispatch, batches: int) -> float:
     run_id = str(uuid4())
-    with ground.redis.client(timeout=SECONDS + 30) as client:
+    with rig.redis.client(timeout=SECONDS + 30) as client:
         began = time.monotonic()
         dispatch(run_id, batches)
         done = client.blpop([f"bench:done:{run_id}"], timeout=SECONDS)
         seconds = time.monotonic() - began
     if done is None or int(done[1]) != batches:
-        raise NotDone(f"the fan-in of {batches} batches gave {done}")
+        raise RunFailed(f"the fan-in of {batches} batches gave {done}")
     return seconds * 1000 / batches
 
 
 @contextlib.contextmanager
-def _both(ground: Ground) -> Iterator[Mapping[str, Dispatch]]:
-    told = worker_environment(
-        backend_url=ground.double.url(LEDGER),
-        api_key=API_KEY,
-        redis_url=ground.redis.url,
-        broker_url=ground.redis.url,
-    )
+def _both(rig: Rig) -> Iterator[Mapping[str, Dispatch]]:
+    environment = environment_of(rig, LEDGER, SLOTS)
     own = {
-        "CELERY_CONCURRENCY": str(SLOTS),
         "CELERY_QUEUES_FILE_PROCESSING": CALLBACK_QUEUE,
         "FILE_PROCESSING_HEALTH_PORT": "0",
         "LOG_LEVEL": "WARNING",  # as the other side
     }
-    pool = ("-P", "threads", "-c", str(SLOTS), "-l", "WARNING")
-    lean = ("--without-mingle", "--without-gossip", "--without-heartbeat")
-    celery = str(Path(sys.executable).parent / "celery")
-    ours = (sys.executable, "-m", "unstract_bench.fan_in.worker", "run")
-    theirs = (celery, "-A", "unstract_bench.baselines.chord_app", "worker", *pool, *lean)
+    ours = (program("python"), "-m", "unstract_bench.ledger.worker", "run")
+    theirs = (program("celery"), "-A", f"{BASELINES}.chord_app", "worker", *THREADS, "-c", str(SLOTS), *LEAN)
     with (
-        _worker(ground, LEDGER, ours, told | own),
-        _worker(ground, "chord", theirs, {"BENCH_REDIS": ground.redis.url}),
-        ledger_dispatch(told) as ledger,
-        chord_dispatch(ground.redis.url) as chord,
+        running_process(process_of(rig, "ledger worker", ours, environment | own), rig),
+        running_process(process_of(rig, "chord worker", theirs, {"BENCH_REDIS": rig.redis.url}), rig),
+        dispatcher(environment) as ledger,
+        _chords(rig) as chord,
     ):
         yield {LEDGER: ledger, CHORD: chord}
 
 
 @contextlib.contextmanager
-def _worker(ground: Ground, name: str, command: tuple[str, ...], environment: Mapping[str, str]) -> Iterator[None]:
-    own = {**inherited_environment(), **environment}
-    process = ManagedProcess(f"{name} worker", command, own, ground.directory / f"{name}.log")
-    before = waiting(ground, CELERY_WAITS)
+def _chords(rig: Rig) -> Iterator[Dispatch]:
+    os.environ["BENCH_REDIS"] = rig.redis.url  # the app's module reads it, here as in its worker
+    from unstract_bench.baselines.chord_app import app, fan_out
+
     try:
-        process.start()
-        if not wait_until(lambda: waiting(ground, CELERY_WAITS) > before or not process.running, seconds=60):
-            raise process.failure("did not come to wait for work")
-        if not process.running:
-            raise process.failure("ended while it was starting")
-        yield
+        yield fan_out
     finally:
-        process.stop(grace=3.0)
+        # Results unsubscribe when they are collected, the last ones too late: after the interpreter's modules.
+        app.backend.result_consumer.cancel_for = lambda _: None
+        app.close()

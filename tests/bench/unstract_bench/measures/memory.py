@@ -1,76 +1,74 @@
-"""P1 and P2: memory of the workers beside bare Celery's, in the same minute."""
+"""P1 and P2: memory of the workers beside as many processes of bare Celery, in the same minute."""
+
+import contextlib
 
 from unstract_bench.costs import settled_pss_mib
-from unstract_bench.figures import Bar, Figure, Measure
-from unstract_bench.measures.samples import Samples
-from unstract_bench.rig import Ground, running_ground, running_workers
-from unstract_bench.rivals import Rival, bare_celery, deal, running_rival
-from unstract_bench.setting import Setting
+from unstract_bench.figures import Bar, Figure, Measure, Samples
+from unstract_bench.rig import Rig, running_rig, running_workers
+from unstract_bench.rounds import Setting
+from unstract_bench.runners import Runner, bare_celery, running, split
 from unstract_bench.workload import CALLS_A_FILE, Load
 from unstract_devstack.fleet import WORKERS, Fleet
 
-__all__ = ["memory_measures"]
-
 SLOTS = 16
-BARE = bare_celery(SLOTS)
+BARE = tuple(bare_celery(SLOTS, number=number) for number in range(1, len(WORKERS) + 1))
 PREFORK = bare_celery(4, pool="prefork")
-API = Load(files=200, batches=20, in_flight=SLOTS)
-ETL = Load(files=200, batches=20, in_flight=SLOTS, kind="etl")
+LOADS = tuple(Load(files=200, batches=20, in_flight=SLOTS, kind=kind) for kind in ("api", "etl"))
+# Memory varies little from round to round.
+SPREAD = 0.06
 
 
 def memory_measures(setting: Setting) -> tuple[Measure, ...]:
     """P1 and P2."""
     samples = Samples()
-    with running_ground(setting.directory / "memory") as ground:
+    with running_rig(setting.directory / "memory") as rig:
 
         def once() -> None:
-            setting.say("memory: the fleet, idle and after load, beside bare Celery")
-            _round(ground, samples)
+            setting.report("memory: the fleet, idle and after load, beside bare Celery")
+            _round(rig, samples)
 
         setting.repeat(once, lambda: (*_p1(samples), *_p2(samples)))
     return (
         Measure("P1", f"PSS after load, {SLOTS} slots, over bare Celery with the same libraries", _p1(samples)),
-        Measure("P2", f"PSS of all four workers, idle, {SLOTS} slots each", _p2(samples)),
+        Measure("P2", f"PSS of all four workers, idle, {SLOTS} slots each, over four bare Celery", _p2(samples)),
     )
 
 
-def _round(ground: Ground, samples: Samples) -> None:
-    with running_workers(ground, slots=SLOTS) as fleet:
-        workers = {name: worker.process.pid for name, worker in fleet.workers.items()}
-        idle = dict(zip(workers, settled_pss_mib(tuple(workers.values())), strict=True))
-        samples.add("fleet", sum(idle.values()))
-        for name, value in idle.items():
-            samples.add(f"idle {name}", value)
-        with running_rival(ground, BARE) as bare:
-            with running_rival(ground, PREFORK) as prefork:
-                for name, value in zip(("bare", "prefork"), settled_pss_mib((bare.pid, prefork.pid)), strict=True):
-                    samples.add(f"idle {name}", value)
-            _load(ground, fleet, BARE)
-            trees = workers | {"bare": bare.pid}
-            for name, value in zip(trees, settled_pss_mib(tuple(trees.values())), strict=True):
-                samples.add(name, value)
+def _round(rig: Rig, samples: Samples) -> None:
+    with running_workers(rig, slots=SLOTS) as fleet, contextlib.ExitStack() as parts:
+        trees = {name: worker.process.pid for name, worker in fleet.workers.items()}
+        bare = {each.name: parts.enter_context(running(rig, each)).pid for each in BARE}
+        with running(rig, PREFORK) as prefork:
+            pids = {**trees, **bare, PREFORK.name: prefork.pid}
+            idle = dict(zip(pids, settled_pss_mib(tuple(pids.values())), strict=True))
+        samples.add("fleet", sum(idle[name] for name in trees))
+        samples.add("bare fleet", sum(idle[name] for name in bare))
+        for name in (*trees, BARE[0].name, PREFORK.name):
+            samples.add(f"idle {name}", idle[name])
+        _load(rig, fleet, BARE[0])
+        pids = {**trees, "bare": bare[BARE[0].name]}
+        for name, value in zip(pids, settled_pss_mib(tuple(pids.values())), strict=True):
+            samples.add(name, value)
 
 
-def _load(ground: Ground, fleet: Fleet, bare: Rival) -> None:
+def _load(rig: Rig, fleet: Fleet, bare: Runner) -> None:
     """As many files for bare Celery as for the workers."""
-    ground.run(API)
-    ground.run(ETL)
+    files = sum(load.files for load in LOADS)
+    for load in LOADS:
+        rig.run(load)
     fleet.check()
-    ground.forget_logs()
-    ground.double.reset()
-    with bare.send(ground) as send:
-        for files in deal(API.files + ETL.files, API.batches + ETL.batches):
-            send(ground.double.url("bare"), files)
-        ground.double.wait_calls("bare", CALLS_A_FILE * (API.files + ETL.files))
+    rig.double.reset()
+    with bare.sender(rig) as send:
+        for batch in split(files, sum(load.batches for load in LOADS)):
+            send(rig.double.url("bare"), batch)
+        rig.double.wait_calls("bare", CALLS_A_FILE * files)
 
 
 def _p1(samples: Samples) -> tuple[Figure, ...]:
-    bar, bare = Bar(0.95, 0.80, ratio=True), samples.of("bare")
-    return tuple(Figure(kind.name, "MiB", samples.of(kind.name), bare, BARE.name, bar, 0.06) for kind in WORKERS)
+    bar = Bar(0.90, 0.80, over="bare", named=BARE[0].name, spread_limit=SPREAD)
+    return tuple(samples.figure(kind.name, kind.name, "MiB", bar) for kind in WORKERS)
 
 
 def _p2(samples: Samples) -> tuple[Figure, ...]:
-    told = [Figure("all four", "MiB", samples.of("fleet"), held=Bar(160, 140), spread_limit=0.06)]
-    told += [Figure(f"idle {kind.name}", "MiB", samples.of(f"idle {kind.name}")) for kind in WORKERS]
-    told += [Figure(f"idle {BARE.name}", "MiB", samples.of("idle bare"))]
-    return (*told, Figure(f"idle {PREFORK.name}", "MiB", samples.of("idle prefork")))
+    bar = Bar(0.95, 0.90, over="bare fleet", named=f"{len(BARE)} x {BARE[0].name}", spread_limit=SPREAD)
+    return (samples.figure("fleet", "all four", "MiB", bar), *samples.printed("idle ", "MiB", label="idle "))

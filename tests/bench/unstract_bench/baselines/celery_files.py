@@ -4,8 +4,7 @@ import os
 
 from celery import Celery
 
-from unstract_bench.baselines.libraries import LIBRARIES
-from unstract_bench.baselines.sync_files import process
+from unstract_bench.baselines.calls import process
 
 app = Celery("bare", broker=os.environ["BENCH_REDIS"])
 app.conf.update(
@@ -13,11 +12,5 @@ app.conf.update(
     task_default_queue=os.environ["BENCH_QUEUE"],
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
-    libraries=len(LIBRARIES),
 )
-
-
-@app.task(name="bench.batch")
-def batch(root: str, files: list[int]) -> None:
-    """Process a batch."""
-    process(root, files)
+batch = app.task(name="bench.batch")(process)

@@ -1,6 +1,6 @@
 """A worker of the real core whose batches do nothing: claim, record, complete, ring; the last ring closes the run.
 
-`python -m unstract_bench.fan_in.worker run`
+`python -m unstract_bench.ledger.worker run`
 """
 
 from celery import Celery
@@ -14,8 +14,6 @@ from unstract_worker_core.worker.cli import command_line
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
-
-__all__ = ["DEFINITION"]
 
 
 def batch(runtime: Runtime, delivery: Delivery) -> None:

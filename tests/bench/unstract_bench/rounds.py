@@ -1,4 +1,4 @@
-"""How a run is made: rounds, time, whether it is the short one."""
+"""How a run is made: how many rounds, until when, whether it is the short one."""
 
 import time
 from collections.abc import Callable
@@ -8,35 +8,43 @@ from attrs import field, frozen
 
 from unstract_bench.figures import Figure, Verdict
 
-__all__ = ["Setting"]
-
 MORE_ROUNDS = 2
 LATEST_ROUND = 9 / 8
 
 
 @frozen
 class Setting:
-    """What all measures are told.
+    """What all measures go by.
 
     Attributes:
-        short: the part for CI: ratios only, no curves.
+        python: the interpreter that everything is measured on.
+        report: shows progress.
+        short: the part for CI: fewer repetitions within a round, no prefork.
+        curves: measure what only the plots show, too.
+        growth: let the execution of P11 have 100,000 files.
         rounds: of each comparison; two more are added once where these cannot be judged and there is time.
         seconds: from `began`; no curve and no further round is begun after them. The rounds themselves may begin an
-            eighth later, so that a slow machine's last measure is judged too.
-        say: shows progress.
+            eighth later, so that the last measure of a slow machine is judged too.
     """
 
     directory: Path
-    say: Callable[[str], None] = field(repr=False)
+    python: Path
+    report: Callable[[str], None] = field(repr=False)
     short: bool = False
+    curves: bool = False
+    growth: bool = False
     rounds: int = 3
-    seconds: float = 380.0
+    seconds: float = 540.0
     began: float = field(factory=time.monotonic)
 
     @property
     def time_left(self) -> bool:
-        """Whether what no verdict waits for may begin."""
+        """Whether something that no verdict needs may begin."""
         return time.monotonic() < self.began + self.seconds
+
+    def allows(self, seconds: float) -> bool:
+        """Whether something that takes so long may begin."""
+        return not self.short and time.monotonic() + seconds < self.began + self.seconds * LATEST_ROUND
 
     def repeat(self, once: Callable[[], None], figures: Callable[[], tuple[Figure, ...]]) -> None:
         """Make the rounds, and two more if a figure cannot be judged by these."""

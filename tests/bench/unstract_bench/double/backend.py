@@ -1,0 +1,249 @@
+"""What the double answers, in the shapes of the recorded contract; what is not offered is a 404, as at the real backend.
+
+It keeps executions and the rows of their files, only as much as the workers read back.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from attrs import define, field
+
+from unstract_bench.workload import ORGANIZATION, listed
+
+TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
+TOOL = {"id": "00000000-0000-4000-8000-0000000000aa", "tool_id": "bench_tool", "step": 1, "version": "1"}
+TARGET = {"id": "00000000-0000-4000-8000-0000000000bb", "notification_type": "WEBHOOK", "platform": "API"}
+RESULT = {"output": {"number": "2026-0017", "total": "1204.50", "items": ["one", "two", "three"]}}
+TOKENS = {"embedding_tokens": 0, "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+COPIED = ("file_name", "file_size", "file_hash", "mime_type", "provider_file_uuid", "fs_metadata")
+Reply = tuple[int, Any]
+Handler = Callable[["State", str, Any], Reply]
+_ID = r"([0-9a-f-]{36})"
+_WM = "v1/workflow-manager/"
+_numbers = count(1)
+
+
+@define
+class Execution:
+    """One execution. `files` is how many the source lists; `rows` are keyed by what makes a file the same."""
+
+    id: str
+    workflow_id: str
+    kind: str
+    files: int
+    status: str = "PENDING"
+    rows: dict[str, dict[str, Any]] = field(factory=dict)
+    counts: dict[str, Any] = field(factory=dict)
+    over_at: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether a terminal status was written."""
+        return self.status in TERMINAL
+
+
+@define
+class State:
+    """All executions and, by id, all rows. `most_batches`: MAX_PARALLEL_FILE_BATCHES, for the execution opened last."""
+
+    executions: dict[str, Execution] = field(factory=dict)
+    rows: dict[str, dict[str, Any]] = field(factory=dict)
+    most_batches: int = 1
+
+    def open(self, order: Mapping[str, Any]) -> None:
+        """Know an execution."""
+        self.executions[order["id"]] = Execution(order["id"], order["workflow_id"], order["kind"], order["files"])
+        self.most_batches = order["batches"]
+
+    def row(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The row of a file, made if there is none: by content for API files, by place for others."""
+        execution, file = self.executions[asked["execution_id"]], asked["file_hash"]
+        api = file.get("source_connection_type") == "API"
+        key = str(file.get("file_hash")) if api else f"{file.get('file_path')}:{file.get('provider_file_uuid')}"
+        if key not in execution.rows:
+            execution.rows[key] = {
+                "id": new_id(),
+                "workflow_execution_id": execution.id,
+                **{name: file.get(name) for name in COPIED},
+                "file_path": None if api else file.get("file_path"),
+                "status": "",
+                "execution_error": None,
+                "created_at": "2026-01-01T00:00:00Z",
+            }
+        row = execution.rows[key]
+        self.rows[row["id"]] = row
+        return row
+
+    def write(self, row_id: str, update: Mapping[str, Any]) -> str:
+        """Write a row's status; the name of its file."""
+        row = self.rows.get(row_id, {})
+        row.update(status=update["status"], execution_error=update.get("error_message"))
+        return str(row.get("file_name", ""))
+
+
+def new_id() -> str:
+    """A UUID that no other call returns."""
+    return str(UUID(int=0x4000_8000_0000_0000_0000 + next(_numbers)))
+
+
+def answer(state: State, method: str, target: str, body: bytes) -> Reply:
+    """Status and JSON for a request; `target` is what comes after `internal/`, with the query."""
+    path, _, query = target.partition("?")
+    for wanted, pattern, handler in _ROUTES:
+        found = pattern.fullmatch(path) if wanted == method else None
+        if found is not None:
+            return handler(state, found.group(1) if found.groups() else query, json.loads(body) if body else {})
+    return 404, {"error": "not found"}
+
+
+def _execution(state: State, identifier: str, _: Any) -> Reply:
+    found = state.executions.get(identifier)
+    if found is None:
+        return 500, {"error": "No WorkflowExecution matches the given query."}
+    api = found.kind == "api"
+    execution = {"id": found.id, "workflow_id": found.workflow_id, "status": found.status, "total_files": found.files}
+    return 200, {
+        "execution": execution | {"error_message": "", "attempts": 0, "execution_log_id": "bench", "tags": []},
+        "workflow_definition": {"workflow_type": "API" if api else "ETL"},
+        "source_config": {"type": "api" if api else "pipeline", "is_api": api},
+        "destination_config": {"connection_type": "API" if api else "DATABASE", "is_api": api},
+        "organization_context": {"organization_id": ORGANIZATION},
+        "file_executions": [],
+    }
+
+
+def _update_execution(state: State, identifier: str, body: Any) -> Reply:
+    found = state.executions[identifier]
+    if found.over and found.status != body["status"]:
+        return 200, {"status": "skipped", "reason": "already_final"}
+    found.status, found.counts = body["status"], body
+    return 200, {"status": "updated", "execution_id": found.id, "new_status": found.status}
+
+
+def _rows(state: State, query: str, _: Any) -> Reply:
+    wanted = re.search(_ID, query)
+    found = state.executions.get(wanted.group(1)) if wanted else None
+    return 200, list(found.rows.values()) if found else []
+
+
+def _create_rows(state: State, _: str, body: Any) -> Reply:
+    rows = [state.row(each) for each in body["file_executions"]]
+    made = [{name: row[name] for name in ("id", "file_name", "file_path", "status")} for row in rows]
+    return 201, {"successful_creations": made, "failed_creations": [], "total_processed": len(made)}
+
+
+def _row_status(state: State, identifier: str, body: Any) -> Reply:
+    state.write(identifier, body)
+    return 200, {"status": "updated", "file_execution_id": identifier, "data": {"status": body["status"]}}
+
+
+def _row_statuses(state: State, _: str, body: Any) -> Reply:
+    done = []
+    for each in body["status_updates"]:
+        row = {name: each[name] for name in ("file_execution_id", "status")}
+        done.append(row | {"file_name": state.write(each["file_execution_id"], each)})
+    return 200, {"successful_updates": done, "failed_updates": [], "total_processed": len(done)}
+
+
+def _execute(_: State, __: str, body: Any) -> Reply:
+    name = body["file_data"]["name"]
+    return 200, {"status": "success", "execution_id": body["execution_id"], "file_name": name, "result": RESULT}
+
+
+def _validated(_: State, __: str, body: Any) -> Reply:
+    valid = [TOOL | {"status": "valid"}]
+    return 200, {"success": True, "validated_instances": valid, "errors": [], "workflow_id": body["workflow_id"]}
+
+
+def _usage(what: Callable[[str], Mapping[str, Any]]) -> Handler:
+    return lambda _, row, __: (200, {"success": True, "data": {"file_execution_id": row, **what(row)}})
+
+
+def _tokens(row: str) -> Mapping[str, Any]:
+    return {"usage": {"file_execution_id": row, **TOKENS, "cost_in_dollars": 0.25}}
+
+
+def _write_history(_: State, __: str, body: Any) -> Reply:
+    row = {"id": new_id(), "status": body["status"], "execution_count": 1, "cache_key": body["file_hash"]}
+    return 201, {"status": "created", "workflow_id": body["workflow_id"], "file_history": row}
+
+
+def _histories(_: State, __: str, body: Any) -> Reply:
+    return 200, {
+        "file_histories": {each["identifier"]: {"found": False, "file_history": None} for each in body["files"]}
+    }
+
+
+def _sources(state: State, _: str, body: Any) -> Reply:
+    files = listed(state.executions[body["execution_id"]].files)
+    return 200, {"files": files, "total_files": len(files)}
+
+
+def _endpoint(kind: str, connection: str) -> dict[str, str]:
+    return {"endpoint_id": new_id(), "endpoint_type": kind, "connection_type": connection}
+
+
+def _endpoints(_: State, workflow: str, __: Any) -> Reply:
+    source, destination = _endpoint("SOURCE", "FILESYSTEM"), _endpoint("DESTINATION", "DATABASE")
+    ends = {"source_endpoint": source, "destination_endpoint": destination, "has_api_endpoints": False}
+    return 200, {"workflow_id": workflow, **ends}
+
+
+def _pipeline(_: State, identifier: str, __: Any) -> Reply:
+    resolved = {"resolved_pipeline_name": "bench", "resolved_pipeline_type": "ETL", "is_api": False, "active": True}
+    deployment = {"display_name": "bench", "api_name": "bench", "is_active": True}
+    found = {"id": identifier, "workflow": new_id(), **resolved, **deployment}
+    return 200, {"status": "success", "pipeline": found}
+
+
+def _targets(_: State, __: str, ___: Any) -> Reply:
+    names = {"pipeline_name": "bench", "api_name": "bench", "execution_counts": {}}
+    return 200, {"status": "success", **names, "notifications": [TARGET | {"is_active": True}]}
+
+
+def _most_batches(state: State, _: str, __: Any) -> Reply:
+    return 200, {"success": True, "data": {"config_key": "MAX_PARALLEL_FILE_BATCHES", "value": state.most_batches}}
+
+
+def _fixed(status: int, content: Any) -> Handler:
+    return lambda _, __, ___: (status, content)
+
+
+# The most frequent first.
+_ROUTES = tuple(
+    (method, re.compile(pattern.replace("{id}", _ID)), handler)
+    for method, pattern, handler in (
+        ("POST", _WM + "execute-file/", _execute),
+        ("GET", "v1/usage/aggregated-token-count/{id}/", _usage(_tokens)),
+        ("GET", "v1/usage/aggregated-pages-processed/{id}/", _usage(lambda _: {"total_pages_processed": 3})),
+        ("POST", "v1/file-execution/{id}/status/", _row_status),
+        ("GET", "v1/workflow-execution/{id}/", _execution),
+        ("GET", "v1/file-history/cache-key/.+/", _fixed(200, {"found": False, "file_history": None})),
+        ("POST", "v1/file-history/create/", _write_history),
+        ("POST", "v1/file-history/batch-lookup/", _histories),
+        ("POST", "v1/file-execution/batch-status-update/", _row_statuses),
+        ("POST", "v1/file-execution/batch-create/", _create_rows),
+        ("POST", "v1/file-execution/", lambda state, _, body: (201, state.row(body))),
+        ("GET", "v1/file-execution/{id}/", lambda state, row, _: (200, state.rows[row])),
+        ("GET", "v1/file-execution/", _rows),
+        ("POST", "v1/workflow-execution/{id}/update_status/", _update_execution),
+        ("GET", _WM + "workflow/{id}/tool-instances/", _fixed(200, {"tool_instances": [TOOL]})),
+        ("POST", "v1/tool-execution/validate/", _validated),
+        ("POST", _WM + "source-files/{id}/", _sources),
+        ("GET", _WM + "{id}/endpoint/", _endpoints),
+        ("POST", _WM + "file-history/check-batch/", _fixed(200, {"processed_file_hashes": []})),
+        ("POST", _WM + "file-execution/check-active", _fixed(200, {"active_identifiers": [], "active_files": {}})),
+        ("POST", _WM + "execution/cleanup/", _fixed(405, {"detail": 'Method "POST" not allowed.'})),
+        ("GET", "v1/configuration/MAX_PARALLEL_FILE_BATCHES/", _most_batches),
+        ("GET", "v1/(?:pipeline|api-deployments)/{id}/", _pipeline),
+        ("PUT", "v1/pipeline/{id}/", _fixed(200, {"status": "success"})),
+        ("GET", "v1/webhook/(?:api|pipeline)/{id}/notifications/", _targets),
+        ("POST", "v1/webhook/buffer/enqueue/", lambda *_: (201, {"status": "success", "buffer_row_id": new_id()})),
+        ("GET", "v1/workflow-execution/", _fixed(200, [])),
+        ("GET", "v1/health/", _fixed(200, {"status": "healthy", "version": "bench"})),
+    )
+)

@@ -1,0 +1,121 @@
+"""What is measured runs in environments of its own, on the system's interpreter where that will do.
+
+Distributions and the official images build their interpreter with profile-guided optimisation. One that a version
+manager built without it makes every runner here slower by a fifth to a third, which says nothing about any of them.
+The workers and bare Celery run in an environment of the workers' wheels and what they need, compiled, as in an image:
+structlog imports rich, kombu imports yaml, wherever they find them.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from unstract_devstack.fleet import FILE_PROCESSING, WORKERS
+
+ROOT = Path(__file__).resolve().parents[3]
+SYSTEM, OLDEST, MINUTE = Path("/usr/bin/python3"), (3, 11), 60.0
+# Bare Celery has the workers' own libraries.
+LIBRARIES = ("httpx", "redis[hiredis]")
+RUNNERS = ("dramatiq[redis]", "taskiq", "taskiq-redis", "aiohttp")
+PACKAGES = (
+    "celery",
+    "kombu",
+    "redis",
+    "hiredis",
+    "httpx",
+    "dramatiq",
+    "taskiq",
+    "taskiq-redis",
+    "unstract-worker-core",
+)
+_PROBE = f"import ctypes, platform, ssl, sys; sys.version_info >= {OLDEST} and print(platform.python_version())"
+
+
+class UnusableInterpreter(Exception):
+    """An interpreter that was asked for cannot run the workers."""
+
+
+def version_of(python: Path) -> str | None:
+    """Its version; None where there is none that can run the workers."""
+    try:
+        probe = subprocess.run((python, "-I", "-c", _PROBE), capture_output=True, text=True, check=True, timeout=MINUTE)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return probe.stdout.strip() or None
+
+
+def interpreter(wanted: Path | None) -> Path:
+    """The interpreter to measure on: the one that is wanted, else the system's, else this one.
+
+    Raises UnusableInterpreter if the one that is wanted cannot run the workers.
+    """
+    if wanted is None:
+        return SYSTEM if version_of(SYSTEM) else Path(sys.executable)
+    if version_of(wanted) is None:
+        raise UnusableInterpreter(f"{wanted} is no Python {OLDEST[0]}.{OLDEST[1]} or newer with ctypes and ssl")
+    return wanted
+
+
+def use_environments(directory: Path, python: Path) -> None:
+    """Make the environments; from now on the workers and `program` use them. Raises SubprocessError."""
+    wheels = tuple(map(str, build_wheels(directory / "wheels")))
+    install(directory / "workers", (*wheels, *LIBRARIES), python)
+    install(directory / "runners", (*wheels[:1], *LIBRARIES, *RUNNERS), python)
+    for kind in WORKERS:
+        os.environ[f"{kind.name.upper().replace('-', '_')}_PYTHON"] = str(directory / "workers" / "bin" / "python")
+
+
+def program(name: str) -> str:
+    """A command of the environment that the workers run in, or else of the other runners'."""
+    workers = Path(FILE_PROCESSING.interpreter(0)).parent
+    places = (workers / name, workers.parents[1] / "runners" / "bin" / name)
+    return str(next((each for each in places if each.exists()), Path(sys.executable).parent / name))
+
+
+def build_wheels(folder: Path) -> tuple[Path, ...]:
+    """The wheels of core and of the four workers, core's first. Raises SubprocessError."""
+    for name in ("core", *(kind.name for kind in WORKERS)):
+        _uv("build", "--wheel", "--quiet", "--out-dir", str(folder), str(ROOT / "packages" / f"unstract-worker-{name}"))
+    return tuple(sorted(folder.glob("*.whl"), key=lambda path: "_core-" not in path.name))
+
+
+def install(folder: Path, wanted: tuple[str, ...], python: Path, *options: str) -> None:
+    """An environment of its own with these in it. Raises SubprocessError."""
+    _uv("venv", "--quiet", "--python", str(python), str(folder))
+    how = ("--quiet", "--compile-bytecode", "--constraint", str(ROOT / "constraints.txt"), *options)
+    _uv("pip", "install", "--python", str(folder / "bin" / "python"), *how, *wanted)
+
+
+def facts(python: Path, redis_version: str) -> Mapping[str, Any]:
+    """What a run was made on: nothing that names the machine, everything that its figures depend on."""
+    cpu = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
+    return {
+        "cpu": cpu[0].partition(":")[2].strip() if cpu else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "memory_mib": psutil.virtual_memory().total >> 20,
+        "kernel": ".".join(platform.release().split(".")[:2]),
+        "python": f"{version_of(python)}, the system's" if python == SYSTEM else version_of(python),
+        "redis": redis_version,
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _uv(*arguments: str) -> None:
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+    subprocess.run((uv, *arguments), check=True, timeout=5 * MINUTE)

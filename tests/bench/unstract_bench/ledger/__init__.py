@@ -1,0 +1,1 @@
+"""The ledger alone: batches that do nothing, as celery.chord does them, and many open runs for the sweeper."""
