@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from enum import StrEnum
 from pathlib import Path
@@ -99,12 +99,18 @@ def _environment(around: Surroundings, trial: Trial, folder: Path) -> Path:
     python = folder / "bin" / "python"
     install = uv("pip", "install", "--quiet", "--python", str(python))
     wheels = list(map(_requirement, trial.wheels))
+    # The variable pins everything in the environment of this tool.
+    own: Mapping[str, str | None] = {"UV_CONSTRAINT": None}
     if around.third_party is ThirdParty.PINNED:
         install += ["--constraint", CONSTRAINTS]
     if around.third_party is ThirdParty.LOWEST:
         # What is named on the command line is resolved to the lowest version that core's ranges allow.
-        run([*install, "--resolution", "lowest-direct", *wheels, *_dependencies(around.repository)], cwd=root)
-    run([*install, *wheels, str(trial.devstack), *TOOLS], cwd=root)
+        run(
+            [*install, "--resolution", "lowest-direct", *wheels, *_dependencies(around.repository)],
+            cwd=root,
+            environment=own,
+        )
+    run([*install, *wheels, str(trial.devstack), *TOOLS], cwd=root, environment=own)
     run(uv("pip", "check", "--quiet", "--python", str(python)), cwd=root)
     return python
 
