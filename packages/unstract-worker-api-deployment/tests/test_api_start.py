@@ -8,7 +8,7 @@ import pytest
 
 from unstract_worker_api_deployment.start import JOBS, history_hashes
 from unstract_worker_core import serialization
-from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown
+from unstract_worker_core.errors import BackendRefused, BackendUnavailable, LeaseLost, OutcomeUnknown
 from unstract_worker_core.ledger import FileItem, RunContext, RunState, RunTask
 from unstract_worker_core.runs import accept_start, handle_run
 from unstract_worker_core.statuses import RunKind
@@ -271,12 +271,24 @@ def test_tool_validation_failure_ends_the_run_with_its_reason(rig):
 
 
 def test_a_refused_message_ends_the_execution(rig):
-    _, execution = begin(rig, upload("../../etc/passwd", "x", file_path="../../etc/passwd"))
+    _, execution = begin(rig, upload("a.txt", "x"), pipeline_id="../x")
     orchestrate(rig, execution)
     error = context(rig, execution).error
     assert error is not None
-    assert "path leaves its folder" in error
+    assert error.startswith("start message refused: pipeline_id")
     assert rig.callbacks == [execution]
+
+
+def test_a_file_that_cannot_be_read_has_its_row_and_does_not_hide_its_siblings(rig):
+    bad = upload("../../etc/passwd", "x", file_path="../../etc/passwd")
+    _, execution = begin(rig, bad, upload("a.txt", "one"), upload("b.txt", "two", file_size=-1))
+    orchestrate(rig, execution)
+    files = armed(rig, execution)
+    assert [(item.name, item.refused is not None) for item in files] == [
+        ("%2E%2E/%2E%2E/etc/passwd", True), ("a.txt", False), ("b.txt", True),
+    ]  # fmt: skip
+    assert {row["id"] for row in rig.seen(execution)["files"]} == {item.file_execution_id for item in files}
+    assert context(rig, execution).total_files == 3
 
 
 def test_an_unreachable_backend_charges_nothing(rig):
@@ -292,14 +304,20 @@ def test_an_unreachable_backend_charges_nothing(rig):
     assert state(rig, execution) is RunState.ARMED
 
 
-def test_a_revoked_key_ends_the_run_without_a_loop(rig):
-    _, execution = begin(rig, upload("a.txt", "one"))
-    rig.fault("status", "v1/workflow-execution", status=401)
+@pytest.mark.parametrize("path", ["v1/workflow-execution", "tool-instances", "v1/file-execution", "configuration"])
+def test_a_revoked_key_is_waited_for_without_a_loop_and_ends_nothing(rig, path):
+    _, execution = begin(rig, upload("a.txt", "one"), upload("b.txt", "two"))
+    rig.fault("status", path, status=401)
+    for _ in range(6):
+        with pytest.raises(BackendRefused):
+            orchestrate(rig, execution)
+    meta = rig.meta(execution)
+    assert (meta["state"], meta["attempts"]) == ("ACCEPTED", "0")
+    assert "INTERNAL_SERVICE_API_KEY" in meta["last_error"]
+    assert len([each for each in rig.requests() if each["status"] == 401]) == 6
+    rig.unfault()
     orchestrate(rig, execution)
-    error = context(rig, execution).error
-    assert error is not None
-    assert "INTERNAL_SERVICE_API_KEY" in error
-    assert len([each for each in rig.requests() if "workflow-execution" in each["path"]]) == 1
+    assert state(rig, execution) is RunState.ARMED
 
 
 def test_html_is_no_execution(rig):

@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 
 from unstract_worker_callback import tasks
-from unstract_worker_callback.chord import read_callback
+from unstract_worker_callback.chord_compat import read_callback
 from unstract_worker_callback.finalise import finalise_run
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import RunState, RunTask
@@ -126,7 +126,7 @@ def test_a_stop_wins_over_a_chord_s_results(rig, app):
 
     finalise_run(rig.runtime, deliver(app, rig, prepared, [RESULT]))
 
-    assert rig.ends(prepared) == []
+    assert rig.shown(prepared) == ("STOPPED", 2, 1, 1)
     assert rig.pipeline_writes(prepared) == ["FAILURE"]
 
 

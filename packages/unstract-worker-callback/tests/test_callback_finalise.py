@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from unstract_worker_callback import finalise
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
@@ -153,9 +154,7 @@ def test_equal_uploads_have_an_item_each_and_many_files_keep_their_order(rig):
 
 
 def test_clean_up_that_is_not_offered_is_counted_and_told_once(rig, capsys):
-    from unstract_worker_callback import steps
-
-    steps._tell_not_offered.cache_clear()
+    finalise._warn_not_offered.cache_clear()
     for _ in range(2):
         rig.finalise(rig.run([rig.ok(1)]))
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from unstract_worker_callback.notify import status_text
 from unstract_worker_core.ledger import RunState
+from unstract_worker_core.notifications import status_text
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 
@@ -44,14 +44,38 @@ def test_an_event_says_what_the_contract_says(rig, kind):
 
 def test_the_numbers_are_the_backend_s(rig):
     prepared = rig.prepare()
-    rig.subscribe(prepared)
+    wanted = rig.subscribe(prepared)
     rig.arm(prepared, [rig.ok(1), rig.bad(2)])
-    rig.set_status(prepared, ExecutionStatus.STOPPED, total_files=9, successful_files=4, failed_files=3)
+    counts = {"total_files": 9, "successful_files": 4, "failed_files": 3}
+    rig.fault("body", "/notifications/", status=200, body=answer({"id": wanted}, counts=counts))
 
     rig.finalise(prepared)
 
     (event,) = rig.events(prepared)
-    assert event["additional_data"] == {"total_files": 9, "successful_files": 4, "failed_files": 3}
+    assert event["additional_data"] == counts
+
+
+@pytest.mark.parametrize("kind", RunKind)
+def test_nobody_is_told_of_the_end_of_an_empty_run(rig, kind):
+    prepared = rig.prepare(kind)
+    rig.subscribe(prepared)
+    rig.arm(prepared)
+
+    rig.finalise(prepared)
+
+    assert rig.shown(prepared)[0] == "COMPLETED"
+    assert rig.told(prepared) == []
+    assert rig.pipeline_writes(prepared) == ([] if kind is RunKind.API else ["SUCCESS"])
+
+
+def test_an_empty_run_that_failed_is_told(rig):
+    prepared = rig.prepare(RunKind.ETL)
+    rig.subscribe(prepared)
+    rig.arm(prepared, error="the source is not there")
+
+    rig.finalise(prepared)
+
+    assert [event["error_message"] for event in rig.events(prepared)] == ["the source is not there"]
 
 
 def test_an_error_is_told_with_its_reason(rig):

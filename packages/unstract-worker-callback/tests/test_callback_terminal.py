@@ -2,7 +2,7 @@
 
 import pytest
 
-from unstract_worker_callback.settle import recheck, write_final
+from unstract_worker_callback.final_status import correct_late_write, write_final_status
 from unstract_worker_core.errors import BackendUnavailable
 from unstract_worker_core.ledger import FinalState, RunState
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
@@ -16,24 +16,89 @@ TOLD = {"COMPLETED": "SUCCESS", "ERROR": "ERROR", "STOPPED": "STOPPED"}
 @pytest.mark.parametrize("last_try", [False, True])
 @pytest.mark.parametrize("kind", RunKind)
 @pytest.mark.parametrize("stands", TERMINAL)
-def test_the_first_terminal_status_stays_and_is_what_everybody_is_told(rig, stands, kind, last_try):
+def test_the_first_terminal_status_stays_and_what_was_done_is_not_lost(rig, stands, kind, last_try):
+    """A user stopped the run, or the platform ended it: its row has no counts, its caller's list is empty."""
     prepared = rig.prepare(kind)
     rig.subscribe(prepared)
-    rig.arm(prepared, [rig.ok(1), rig.bad(2)])
-    rig.set_status(prepared, stands, total_files=2, successful_files=1, failed_files=1)
+    rig.arm(prepared, [rig.ok(1), rig.bad(2), rig.skipped(3)])
+    rig.set_status(prepared, stands)
     rig.charge(prepared.id, 5 if last_try else 0)
 
     rig.finalise(prepared)
 
-    assert [end["detail"]["status"] for end in rig.ends(prepared)] == [stands]
-    assert rig.results(prepared) == []  # the caller may have read the list, which deletes it
+    assert rig.shown(prepared) == (stands, 3, 1, 1)
+    assert [end["detail"]["status"] for end in rig.ends(prepared)] == [stands, stands]
+    assert [item["file"] for item in rig.results(prepared)] == (
+        [] if kind is RunKind.ETL else ["file-1.txt", "file-2.txt"]
+    )
     assert rig.final(prepared).status is stands
     (event,) = rig.events(prepared)
+    assert event["additional_data"] == {"total_files": 3, "successful_files": 1, "failed_files": 1}
     if kind is RunKind.ETL:
         assert rig.pipeline_writes(prepared) == [PIPELINE[stands]]
         assert event["status"] == TOLD[stands]
     else:
         assert event["status"] == stands
+
+
+@pytest.mark.parametrize("kind", RunKind)
+def test_a_status_of_an_attempt_before_this_one_is_not_written_again(rig, kind):
+    prepared = rig.prepare(kind)
+    rig.arm(prepared, [rig.ok(1)])
+    rig.fault("status", "execution/cleanup|notifications|pipeline/", status=503)
+    rig.subscribe(prepared)
+    rig.finalise(prepared)
+    assert (rig.state(prepared.id), len(rig.ends(prepared))) == (RunState.READY, 1)
+    rig.platform.delete(rig.list_key(prepared))  # the caller has read it
+    rig.heal()
+
+    rig.finalise(prepared)
+
+    assert len(rig.ends(prepared)) == 1
+    assert rig.results(prepared) == []
+    assert rig.state(prepared.id) is RunState.DONE
+
+
+def test_counts_that_could_not_be_added_are_added_later(rig):
+    prepared = rig.run([rig.ok(1), rig.bad(2)])
+    rig.stop(prepared)
+    rig.fault("status", "update_status", status=503)
+    rig.finalise(prepared)
+    assert rig.state(prepared.id) is RunState.READY
+    assert len(rig.results(prepared)) == 2
+    rig.platform.delete(rig.list_key(prepared))  # the caller has read it
+    rig.heal()
+
+    rig.finalise(prepared)
+
+    assert rig.shown(prepared) == ("STOPPED", 2, 1, 1)
+    assert rig.results(prepared) == []
+
+
+def test_counts_that_are_refused_do_not_keep_the_run_open(rig):
+    prepared = rig.run([rig.ok(1)])
+    rig.stop(prepared)
+    rig.fault("status", "update_status", status=400)
+
+    rig.finalise(prepared)
+
+    assert rig.seen(prepared)["status"] == "STOPPED"
+    assert rig.state(prepared.id) is RunState.DONE
+    assert len(rig.results(prepared)) == 1
+
+
+def test_a_stop_that_comes_in_between_keeps_its_status_and_gets_the_counts(rig):
+    """The first attempt put the results in place and wrote its status, which the user's stop replaced."""
+    prepared = rig.run([rig.ok(1), rig.bad(2)])
+    rig.fault("status", "update_status", status=503, count=1)
+    rig.finalise(prepared)
+    rig.stop(prepared)
+    rig.platform.delete(rig.list_key(prepared))  # the caller was released by the stop and has read it
+
+    rig.finalise(prepared)
+
+    assert rig.shown(prepared) == ("STOPPED", 2, 1, 1)
+    assert rig.results(prepared) == []
 
 
 def test_the_reason_that_stands_is_the_one_that_is_told(rig):
@@ -63,7 +128,7 @@ def test_a_stop_in_the_ledger_ends_the_run_stopped_with_its_counts(rig, kind, at
     assert rig.shown(prepared) == ("STOPPED", 2, 1, 0)
     assert rig.pipeline_writes(prepared) == ([] if kind is RunKind.API else ["FAILURE"])
     assert [event["status"] for event in rig.events(prepared)] == ["STOPPED"]
-    assert len(rig.results(prepared)) == (2 if kind is RunKind.API else 0)
+    assert len(rig.results(prepared)) == (1 if kind is RunKind.API else 0)
 
 
 def test_a_run_that_was_stopped_before_it_had_files_ends_stopped(rig):
@@ -82,8 +147,8 @@ def test_a_user_s_stop_before_finalising_is_never_written_over(rig, kind):
 
     rig.finalise(prepared)
 
-    assert rig.ends(prepared) == []
-    assert rig.seen(prepared)["status"] == "STOPPED"
+    assert [end["detail"]["status"] for end in rig.ends(prepared)] == ["STOPPED"]
+    assert rig.shown(prepared) == ("STOPPED", 2, 2, 0)
     assert rig.final(prepared).status is ExecutionStatus.STOPPED
     assert (rig.final(prepared).total_files, rig.final(prepared).successful_files) == (2, 2)
 
@@ -96,7 +161,7 @@ def test_a_user_s_stop_between_two_attempts_wins(rig):
 
     rig.finalise(prepared)
 
-    assert rig.ends(prepared) == []
+    assert [end["detail"]["status"] for end in rig.ends(prepared)] == ["STOPPED"]
     assert rig.pipeline_writes(prepared) == ["FAILURE"]
 
 
@@ -105,7 +170,7 @@ def test_a_user_s_stop_after_the_end_is_left_alone(rig):
     rig.finalise(prepared)
     rig.stop(prepared)
 
-    corrected = recheck(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared))
+    corrected = correct_late_write(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared))
 
     assert corrected is False
     assert rig.seen(prepared)["status"] == "STOPPED"
@@ -119,10 +184,10 @@ def test_a_late_write_is_corrected_by_the_second_read_back(either_rig, late):
     for _ in range(2):  # each late write is one of its own, also for a backend that keeps keys
         rig.set_status(prepared, late)
 
-        assert recheck(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared))
+        assert correct_late_write(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared))
 
         assert rig.shown(prepared) == ("COMPLETED", 2, 1, 1)
-    assert recheck(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared)) is False
+    assert correct_late_write(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared)) is False
 
 
 @pytest.mark.parametrize("status", TERMINAL)
@@ -132,7 +197,7 @@ def test_the_second_read_back_leaves_every_terminal_status(rig, status):
     rig.set_status(prepared, status)
     before = len(rig.ends(prepared))
 
-    assert recheck(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared)) is False
+    assert correct_late_write(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared)) is False
 
     assert len(rig.ends(prepared)) == before
 
@@ -140,12 +205,12 @@ def test_the_second_read_back_leaves_every_terminal_status(rig, status):
 def test_the_second_read_back_needs_an_execution_and_a_status(rig):
     backend, gone = rig.runtime.backend, "00000000-0000-4000-8000-000000000000"
 
-    assert recheck(backend, rig.organization, gone, FinalState(ExecutionStatus.COMPLETED)) is False
+    assert correct_late_write(backend, rig.organization, gone, FinalState(ExecutionStatus.COMPLETED)) is False
     began = len(rig.requests())
-    assert recheck(backend, rig.organization, gone, FinalState()) is False
+    assert correct_late_write(backend, rig.organization, gone, FinalState()) is False
     assert len(rig.requests()) == began
     with pytest.raises(ValueError, match="needs a status"):
-        write_final(backend, rig.organization, gone, FinalState(), "key")
+        write_final_status(backend, rig.organization, gone, FinalState(), "key")
 
 
 def test_the_second_read_back_says_when_it_could_not_look(rig):
@@ -155,6 +220,6 @@ def test_the_second_read_back_says_when_it_could_not_look(rig):
     rig.fault("status", "update_status", status=503)
 
     with pytest.raises(BackendUnavailable):
-        recheck(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared))
+        correct_late_write(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared))
 
     assert rig.state(prepared.id) is RunState.DONE

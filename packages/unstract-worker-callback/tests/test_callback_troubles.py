@@ -4,9 +4,13 @@ import json
 
 import pytest
 
-from unstract_worker_core.errors import LedgerUnavailable
+from unstract_worker_core.backend.executions import Executions
+from unstract_worker_core.backend.pipelines import Pipelines
+from unstract_worker_core.errors import BackendError, LedgerUnavailable
 from unstract_worker_core.ledger import RunState
+from unstract_worker_core.runs.failure_policy import Place, Reaction, reaction_to
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_core.testing import errors_of_each_kind
 
 GET = {"path": "v1/workflow-execution/[^/]+/$", "method": "GET"}
 
@@ -106,10 +110,29 @@ def test_a_key_that_is_not_taken_says_nothing_about_the_run(rig, status):
         rig.finalise(prepared)
 
     assert rig.attempts(prepared.id) == 0
-    assert rig.due_in(prepared.id) == pytest.approx(30, abs=5)
+    assert 29 < rig.due_in(prepared.id) <= 60
+    assert "INTERNAL_SERVICE_API_KEY" in rig.meta(prepared.id)["last_error"] or status == 403
+    assert b"unstract_worker_backend_key_refused 1.0" in rig.runtime.metrics.render()
     rig.heal()
     rig.finalise(prepared)
     assert rig.shown(prepared) == ("COMPLETED", 1, 1, 0)
+    assert b"unstract_worker_backend_key_refused 0.0" in rig.runtime.metrics.render()
+
+
+@pytest.mark.parametrize("path", ["v1/pipeline", "notifications", "enqueue"])
+def test_a_key_that_is_not_taken_after_the_status_is_waited_for(rig, path):
+    prepared = rig.prepare(RunKind.ETL)
+    rig.subscribe(prepared)
+    rig.arm(prepared, [rig.ok(1)])
+    rig.charge(prepared.id, 5)
+    rig.fault("status", path, status=401)
+
+    rig.finalise(prepared)
+
+    assert rig.state(prepared.id) is RunState.READY
+    rig.heal()
+    rig.finalise(prepared)
+    assert (len(rig.ends(prepared)), len(rig.told(prepared)), len(rig.pipeline_writes(prepared))) == (1, 1, 1)
 
 
 def test_a_key_that_is_not_taken_at_the_last_try_does_not_cost_the_run(rig):
@@ -227,7 +250,7 @@ def test_a_defect_is_charged_and_named_by_its_type_only(rig):
     rig.finalise(prepared)
     rig.runtime.backend.executions = held
 
-    assert (rig.attempts(prepared.id), rig.meta(prepared.id)["last_error"]) == (1, "AttributeError")
+    assert (rig.attempts(prepared.id), rig.meta(prepared.id)["last_error"]) == (1, "unexpected AttributeError")
 
 
 @pytest.mark.parametrize("path", ["v1/pipeline", "notifications", "enqueue"])
@@ -347,3 +370,52 @@ def rig_answer(rig, prepared):
     answer = call("GET", url, headers=headers).json()
     assert answer["execution"]["status"] == ExecutionStatus.EXECUTING
     return answer
+
+
+@pytest.mark.parametrize(("kind", "error"), errors_of_each_kind())
+def test_each_error_of_finalising_is_treated_as_the_policy_says(rig, monkeypatch, kind, error):
+    prepared = rig.run([rig.ok(1)])
+
+    def failing(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(Executions, "get", failing)
+    reaction = reaction_to(error, Place.FINALISE)
+    if reaction is Reaction.LEAVE:
+        with pytest.raises(type(error)):
+            rig.finalise(prepared)
+    else:
+        assert rig.finalise(prepared)
+
+    meta = rig.meta(prepared.id)
+    if reaction is Reaction.END:
+        assert (meta["state"], len(rig.letters())) == ("DONE", 1)
+        return
+    assert (meta["state"], rig.letters()) == ("READY", [])
+    assert meta["attempts"] == ("1" if reaction is Reaction.CHARGE else "0")
+    assert (meta["owner"] == "") is (reaction is not Reaction.LEAVE)
+
+
+@pytest.mark.parametrize(("kind", "error"), errors_of_each_kind())
+@pytest.mark.parametrize("last_attempt", [False, True])
+def test_each_error_after_the_status_is_treated_as_the_policy_says(rig, monkeypatch, kind, error, last_attempt):
+    prepared = rig.run([rig.ok(1)], RunKind.ETL)
+    rig.charge(prepared.id, 5 if last_attempt else 0)
+
+    def failing(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(Pipelines, "update", failing)
+    reaction = reaction_to(error, Place.FOLLOW_UP)
+    if reaction is Reaction.LEAVE:
+        with pytest.raises(type(error)):
+            rig.finalise(prepared)
+    else:
+        assert rig.finalise(prepared)
+
+    assert len(rig.ends(prepared)) == 1
+    given_up = last_attempt and reaction is Reaction.CHARGE and isinstance(error, BackendError)
+    done = reaction is Reaction.GO_ON or given_up
+    assert rig.state(prepared.id) is (RunState.DONE if done else RunState.READY)
+    if not done:
+        assert rig.attempts(prepared.id) == (5 if last_attempt else 0) + (reaction is Reaction.CHARGE)

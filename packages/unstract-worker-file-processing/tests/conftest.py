@@ -148,6 +148,11 @@ class Bench:
     def claim(self) -> Any:
         return self.runtime.ledger.batches.claim(self.execution_id, self.epoch, 0, "another worker")
 
+    def charges(self) -> dict[int, int]:
+        """How often each file was charged, by number."""
+        found = self.redis.hgetall(f"uw:{{{self.execution_id}}}:charges")
+        return {int(number): int(times) for number, times in found.items()}
+
     def outcomes(self) -> dict[str, FileOutcome]:
         return {outcome.name: outcome for outcome in self.runtime.ledger.runs.outcomes(self.execution_id)}
 

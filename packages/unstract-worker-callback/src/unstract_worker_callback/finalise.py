@@ -1,48 +1,57 @@
-"""Finalising a READY run: aggregate, decide, write the result once, tell who wants to know, close.
+"""Finalising a READY run: count, decide, write results and status once, follow up, close.
 
-Every step may be repeated: a claim that crashed anywhere is taken up by the next one, which finds in the backend and
-in the journal what was already done.
+Every step may be repeated: a claim that crashed anywhere is continued by the next one, which finds in the backend and
+in the journal what was done already. What each error means is decided in `runs.failure_policy`.
 """
 
-import structlog
-from attrs import frozen
+from collections.abc import Iterator
+from functools import cache
 
-from unstract_worker_callback.chord import chord_run
+from attrs import evolve, frozen
+
+from unstract_worker_callback.chord_compat import load_chord_run
+from unstract_worker_callback.decision import Totals, count, final_state, totals_before
+from unstract_worker_callback.final_status import add_counts, existing_terminal, write_final_status
 from unstract_worker_callback.notify import notify
-from unstract_worker_callback.settle import existing_terminal, settle
-from unstract_worker_callback.steps import ATTEMPTS, Run, clean_up, close, update_pipeline, write_results
-from unstract_worker_callback.verdict import Totals, count, final_state, totals_before
-from unstract_worker_core.backend.models import Execution
-from unstract_worker_core.errors import (
-    BackendError,
-    BackendRefused,
-    BackendUnavailable,
-    LeaseLost,
-    LedgerUnavailable,
-    MessageError,
-    NotFound,
-    OutcomeUnknown,
-    UnexpectedAnswer,
-    WorkerError,
-)
-from unstract_worker_core.ledger import DeadLetter, FinalState, Held, RunClaim, RunContext, RunState, RunTask
-from unstract_worker_core.observability.logs import bind_task
+from unstract_worker_core.api_results import ApiResults
+from unstract_worker_core.backend.models import Execution, PipelineUpdate
+from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, WorkerError
+from unstract_worker_core.ledger import DeadLetter, FinalState, OutcomeKind, RunContext, RunState, RunTask
+from unstract_worker_core.messages import ApiResultItem, result_items
+from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
-from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.runs import RetryDelays, RunSession, release_marks, release_run
+from unstract_worker_core.runs.failure_policy import ErrorKind, Place, Reaction, kind_of, reaction_to
+from unstract_worker_core.statuses import ExecutionStatus, RunKind, pipeline_status_for
+from unstract_worker_core.ui_logs import LogEvent
 from unstract_worker_core.worker.runtime import Runtime
 
-__all__ = ["finalise_run"]
+__all__ = ["MAX_ATTEMPTS", "finalise_run"]
 
-# The backend does not take our key: that says nothing about the run, and asking again at once changes nothing.
-_LOCKED_OUT = (401, 403)
-_LOCKED_OUT_SECONDS = 30.0
-_log = structlog.get_logger(__name__)
+# Failed attempts before the run is ended in ERROR with what can be had.
+MAX_ATTEMPTS = 5
+# Everything is read again before it is written again, so that an unknown outcome needs no longer wait.
+_DELAYS = RetryDelays(unavailable=1.0, unknown=1.0)
+# Journal fields: the caller's list is in place; the status that is about to be written; counts were added to this one.
+_RESULTS, _STATUS, _COUNTS = "results", "status", "counts"
+
+_log = get_logger(__name__)
+
+
+@frozen
+class LoadedRun:
+    """A run that is finalised: its context, its outcomes counted, its execution as the backend shows it."""
+
+    context: RunContext
+    totals: Totals
+    execution: Execution
 
 
 def finalise_run(runtime: Runtime, run_id: str) -> bool:
-    """Finalise a run if it is READY and nobody else does. False: there was nothing to do here.
+    """Finalise a run if it is READY and free. False: there was nothing to do.
 
-    Raises nothing that another claim could not meet as well: the run is handed back with a delay.
+    Raises:
+        LeaseLost, LedgerError: the run could not be given back to the ledger; its lease lapses.
     """
     claim = runtime.ledger.runs.claim(run_id, runtime.token(), state=RunState.READY)
     if claim is None:
@@ -53,113 +62,198 @@ def finalise_run(runtime: Runtime, run_id: str) -> bool:
     ids = bind_task(execution_id=execution_id, organization_id=claim.organization_id or None)
     traced = runtime.traces.span(execution_id, "callback", attempt=claim.attempts + 1)
     with ids, traced, runtime.keeper.run(claim) as held:
+        session = RunSession(runtime, claim, held)
         try:
-            _finalise(runtime, claim, held)
-        except (BackendUnavailable, OutcomeUnknown) as error:
-            _hand_back(runtime, claim, error, charge=_lasting(error))
-        except LeaseLost:
-            raise
-        except LedgerUnavailable as error:  # the platform's Redis, or the ledger's: then this raises, too
-            _hand_back(runtime, claim, error, charge=False)
-        except (BackendRefused, UnexpectedAnswer) as error:
-            _hand_back(runtime, claim, error, charge=error.status not in _LOCKED_OUT)
-        except Exception as error:  # noqa: BLE001 - boundary of one attempt: charged, so that the run ends visibly
-            _log.exception("finalising failed", run_id=run_id)
-            _hand_back(runtime, claim, error, charge=True)
+            _finalise(session)
+        except Exception as error:  # boundary of one attempt: the run goes back, or its lease lapses
+            if reaction_to(error, Place.FINALISE) is Reaction.LEAVE:
+                raise
+            if kind_of(error) is ErrorKind.DEFECT:
+                _log.exception("finalising failed unexpectedly", run_id=run_id)
+            release_run(session, error, Place.FINALISE, _DELAYS)
     return True
 
 
-def _hand_back(runtime: Runtime, claim: RunClaim, error: Exception, *, charge: bool) -> None:
-    if charge:
-        delay = min(5.0 * 2**claim.attempts, 300.0)
-    else:
-        rest = _LOCKED_OUT_SECONDS if isinstance(error, BackendRefused) else 1.0
-        delay = max(rest, runtime.backend.seconds_until_trial())
-    reason = str(error) if isinstance(error, WorkerError) else type(error).__name__
-    _log.warning("finalising is put off", run_id=claim.run_id, reason=reason, seconds=delay, charged=charge)
-    runtime.ledger.runs.release(claim, delay_seconds=delay, charge=charge, reason=reason)
-
-
-def _finalise(runtime: Runtime, claim: RunClaim, held: Held) -> None:
-    if claim.task is RunTask.CHORD_BATCH:  # its own message, acknowledged late, finishes it
-        runtime.ledger.runs.release(claim)
+def _finalise(session: RunSession) -> None:
+    if session.claim.task is RunTask.CHORD_BATCH:  # its own message, acknowledged late, finishes it
+        session.runtime.ledger.runs.release(session.claim)
         return
-    try:
-        loaded = _load(runtime, claim)
-        execution = runtime.backend.executions.get(loaded.context.organization_id, loaded.context.execution_id)
-    except NotFound as error:
-        _give_up(runtime, claim, str(error))
+    run = _load(session)
+    if run is None:
         return
-    except (BackendRefused, MessageError) as error:  # another organization's, or nothing to read it by
-        if claim.attempts < ATTEMPTS or getattr(error, "status", None) in _LOCKED_OUT:
-            raise
-        _give_up(runtime, claim, str(error))
-        return
-    run = Run(runtime, claim, held, loaded.context, loaded.totals)
-    final = _verdict(run, execution)
-    stands = existing_terminal(final, execution)
-    if stands is None:
-        write_results(run)
-        held.check()
-        stands = settle(runtime.backend, run.context.organization_id, run.context.execution_id, final, run.key)
+    final = _settle(session, run, _decide(session, run))
+    release_marks(session)
     try:
-        _follow_up(run, stands)
-    except (BackendUnavailable, OutcomeUnknown) as error:
-        if not (run.last_try and _lasting(error)):
+        _update_pipeline(session, run.context, final)
+        _clean_up(session, run.context)
+        notify(session, run.context, final)
+    except BackendError as error:
+        if not (_last_attempt(session) and reaction_to(error, Place.FOLLOW_UP) is Reaction.CHARGE):
             raise
-        _log.error("the status stands, but not everybody could be told", reason=str(error))
-    close(run, stands)
+        _log.error("the status is written, but not all follow-up calls were made", reason=str(error))
+    _close(session, run.context, final)
 
 
-def _follow_up(run: Run, stands: FinalState) -> None:
-    """What comes after the status; each part is done once."""
-    update_pipeline(run, stands)
-    clean_up(run)
-    notify(run.runtime.backend, run.runtime.ledger.runs, run.claim, run.held, run.context, stands)
-
-
-def _lasting(error: BackendError) -> bool:
-    """A backend that answers 500 again and again is not unreachable."""
-    return error.status == 500
-
-
-@frozen
-class _Loaded:
-    context: RunContext
-    totals: Totals
-
-
-def _load(runtime: Runtime, claim: RunClaim) -> _Loaded:
-    if claim.task is RunTask.CHORD_CALLBACK or claim.context is None:
-        context, totals = chord_run(runtime.backend, claim)
-        return _Loaded(context, totals)
+def _load(session: RunSession) -> LoadedRun | None:
+    """The run with its execution; None after it was closed with a dead letter, because nothing can be written."""
+    claim, backend = session.claim, session.runtime.backend
     try:
-        outcomes = runtime.ledger.runs.outcomes(claim.run_id)
-        return _Loaded(claim.context, count(outcomes, before=totals_before(claim.context)))
-    except MessageError:  # a record that nobody can read: the reason for ERROR at the last try
-        if claim.attempts < ATTEMPTS:
+        if claim.task is RunTask.CHORD_CALLBACK or claim.context is None:
+            return LoadedRun(*load_chord_run(backend, claim))
+        context = claim.context
+        totals = _count(session, context)
+        return LoadedRun(context, totals, backend.executions.get(context.organization_id, context.execution_id))
+    except (BackendRefused, MessageError) as error:
+        reaction = reaction_to(error, Place.FINALISE)
+        if reaction is Reaction.END or (reaction is Reaction.CHARGE and _last_attempt(session)):
+            _put_aside(session, str(error))
+            return None
+        raise
+
+
+def _count(session: RunSession, context: RunContext) -> Totals:
+    try:
+        return count(session.runtime.ledger.runs.outcomes(session.claim.run_id), before=totals_before(context))
+    except MessageError:  # a record that cannot be read: the reason for ERROR at the last attempt
+        if not _last_attempt(session):
             raise
-        return _Loaded(claim.context, Totals())
+        return Totals()
 
 
-def _verdict(run: Run, execution: Execution) -> FinalState:
-    final = final_state(
-        run.totals,
-        run.context,
-        expected=run.context.total_files,
-        stopped=run.claim.stop or execution.status is ExecutionStatus.STOPPED,
-    )
-    if not run.last_try or final.status is ExecutionStatus.STOPPED:
+def _decide(session: RunSession, run: LoadedRun) -> FinalState:
+    claim, stopped = session.claim, run.execution.status is ExecutionStatus.STOPPED
+    final = final_state(run.totals, run.context, expected=run.context.total_files, stopped=claim.stop or stopped)
+    if not _last_attempt(session) or final.status is ExecutionStatus.STOPPED:
         return final
-    reason = f"finalising failed {run.claim.attempts} times: {run.claim.last_error or 'its worker died'}"
-    return FinalState(ExecutionStatus.ERROR, final.total_files, final.successful_files, final.failed_files, reason)
+    reason = f"finalising failed {claim.attempts} times: {claim.last_error or 'its worker died'}"
+    return evolve(final, status=ExecutionStatus.ERROR, error=reason)
 
 
-def _give_up(runtime: Runtime, claim: RunClaim, reason: str) -> None:
-    """The backend does not know the execution: nothing can be written. Visible in the dead letters."""
+def _settle(session: RunSession, run: LoadedRun, final: FinalState) -> FinalState:
+    """Put results and status in place; returns the final state that the backend shows.
+
+    A status that is terminal already never changes. If it is not of an attempt before this one, the results and the
+    counts are still owed.
+    """
+    backend, context, shown = session.runtime.backend, run.context, run.execution.status
+    ids, key = (context.organization_id, context.execution_id), _key(session, context)
+    if not shown.terminal:
+        _write_results(session, context)
+        session.journal_put_all({_RESULTS: "written", _STATUS: str(final.status)})
+        session.held.check()
+        return write_final_status(backend, *ids, final, key)
+    if shown != session.journal_get(_STATUS) and session.journal_get(_COUNTS) is None:
+        if session.journal_get(_RESULTS) is None:
+            _write_results(session, context)
+            session.journal_put(_RESULTS, "written")
+        session.held.check()
+        try:
+            add_counts(backend, *ids, final, shown, f"{key}:counts")
+        except BackendError as error:
+            if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:
+                raise
+            _log.warning("the counts of an execution that has ended were refused", reason=str(error))
+        session.journal_put(_COUNTS, str(shown))
+    return existing_terminal(final, run.execution) or final
+
+
+def _write_results(session: RunSession, context: RunContext) -> None:
+    """The API caller's list, in place before the terminal status that releases the caller."""
+    if context.kind is not RunKind.API or context.chord:
+        return
+    runtime = session.runtime
+    results = ApiResults(runtime.platform_redis, ttl_seconds=runtime.settings.files.result_ttl_seconds)
+    try:
+        results.replace(context.workflow_id, context.execution_id, _result_items(session))
+    except WorkerError as error:
+        if not _last_attempt(session) or reaction_to(error, Place.FINALISE) is not Reaction.CHARGE:
+            raise
+        _log.error("the run ends without its results", reason=str(error))
+
+
+def _result_items(session: RunSession) -> Iterator[ApiResultItem]:
+    """An item for each upload that was done; none for files that a stop kept from starting."""
+    for outcome in session.runtime.ledger.runs.outcomes(session.claim.run_id):
+        if outcome.kind is not OutcomeKind.SKIPPED:
+            yield from result_items(outcome)
+    # After the last was read: an owner that was paused saw outcomes vanish and must not put the rest in place.
+    session.held.check()
+
+
+def _update_pipeline(session: RunSession, context: RunContext, final: FinalState) -> None:
+    """The status of the pipeline's last run, written once. Raises BackendError: to be repeated later."""
+    if context.kind is RunKind.API or context.pipeline_id is None or final.status is None:
+        return
+    if session.journal_get("pipeline") is not None:
+        return
+    session.held.check()
+    update = PipelineUpdate(pipeline_status_for(final.status), is_end=True)
+    try:
+        session.runtime.backend.pipelines.update(
+            context.organization_id, context.pipeline_id, update, key=f"{_key(session, context)}:pipeline"
+        )
+    except (BackendError, MessageError) as error:  # paused, gone, no UUID: the execution's own status counts
+        if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:
+            raise
+        _log.warning("the pipeline's status was refused", pipeline_id=context.pipeline_id, reason=str(error))
+    session.journal_put("pipeline", str(final.status))
+
+
+def _clean_up(session: RunSession, context: RunContext) -> None:
+    """Staging directories are the backend's; one that offers no clean-up is counted."""
+    session.held.check()
+    try:
+        offered = session.runtime.backend.executions.cleanup(
+            context.organization_id, [context.execution_id], key=f"{_key(session, context)}:cleanup"
+        )
+    except BackendError as error:
+        _log.warning("staging directories were not cleaned up", reason=str(error))
+        return
+    if not offered:
+        session.runtime.metrics.cleanup_not_offered.inc()
+        _warn_not_offered()
+
+
+@cache
+def _warn_not_offered() -> None:
+    """Once per process."""
+    _log.warning("the backend does not offer to clean up staging directories: do it there")
+
+
+def _close(session: RunSession, context: RunContext, final: FinalState) -> None:
+    """A last line for the platform's log, then DONE."""
+    runtime, ledger = session.runtime, session.runtime.settings.ledger
+    text = (
+        f"Execution ended {final.status}: {final.successful_files} of {final.total_files} files succeeded, "
+        f"{final.failed_files} failed." + (f" {final.error}" if final.error else "")
+    )
+    level = "INFO" if final.status is ExecutionStatus.COMPLETED else "ERROR"
+    runtime.log_events.log(
+        LogEvent(context.log_channel, text, context.execution_id, context.organization_id, "TERMINATION", level)
+    )
+    closed = runtime.ledger.runs.finish(
+        session.claim, final, recheck_seconds=ledger.recheck_seconds, tombstone_seconds=ledger.tombstone_seconds
+    )
+    _log.info("execution finalised", status=str(final.status), closed=closed, total_files=final.total_files)
+
+
+def _put_aside(session: RunSession, reason: str) -> None:
+    """Close a run whose execution the backend does not know. Visible in the dead letters."""
+    runtime, claim = session.runtime, session.claim
+    release_marks(session)
     queue = DOORBELL_QUEUES[Doorbell.CALLBACK]
     letter = DeadLetter("finalise", queue, f"execution {claim.run_id} cannot be finalised: {reason}", claim.run_id)
     runtime.ledger.dead_letters.add(letter)
     runtime.metrics.dead_letters.labels(kind="execution").inc()
     ledger = runtime.settings.ledger
     runtime.ledger.runs.finish(claim, FinalState(), recheck_seconds=0, tombstone_seconds=ledger.tombstone_seconds)
+
+
+def _last_attempt(session: RunSession) -> bool:
+    """Whether this claim must end the run with what can be had."""
+    return session.claim.attempts >= MAX_ATTEMPTS
+
+
+def _key(session: RunSession, context: RunContext) -> str:
+    """Idempotency key of the run's end; the key of each part starts with it."""
+    return f"{context.execution_id}:{session.claim.epoch}:final"

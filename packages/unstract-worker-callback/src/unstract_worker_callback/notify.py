@@ -1,90 +1,71 @@
-"""Notifications of a finished run: one event per subscriber, from an outbox in the run's journal."""
+"""Notifications of a finished run: one event for each subscriber, journalled one by one."""
 
-from datetime import UTC, datetime
-
-import structlog
-
-from unstract_worker_core.backend import Backend
-from unstract_worker_core.backend.models import (
-    ExecutionCounts,
-    Notification,
-    NotificationEvent,
-    NotificationTargets,
-)
-from unstract_worker_core.errors import BackendError, BackendUnavailable, MessageError, OutcomeUnknown
-from unstract_worker_core.ledger import FinalState, Held, RunClaim, RunContext, Runs
+from unstract_worker_core.backend.models import ExecutionCounts, Notification, NotificationTargets
+from unstract_worker_core.errors import BackendError, MessageError
+from unstract_worker_core.ledger import FinalState, RunContext
+from unstract_worker_core.notifications import RunEvent, status_text, wanted_targets
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs import RunSession
+from unstract_worker_core.runs.failure_policy import Place, Reaction, reaction_to
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = ["notify", "status_text"]
+__all__ = ["notify"]
 
-_log = structlog.get_logger(__name__)
-
-
-def status_text(status: ExecutionStatus, kind: RunKind) -> str:
-    """The status as subscribers know it (contract: tasks 6.4)."""
-    if status is ExecutionStatus.COMPLETED:
-        return "COMPLETED" if kind is RunKind.API else "SUCCESS"
-    return status.value
+_log = get_logger(__name__)
 
 
-def notify(backend: Backend, runs: Runs, claim: RunClaim, held: Held, context: RunContext, final: FinalState) -> int:
-    """Enqueue one event for each active subscriber, journalled one by one; returns how many were enqueued.
+def notify(session: RunSession, context: RunContext, final: FinalState) -> None:
+    """Enqueue one event for each active subscriber; an empty run that completed has none (contract: flows b.11).
 
-    Raises BackendUnavailable or OutcomeUnknown: to be repeated later. The backend keeps no keys here, so a kill
-    between its answer and our journal repeats that one event: at least once.
+    The backend keeps no keys here, so a kill between its answer and our journal repeats that one event: at least once.
+
+    Raises:
+        BackendError: to be repeated later; what can never pass is logged instead.
     """
-    if context.pipeline_id is None or final.status is None:
-        return 0
+    empty = final.status is ExecutionStatus.COMPLETED and final.total_files == 0
+    if context.pipeline_id is None or final.status is None or empty:
+        return
+    targets = _targets(session, context, context.pipeline_id)
+    if targets is None:
+        return
+    event = RunEvent(
+        context.kind,
+        context.pipeline_id,
+        targets.name,
+        status_text(final.status, context.kind),
+        context.execution_id,
+        final.error,
+        targets.counts or ExecutionCounts(final.total_files, final.successful_files, final.failed_files),
+    )
+    for target in wanted_targets(targets):
+        name = f"notified:{target.id}"
+        if session.journal_get(name) is None:
+            session.held.check()
+            session.journal_put(name, _enqueue(session, event, target))
+
+
+def _targets(session: RunSession, context: RunContext, pipeline_id: str) -> NotificationTargets | None:
+    notifications = session.runtime.backend.notifications
+    read = notifications.for_api if context.kind is RunKind.API else notifications.for_pipeline
     try:
-        targets = _targets(backend, context)
-    except (BackendUnavailable, OutcomeUnknown):
-        raise
+        return read(context.organization_id, pipeline_id, execution_id=context.execution_id)
     except (BackendError, MessageError) as error:
-        _log.warning("no notifications: the subscribers cannot be read", error=str(error))
-        return 0
-    sent = 0
-    for target in targets.notifications:
-        field = f"notified:{target.id}"
-        if not target.is_active or target.notification_type != "WEBHOOK" or field in claim.journal:
-            continue
-        held.check()
-        event = _event(context, final, final.status, target, targets)
-        runs.note(claim, field, _enqueue(backend, context, event, claim.epoch))
-        sent += 1
-    return sent
+        if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:
+            raise
+        _log.warning("no notifications: the subscribers cannot be read", reason=str(error))
+        return None
 
 
-def _targets(backend: Backend, context: RunContext) -> NotificationTargets:
-    group = backend.notifications
-    read = group.for_api if context.kind is RunKind.API else group.for_pipeline
-    return read(context.organization_id, str(context.pipeline_id), execution_id=context.execution_id)
-
-
-def _enqueue(backend: Backend, context: RunContext, event: NotificationEvent, epoch: int) -> str:
-    key = f"{context.execution_id}:{epoch}:{event.status}:{event.notification_id}"
+def _enqueue(session: RunSession, event: RunEvent, target: Notification) -> str:
+    """What is journalled: the buffer's row, or why there is none."""
+    key = f"{event.execution_id}:{session.claim.epoch}:{event.status}:{target.id}"
     try:
-        row = backend.notifications.enqueue(context.organization_id, event, key=key)
-    except (BackendUnavailable, OutcomeUnknown):
-        raise
+        row = session.runtime.backend.notifications.enqueue(
+            session.organization_id, event.addressed_to(target), key=key
+        )
     except BackendError as error:
-        _log.warning("a notification was refused", notification_id=event.notification_id, error=str(error))
+        if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:
+            raise
+        _log.warning("a notification was refused", notification_id=target.id, reason=str(error))
         return "refused"
     return row or "not wanted"
-
-
-def _event(
-    context: RunContext, final: FinalState, status: ExecutionStatus, target: Notification, targets: NotificationTargets
-) -> NotificationEvent:
-    counted = ExecutionCounts(final.total_files, final.successful_files, final.failed_files)
-    return NotificationEvent(
-        notification_id=target.id,
-        type="API" if context.kind is RunKind.API else "ETL",
-        pipeline_id=str(context.pipeline_id),
-        pipeline_name=targets.name,
-        status=status_text(status, context.kind),
-        platform=target.platform or "API",
-        execution_id=context.execution_id,
-        error_message=final.error,
-        timestamp=datetime.now(UTC).isoformat(),
-        additional_data=targets.counts or counted,
-    )

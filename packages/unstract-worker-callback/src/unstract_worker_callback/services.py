@@ -1,8 +1,8 @@
 """What runs beside the tasks in a callback worker: the sweeper and, if asked for, the rescue."""
 
+from unstract_worker_callback.final_status import correct_late_write
 from unstract_worker_callback.finalise import finalise_run
 from unstract_worker_callback.rescue import Rescue
-from unstract_worker_callback.settle import recheck
 from unstract_worker_core.ledger import FinalState
 from unstract_worker_core.ledger.sweeper import Sweep, Sweeper
 from unstract_worker_core.worker.definition import Service
@@ -22,7 +22,7 @@ class _Finaliser:
 
     def recheck(self, run_id: str, organization_id: str, final: FinalState) -> None:
         execution_id = run_id.removesuffix(".callback")
-        if recheck(self._runtime.backend, organization_id, execution_id, final):
+        if correct_late_write(self._runtime.backend, organization_id, execution_id, final):
             self._runtime.metrics.rescues.labels(kind="late write").inc()
 
 

@@ -2,7 +2,7 @@
 
 from celery import Celery
 
-from unstract_worker_callback.chord import read_callback
+from unstract_worker_callback.chord_compat import read_callback
 from unstract_worker_callback.finalise import finalise_run
 from unstract_worker_core import serialization
 from unstract_worker_core.doorbells import read_run_doorbell

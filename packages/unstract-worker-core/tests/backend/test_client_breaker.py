@@ -6,7 +6,7 @@ import pytest
 
 from unstract_worker_core.backend import Breaker, models
 from unstract_worker_core.backend.breaker import BreakerOpen
-from unstract_worker_core.errors import BackendError, BackendUnavailable, UnexpectedAnswer
+from unstract_worker_core.errors import BackendError, BackendRefused, BackendUnavailable, UnexpectedAnswer
 from unstract_worker_core.observability.metrics import Metrics
 
 ORG = "org_alpha"
@@ -65,6 +65,25 @@ def test_opens_sheds_tries_once_and_closes(server, backend, clock, metrics):
     assert backend.breaker.state == "closed"
     assert b"unstract_worker_breaker_open 0.0" in metrics.render()
     ask(backend)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_told_once_and_shows_until_it_is_accepted(server, backend, metrics, capsys, status):
+    def shown():
+        return b"unstract_worker_backend_key_refused 1.0" in metrics.render()
+
+    server.answer(server.status(status))
+    for _ in range(3):
+        fail(backend, BackendRefused)
+    assert shown()
+    server.answer(server.status(503))
+    fail(backend, BackendUnavailable)
+    assert shown(), "a backend that is away says nothing about the key"
+    server.answer(server.sends(USAGE))
+    ask(backend)
+    assert not shown()
+    told = capsys.readouterr().out
+    assert told.count("refuses the API key") == told.count("accepts the API key again") == 1
 
 
 @pytest.mark.parametrize("what", ["400", "404", "500", "429", "200 error", "200 html", "302"])

@@ -10,7 +10,7 @@ from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.deferred import Parked
 from unstract_worker_file_processing.executor import GuardedExecutor
 from unstract_worker_file_processing.process_file import charging_defects, process_file
-from unstract_worker_file_processing.session import BatchSession, HandedBack, pause_seconds
+from unstract_worker_file_processing.session import BatchSession, HandedBack
 from unstract_worker_file_processing.status_writer import StatusWriter
 
 __all__ = ["handle_doorbell", "process_batch"]
@@ -65,12 +65,18 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
         except SteppedAside as error:
             _flush(writer)
             charged = error.charge_file if isinstance(error, HandedBack) else 0
-            runtime.ledger.batches.release(claim, delay_seconds=error.delay_seconds, charge_file=charged)
+            _release(runtime, claim, error, charge_file=charged)
             raise
         except BackendError as error:
-            delay = pause_seconds(runtime)
-            runtime.ledger.batches.release(claim, delay_seconds=delay)
-            raise SteppedAside(str(error), delay_seconds=delay) from None
+            handed_back = HandedBack.after(error, runtime)
+            _release(runtime, claim, handed_back)
+            raise handed_back from None
+
+
+def _release(runtime: Runtime, claim: BatchClaim, error: SteppedAside, *, charge_file: int = 0) -> None:
+    runtime.ledger.batches.release(
+        claim, delay_seconds=error.delay_seconds, charge_file=charge_file, reason=error.reason
+    )
 
 
 def _flush(writer: StatusWriter) -> None:

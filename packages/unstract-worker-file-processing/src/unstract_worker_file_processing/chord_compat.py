@@ -14,8 +14,6 @@ from unstract_worker_core.active_files import ActiveFiles, mark_key
 from unstract_worker_core.backend.models import Execution, FileExecution, FileStatusUpdate
 from unstract_worker_core.errors import (
     BackendRefused,
-    LeaseLost,
-    LedgerUnavailable,
     OutcomeUnknown,
     SteppedAside,
     UnexpectedAnswer,
@@ -34,9 +32,17 @@ from unstract_worker_core.ledger import (
 from unstract_worker_core.messages import BatchMessage, BatchResult
 from unstract_worker_core.observability.logs import bind_task
 from unstract_worker_core.runs.batching import deduplicate
-from unstract_worker_core.runs.failure_policy import RetryDelays, hand_over, is_permanent, reason_of
+from unstract_worker_core.runs.failure_policy import (
+    Place,
+    Reaction,
+    RetryDelays,
+    is_permanent,
+    reaction_to,
+    reason_of,
+)
 from unstract_worker_core.runs.files_in_use import active_file, files_in_use
 from unstract_worker_core.runs.rows import match_rows, row_request
+from unstract_worker_core.runs.run_handler import release_run
 from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_core.worker.boundary import accepting
@@ -143,15 +149,15 @@ def _prepare(runtime: Runtime, run_id: str, message: BatchMessage) -> None:
     if claim is None:
         return
     with runtime.keeper.run(claim) as held:
+        session = RunSession(runtime, claim, held)
         try:
-            context, ready = _ready(RunSession(runtime, claim, held), message)
+            context, ready = _ready(session, message)
             runs.arm(claim, [ready] if ready else [], context)
-        except (LeaseLost, LedgerUnavailable):
-            raise
         except Exception as error:  # boundary of one attempt: whatever went wrong, the run must go back
-            over = hand_over(error, attempts=claim.attempts, waits=RetryDelays())
-            runs.release(claim, delay_seconds=over.delay_seconds, charge=over.charge, reason=over.reason)
-            raise SteppedAside(over.reason, delay_seconds=over.delay_seconds) from error
+            if reaction_to(error, Place.START) is Reaction.LEAVE:
+                raise
+            released = release_run(session, error, Place.START, RetryDelays())
+            raise SteppedAside(released.reason, delay_seconds=released.delay_seconds) from error
 
 
 def _ready(session: RunSession, message: BatchMessage) -> tuple[RunContext, Sequence[FileItem]]:

@@ -22,7 +22,7 @@ from unstract_worker_core.errors import (
 from unstract_worker_core.ledger import ExecutorAnswer, FileItem, FileOutcome
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.observability.tracing import step_span
-from unstract_worker_core.runs.failure_policy import unreachable
+from unstract_worker_core.runs.failure_policy import Place, is_permanent
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.deferred import await_answer, obtain_answer
 from unstract_worker_file_processing.executor import DeferredExecutor, FileFailed, FileRequest
@@ -73,7 +73,7 @@ def _outcome(session: BatchSession, writer: StatusWriter, file: FileItem) -> Fil
     except (LedgerError, SteppedAside):
         raise
     except (BackendError, MessageError) as error:
-        if unreachable(error):
+        if not is_permanent(error, Place.FILE):
             raise
         _log.warning("a file failed", error=str(error))
         text = error_text(processing=str(error))
@@ -165,6 +165,8 @@ def _execute(session: BatchSession, writer: StatusWriter, file: FileItem) -> Exe
     except FileFailed as error:
         executed = Executed(error=error_text(workflow=error.workflow, destination=error.destination))
     except (BackendRefused, UnexpectedAnswer) as error:
+        if not is_permanent(error, Place.FILE):
+            raise
         executed = Executed(error=error_text(workflow=error.message))
     executed = executed.after(time.monotonic() - started + (sent.age_seconds if sent else 0.0))
     note = serialization.unstructure(executed)
@@ -198,7 +200,7 @@ def _after_unknown(session: BatchSession, file: FileItem, error: OutcomeUnknown,
     if timed_out:
         return Executed(error=error_text(workflow="the file did not finish in its time (FILE_EXECUTION_TIMEOUT)"))
     raise HandedBack(
-        f"file {file.number}: whether it ran is unknown ({error.message})",
+        f"file {file.number}: whether it ran is unknown ({error})",
         delay_seconds=pause_seconds(session.runtime),
         charge_file=file.number,
     )

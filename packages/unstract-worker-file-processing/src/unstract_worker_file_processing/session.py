@@ -11,7 +11,16 @@ from unstract_worker_core.errors import BackendError, LedgerUnavailable, Message
 from unstract_worker_core.ledger import BatchClaim, FileItem, Held, RunContext
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.repeating import repeated
-from unstract_worker_core.runs.failure_policy import unreachable
+from unstract_worker_core.runs.failure_policy import (
+    ErrorKind,
+    Place,
+    Reaction,
+    RetryDelays,
+    is_permanent,
+    kind_of,
+    reaction_to,
+    release_after,
+)
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_core.worker.recent import Recent
 from unstract_worker_core.worker.runtime import Runtime
@@ -24,6 +33,7 @@ MAX_CHARGES = 3  # tries of a file that may be its fault
 _SHORTEST_PAUSE = 5.0
 # A file that was sent off takes seconds at least: its batch asks less often whether it was stopped.
 _DEFERRED_STATUS_AGE = 5
+_DELAYS = RetryDelays(unavailable=_SHORTEST_PAUSE, unknown=_SHORTEST_PAUSE)
 _log = get_logger(__name__)
 
 
@@ -33,6 +43,15 @@ class HandedBack(SteppedAside):
     def __init__(self, reason: str, *, delay_seconds: float, charge_file: int = 0) -> None:
         self.charge_file = charge_file
         super().__init__(reason, delay_seconds=delay_seconds)
+
+    @classmethod
+    def after(cls, error: BackendError, runtime: Runtime) -> "HandedBack":
+        """Put the batch off after an error of the backend that may pass; no file is charged."""
+        seconds = runtime.backend.seconds_until_trial()
+        release = release_after(error, Place.FILE, attempts=0, delays=_DELAYS, breaker_seconds=seconds)
+        if kind_of(error) is ErrorKind.KEY_REFUSED:
+            _log.error("the batch waits until the backend accepts the API key", reason=release.reason)
+        return cls(release.reason, delay_seconds=release.delay_seconds)
 
 
 def pause_seconds(runtime: Runtime) -> float:
@@ -84,10 +103,10 @@ class BatchSession:
             try:
                 status = self.runtime.statuses.get(context.execution_id, self._status, seconds=seconds)
             except BackendError as error:
-                if not error.retryable:
+                if is_permanent(error, Place.FILE):
                     raise
                 # Any 500 too: it concerns the whole execution, and the batch's deadline bounds the waiting.
-                raise HandedBack(str(error), delay_seconds=pause_seconds(self.runtime)) from None
+                raise HandedBack.after(error, self.runtime) from None
             self.stopped = status is ExecutionStatus.STOPPED
             if self.stopped:
                 self.runtime.ledger.runs.request_stop(self.claim.run_id)
@@ -120,7 +139,7 @@ class BatchSession:
         try:
             return call()
         except (BackendError, MessageError) as error:
-            if wait and unreachable(error):
+            if wait and reaction_to(error, Place.OPTIONAL) is not Reaction.GO_ON:
                 raise
             _log.warning("a minor call failed, the file goes on", call=what, error=str(error))
             return None

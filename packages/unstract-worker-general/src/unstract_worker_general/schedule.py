@@ -7,7 +7,7 @@ from unstract_worker_core.ledger import DeadLetter, FinalState, RunState, RunTas
 from unstract_worker_core.messages import ScheduleMessage, StartMessage
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import queues_of
-from unstract_worker_core.runs import Close, Decision, RunSession, put_start, reason_of
+from unstract_worker_core.runs import Close, Decision, RunSession, is_permanent, put_start, reason_of
 from unstract_worker_core.statuses import PipelineStatus, WorkerType
 from unstract_worker_general.creating import created, created_before
 from unstract_worker_general.subscribers import tell_subscribers
@@ -47,6 +47,8 @@ def give_up_schedule(session: RunSession, reason: str) -> Decision:
     try:
         _write_status(session, message.pipeline_id, PipelineUpdate(PipelineStatus.FAILURE, is_end=True))
     except (BackendRefused, UnexpectedAnswer) as error:
+        if not is_permanent(error):
+            raise
         log.warning("the pipeline's status was refused", reason=reason_of(error))
     return _put_aside(session, f"pipeline {message.pipeline_id} cannot be started: {reason}")
 
@@ -60,6 +62,8 @@ def _show_running(session: RunSession, pipeline: Pipeline) -> str | None:
     try:
         _write_status(session, pipeline.id, PipelineUpdate(PipelineStatus.INPROGRESS))
     except BackendRefused as error:
+        if not is_permanent(error):
+            raise
         return reason_of(error)
     session.journal_put("in_progress", "written")
     return None

@@ -1,13 +1,13 @@
 """Telling a pipeline's subscribers that a run begins: best effort, one event for each, journalled one by one."""
 
-from datetime import UTC, datetime
-
-from unstract_worker_core.backend.models import Notification, NotificationEvent, Pipeline
+from unstract_worker_core.backend.models import Pipeline
 from unstract_worker_core.errors import BackendError
+from unstract_worker_core.notifications import IN_PROGRESS, RunEvent, wanted_targets
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs import RunSession, reason_of
+from unstract_worker_core.statuses import RunKind
 
-__all__ = ["tell_subscribers", "wanted"]
+__all__ = ["tell_subscribers"]
 
 log = get_logger(__name__)
 
@@ -20,31 +20,16 @@ def tell_subscribers(session: RunSession, pipeline: Pipeline) -> None:
     except BackendError as error:
         log.warning("the pipeline's subscribers cannot be read", reason=reason_of(error))
         return
-    for target in filter(wanted, targets.notifications):
+    kind = RunKind.API if pipeline.is_api else RunKind.ETL
+    event = RunEvent(kind, pipeline.id, pipeline.name, IN_PROGRESS)
+    for target in wanted_targets(targets):
         if session.journal_get(f"notified:{target.id}") is not None:
             continue
         session.check()
         key = session.key("INPROGRESS", target.id)
         try:
-            row = notifications.enqueue(session.organization_id, _event(pipeline, target), key=key)
+            row = notifications.enqueue(session.organization_id, event.addressed_to(target), key=key)
         except BackendError as error:
             log.warning("a subscriber is not told", notification_id=target.id, reason=reason_of(error))
             continue
         session.journal_put(f"notified:{target.id}", row or "not wanted")
-
-
-def wanted(target: Notification) -> bool:
-    """Whether a target is told about runs at all."""
-    return target.is_active and target.notification_type == "WEBHOOK"
-
-
-def _event(pipeline: Pipeline, target: Notification) -> NotificationEvent:
-    return NotificationEvent(
-        notification_id=target.id,
-        type="API" if pipeline.is_api else "ETL",
-        pipeline_id=pipeline.id,
-        pipeline_name=pipeline.name,
-        status="INPROGRESS",
-        platform=target.platform or "API",
-        timestamp=datetime.now(UTC).isoformat(),
-    )

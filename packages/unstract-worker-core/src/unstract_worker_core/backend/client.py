@@ -59,6 +59,7 @@ class Backend:
     ) -> None:
         """Nothing is sent yet. `version` goes into the User-Agent. Raises ConfigurationError for a bad CA file."""
         self._metrics = metrics
+        self._key_refused = False
         self._log = structlog.get_logger("unstract_worker_core.backend")
         self._transport = Transport(_tls(settings))
         self.breaker = Breaker(
@@ -98,6 +99,7 @@ class Backend:
         self._transport.close()
 
     def _observe(self, operation: str, error: BackendError | None, seconds: float) -> None:
+        self._key_answered(error)
         if self._metrics is None:
             return
         outcome = "ok"
@@ -105,6 +107,19 @@ class Backend:
             outcome = next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "unexpected")
         self._metrics.backend_calls.labels(operation, outcome).inc()
         self._metrics.backend_seconds.labels(operation).observe(seconds)
+
+    def _key_answered(self, error: BackendError | None) -> None:
+        """Say once that the key is refused, and once that it is accepted again."""
+        refused = error is not None and error.status in (401, 403)
+        if refused is self._key_refused or (error is not None and not refused):
+            return
+        self._key_refused = refused
+        if error is None:
+            self._log.warning("the backend accepts the API key again")
+        else:
+            self._log.error("the backend refuses the API key: everything waits for it", reason=str(error))
+        if self._metrics is not None:
+            self._metrics.backend_key_refused.set(int(refused))
 
     def _breaker_changed(self, state: BreakerState) -> None:
         self._log.warning("backend breaker changed", state=state.value)

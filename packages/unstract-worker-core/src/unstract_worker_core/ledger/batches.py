@@ -90,9 +90,13 @@ class Batches:
             raise LedgerError(f"run {claim.run_id}: batch {claim.batch} has no outcome for file {answer[1]}")
         raise _lost(claim)
 
-    def release(self, claim: BatchClaim, *, delay_seconds: float = 0.0, charge_file: int = 0) -> None:
-        """Hand the batch back. Charges no file, but for the one whose outcome is unknown (`charge_file`)."""
-        self._write("release_batch", claim, int(delay_seconds * 1000), charge_file)
+    def release(self, claim: BatchClaim, *, delay_seconds: float = 0.0, charge_file: int = 0, reason: str = "") -> None:
+        """Hand the batch back. Charges no file, but for the one whose outcome is unknown (`charge_file`).
+
+        Args:
+            reason: becomes the run's last error, for operators; empty: it stays as it is.
+        """
+        self._write("release_batch", claim, int(delay_seconds * 1000), charge_file, reason[:256])
 
     def _write(self, step: str, claim: BatchClaim, *arguments: str | int) -> Any:
         return self._steps.run(step, claim.run_id, claim.epoch, claim.batch, claim.token, *arguments)

@@ -49,6 +49,9 @@ class Metrics:
         self.backend_calls = self._counter("backend_calls", "Calls to the backend.", "operation", "outcome")
         self.backend_seconds = self._histogram("backend_seconds", "Time of a call with its retries.", "operation")
         self.breaker_open = self._gauge("breaker_open", "1 while the backend's circuit breaker is open.", "livemax")
+        self.backend_key_refused = self._gauge(
+            "backend_key_refused", "1 while the backend refuses the API key (401 or 403): all work waits.", "livemax"
+        )
         self.files = self._counter("files", "Files whose outcome was recorded.", "outcome")
         self.attempts = self._counter("attempts", "Claims of work: first ones and repeated ones.", "kind", "repeated")
         self.rings = self._counter("rings", "Doorbells rung.", "kind")

@@ -2,10 +2,10 @@
 
 from unstract_worker_core.runs.accepting import accept_run, accept_start, put_start
 from unstract_worker_core.runs.batching import deduplicate, mark_executed, split
-from unstract_worker_core.runs.failure_policy import RetryDelays, get_optional, reason_of
+from unstract_worker_core.runs.failure_policy import RetryDelays, get_optional, is_permanent, reason_of
 from unstract_worker_core.runs.files_in_use import active_file, files_in_use, mark_files, release_marks
 from unstract_worker_core.runs.rows import create_rows
-from unstract_worker_core.runs.run_handler import Job, handle_doorbell, handle_run
+from unstract_worker_core.runs.run_handler import Job, handle_doorbell, handle_run, release_run
 from unstract_worker_core.runs.session import Arm, Close, Decision, Release, RunSession, start_of
 from unstract_worker_core.runs.start import (
     LoadedRun,
@@ -37,12 +37,14 @@ __all__ = [
     "give_up",
     "handle_doorbell",
     "handle_run",
+    "is_permanent",
     "load_run",
     "mark_executed",
     "mark_files",
     "put_start",
     "reason_of",
     "release_marks",
+    "release_run",
     "split",
     "start_of",
     "write_status_once",

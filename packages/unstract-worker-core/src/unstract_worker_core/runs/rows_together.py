@@ -11,7 +11,7 @@ from unstract_worker_core.backend.models import CreatedFile, FileHash, FileStatu
 from unstract_worker_core.errors import BackendRefused, OutcomeUnknown, UnexpectedAnswer
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs.failure_policy import reason_of
+from unstract_worker_core.runs.failure_policy import is_permanent, reason_of
 from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.runs.start import LoadedRun
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
@@ -89,6 +89,8 @@ def _created(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) 
     try:
         answer = files.create_many(session.organization_id, message.execution_id, requests, key=key)
     except (BackendRefused, UnexpectedAnswer) as error:
+        if not is_permanent(error):
+            raise
         log.warning("rows are asked for one by one", reason=reason_of(error))
         return None
     except OutcomeUnknown:

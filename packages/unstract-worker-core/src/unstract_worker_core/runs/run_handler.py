@@ -8,16 +8,25 @@ from collections.abc import Callable, Mapping
 from attrs import Factory, frozen
 
 from unstract_worker_core.doorbells import read_run_doorbell
-from unstract_worker_core.errors import LeaseLost, LedgerUnavailable
 from unstract_worker_core.ledger import Armed, RunClaim, RunState, RunTask
 from unstract_worker_core.observability.logs import bind_task, get_logger
-from unstract_worker_core.runs.failure_policy import RetryDelays, hand_over, is_permanent, reason_of
+from unstract_worker_core.runs.failure_policy import (
+    ErrorKind,
+    Place,
+    Reaction,
+    RetryDelays,
+    is_permanent,
+    kind_of,
+    reaction_to,
+    reason_of,
+    release_after,
+)
 from unstract_worker_core.runs.files_in_use import release_marks
 from unstract_worker_core.runs.session import Arm, Close, Decision, Release, RunSession
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
 
-__all__ = ["Job", "handle_doorbell", "handle_run"]
+__all__ = ["Job", "handle_doorbell", "handle_run", "release_run"]
 
 log = get_logger(__name__)
 
@@ -30,13 +39,13 @@ class Job:
         step: the work; may be repeated from its start by another owner.
         give_up: the decision that ends a run for good, with the reason (one line).
         bounded: whether a run ends after `orchestrate_attempts` charged attempts; else the step counts by itself.
-        waits: how long a run rests when it is handed back.
+        delays: how long a run rests when it is put off.
     """
 
     step: Callable[[RunSession], Decision]
     give_up: Callable[[RunSession, str], Decision]
     bounded: bool = True
-    waits: RetryDelays = Factory(RetryDelays)
+    delays: RetryDelays = Factory(RetryDelays)
 
 
 def handle_doorbell(runtime: Runtime, delivery: Delivery, jobs: Mapping[RunTask, Job]) -> None:
@@ -51,7 +60,7 @@ def handle_doorbell(runtime: Runtime, delivery: Delivery, jobs: Mapping[RunTask,
 def handle_run(runtime: Runtime, run_id: str, jobs: Mapping[RunTask, Job]) -> bool:
     """Work on a run if it is ACCEPTED and free. False: there was nothing to do, which is harmless.
 
-    Raises what the step raised, after handing the run back.
+    Raises what the step raised, after giving the run back to the ledger.
     """
     claim = runtime.ledger.runs.claim(run_id, runtime.token(), state=RunState.ACCEPTED)
     if claim is None:
@@ -74,10 +83,9 @@ def handle_run(runtime: Runtime, run_id: str, jobs: Mapping[RunTask, Job]) -> bo
 def _work(session: RunSession, job: Job) -> None:
     try:
         _carry_out(session, _decide(session, job))
-    except (LeaseLost, LedgerUnavailable):
-        raise  # the run is not ours any more, or cannot be handed back: its lease lapses by itself
     except Exception as error:  # boundary of one attempt: whatever went wrong, the run must go back
-        _release(session.runtime, session.claim, hand_over(error, attempts=session.claim.attempts, waits=job.waits))
+        if reaction_to(error, Place.START) is not Reaction.LEAVE:
+            release_run(session, error, Place.START, job.delays)
         raise
 
 
@@ -104,7 +112,7 @@ def _carry_out(session: RunSession, decision: Decision) -> None:
         release_marks(session)
         _close(runtime, claim, decision)
     else:
-        _release(runtime, claim, decision)
+        _release(session, decision)
 
 
 def _ring(runtime: Runtime, claim: RunClaim, armed: Armed, decision: Arm) -> None:
@@ -130,6 +138,17 @@ def _close(runtime: Runtime, claim: RunClaim, decision: Close) -> None:
     )
 
 
-def _release(runtime: Runtime, claim: RunClaim, over: Release) -> None:
-    log.warning("run handed back", reason=over.reason, seconds=over.delay_seconds, charged=over.charge)
-    runtime.ledger.runs.release(claim, delay_seconds=over.delay_seconds, charge=over.charge, reason=over.reason)
+def release_run(session: RunSession, error: Exception, place: Place, delays: RetryDelays) -> Release:
+    """Give a run back to the ledger after an error that does not end it. Raises LedgerError where that fails."""
+    attempts, seconds = session.claim.attempts, session.runtime.backend.seconds_until_trial()
+    release = release_after(error, place, attempts=attempts, delays=delays, breaker_seconds=seconds)
+    _release(session, release, error)
+    return release
+
+
+def _release(session: RunSession, release: Release, error: Exception | None = None) -> None:
+    level = log.error if error is not None and kind_of(error) is ErrorKind.KEY_REFUSED else log.warning
+    level("run put off", reason=release.reason, seconds=round(release.delay_seconds, 1), charged=release.charge)
+    session.runtime.ledger.runs.release(
+        session.claim, delay_seconds=release.delay_seconds, charge=release.charge, reason=release.reason
+    )

@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from unstract_worker_callback.verdict import Totals, count_results
+from unstract_worker_callback.decision import Totals, count_results
 from unstract_worker_core import serialization
 from unstract_worker_core.backend import Backend
+from unstract_worker_core.backend.models import Execution
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, opaque_id, organization_id
 from unstract_worker_core.ledger import RunClaim, RunContext
 from unstract_worker_core.messages import BatchResult, read_results
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["ChordCallback", "chord_run", "read_callback"]
+__all__ = ["ChordCallback", "load_chord_run", "read_callback"]
 
 
 @frozen
@@ -48,8 +49,8 @@ def read_callback(results: object, extra: Sequence[object], kwargs: Mapping[str,
     )
 
 
-def chord_run(backend: Backend, claim: RunClaim) -> tuple[RunContext, Totals]:
-    """Context and totals of a chord's run: kind, workflow and pipeline are asked of the backend."""
+def load_chord_run(backend: Backend, claim: RunClaim) -> tuple[RunContext, Totals, Execution]:
+    """Context, totals and execution of a chord's run; its kind, workflow and pipeline are the execution's."""
     message = serialization.decode(claim.start, ChordCallback)
     execution = backend.executions.get(message.organization_id, message.execution_id)
     context = RunContext(
@@ -62,4 +63,4 @@ def chord_run(backend: Backend, claim: RunClaim) -> tuple[RunContext, Totals]:
         total_files=execution.total_files,
         chord=True,
     )
-    return context, count_results(message.results)
+    return context, count_results(message.results), execution

@@ -1,4 +1,4 @@
-"""From outcomes to a verdict: counting files and deciding the final status. Pure functions."""
+"""From outcomes to the final state: counting files and deciding the status. Pure functions."""
 
 from collections.abc import Iterable
 

@@ -1,0 +1,99 @@
+"""The terminal status of an execution: written once with its counts, read back, never over another terminal one."""
+
+from uuid import uuid4
+
+from attrs import evolve
+
+from unstract_worker_core.backend import Backend
+from unstract_worker_core.backend.models import Execution, StatusUpdate
+from unstract_worker_core.errors import BackendUnavailable, NotFound, OutcomeUnknown
+from unstract_worker_core.ledger import FinalState
+from unstract_worker_core.repeating import repeated
+from unstract_worker_core.statuses import ExecutionStatus
+
+__all__ = ["add_counts", "correct_late_write", "existing_terminal", "write_final_status"]
+
+
+def existing_terminal(final: FinalState, execution: Execution) -> FinalState | None:
+    """The final state that the backend shows already; None while it shows nothing terminal.
+
+    The first terminal status is kept: ours from an attempt before this one, a user's stop, or another worker's.
+    """
+    if not execution.status.terminal:
+        return None
+    if execution.status is final.status:
+        return final
+    return evolve(final, status=execution.status, error=execution.error_message or None)
+
+
+def write_final_status(
+    backend: Backend, organization_id: str, execution_id: str, final: FinalState, key: str
+) -> FinalState:
+    """Write status, counts and error in one call and read them back.
+
+    Returns:
+        The final state that the backend shows afterwards: `final`, or another terminal one that came first.
+
+    Raises:
+        BackendUnavailable: another write came after this one, twice.
+        BackendError: the status could not be written or read.
+    """
+
+    def once() -> FinalState:
+        try:
+            return _write_and_read_back(backend, organization_id, execution_id, final, key)
+        except OutcomeUnknown:  # looked for before it is repeated
+            shown = existing_terminal(final, backend.executions.get(organization_id, execution_id))
+            if shown is None:
+                raise
+            return shown
+
+    return repeated(once, on=OutcomeUnknown, attempts=3, timeout=None)
+
+
+def add_counts(
+    backend: Backend, organization_id: str, execution_id: str, final: FinalState, status: ExecutionStatus, key: str
+) -> None:
+    """Write a terminal status that is there already once more, with the counts that it lacks. Raises BackendError."""
+    backend.executions.update_status(organization_id, execution_id, _update(evolve(final, error=None), status), key=key)
+
+
+def correct_late_write(backend: Backend, organization_id: str, execution_id: str, final: FinalState) -> bool:
+    """The second read-back: write the terminal status again over a late EXECUTING. True if that was needed."""
+    if final.status is None:
+        return False
+    try:
+        execution = backend.executions.get(organization_id, execution_id)
+    except NotFound:
+        return False
+    if execution.status.terminal:
+        return False
+    write_final_status(backend, organization_id, execution_id, final, key=f"{execution_id}:recheck:{final.status}")
+    return True
+
+
+def _write_and_read_back(
+    backend: Backend, organization_id: str, execution_id: str, final: FinalState, key: str
+) -> FinalState:
+    if final.status is None:
+        raise ValueError("a final state needs a status")
+    update = _update(final, final.status)
+    # A backend that keeps keys would only replay its answer to the first, so the second write has its own.
+    for each in (key, f"{key}:{uuid4().hex}"):
+        backend.executions.update_status(organization_id, execution_id, update, key=each)
+        shown = existing_terminal(final, backend.executions.get(organization_id, execution_id))
+        if shown is not None:
+            return shown
+    raise BackendUnavailable(
+        "the status was accepted but is not what the backend shows", endpoint="workflow-execution.read_back"
+    )
+
+
+def _update(final: FinalState, status: ExecutionStatus) -> StatusUpdate:
+    return StatusUpdate(
+        status=status,
+        total_files=final.total_files,
+        successful_files=final.successful_files,
+        failed_files=final.failed_files,
+        error_message=final.error,
+    )
