@@ -43,13 +43,18 @@ def test_every_target_is_up_every_rule_is_evaluated_and_nothing_fires(stack, pro
     eventually(lambda: prometheus.firing() == {})  # before the first look there was no worker
 
 
-def test_what_the_dashboard_and_the_rules_ask_is_answered(stack, prometheus):
+def test_what_the_dashboard_and_the_rules_ask_is_answered_with_data(stack, prometheus, tmp_path):
     eventually(lambda: {each["metric"]["worker"] for each in prometheus.told("celery_worker_up == 1")} == KINDS)
     eventually(lambda: prometheus.told("max(unstract_worker_ledger_due_seconds)"))
     lengths = prometheus.told("celery_queue_length")
     assert len(lengths) == len({entry["metric"]["queue_name"] for entry in lengths}) > 10
     for query in all_queries():
         assert prometheus.ask("query", query=query.expression) is not None, query
+    panels = [query for query in all_queries() if query.where.startswith("workers.json")]
+    assert len(panels) > 20
+    send(stack, tmp_path, "panels")  # rates need two looks with something between them
+    for query in panels:
+        eventually(lambda query=query: prometheus.told(query.expression))
 
 
 def test_a_message_that_is_put_aside_fires_its_alert(stack, prometheus):
