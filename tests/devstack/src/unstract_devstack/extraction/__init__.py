@@ -5,18 +5,7 @@ and bad content ends in an `ExtractionError` whose reason can be shown to the pe
 """
 
 from unstract_devstack.extraction.extract import MAX_FILE_BYTES, extract
-from unstract_devstack.extraction.fields import find_fields
-from unstract_devstack.extraction.kinds import Kind, is_supported
-from unstract_devstack.extraction.model import Content, Extraction, ExtractionError, Field
+from unstract_devstack.extraction.kinds import is_supported
+from unstract_devstack.extraction.model import Extraction, ExtractionError, Field
 
-__all__ = [
-    "MAX_FILE_BYTES",
-    "Content",
-    "Extraction",
-    "ExtractionError",
-    "Field",
-    "Kind",
-    "extract",
-    "find_fields",
-    "is_supported",
-]
+__all__ = ["MAX_FILE_BYTES", "Extraction", "ExtractionError", "Field", "extract", "is_supported"]

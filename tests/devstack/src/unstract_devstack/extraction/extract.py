@@ -1,21 +1,23 @@
 """One file in, one result or one reason out."""
 
+import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
+from typing import Any
 
-from unstract_devstack.extraction.decoding import decode
-from unstract_devstack.extraction.fields import find_fields
 from unstract_devstack.extraction.kinds import Kind, kind_of
-from unstract_devstack.extraction.markup import read_html
 from unstract_devstack.extraction.model import Content, Extraction, ExtractionError, Field
-from unstract_devstack.extraction.pdf import read_pdf
-from unstract_devstack.extraction.structured import read_json
-from unstract_devstack.extraction.tables import read_table
+from unstract_devstack.extraction.structured import read_json, read_pdf, read_table
+from unstract_devstack.extraction.text import read_html, read_text
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 HEAD_BYTES = 8192
+# Patterns come from the workflow's author, texts from anybody: a bounded text keeps a clumsy pattern affordable.
+MAX_SEARCHED_CHARACTERS = 200_000
+READERS: Mapping[Kind, Callable[[bytes], Content]] = {
+    Kind.PDF: read_pdf, Kind.CSV: read_table, Kind.JSON: read_json, Kind.HTML: read_html, Kind.TEXT: read_text,
+}  # fmt: skip
 
 
 def extract(
@@ -35,12 +37,11 @@ def extract(
     data = _read(path)
     if not data:
         raise ExtractionError("the file is empty")
-    kind = kind_of(name if name is not None else path.name, mime_type, data[:HEAD_BYTES])
-    content = READERS[kind](data)
+    content = READERS[kind_of(name if name is not None else path.name, mime_type, data[:HEAD_BYTES])](data)
     # A table is its rows; only a table without any is told by its text.
     text = None if content.rows else content.text
+    found = {field.name: value for field in fields if (value := _find(content, field)) is not None}
     value = content.value if content.rows is None else None
-    found = find_fields(content, fields)
     return Extraction(text=text, rows=content.rows, fields=found, pages=content.pages, value=value)
 
 
@@ -58,13 +59,32 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _read_text(data: bytes) -> Content:
-    text = decode(data)
-    if not text.strip():
-        raise ExtractionError("the file holds no text")
-    return Content(text=text)
+def _find(content: Content, field: Field) -> Any:
+    value = None
+    if field.pattern is not None:
+        match = re.search(field.pattern, content.text[:MAX_SEARCHED_CHARACTERS])
+        found = match and match.group(1 if match.re.groups else 0)
+        value = found.strip() if found is not None else None
+    return _by_key(content, field.key) if value is None and field.key is not None else value
 
 
-READERS: Mapping[Kind, Callable[[bytes], Content]] = MappingProxyType(
-    {Kind.PDF: read_pdf, Kind.CSV: read_table, Kind.JSON: read_json, Kind.HTML: read_html, Kind.TEXT: _read_text}
-)
+def _by_key(content: Content, key: str) -> Any:
+    if content.value is not None and not isinstance(content.value, list):
+        return _at(content.value, key.split("."))
+    if content.rows is not None:
+        values = [_at(row, [key]) if key in row else _at(row, key.split(".")) for row in content.rows]
+        return [value for value in values if value is not None] or None
+    line = re.compile(rf"^[ \t]*{re.escape(key)}[ \t]*:[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
+    match = line.search(content.text[:MAX_SEARCHED_CHARACTERS])
+    return match.group(1).strip() if match else None
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    for step in path:
+        if isinstance(value, Mapping) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and step.isascii() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value

@@ -17,38 +17,21 @@ class Kind(StrEnum):
     TEXT = "text"
 
 
-BY_SUFFIX = {
-    ".pdf": Kind.PDF,
-    ".csv": Kind.CSV,
-    ".tsv": Kind.CSV,
-    ".json": Kind.JSON,
-    ".html": Kind.HTML,
-    ".htm": Kind.HTML,
-    ".xhtml": Kind.HTML,
-    ".txt": Kind.TEXT,
-    ".text": Kind.TEXT,
-    ".log": Kind.TEXT,
-    ".md": Kind.TEXT,
-    ".rst": Kind.TEXT,
-    ".xml": Kind.TEXT,
-    ".yaml": Kind.TEXT,
-    ".yml": Kind.TEXT,
+SUFFIXES = {
+    Kind.PDF: ".pdf", Kind.CSV: ".csv .tsv", Kind.JSON: ".json", Kind.HTML: ".html .htm .xhtml",
+    Kind.TEXT: ".txt .text .log .md .rst .xml .yaml .yml",
+}  # fmt: skip
+TYPES = {
+    Kind.PDF: "application/pdf",
+    Kind.CSV: "text/csv text/tab-separated-values",
+    Kind.JSON: "application/json",
+    Kind.HTML: "text/html application/xhtml+xml",
+    Kind.TEXT: "application/xml application/yaml application/javascript application/x-sh application/x-tex message/rfc822",
 }
-BY_TYPE = {
-    "application/pdf": Kind.PDF,
-    "text/csv": Kind.CSV,
-    "text/tab-separated-values": Kind.CSV,
-    "application/json": Kind.JSON,
-    "text/html": Kind.HTML,
-    "application/xhtml+xml": Kind.HTML,
-    "application/xml": Kind.TEXT,
-    "application/yaml": Kind.TEXT,
-    "application/javascript": Kind.TEXT,
-    "application/x-sh": Kind.TEXT,
-    "application/x-tex": Kind.TEXT,
-    "message/rfc822": Kind.TEXT,
-}
+BY_NAME = {word: kind for table in (SUFFIXES, TYPES) for kind, words in table.items() for word in words.split()}
 UNKNOWN_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+# A fixed table only: the machine's own mime.types must not change a result.
+_GUESSES = mimetypes.MimeTypes()
 
 
 def kind_of(name: str, mime_type: str | None, head: bytes) -> Kind:
@@ -57,15 +40,15 @@ def kind_of(name: str, mime_type: str | None, head: bytes) -> Kind:
     Raises:
         ExtractionError: no reader for this type; the reason names it.
     """
-    declared = _declared_kind(name, mime_type)
-    if declared is not None:
-        return declared
+    suffix, declared = PurePath(name).suffix.lower(), _type_of(name, mime_type)
+    known = BY_NAME.get(suffix) or BY_NAME.get(declared) or (Kind.TEXT if declared.startswith("text/") else None)
+    if known is not None:
+        return known
     if head.startswith(b"%PDF-"):
         return Kind.PDF
-    label = _type_label(name, mime_type)
-    if _type_of(name, mime_type) in UNKNOWN_TYPES and _looks_like_text(head):
+    if declared in UNKNOWN_TYPES and _looks_like_text(head):
         return Kind.TEXT
-    raise ExtractionError(f"unsupported file type: {label}")
+    raise ExtractionError(f"unsupported file type: {declared or 'unknown'}{f' ({suffix})' if suffix else ''}")
 
 
 def is_supported(name: str, mime_type: str | None, head: bytes = b"") -> bool:
@@ -77,28 +60,9 @@ def is_supported(name: str, mime_type: str | None, head: bytes = b"") -> bool:
     return True
 
 
-def _declared_kind(name: str, mime_type: str | None) -> Kind | None:
-    suffix = PurePath(name).suffix.lower()
-    if suffix in BY_SUFFIX:
-        return BY_SUFFIX[suffix]
-    declared = _type_of(name, mime_type)
-    if declared in BY_TYPE:
-        return BY_TYPE[declared]
-    return Kind.TEXT if declared.startswith("text/") else None
-
-
 def _type_of(name: str, mime_type: str | None) -> str:
     declared = (mime_type or "").partition(";")[0].strip().lower()
-    if declared not in UNKNOWN_TYPES:
-        return declared
-    # Fixed tables only: the machine's own mime.types must not change a result.
-    return _TYPES.guess_type(name)[0] or declared
-
-
-def _type_label(name: str, mime_type: str | None) -> str:
-    suffix = PurePath(name).suffix.lower()
-    declared = _type_of(name, mime_type) or "unknown"
-    return f"{declared} ({suffix})" if suffix else declared
+    return declared if declared not in UNKNOWN_TYPES else _GUESSES.guess_type(name)[0] or declared
 
 
 def _looks_like_text(head: bytes) -> bool:
@@ -111,6 +75,3 @@ def _looks_like_text(head: bytes) -> bool:
         if error.start < len(head) - 3:
             return False
     return b"\x00" not in head
-
-
-_TYPES = mimetypes.MimeTypes()

@@ -21,10 +21,7 @@ class Field:
     """One value to look for: by `pattern` (regular expression over the text), by `key`, or by both in that order.
 
     A pattern gives its first group, or the whole match. A key is a dotted path in JSON, a column of a table,
-    or the label of a `Label: value` line.
-
-    Raises:
-        ValueError: neither is given, or the pattern is no regular expression.
+    or the label of a `Label: value` line. Raises ValueError where neither is given, or the pattern is none.
     """
 
     name: str
@@ -36,14 +33,10 @@ class Field:
             raise ValueError("a field needs a name")
         if self.pattern is None and self.key is None:
             raise ValueError(f"field {self.name!r} needs a pattern or a key")
-        if self.pattern is not None:
-            self._check_pattern(self.pattern)
-
-    def _check_pattern(self, pattern: str) -> None:
-        if len(pattern) > MAX_PATTERN_CHARACTERS:
+        if len(self.pattern or "") > MAX_PATTERN_CHARACTERS:
             raise ValueError(f"field {self.name!r}: the pattern is longer than {MAX_PATTERN_CHARACTERS} characters")
         try:
-            re.compile(pattern)
+            re.compile(self.pattern or "")
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"field {self.name!r}: not a regular expression: {error}") from error
 
@@ -78,13 +71,6 @@ class Extraction:
 
     def as_output(self) -> dict[str, Any]:
         """The JSON object to hand to the caller; what does not apply is left out."""
-        output: dict[str, Any] = {"fields": dict(self.fields)}
-        if self.text is not None:
-            output["text"] = self.text
-        if self.rows is not None:
-            output["rows"] = [dict(row) for row in self.rows]
-        if self.value is not None:
-            output["value"] = self.value
-        if self.pages is not None:
-            output["pages"] = self.pages
-        return output
+        rows = None if self.rows is None else [dict(row) for row in self.rows]
+        parts = {"text": self.text, "rows": rows, "value": self.value, "pages": self.pages}
+        return {"fields": dict(self.fields), **{name: part for name, part in parts.items() if part is not None}}
