@@ -7,16 +7,15 @@ from unstract_devstack.crash_points.__main__ import chosen, main, points
 from unstract_devstack.crash_points.places import AS_REAL, KEYED, PLACES, UnknownPoint, trials
 from unstract_devstack.crash_points.scenarios import SCENARIOS, Expected
 from unstract_devstack.crash_points.verdict import Seen, problems
-from unstract_devstack.faults.history import Applied, Ended
-from unstract_devstack.platform_client import Platform
+from unstract_devstack.platform_client import Effect, ExecutionRow, Platform
 from unstract_devstack.sink import Delivery
 
 EXPECTED = Expected(Platform("http://127.0.0.1:1", "key", "org_1"), ("a.txt", "b.txt"))
-ROW = Ended("e1", "COMPLETED", 2, 2, 0, "")
+ROW = ExecutionRow("e1", "api", "COMPLETED", 2, 2, 0, "")
 
 
 def applied(number, operation, **detail):
-    return Applied(number, float(number), operation, "e1", None, f"key-{number}", detail)
+    return Effect(number, float(number), operation, "e1", None, f"key-{number}", detail)
 
 
 def history():

@@ -1,7 +1,7 @@
 from itertools import count
 
 from unstract_devstack.faults.checker import HARNESS, Sent, Told, announcements, judge
-from unstract_devstack.faults.history import Applied, Ended
+from unstract_devstack.platform_client import Effect, ExecutionRow
 from unstract_devstack.sink import Delivery
 
 RUN = "e1"
@@ -10,7 +10,7 @@ NUMBERS = count(1)
 
 def applied(operation, *, key=None, file=None, **detail):
     number = next(NUMBERS)
-    return Applied(number, float(number), operation, RUN, file, key, detail)
+    return Effect(number, float(number), operation, RUN, file, key, detail)
 
 
 def worked(name):
@@ -26,7 +26,7 @@ def told(notification="n1"):
 
 
 def shown(status="COMPLETED", successful=2):
-    return Ended(RUN, status, 2, successful, 2 - successful, "")
+    return ExecutionRow(RUN, "api", status, 2, successful, 2 - successful, "")
 
 
 def verdict(effects, row=None, arrived=(), *, keyed=True, **expected):

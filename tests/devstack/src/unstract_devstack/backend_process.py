@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attrs import define, field
 
+from unstract_devstack.platform_client import DevApi, Platform
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 
 HOST = "127.0.0.1"
@@ -28,6 +29,15 @@ class BackendProcess:
     def public_url(self) -> str:
         """Root of the public face and of the dev API."""
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def dev(self) -> DevApi:
+        """Its dev API."""
+        return DevApi(self.public_url, self.api_key)
+
+    def platform(self, organization: str) -> Platform:
+        """A client of it that acts for this organization."""
+        return Platform(self.public_url, self.api_key, organization)
 
     @property
     def internal_url(self) -> str:

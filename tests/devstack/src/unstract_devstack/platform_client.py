@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from attrs import field, frozen
 
@@ -27,7 +27,7 @@ class FileRow:
 
 @frozen
 class ExecutionRow:
-    """An execution, as the backend knows it."""
+    """An execution, as the backend knows it; without its files where they were not asked for."""
 
     id: str
     kind: str
@@ -36,7 +36,8 @@ class ExecutionRow:
     successful: int
     failed: int
     error: str | None
-    files: tuple[FileRow, ...]
+    pipeline_id: str | None = None
+    files: tuple[FileRow, ...] = ()
 
 
 @frozen
@@ -46,67 +47,123 @@ class Effect:
     id: int
     at: float
     operation: str
+    execution_id: str | None
     file: str | None
+    key: str | None
     detail: Mapping[str, Any]
+
+    @property
+    def status(self) -> str:
+        """The status that was written, if one was."""
+        return str(self.detail.get("status") or "")
+
+
+@frozen
+class Request:
+    """One request that the backend saw; status 0 where the connection was cut."""
+
+    at: float
+    method: str
+    path: str
+    key: str | None
+    status: int
+    seconds: float
 
 
 @frozen
 class ApiAnswer:
-    """What the public face says about an execution; `items` are the results, one per uploaded file."""
+    """What the public API says about an execution; `items` are the results, one per uploaded file."""
 
     status: str
     items: tuple[Mapping[str, Any], ...]
 
 
 @frozen
+class DevApi:
+    """The dev API of one reference backend. Every call raises CallFailed where it is refused."""
+
+    url: str
+    api_key: str = field(repr=False)
+
+    def __call__(self, method: str, path: str, content: Mapping[str, Any] | None = None, **query: Any) -> Any:
+        """The answer of one call."""
+        target = f"{self.url}/dev/{path}" + (f"?{urlencode(query)}" if query else "")
+        return call_json(method, target, payload=content, key=self.api_key)
+
+    def effects(self, *, after: int = 0, **query: Any) -> tuple[Effect, ...]:
+        """What was applied since the effect with the id `after`, in order; of one `execution_id` if one is given."""
+        names = ("id", "at", "operation", "execution_id", "file", "key")
+        rows = self("GET", "history", after=after, **query)
+        return tuple(Effect(**{name: row[name] for name in names}, detail=row["detail"] or {}) for row in rows)
+
+    def executions(self, *, files: bool = True, **query: Any) -> tuple[ExecutionRow, ...]:
+        """Executions of an `organization_id`, or the one of an `execution_id`."""
+        return tuple(map(_execution, self("GET", "executions", files=str(files).lower(), **query)))
+
+    def requests(self, *, since: float) -> tuple[Request, ...]:
+        """The requests since a time, oldest first."""
+        names = ("at", "method", "path", "key", "status", "seconds")
+        return tuple(Request(*(row[name] for name in names)) for row in self("GET", "requests", since=since))
+
+    def stop(self, execution_id: str) -> None:
+        """Stops an execution, as a person does."""
+        self("POST", f"executions/{quote(execution_id)}/stop", {})
+
+
+@frozen
 class Platform:
-    """A client of one reference backend, acting for one organization."""
+    """A client of one reference backend, acting for one organization. Every call raises CallFailed where it is refused."""
 
     url: str
     api_key: str = field(repr=False)
     organization: str
 
+    @property
+    def dev(self) -> DevApi:
+        """The backend's dev API."""
+        return DevApi(self.url, self.api_key)
+
+    def _create(self, path: str, **content: Any) -> Any:
+        return self.dev("POST", path, {"organization_id": self.organization, **content})
+
     def set_up_organization(self) -> None:
         """Creates the organization."""
-        self._dev("POST", "organizations", {"organization_id": self.organization, "name": self.organization})
+        self._create("organizations", name=self.organization)
 
     def create_workflow(self, name: str, kind: str, fields: Sequence[Field], **settings: Any) -> str:
         """Creates a workflow of this kind ("api", "etl", "task") and returns its id."""
-        declared = [_declared(each) for each in fields]
-        content = {"organization_id": self.organization, "name": name, "kind": kind, "fields": declared, **settings}
-        return str(self._dev("POST", "workflows", content)["workflow_id"])
+        declared = [{"name": each.name, "pattern": each.pattern, "key": each.key} for each in fields]
+        return str(self._create("workflows", name=name, kind=kind, fields=declared, **settings)["workflow_id"])
 
     def create_api_deployment(self, workflow_id: str, api_name: str) -> str:
         """Publishes a workflow under `api_name` and returns the deployment's id."""
-        content = {"workflow_id": workflow_id, "api_name": api_name, "display_name": api_name}
-        return str(self._dev("POST", "api-deployments", {"organization_id": self.organization, **content})["api_id"])
+        made = self._create("api-deployments", workflow_id=workflow_id, api_name=api_name, display_name=api_name)
+        return str(made["api_id"])
 
     def create_pipeline(self, workflow_id: str, name: str, kind: str = "ETL") -> str:
         """Creates a pipeline and returns its id."""
-        content = {"organization_id": self.organization, "workflow_id": workflow_id, "name": name, "type": kind}
-        return str(self._dev("POST", "pipelines", content)["pipeline_id"])
+        return str(self._create("pipelines", workflow_id=workflow_id, name=name, type=kind)["pipeline_id"])
 
     def notify(self, url: str, **target: str) -> None:
-        """Has `url` told about every end of `api_id=` or `pipeline_id=`."""
-        content = {"organization_id": self.organization, "url": url, "platform": "API", **target}
-        self._dev("POST", "notifications", content)
+        """Has `url` notified of every end of `api_id=` or `pipeline_id=`."""
+        self._create("notifications", url=url, platform="API", **target)
 
     def configure(self, key: str, value: Any) -> None:
         """Sets a configuration value of the organization."""
-        self._dev("POST", "configuration", {"organization_id": self.organization, "key": key, "value": value})
+        self._create("configuration", key=key, value=value)
 
     def trigger(self, pipeline_id: str, how: str = "run") -> str | None:
-        """Starts a pipeline; the execution's id if the backend knows it already."""
-        told = self._dev("POST", f"pipelines/{pipeline_id}/trigger", {"how": how})["execution_id"]
-        return None if told is None else str(told)
+        """Starts a pipeline: "run" as a person does, "schedule" as Beat does. The execution's id if it is known already."""
+        made = self.dev("POST", f"pipelines/{pipeline_id}/trigger", {"how": how})["execution_id"]
+        return None if made is None else str(made)
 
     def stop(self, execution_id: str) -> None:
         """Stops an execution, as a person does."""
-        self._dev("POST", f"executions/{quote(execution_id)}/stop", {})
+        self.dev.stop(execution_id)
 
     def send_backend_cleanup(self) -> str:
         """Has Beat's daily celery.backend_cleanup sent; its task's id."""
-        return str(self._dev("POST", "beat/backend-cleanup", {})["task_id"])
+        return str(self.dev("POST", "beat/backend-cleanup", {})["task_id"])
 
     def api_url(self, api_name: str) -> str:
         """Where files for the deployment are sent, and its results are asked for."""
@@ -125,11 +182,7 @@ class Platform:
         self, api_name: str, files: Sequence[tuple[str, tuple[str, bytes]]], *, use_file_history: bool = False
     ) -> str:
         """The same with the parts of a form that hold the files: each "files", and its name and content."""
-        form = {
-            "timeout": "-1",
-            "include_metadata": "false",
-            "use_file_history": "true" if use_file_history else "false",
-        }
+        form = {"timeout": "-1", "include_metadata": "false", "use_file_history": str(use_file_history).lower()}
         parts = files or [("none", ("", b""))]
         reply = call("POST", self.api_url(api_name), form=form, files=parts, timeout=UPLOAD_SECONDS)
         if reply.status >= 300:
@@ -138,77 +191,40 @@ class Platform:
         return str(parse_qs(urlsplit(message["status_api"]).query)["execution_id"][0])
 
     def results(self, api_name: str, execution_id: str) -> ApiAnswer:
-        """The state of an execution and, once it is terminal, its results (which are handed out only once).
-
-        Raises:
-            CallFailed: no answer, or not one about this execution.
-        """
+        """The state of an execution and, once it is terminal, its results (which are handed out only once)."""
         reply = call("GET", f"{self.api_url(api_name)}?execution_id={quote(execution_id)}")
         if reply.status not in (200, 422):
             raise CallFailed(f"asking for results: {reply.text}", status=reply.status)
-        return _answer(reply.json())
+        content = reply.json()
+        items = content["message"]
+        # Until the end there is nothing; at the end a list, also where the execution failed.
+        return ApiAnswer(status=content["status"], items=tuple(items) if isinstance(items, list) else ())
 
     def execution(self, execution_id: str) -> ExecutionRow:
-        """One execution with its files.
-
-        Raises:
-            CallFailed: there is none with this id.
-        """
-        rows = self._dev("GET", f"executions?execution_id={quote(execution_id)}")
+        """One execution with its files. Raises CallFailed where there is none with this id."""
+        rows = self.dev.executions(execution_id=execution_id)
         if not rows:
             raise CallFailed(f"the backend has no execution {execution_id}")
-        return _execution(rows[0])
+        return rows[0]
 
     def executions(self) -> tuple[ExecutionRow, ...]:
         """All executions of the organization."""
-        rows = self._dev("GET", f"executions?organization_id={quote(self.organization)}")
-        return tuple(_execution(row) for row in rows)
+        return self.dev.executions(organization_id=self.organization)
 
     def destination_paths(self, table: str) -> tuple[str, ...]:
         """The source path of every row in a destination table: one for each time that a file was worked on."""
-        return tuple(row["file_path"] for row in self._dev("GET", f"destinations/{quote(table)}"))
+        return tuple(row["file_path"] for row in self.dev("GET", f"destinations/{quote(table)}"))
 
     def effects(self, execution_id: str, *, after: int = 0) -> tuple[Effect, ...]:
         """What was applied for one execution since the effect with the id `after`, in order."""
-        rows = self._dev("GET", f"history?execution_id={quote(execution_id)}&after={after}")
-        return tuple(
-            Effect(id=row["id"], at=row["at"], operation=row["operation"], file=row["file"], detail=row["detail"] or {})
-            for row in rows
-        )
-
-    def _dev(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
-        return call_json(method, f"{self.url}/dev/{path}", payload=content, key=self.api_key)
-
-
-def _declared(wanted: Field) -> dict[str, str]:
-    declared = {"name": wanted.name, "pattern": wanted.pattern, "key": wanted.key}
-    return {name: value for name, value in declared.items() if value is not None}
+        return self.dev.effects(after=after, execution_id=execution_id)
 
 
 def _execution(row: Mapping[str, Any]) -> ExecutionRow:
-    return ExecutionRow(
-        id=row["id"],
-        kind=row["kind"],
-        status=row["status"],
-        total=row["total_files"] or 0,
-        successful=row["successful_files"] or 0,
-        failed=row["failed_files"] or 0,
-        error=row["error_message"],
-        files=tuple(
-            FileRow(
-                id=file["id"],
-                name=file["name"],
-                path=file["path"] or "",
-                status=file["status"],
-                error=file["error"],
-                result=file["result"],
-            )
-            for file in row["files"]
-        ),
+    counts: dict[str, Any] = {name: row[f"{name}_files"] or 0 for name in ("total", "successful", "failed")}
+    files = (
+        FileRow(file["id"], file["name"], file["path"] or "", file["status"], file["error"], file["result"])
+        for file in row.get("files", ())
     )
-
-
-def _answer(content: Mapping[str, Any]) -> ApiAnswer:
-    told = content["message"]
-    # Until the end there is nothing; at the end a list, also where the execution failed.
-    return ApiAnswer(status=content["status"], items=tuple(told) if isinstance(told, list) else ())
+    same = {name: row[name] for name in ("id", "kind", "status", "pipeline_id")}
+    return ExecutionRow(**same, **counts, error=row["error_message"], files=tuple(files))

@@ -9,9 +9,10 @@ from typing import Any
 
 from attrs import define, field
 
-from unstract_devstack.faults.history import Applied, Ended, History
+from unstract_devstack.faults.history import History
 from unstract_devstack.fleet import Worker, WorkerKind
-from unstract_devstack.http_calls import call, call_json
+from unstract_devstack.http_calls import call
+from unstract_devstack.platform_client import Effect, ExecutionRow
 from unstract_devstack.sink import SinkHandle, running_sink
 from unstract_devstack.stack import Stack, running_stack
 
@@ -71,8 +72,7 @@ class Ground:
 
     def dev(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
         """A call of the backend's dev API."""
-        backend = self.stack.backend
-        return call_json(method, f"{backend.public_url}/dev/{path}", payload=content, key=backend.api_key)
+        return self.stack.backend.dev(method, path, content)
 
     def internal(self, method: str, path: str, content: dict[str, Any], organization: str) -> Any:
         """A call of the backend's internal API, as the platform's own code would do it."""
@@ -84,22 +84,11 @@ class Ground:
         url = f"{self.stack.backend.internal_url}/v1/{path}"
         return call(method, url, body=json.dumps(content).encode(), headers=headers).json()
 
-    def effects(self, *, after: int) -> list[Applied]:
+    def effects(self, *, after: int) -> tuple[Effect, ...]:
         """What the backend applied since the effect with this id."""
-        return [
-            Applied(
-                row["id"],
-                row["at"],
-                row["operation"],
-                row["execution_id"],
-                row["file"],
-                row["key"],
-                row["detail"] or {},
-            )
-            for row in self.dev("GET", f"history?after={after}")
-        ]
+        return self.stack.backend.dev.effects(after=after)
 
-    def executions(self, organization: str) -> dict[str, Ended]:
+    def executions(self, organization: str) -> dict[str, ExecutionRow]:
         """The executions of an organization, by id."""
         return self._history.executions(organization)
 
@@ -127,6 +116,6 @@ def open_ground(directory: Path, mode: str) -> Iterator[Ground]:
         settings = {**SETTINGS, "CELERY_RESULT_BACKEND": results}
         options = ("--mode", mode, "--club-seconds", CLUB_SECONDS, "--upload-rules", "none")
         with running_stack(directory, settings=settings, backend_options=options, appendonly=False) as stack:
-            history = History(stack.backend.public_url, stack.backend.api_key)
+            history = History(stack.backend.dev)
             ground = Ground(stack, sink, mode, results, history)
             yield ground

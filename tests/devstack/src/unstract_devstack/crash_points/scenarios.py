@@ -110,7 +110,7 @@ def _stopped(ground: Ground) -> Expected:
         if not wait_until(lambda: client.llen("uw_api_files") >= BATCHES, seconds=20):
             raise ProcessError("the batches were not rung")
     (row,) = expected.platform.executions()
-    ground.dev("POST", f"executions/{row.id}/stop", {})
+    expected.platform.stop(row.id)
     return Expected(expected.platform, status="STOPPED")
 
 
@@ -132,7 +132,7 @@ def _organization(ground: Ground) -> tuple[Platform, Path]:
     name = ground.next_name()
     folder = ground.stack.directory / "files" / name
     folder.mkdir(parents=True)
-    platform = Platform(ground.stack.backend.public_url, ground.stack.backend.api_key, f"org_{name}")
+    platform = ground.stack.backend.platform(f"org_{name}")
     platform.set_up_organization()
     platform.configure("MAX_PARALLEL_FILE_BATCHES", BATCHES)
     return platform, folder

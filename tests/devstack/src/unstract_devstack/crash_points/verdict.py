@@ -10,8 +10,8 @@ from unstract_devstack.crash_points.ground import Ground
 from unstract_devstack.crash_points.places import KEYED
 from unstract_devstack.crash_points.scenarios import Expected
 from unstract_devstack.faults.checker import TERMINAL, Sent, announcements, judge
-from unstract_devstack.faults.history import Applied, Ended
 from unstract_devstack.http_calls import CallFailed
+from unstract_devstack.platform_client import Effect, ExecutionRow
 from unstract_devstack.sink import Delivery
 
 # A kill hits at most one file of each batch, or one write for all files, and one of whatever else there is.
@@ -28,8 +28,8 @@ ROW_STATUS = "files.update_status"
 class Seen:
     """What happened since a moment: effects by operation and status, executions, deliveries."""
 
-    effects: tuple[Applied, ...]
-    executions: Mapping[str, Ended]
+    effects: tuple[Effect, ...]
+    executions: Mapping[str, ExecutionRow]
     deliveries: tuple[Delivery, ...] = field(repr=False)
 
     @property

@@ -19,7 +19,6 @@ from unstract_devstack.demo.runs import Session
 from unstract_devstack.demo.samples_run import run_samples
 from unstract_devstack.demo.show import show
 from unstract_devstack.http_calls import CallFailed
-from unstract_devstack.platform_client import Platform
 from unstract_devstack.processes import ProcessError
 from unstract_devstack.stack import running_stack
 
@@ -72,7 +71,7 @@ def _run(narrator: Narrator, inputs: Inputs | None, report: Report, *, keep: boo
         # What the workers do with empty and equal files is shown too; today's platform does not pass them on.
         with running_stack(directory, backend_options=("--upload-rules", "none")) as stack:
             narrator.step(f"All of them are ready after {time.monotonic() - began:.1f} s")
-            platform = Platform(stack.backend.public_url, stack.backend.api_key, ORGANIZATION)
+            platform = stack.backend.platform(ORGANIZATION)
             platform.set_up_organization()
             platform.configure("MAX_PARALLEL_FILE_BATCHES", PARALLEL_BATCHES)
             session = Session(stack, platform, narrator)

@@ -26,7 +26,7 @@ from unstract_devstack.fleet import (
     WorkerKind,
     running_fleet,
 )
-from unstract_devstack.http_calls import CallFailed, call, call_json
+from unstract_devstack.http_calls import CallFailed, call
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.sink import SinkHandle, running_sink
 from unstract_devstack.stack import worker_environment
@@ -87,12 +87,11 @@ class Arena:
     def fault(self, kind: str, path: str, **parameters: Any) -> None:
         """Sets a fault in the backend for requests whose path matches the regular expression."""
         self.trace.fault(f"backend_{kind}", f"{kind} on {path} {parameters or ''}")
-        content = {"kind": kind, "path": path, **parameters}
-        call_json("POST", f"{self.backend.public_url}/dev/faults", payload=content, key=self.backend.api_key)
+        self.backend.dev("POST", "faults", {"kind": kind, "path": path, **parameters})
 
     def clear_faults(self) -> None:
         """Removes every fault from the backend."""
-        call_json("DELETE", f"{self.backend.public_url}/dev/faults", key=self.backend.api_key)
+        self.backend.dev("DELETE", "faults")
 
     def verdict(self, sent: Sequence[Sent]) -> Judged:
         """What the backend's and the sink's history say about these executions now."""
@@ -166,7 +165,7 @@ def open_arena(
         tap.start()
         parts.callback(tap.stop)
         fleet = parts.enter_context(running_fleet(environment, directory / "logs", kinds=kinds))
-        history = History(backend.public_url, backend.api_key)
+        history = History(backend.dev)
         yield Arena(directory, keyed, redis, backend, sink, environment, fleet, tap, history, relays)
 
 

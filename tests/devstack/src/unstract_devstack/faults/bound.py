@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from unstract_devstack.faults.history import Request
 from unstract_devstack.faults.registry import Trial
 from unstract_devstack.faults.schedule import Kind
+from unstract_devstack.platform_client import Request
 
 NEAR = 1.0
 """Seconds around a fault: the record of an effect, and the note before it, are that close."""

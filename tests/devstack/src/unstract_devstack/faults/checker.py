@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from unstract_devstack.faults.history import Applied, Ended
 from unstract_devstack.faults.tally import Judged
+from unstract_devstack.platform_client import Effect, ExecutionRow
 from unstract_devstack.sink import Delivery
 
 TERMINAL = frozenset({"COMPLETED", "ERROR", "STOPPED"})
@@ -60,8 +60,8 @@ class Told:
 
 def judge(
     sent: Sequence[Sent],
-    effects: Mapping[str, Sequence[Applied]],
-    rows: Mapping[str, Ended],
+    effects: Mapping[str, Sequence[Effect]],
+    rows: Mapping[str, ExecutionRow],
     arrived: Mapping[str, Sequence[Told]],
     *,
     keyed: bool,
@@ -90,7 +90,7 @@ def announcements(deliveries: Sequence[Delivery]) -> dict[str, list[Told]]:
     return found
 
 
-def _files(judged: Judged, sent: Sent, effects: Sequence[Applied], row: Ended | None, *, keyed: bool) -> None:
+def _files(judged: Judged, sent: Sent, effects: Sequence[Effect], row: ExecutionRow | None, *, keyed: bool) -> None:
     times = Counter(str(each.detail.get("name")) for each in effects if each.operation == "files.execute")
     doubled = {name: number for name, number in times.items() if number > 1 and name not in sent.doomed}
     counter = "effects_doubled" if keyed else "effects_doubled_unkeyed"
@@ -108,7 +108,7 @@ def _files(judged: Judged, sent: Sent, effects: Sequence[Applied], row: Ended | 
     judged.add("effects_lost", unreported, text, sent.execution_id)
 
 
-def _statuses(judged: Judged, sent: Sent, effects: Sequence[Applied], row: Ended | None) -> None:
+def _statuses(judged: Judged, sent: Sent, effects: Sequence[Effect], row: ExecutionRow | None) -> None:
     standing, writes, regressions, disturbed = "", 0, 0, False
     for each in effects:
         if each.operation not in ("executions.update_status", "user.stop"):
@@ -136,7 +136,7 @@ def _statuses(judged: Judged, sent: Sent, effects: Sequence[Applied], row: Ended
 
 
 def _notifications(
-    judged: Judged, sent: Sent, effects: Sequence[Applied], arrived: Sequence[Told], *, keyed: bool
+    judged: Judged, sent: Sent, effects: Sequence[Effect], arrived: Sequence[Told], *, keyed: bool
 ) -> None:
     if not sent.subscribers or not any(_is_end(each) for each in effects):
         return
@@ -155,5 +155,5 @@ def _notifications(
     judged.add("notifications_doubled", extra, text, sent.execution_id, allowed=not keyed)
 
 
-def _is_end(effect: Applied) -> bool:
+def _is_end(effect: Effect) -> bool:
     return effect.operation == "executions.update_status" and effect.status in TERMINAL

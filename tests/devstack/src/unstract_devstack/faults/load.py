@@ -10,7 +10,7 @@ from attrs import define, field
 from unstract_devstack.extraction import Field
 from unstract_devstack.faults.arena import Arena
 from unstract_devstack.faults.checker import Sent
-from unstract_devstack.http_calls import CallFailed, call_json
+from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform
 
@@ -52,8 +52,7 @@ class Tenant:
             CallFailed: the platform did not take it.
         """
         pipeline, names = self.pipeline(good)
-        answer = self.trigger(pipeline, "run")
-        return self.expect(str(answer["execution_id"]), names, **expected)
+        return self.expect(str(self.platform.trigger(pipeline)), names, **expected)
 
     def pipeline(self, good: int) -> tuple[str, list[str]]:
         """A new pipeline over a new folder: its id and the names of its files."""
@@ -67,17 +66,6 @@ class Tenant:
             table, "etl", (), source_folder=str(source), destination_table=table, max_files=2000
         )
         return self.platform.create_pipeline(workflow, table), names
-
-    def trigger(self, pipeline: str, how: str) -> dict[str, object]:
-        """Starts a pipeline: "run" as a person does, "schedule" as Beat does."""
-        url = f"{self.arena.backend.public_url}/dev/pipelines/{pipeline}/trigger"
-        answer: dict[str, object] = call_json("POST", url, payload={"how": how}, key=self.arena.backend.api_key)
-        return answer
-
-    def stop(self, sent: Sent) -> None:
-        """Stops an execution, as a person does."""
-        url = f"{self.arena.backend.public_url}/dev/executions/{sent.execution_id}/stop"
-        call_json("POST", url, payload={}, key=self.arena.backend.api_key)
 
     def names(self, prefix: str, number: int) -> list[str]:
         """So many names that were not used before."""
@@ -102,7 +90,7 @@ def new_tenant(arena: Arena, *, subscribers: int = 1, name: str | None = None) -
     name = name or f"org_{uuid4().hex[:12]}"
     folder = arena.directory / "files" / name
     folder.mkdir(parents=True)
-    platform = Platform(arena.backend.public_url, arena.backend.api_key, name)
+    platform = arena.backend.platform(name)
     platform.set_up_organization()
     api = platform.create_api_deployment(platform.create_workflow("extract", "api", TOTAL), "extract")
     for number in range(subscribers):

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from unstract_devstack.faults.checker import TERMINAL
-from unstract_devstack.faults.history import Applied
 from unstract_devstack.faults.registry import Trial
+from unstract_devstack.platform_client import Effect
 
 MOST_HISTORIES = 2
 MOST_PROBLEMS = 20
@@ -25,7 +25,7 @@ def told(trial: Trial, first: int) -> str:
     return "\n".join(lines)
 
 
-def _effect(effect: Applied, start: float) -> str:
+def _effect(effect: Effect, start: float) -> str:
     detail = {name: value for name, value in effect.detail.items() if value is not None}
     file = (effect.file or "-").rpartition("/")[2]
     key = (effect.key or "-").replace(effect.execution_id or "-", "*")

@@ -57,7 +57,7 @@ def open_ground(directory: Path, queues: Queues) -> Iterator[Ground]:
         # Beats find a connection that is silent; the shorter, the sooner.
         environment |= {"CELERY_BROKER_HEARTBEAT": "4", "RABBITMQ_HA_ENABLED": str(quorum).lower()}
         fleet = parts.enter_context(running_fleet(environment, directory / "logs", kinds=KINDS))
-        history = History(backend.public_url, backend.api_key)
+        history = History(backend.dev)
         arena = Arena(
             directory=directory, keyed=True, redis=redis, backend=backend, sink=sink, environment=environment,
             fleet=fleet, tap=MessageTap(redis), history=history,

@@ -2,7 +2,6 @@
 
 from attrs import frozen
 
-from unstract_devstack.platform_client import Platform
 from unstract_devstack.samples import INBOX, load_expectations
 from unstract_devstack.stack import Stack
 
@@ -25,7 +24,7 @@ class Example:
 def set_up_example(stack: Stack) -> Example:
     """Sets everything up in the stack's backend."""
     fields = load_expectations().fields
-    platform = Platform(stack.backend.public_url, stack.backend.api_key, ORGANIZATION)
+    platform = stack.backend.platform(ORGANIZATION)
     platform.set_up_organization()
     documents = platform.create_workflow("documents", "api", fields)
     api_id = platform.create_api_deployment(documents, API_NAME)

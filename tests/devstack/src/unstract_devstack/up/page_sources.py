@@ -83,5 +83,4 @@ class _Live:
         self._platform(line.organization).stop(line.id)
 
     def _platform(self, organization: str = "") -> Platform:
-        backend = self.stack.backend
-        return Platform(backend.public_url, backend.api_key, organization or self.example.organization)
+        return self.stack.backend.platform(organization or self.example.organization)

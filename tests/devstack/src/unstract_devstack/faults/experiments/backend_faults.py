@@ -4,9 +4,9 @@ import time
 from itertools import pairwise
 
 from unstract_devstack.faults.experiments import aiming
-from unstract_devstack.faults.history import Request
 from unstract_devstack.faults.load import Feeder, new_tenant
 from unstract_devstack.faults.registry import BOTH, KEYED, Trial, experiment
+from unstract_devstack.platform_client import Request
 
 WRITES = (
     r"/execute-file/",

@@ -126,7 +126,7 @@ def late(trial: Trial) -> None:
     arena.settled([over])
     aborted = tenant.api(8, stopped=True, status="STOPPED")
     aiming.until(lambda: aiming.armed(arena, aborted), "the run is armed")
-    tenant.stop(aborted)
+    tenant.platform.stop(aborted.execution_id)
     aiming.until(lambda: aiming.state_of(arena, aborted) == "DONE", "the stopped run is closed")
     before = aiming.executed(arena, over), aiming.executed(arena, aborted)
     bells = [each for run in (over, aborted) for each in arena.tap.heard(("uw_api_files",), run.execution_id)]
@@ -161,7 +161,7 @@ def double_start(trial: Trial) -> None:
         starts = arena.tap.heard(("celery_api_deployments",), sent[-1].execution_id)
         arena.tap.push(starts)
     pipeline, names = tenant.pipeline(3)
-    tenant.trigger(pipeline, "schedule")
+    tenant.platform.trigger(pipeline, "schedule")
     aiming.until(lambda: bool(arena.tap.heard(("celery",), pipeline)), "the scheduled start is heard")
     arena.trace.fault("duplicate_messages", f"{rounds} starts, and one scheduled start {rounds} times")
     arena.tap.push(arena.tap.heard(("celery",), pipeline)[:1] * rounds)

@@ -61,7 +61,7 @@ def user_stop(trial: Trial) -> None:
     arena.fault("delay", "/execute-file/", delay=0.3, seconds=8)
     between = tenant.api(40, stopped=True, status="STOPPED")
     aiming.until(lambda: aiming.executed(arena, between) >= 2, "two files are done")
-    tenant.stop(between)
+    tenant.platform.stop(between.execution_id)
     stopped_at, known = time.time(), aiming.executed(arena, between)
     arena.trace.fault("user_stop", f"{between.execution_id} after {known} files")
     finalising = _stopped_while_frozen(trial, tenant, CALLBACK, files=2)
@@ -86,7 +86,7 @@ def _stopped_while_frozen(trial: Trial, tenant: Tenant, kind: WorkerKind, *, fil
         sent = tenant.api(files, stopped=True, status="STOPPED")
         if kind is CALLBACK:
             aiming.until(lambda: aiming.state_of(arena, sent) == "READY", "all files are done")
-        tenant.stop(sent)
+        tenant.platform.stop(sent.execution_id)
         arena.trace.fault("user_stop", f"{sent.execution_id} while {kind.name} stands still")
     finally:
         for pid in pids:
