@@ -116,6 +116,6 @@ async def _hung_up(receive: Receive) -> None:
 def running_sink() -> Iterator[SinkHandle]:
     """A sink on a free loopback port, until the block is left."""
     handle = SinkHandle()
-    with serving(handle, host=HOST, timeout_graceful_shutdown=0) as served:
+    with serving(handle, host=HOST, timeout_graceful_shutdown=0.1) as served:
         handle.url, handle.connections = f"http://{HOST}:{served.port}", served.connections
         yield handle

@@ -32,9 +32,12 @@ def test_the_sample_demo_ends_as_expected() -> None:
         for row in report["executions"]
     ]
     documents = ("api", "COMPLETED", len(expected.documents), 11, 4, 1)
-    assert counts == [documents, ("etl", "COMPLETED", len(expected.inbox), 7, 1, 1), documents]
+    inbox, failed, repaired = (
+        ("etl", *row, 1) for row in (("COMPLETED", 8, 7, 1), ("ERROR", 2, 0, 2), ("COMPLETED", 2, 2, 0))
+    )
+    assert counts == [documents, inbox, documents, failed, repaired]
     assert report["webhooks_delivered"] >= 2
-    assert len(report["files"]) == 2 * len(expected.documents) + len(expected.inbox)
+    assert len(report["files"]) == 2 * len(expected.documents) + len(expected.inbox) + 4
     assert "Every outcome is the expected one" in done.stderr
     assert done.stdout.count("\n") == 1
 

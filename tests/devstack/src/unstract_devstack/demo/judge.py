@@ -24,6 +24,13 @@ def judge_own_files(outcome: ExecutionOutcome) -> list[str]:
     return problems + [f"{name}: neither a result nor a reason" for name in silent]
 
 
+def judge_counts(outcome: ExecutionOutcome, status: str, successful: int) -> list[str]:
+    """What differs from an end with this status, of so many successful files while the others failed."""
+    wanted = (status, successful, outcome.total - successful, 1)
+    actual = (outcome.status, outcome.successful, outcome.failed, outcome.callbacks)
+    return [] if actual == wanted else [f"status, successful, failed, callbacks are {actual} instead of {wanted}"]
+
+
 def judge_webhooks(announced: Sequence[str], executions: Sequence[ExecutionOutcome]) -> list[str]:
     """What differs from one webhook event for each execution; `announced` are the ids in those delivered."""
     counted = Counter(announced)

@@ -1,10 +1,10 @@
-"""The demo without arguments: the sample documents, an inbox, the history, and the webhooks."""
+"""The demo without arguments: the sample documents, an inbox, the history, a repair, and the webhooks."""
 
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
 
-from unstract_devstack.demo.judge import judge_rows, judge_samples, judge_webhooks
+from unstract_devstack.demo.judge import judge_counts, judge_rows, judge_samples, judge_webhooks
 from unstract_devstack.demo.outcomes import ExecutionOutcome, Report
 from unstract_devstack.demo.runs import Session, recounted, run_api, run_pipeline
 from unstract_devstack.multipart import Upload
@@ -14,11 +14,13 @@ from unstract_devstack.sink import Delivery
 
 API_NAME = "documents"
 TABLE = "inbox_results"
+FEBRUARY = INBOX / "february"
+REPAIRED_TABLE = "february_results"
 WEBHOOK_SECONDS = 30.0
 
 
 def run_samples(session: Session, report: Report) -> None:
-    """Runs all four parts and judges every outcome."""
+    """Runs all parts and judges every outcome."""
     expected = load_expectations()
     pipeline_id = _set_up(session, expected)
     uploads = [Upload(DOCUMENTS / name, name, (DOCUMENTS / name).stat().st_size) for name in expected.documents]
@@ -27,11 +29,16 @@ def run_samples(session: Session, report: Report) -> None:
         run_pipeline(session, "ETL pipeline", pipeline_id, INBOX.name, len(expected.inbox)),
         run_api(session, "API deployment again", API_NAME, uploads, use_file_history=True),
     ]
+    outcomes += _repaired(session, expected)
     deliveries = _awaited_webhooks(session, outcomes)
-    first, etl, again = (recounted(session.platform, outcome) for outcome in outcomes)
+    first, etl, again, failed, repaired = (recounted(session.platform, outcome) for outcome in outcomes)
     report.add(first, judge_samples(first, expected.documents))
     report.add(etl, [*judge_samples(etl, expected.inbox), *_destination_problems(session, expected)])
     report.add(again, [*judge_samples(again, expected.documents), *_history_problems(session, again)])
+    report.add(failed, judge_counts(failed, "ERROR", 0))
+    rows = len(session.platform.destination_paths(REPAIRED_TABLE))
+    wrong = [] if rows == repaired.total else [f"{rows} rows in the destination instead of {repaired.total}"]
+    report.add(repaired, [*judge_counts(repaired, "COMPLETED", failed.total), *wrong])
     report.webhooks.extend(_described(delivery) for delivery in deliveries)
     announced = [execution_id for delivery in deliveries for execution_id in _announced(delivery)]
     report.problems.extend(judge_webhooks(announced, report.executions))
@@ -47,6 +54,22 @@ def _set_up(session: Session, expected: Expectations) -> str:
     platform.notify(f"{sink.url}/hooks/api", api_id=api_id)
     platform.notify(f"{sink.url}/hooks/pipeline", pipeline_id=pipeline_id)
     return pipeline_id
+
+
+def _repaired(session: Session, expected: Expectations) -> list[ExecutionOutcome]:
+    """A pipeline of which every file fails, and its next run right after what was missing is there."""
+    platform, dev = session.platform, session.stack.backend.dev
+    workflow = platform.create_workflow(
+        "february", "etl", expected.fields, source_folder=str(FEBRUARY), destination_table=REPAIRED_TABLE
+    )
+    pipeline_id = platform.create_pipeline(workflow, "february")
+    platform.notify(f"{session.stack.sink.url}/hooks/repaired", pipeline_id=pipeline_id)
+    files = sum(path.is_file() for path in FEBRUARY.iterdir())
+    refused = json.dumps({"status": "error", "error": "An active platform key is required to run this workflow."})
+    dev("POST", "faults", {"kind": "body", "path": "execute-file", "body": refused})
+    failed = run_pipeline(session, "ETL without a platform key", pipeline_id, FEBRUARY.name, files)
+    dev("DELETE", "faults")
+    return [failed, run_pipeline(session, "ETL with its key again", pipeline_id, FEBRUARY.name, files)]
 
 
 def _awaited_webhooks(session: Session, outcomes: Sequence[ExecutionOutcome]) -> list[Delivery]:
