@@ -16,14 +16,6 @@ LOOK_SECONDS = 1.0
 CHECK = ("/opt/worker/bin/unstract-worker", "check")
 
 
-class _RollFailed(DeployFailed):
-    """A worker was not replaced; `replaced` of its containers run the new release all the same."""
-
-    def __init__(self, reason: str, replaced: int) -> None:
-        super().__init__(reason)
-        self.replaced = replaced
-
-
 class Rollout(NamedTuple):
     """One request being carried out. Every method raises DeployFailed with the reason.
 
@@ -98,16 +90,15 @@ class Rollout(NamedTuple):
 
     def _roll_all(self, wanted: dict[Worker, Release], *, check: bool = False) -> None:
         before = {worker: self.releases.current(worker) for worker in wanted}
-        rolled: list[Worker] = []
+        changed: list[Worker] = []
         for worker, release in wanted.items():
             try:
-                self._roll(worker, release, check=check)
-            except _RollFailed as error:
+                self._roll(worker, release, changed, check=check)
+            except DeployFailed as error:
                 self.say(f"{worker.service}: FAILED: {error}")
-                for changed in (*((worker,) if error.replaced else ()), *reversed(rolled)):
-                    self._roll_back(changed, before[changed])
+                for each in reversed(changed):
+                    self._roll_back(each, before[each])
                 raise
-            rolled.append(worker)
         self.releases.record(wanted)
 
     def _roll_back(self, worker: Worker, release: Release | None) -> None:
@@ -117,24 +108,21 @@ class Rollout(NamedTuple):
             return
         self.say(f"{worker.service}: rolling back")
         try:
-            self._roll(worker, release)
+            self._roll(worker, release, [])
         except DeployFailed as error:
             self.say(f"{worker.service}: could NOT be rolled back: {error}")
 
-    def _roll(self, worker: Worker, release: Release, *, check: bool = False) -> None:
-        """Replaces every container of a worker, or starts its first. Raises _RollFailed."""
-        replaced = 0
-        try:
-            old = self._running(worker.service)
-            for number in range(max(1, len(old))):
-                which = f" ({number + 1} of {len(old)})" if len(old) > 1 else ""
-                self.say(f"{worker.service}: starting {release.image}{which}")
-                self._add(worker, release, check=check)
-                if old:
-                    self._retire(worker, old[number])
-                replaced += 1
-        except DeployFailed as error:
-            raise _RollFailed(str(error), replaced) from None
+    def _roll(self, worker: Worker, release: Release, changed: list[Worker], *, check: bool = False) -> None:
+        """Replaces every container of a worker, or starts its first; the worker is in `changed` from the first on."""
+        old = self._running(worker.service)
+        for number in range(max(1, len(old))):
+            which = f" ({number + 1} of {len(old)})" if len(old) > 1 else ""
+            self.say(f"{worker.service}: starting {release.image}{which}")
+            self._add(worker, release, check=check)
+            if old:
+                self._retire(worker, old[number])
+            if number == 0:
+                changed.append(worker)
 
     def _running(self, service: str) -> tuple[Container, ...]:
         """The running containers of a service; those that have ended are removed."""

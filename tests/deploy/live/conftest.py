@@ -72,7 +72,7 @@ def images(request, engine, folder, base) -> Iterator[dict[str, str]]:
     engine.remove_images(*made.values(), *map(local_tag, (BROKEN_TAG, BASE_TAG, REDIS_TAG)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(engine, folder, redis, images) -> Iterator[Site]:
     """A place to deploy to; nothing is deployed yet."""
     site = Site.prepared(engine, folder, redis, free_port())
@@ -82,8 +82,10 @@ def site(engine, folder, redis, images) -> Iterator[Site]:
         site.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trial(site) -> Iterator[Trial]:
     """The reference backend where the workers look for it. Its Redis is the deployed one: deploy before."""
-    with running_backend(site, site.folder / "backend") as trial:
+    redis = f"redis://platform:{site.secrets['redis_password']}@{site.redis_address()}:6379/0"
+    where = {"gateway": site.gateway, "port": site.port, "redis": redis, "key": site.secrets["internal_api_key"]}
+    with running_backend(site.folder / "backend", **where) as trial:
         yield trial

@@ -13,7 +13,7 @@ from unstract_images.running import ImagesError, say
 from unstract_images.secret_files import write_secrets
 from unstract_images.workers import DOCKER, WORKERS
 
-__all__ = ["PROJECT", "Site"]
+__all__ = ["Site", "gateway_of"]
 
 PROJECT = "unstract-workers-production"
 NETWORK = "unstract-images-test"
@@ -54,7 +54,7 @@ class Site:
         engine.call(
             "run", "--detach", "--name", HOLDER, "--network", NETWORK, "--entrypoint", "sleep", redis, "infinity"
         )
-        gateway = _gateway(engine.inspect_network(NETWORK))
+        gateway = gateway_of(engine, NETWORK)
         secrets = write_secrets(folder / "secrets", {}, platform=True)
         site = cls(engine, folder, gateway, port, secrets)
         text = VARIABLES.format(folder=folder, network=NETWORK, redis=redis, gateway=gateway, port=port)
@@ -126,8 +126,9 @@ class Site:
         self.engine.refuses("volume", "rm", f"{PROJECT}_ledger")
 
 
-def _gateway(network: Mapping[str, Any]) -> str:
-    """Of a network as docker or as podman describes it."""
+def gateway_of(engine: Engine, name: str) -> str:
+    """The address that containers of a network reach this machine by, as docker or as podman describes it."""
+    network = engine.inspect_network(name)
     if "IPAM" in network:
         return str(network["IPAM"]["Config"][0]["Gateway"])
     return str(network["subnets"][0]["gateway"])

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from attrs import field, frozen
-from deployed import Site
 from unstract_images.running import ImagesError, say
 
 from unstract_devstack.multipart import Upload
@@ -15,7 +14,7 @@ from unstract_devstack.platform_client import ExecutionRow, Platform
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 from unstract_devstack.samples import DOCUMENTS, INBOX, Expectations, ExpectedFile, load_expectations
 
-__all__ = ["Trial", "running_backend"]
+__all__ = ["ORGANIZATION", "Trial", "running_backend"]
 
 ORGANIZATION = "org_images"
 API_NAME = "documents"
@@ -67,17 +66,16 @@ class Trial:
 
 
 @contextlib.contextmanager
-def running_backend(site: Site, folder: Path) -> Iterator[Trial]:
-    """The reference backend where the workers look for it, with something to run."""
+def running_backend(folder: Path, *, gateway: str, port: int, redis: str, key: str) -> Iterator[Trial]:
+    """The reference backend where the workers look for it, with something to run; `redis` is its URL for both."""
     folder.mkdir()
-    redis = f"redis://platform:{site.secrets['redis_password']}@{site.redis_address()}:6379/0"
-    addresses = ("--host", site.gateway, "--port", str(site.port), "--broker-url", redis, "--redis-url", redis)
-    key = ("--api-key-file", str(site.folder / "secrets" / "internal_api_key"))
+    (folder / "key").write_text(key, encoding="utf-8")
+    addresses = ("--host", gateway, "--port", str(port), "--broker-url", redis, "--redis-url", redis)
     process = ManagedProcess(
         name="reference backend",
         command=(
-            *(sys.executable, "-m", "unstract_devstack.backend", "--data", str(folder)),
-            *(*addresses, *key, "--file-delay", FILE_SECONDS, "--upload-rules", "none"),
+            *(sys.executable, "-m", "unstract_devstack.backend", "--data", str(folder), *addresses),
+            *("--api-key-file", str(folder / "key"), "--file-delay", FILE_SECONDS),
         ),
         environment={**inherited_environment(), "PYTHONUNBUFFERED": "1"},
         log_path=folder / "backend.log",
@@ -89,7 +87,7 @@ def running_backend(site: Site, folder: Path) -> Iterator[Trial]:
         wait_until(lambda: not process.running or b"\n" in ready.read_bytes(), seconds=START_SECONDS)
         if not process.running or not ready.read_bytes():
             raise ImagesError(str(process.failure("does not serve")))
-        yield _prepared(Platform(f"http://{site.gateway}:{site.port}", site.secrets["internal_api_key"], ORGANIZATION))
+        yield _prepared(Platform(f"http://{gateway}:{port}", key, ORGANIZATION))
     finally:
         process.stop()
 
