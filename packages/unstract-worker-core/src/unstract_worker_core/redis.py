@@ -69,6 +69,8 @@ def connect(settings: RedisSettings, *, name: str) -> Redis:
             "ssl_cert_reqs": settings.ssl_cert_reqs,
             "ssl_check_hostname": settings.ssl_cert_reqs == "required",
             "ssl_ca_certs": settings.ssl_ca_file,
+            "ssl_certfile": settings.ssl_cert_file,
+            "ssl_keyfile": settings.ssl_key_file,
         }
     shared: dict[str, Any] = {
         "socket_connect_timeout": _CONNECT_SECONDS,
@@ -90,9 +92,11 @@ def connect(settings: RedisSettings, *, name: str) -> Redis:
         "max_connections": 1024,
     }
     if not settings.sentinel:
-        return Redis(host=settings.host, port=settings.port, **options)
+        ((host, port),) = settings.nodes
+        return Redis(host=host, port=port, **options)
     secret = settings.sentinel_password.reveal() if settings.sentinel_password else None
-    sentinels: Any = Sentinel(settings.nodes, sentinel_kwargs={**shared, "password": secret}, **options)
+    asking = {**shared, "username": settings.sentinel_username, "password": secret}
+    sentinels: Any = Sentinel(settings.nodes, sentinel_kwargs=asking, **options)
     return cast("Redis", sentinels.master_for(settings.sentinel_master))
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unstract_worker_core.config import RedisSettings, Secret, Settings, load_settings
+from unstract_worker_core.config.addresses import join_host_port, split_host_port
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.statuses import WorkerType
 
@@ -244,6 +245,139 @@ def test_half_or_double_broker_credentials_are_refused(base: str, more: dict[str
     assert list(faults({"CELERY_BROKER_BASE_URL": base, **more})) == ["CELERY_BROKER_BASE_URL"]
 
 
+@pytest.mark.parametrize(
+    ("base", "option"),
+    [
+        ("rediss://broker?ssl_cert_reqs=none", "ssl_cert_reqs"),
+        ("rediss://broker?ssl_cert_reqs=CERT_NONE", "ssl_cert_reqs"),
+        ("rediss://broker?ssl_cert_reqs=optional", "ssl_cert_reqs"),
+        ("rediss://broker?ssl_cert_reqs=", "ssl_cert_reqs"),
+        ("rediss://broker?ssl_cert_reqs=required&ssl_cert_reqs=none", "ssl_cert_reqs"),
+        ("rediss://broker?ssl%5Fcert%5Freqs=none", "ssl_cert_reqs"),
+        ("rediss://broker?ssl_check_hostname=false", "ssl_check_hostname"),
+        ("rediss://broker?ssl_ciphers=NULL", "ssl_ciphers"),
+        ("rediss://a;rediss://b?ssl_cert_reqs=none", "ssl_cert_reqs"),
+        ("rediss://broker/0?socket_timeout=1", "socket_timeout"),
+        ("redis://broker?ssl_cert_reqs=required", "ssl_cert_reqs"),
+        ("redis://broker?virtual_host=3", "virtual_host"),
+        ("sentinel://broker?master_name=x", "master_name"),
+        ("amqps://broker//?verify=verify_none", "verify"),
+        ("amqps://broker//?ssl=0", "ssl"),
+        ("amqp://broker//?heartbeat=0", "heartbeat"),
+    ],
+)
+def test_options_in_the_brokers_url_are_refused_by_name(base: str, option: str) -> None:
+    problem = faults({"CELERY_BROKER_BASE_URL": base})["CELERY_BROKER_BASE_URL"]
+    assert problem.startswith(f"option {option} ")
+
+
+@pytest.mark.parametrize("value", ["required", "CERT_REQUIRED", "cert_required"])
+def test_an_option_that_says_what_holds_anyway_leaves_the_authority_in_force(value: str, tmp_path: Path) -> None:
+    (authority := tmp_path / "ca.pem").touch()
+    base = f"rediss://broker:6380/1?ssl_cert_reqs={value}&ssl_check_hostname=true"
+    broker = load({"CELERY_BROKER_BASE_URL": base, "CELERY_BROKER_SSL_CA_CERTS": str(authority)}).broker
+    assert (broker.url.reveal(), broker.ca_file) == ("rediss://broker:6380/1", str(authority))
+
+
+def test_files_named_in_the_brokers_url_are_those_of_the_variables(tmp_path: Path) -> None:
+    for name in ("ca", "cert", "key"):
+        (tmp_path / name).touch()
+    options = f"ssl_ca_certs={tmp_path}/ca&ssl_certfile={tmp_path}/cert&ssl_keyfile={tmp_path}/key"
+    broker = load({"CELERY_BROKER_BASE_URL": f"rediss://broker?{options}"}).broker
+    assert broker.url.reveal() == "rediss://broker"
+    assert [broker.ca_file, broker.cert_file, broker.key_file] == [
+        f"{tmp_path}/{name}" for name in ("ca", "cert", "key")
+    ]
+    other = {"CELERY_BROKER_BASE_URL": f"rediss://broker?{options}", "CELERY_BROKER_SSL_CA_CERTS": f"{tmp_path}/key"}
+    assert faults(other)["CELERY_BROKER_BASE_URL"].startswith("option ssl_ca_certs: another file")
+
+
+def test_a_scheme_is_the_same_in_any_case() -> None:
+    assert load({"CELERY_BROKER_BASE_URL": "REDISS://broker"}).broker.scheme == "rediss"
+
+
+def test_credentials_in_some_of_the_brokers_urls_only_are_refused() -> None:
+    assert "some of its URLs" in faults({"CELERY_BROKER_BASE_URL": "amqp://u:p@a;amqp://b"})["CELERY_BROKER_BASE_URL"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("h", ("h", 1)),
+        ("h.example:2", ("h.example", 2)),
+        ("10.0.0.1:2", ("10.0.0.1", 2)),
+        ("2001:db8::1", ("2001:db8::1", 1)),
+        ("[2001:db8::1]", ("2001:db8::1", 1)),
+        ("[2001:db8::1]:2", ("2001:db8::1", 2)),
+        ("fe80::1%eth0", ("fe80::1%eth0", 1)),
+    ],
+)
+def test_hosts_and_ports_are_read_and_written_in_one_way(text: str, expected: tuple[str, int]) -> None:
+    assert split_host_port(text, 1) == expected
+    assert split_host_port(join_host_port(*expected), 9) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "h:", "h:0", "h:65536", "h:1:2", "[::1", "::1]:2", "[h]:2", "h h", "-h", "a/b", "u@h"]
+)
+def test_what_is_no_host_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        split_host_port(text, 1)
+
+
+def test_ipv6_in_every_place_of_a_server() -> None:
+    settings = load(
+        {
+            "CELERY_BROKER_BASE_URL": "amqps://[2001:db8::1]:5671;amqps://[2001:db8::2]",
+            "REDIS_HOST": "2001:db8::3",
+            "CACHE_REDIS_HOST": "[2001:db8::4]:26380,2001:db8::5,s3:26381",
+            "CACHE_REDIS_PORT": "26379",
+            "CACHE_REDIS_SENTINEL_MODE": "true",
+            "WORKER_LEDGER_REDIS_URL": "redis://[2001:db8::6]:6390/3",
+        }
+    )
+    assert settings.broker.location == "amqps://[2001:db8::1]:5671;amqps://[2001:db8::2]"
+    assert settings.platform_redis.location == "[2001:db8::3]:6379/0"
+    assert settings.cache_redis.nodes == (("2001:db8::4", 26380), ("2001:db8::5", 26379), ("s3", 26381))
+    assert settings.cache_redis.location.startswith("[2001:db8::4]:26380,[2001:db8::5]:26379,s3:26381/0")
+    assert settings.ledger_redis.nodes == (("2001:db8::6", 6390),)
+    assert settings.ledger_redis.location == "[2001:db8::6]:6390/3"
+    assert load({"REDIS_HOST": "[::1]"}).platform_redis.nodes == (("::1", 6379),)
+    sentinels = load({"WORKER_LEDGER_REDIS_URL": "sentinel://[2001:db8::7]:26380,[2001:db8::8]/1"}).ledger_redis
+    assert sentinels.nodes == (("2001:db8::7", 26380), ("2001:db8::8", 26379))
+
+
+def test_a_host_with_its_port_is_refused_where_the_port_has_a_variable() -> None:
+    assert faults({"REDIS_HOST": "redis:6379"})["REDIS_HOST"] == "must be a host alone"
+
+
+def test_client_certificates_and_passwords_of_sentinels(tmp_path: Path) -> None:
+    for name in ("cert", "key", "password"):
+        (tmp_path / name).write_text("sentinels-own")
+    settings = load(
+        {
+            "CELERY_BROKER_BASE_URL": "sentinel://s1:26379",
+            "CELERY_BROKER_SENTINEL_USERNAME": "asker",
+            "CELERY_BROKER_SENTINEL_PASSWORD_FILE": str(tmp_path / "password"),
+            "CELERY_BROKER_SSL_CERTFILE": str(tmp_path / "cert"),
+            "CELERY_BROKER_SSL_KEYFILE": str(tmp_path / "key"),
+            "REDIS_SSL": "true",
+            "REDIS_SSL_CERTFILE": str(tmp_path / "cert"),
+            "REDIS_SSL_KEYFILE": str(tmp_path / "key"),
+            "WORKER_LEDGER_REDIS_URL": "sentinel://s1/1?sentinel_username=asker&sentinel_password=own%20one",
+        }
+    )
+    broker = settings.broker
+    assert (broker.sentinel_username, broker.sentinel_password) == ("asker", Secret("sentinels-own"))
+    assert (broker.cert_file, broker.key_file) == (str(tmp_path / "cert"), str(tmp_path / "key"))
+    platform = settings.platform_redis
+    assert (platform.ssl_cert_file, platform.ssl_key_file) == (str(tmp_path / "cert"), str(tmp_path / "key"))
+    assert settings.ledger_redis.sentinel_password == Secret("own one")
+    assert {"sentinels-own", "own one"} <= set(settings.secrets())
+    missing = {"REDIS_SSL_KEYFILE": "/none", "CELERY_BROKER_SSL_CERTFILE": "/none"}
+    assert faults(missing).keys() == missing.keys()
+
+
 def test_redis_roles() -> None:
     settings = load(
         {
@@ -313,7 +447,7 @@ def test_a_variable_of_another_program_or_worker_is_not(name: str, tmp_path: Pat
 def test_a_ledger_behind_sentinels() -> None:
     ledger = load({"WORKER_LEDGER_REDIS_URL": "sentinel://:pw@s1:26380,s2/1?master=main"}).ledger_redis
     assert (ledger.sentinel, ledger.sentinel_master, ledger.db) == (True, "main", 1)
-    assert ledger.nodes == (("s1", 26380), ("s2", 26380))
+    assert ledger.nodes == (("s1", 26380), ("s2", 26379))
     assert ledger.username is None
     assert ledger.password == Secret("pw")
 

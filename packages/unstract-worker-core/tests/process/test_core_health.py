@@ -26,9 +26,10 @@ def serving(
     *checks: tuple[str, Check],
     alive: Check = lambda: CheckResult("progress", True),
     limits: Limits | None = None,
+    host: str = "127.0.0.1",
 ) -> Iterator[HealthServer]:
     server = HealthServer(
-        "127.0.0.1",
+        host,
         0,
         worker="callback",
         version="1.2.3",
@@ -50,6 +51,29 @@ def ask(server: HealthServer, path: str, method: str = "GET") -> tuple[HTTPRespo
     connection.request(method, path)
     answer = connection.getresponse()
     return answer, answer.read()
+
+
+def without_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return False
+    except OSError:
+        return True
+
+
+needs_ipv6 = pytest.mark.skipif(without_ipv6(), reason="this host has no IPv6")
+
+
+@needs_ipv6
+@pytest.mark.parametrize(("host", "reached"), [("::", ("::1", "127.0.0.1")), ("::1", ("::1",))])
+def test_ipv6_is_listened_on_and_ipv4_beside_it_where_all_addresses_are_meant(
+    host: str, reached: tuple[str, ...]
+) -> None:
+    with serving(host=host) as server:
+        for address in reached:
+            connection = HTTPConnection(address, server.port, timeout=10)
+            connection.request("GET", "/health/live")
+            assert connection.getresponse().status == 200
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

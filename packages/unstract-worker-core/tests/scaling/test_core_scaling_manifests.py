@@ -1,14 +1,20 @@
 """The manifests: every queue is looked at, and their YAML says what they say."""
 
+import os
+
 import pytest
 import yaml
 from attrs import evolve
+from click.testing import CliRunner
 
 from unstract_worker_core.operator.scaling.hpa import hpa_manifests
 from unstract_worker_core.operator.scaling.keda import keda_manifests
 from unstract_worker_core.operator.scaling.target import Source, target_of
 from unstract_worker_core.operator.scaling.yaml_text import yaml_of
+from unstract_worker_core.operator.scaling_command import scaling
 from unstract_worker_core.queues import WORKER_QUEUES
+from unstract_worker_core.statuses import WorkerType
+from unstract_worker_core.worker.definition import WorkerDefinition
 
 
 def target(entry, **changes):
@@ -57,3 +63,79 @@ def test_yaml_keeps_words_and_keys_that_would_read_otherwise():
         {"on": "no", "1.5": "1", "a b": ["x: y", "", None, True, 3], "deep": [{"one": [], "two": {}}, ["- x"]], "n": {}}
     ]
     assert list(yaml.safe_load_all(yaml_of(odd))) == odd
+
+
+TINY = WorkerDefinition(WorkerType.CALLBACK, "tiny", lambda app, runtime: None)
+
+
+def command(environ, *arguments):
+    return CliRunner().invoke(scaling(TINY), arguments, env=dict.fromkeys(os.environ) | environ)
+
+
+def triggers(environ, *arguments):
+    done = command(environ, "--format", "keda", *arguments)
+    assert done.exit_code == 0, done.output
+    auth, scaled = yaml.safe_load_all(done.output)
+    parameters = {each["parameter"]: each["key"] for each in auth["spec"]["secretTargetRef"]}
+    (kind,) = {each["type"] for each in scaled["spec"]["triggers"]}
+    return kind, scaled["spec"]["triggers"][0]["metadata"], parameters
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "expected"),
+    [
+        ("redis://h", "redis", {"address": "h:6379", "databaseIndex": "0"}),
+        ("redis://u:secret@h:7000/4", "redis", {"address": "h:7000", "databaseIndex": "4"}),
+        ("redis://[2001:db8::1]:7000", "redis", {"address": "[2001:db8::1]:7000"}),
+        ("rediss://h/2", "redis", {"address": "h:6379", "enableTLS": "true", "unsafeSsl": "false"}),
+        (
+            "sentinel://s1/3;sentinel://[2001:db8::2]:26380/3;sentinel://s3/3",
+            "redis-sentinel",
+            {"addresses": "s1:26379,[2001:db8::2]:26380,s3:26379", "sentinelMaster": "mymaster", "databaseIndex": "3"},
+        ),
+        ("amqp://u:secret@rabbit", "rabbitmq", {"protocol": "amqp"}),
+        ("amqps://a;amqps://b", "rabbitmq", {"protocol": "amqp"}),
+    ],
+)
+def test_the_configured_broker_is_described(url, kind, expected):
+    found, metadata, _ = triggers({"CELERY_BROKER_BASE_URL": url})
+    assert found == kind
+    assert metadata.items() >= expected.items()
+    assert ("enableTLS" in metadata) == url.startswith("rediss")
+    assert "secret" not in command({"CELERY_BROKER_BASE_URL": url}, "--format", "keda").output.replace(
+        "secretTarget", ""
+    )
+
+
+def test_files_of_tls_are_asked_of_the_secret():
+    files = {"CELERY_BROKER_SSL_CA_CERTS": "ca", "CELERY_BROKER_SSL_CERTFILE": "c", "CELERY_BROKER_SSL_KEYFILE": "k"}
+    tls = {"ca": "broker-ca", "cert": "broker-cert", "key": "broker-key"}
+    assert triggers({"CELERY_BROKER_BASE_URL": "rediss://h", **files})[2].items() >= tls.items()
+    rabbit = triggers({"CELERY_BROKER_BASE_URL": "amqps://h", **files})[2]
+    assert rabbit == {"host": "rabbitmq-url", "tls": "rabbitmq-tls"} | tls
+
+
+@pytest.mark.parametrize(
+    ("url", "arguments", "reason"),
+    [
+        ("amqps://h", ("--broker", "redis"), "the configured broker is amqps"),
+        ("rediss://h", ("--broker", "rabbitmq"), "the configured broker is rediss"),
+        ("redis://a;redis://b", (), "several servers"),
+        ("redis://a/x", (), "database number"),
+        ("sentinel://a/1;sentinel://b/2", (), "several databases"),
+        ("sentinel://a", ("--redis", "h"), "does not go with"),
+        ("amqp://a", ("--redis", "h"), "does not go with"),
+        ("rediss://h?ssl_cert_reqs=none", (), "option ssl_cert_reqs is refused"),
+        ("kafka://h", (), "scheme must be"),
+    ],
+)
+def test_what_a_scaler_cannot_be_told_is_refused_with_the_reason(url, arguments, reason):
+    done = command({"CELERY_BROKER_BASE_URL": url}, "--format", "keda", *arguments)
+    assert done.exit_code == 2
+    assert reason in " ".join(done.output.split())
+
+
+def test_without_an_environment_the_options_say_which_broker():
+    assert triggers({}, "--redis", "[2001:db8::1]")[1]["address"] == "[2001:db8::1]:6379"
+    assert triggers({}, "--broker", "rabbitmq")[0] == "rabbitmq"
+    assert triggers({"CELERY_BROKER_BASE_URL": "redis://a;redis://b"}, "--redis", "b:1")[1]["address"] == "b:1"

@@ -1,5 +1,6 @@
 """An AMQP connection whose broker falls silent within a frame: its reader is told, and nothing that came is lost."""
 
+import contextlib
 import select
 import socket
 import ssl
@@ -9,6 +10,8 @@ import threading
 import pytest
 
 from unstract_devstack.certificates import make_certificates
+from unstract_worker_core.config import BrokerSettings, Secret
+from unstract_worker_core.worker.broker import publishing_connection
 from unstract_worker_core.worker.broker_amqp import BoundedTransport
 
 FRAME = struct.pack(">BHI", 1, 7, 5) + b"hello" + b"\xce"
@@ -66,3 +69,55 @@ def test_a_frame_of_which_a_part_came_is_read_on_when_the_rest_comes(reading, ar
     for _ in range(2):
         with transport.having_timeout(5):
             assert transport.read_frame() == (1, 7, b"hello")
+
+
+class Names:
+    """A TLS port that notes which server name each client asks for, and hangs up."""
+
+    def __init__(self, certificates):
+        self.asked = []
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificates.certificate, certificates.key)
+        self.context.sni_callback = lambda connection, name, context: self.asked.append(name)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = self.listener.accept()
+                with contextlib.suppress(OSError), peer, self.context.wrap_socket(peer, server_side=True):
+                    pass
+
+
+@pytest.fixture
+def names(certificates):
+    made = Names(certificates)
+    yield made
+    made.listener.close()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "asked"),
+    [
+        (("a.test:1", "b.test:{port}"), {"b.test"}),
+        (("a.test:{port}", "b.test:{port}"), {"a.test", "b.test"}),
+        (("localhost:{port}",), {"localhost"}),
+    ],
+)
+def test_a_certificate_is_checked_against_the_broker_that_is_connected_to(
+    names, certificates, monkeypatch, hosts, asked
+):
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *more, **options: resolve("127.0.0.1" if host.endswith(".test") else host, *more, **options),
+    )
+    url = ";".join(f"amqps://u:p@{host.format(port=names.port)}//" for host in hosts)
+    broker = BrokerSettings(url=Secret(url), ca_file=str(certificates.authority))
+    for _ in range(2):  # kombu goes on to the next one, and comes back
+        with publishing_connection(broker) as connection, contextlib.suppress(Exception):
+            connection.default_channel.close()
+    assert set(names.asked) == asked

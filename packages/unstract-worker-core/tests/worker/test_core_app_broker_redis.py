@@ -10,12 +10,20 @@ import pytest
 from kombu import Connection, Consumer, Exchange, Queue
 
 from unstract_devstack.faults.relay import running_relay
+from unstract_devstack.ports import free_port
 from unstract_devstack.processes import wait_until
 from unstract_devstack.redis_server import running_redis
 from unstract_worker_core.config import BrokerSettings, Secret
+from unstract_worker_core.observability.metrics import Metrics
+from unstract_worker_core.statuses import WorkerType
+from unstract_worker_core.testing import settings_for
 from unstract_worker_core.worker import broker_redis
-from unstract_worker_core.worker.broker import transport_class, transport_options
+from unstract_worker_core.worker.broker import publishing_connection, transport_class, transport_options
+from unstract_worker_core.worker.definition import WorkerDefinition
+from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
+from unstract_worker_core.worker.factory import make_app
 
+DEFINITION = WorkerDefinition(WorkerType.CALLBACK, "tiny", lambda app, runtime: None)
 NAMES = ("some", "other")
 QUEUES = [Queue(name, Exchange(name), routing_key=name) for name in NAMES]
 NOTES, INDEX = "uw_unacked", "uw_unacked_index"
@@ -405,3 +413,22 @@ def test_a_worker_that_dies_with_the_message_in_hand(server, broker, publish, re
     named = transport_class(broker) if transport == "ours" else transport
     subprocess.run([sys.executable, "-c", DYING, server.url, named], check=True, timeout=30)
     assert where(redis) == left
+
+
+def test_the_next_of_several_brokers_gets_the_same_transport(server, redis):
+    """By kombu alone the transport of the second is kombu's own: messages are lost on their way out of it."""
+    broker = BrokerSettings(url=Secret(f"redis://127.0.0.1:{free_port()}/0;{server.url}"))
+    with publishing_connection(broker) as connection:
+        assert type(connection.default_channel) is broker_redis.PeekChannel
+    app = make_app(DEFINITION, settings_for(WorkerType.CALLBACK, CELERY_BROKER_BASE_URL=broker.url.reveal()))
+    with app.connection_for_read() as connection:
+        connection.ensure_connection(max_retries=2, interval_start=0)
+        assert type(connection.default_channel) is broker_redis.PeekChannel
+
+
+def test_doorbells_reach_the_last_of_several_brokers(server, redis):
+    dead = ";".join(f"redis://127.0.0.1:{free_port()}/0" for _ in range(3))
+    bells = CeleryDoorbells(BrokerSettings(url=Secret(f"{dead};{server.url}")), Metrics())
+    bells.ring_callback("run")
+    bells.close()
+    assert redis.llen("uw_callback") == 1

@@ -7,7 +7,7 @@ name, ports, cookie and data are this node's alone.
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import define, field
@@ -50,8 +50,11 @@ class RabbitHandle:
 
 
 @contextlib.contextmanager
-def running_rabbitmq(directory: Path) -> Iterator[RabbitHandle]:
+def running_rabbitmq(directory: Path, *, options: Sequence[str] = ()) -> Iterator[RabbitHandle]:
     """A node with its data in `directory`, until the block is left.
+
+    Args:
+        options: further lines of its configuration.
 
     Raises:
         ProcessError: RabbitMQ is not installed, or did not start.
@@ -59,7 +62,7 @@ def running_rabbitmq(directory: Path) -> Iterator[RabbitHandle]:
     scripts = _installed()
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    environment = _environment(directory, port)
+    environment = _environment(directory, port, options)
     process = ManagedProcess(
         name="RabbitMQ",
         command=[str(scripts / "rabbitmq-server")],
@@ -87,12 +90,12 @@ def _complete(folder: Path) -> bool:
     return (folder / "rabbitmq-server").exists() and (folder / "rabbitmqctl").exists()
 
 
-def _environment(directory: Path, port: int) -> dict[str, str]:
+def _environment(directory: Path, port: int, options: Sequence[str]) -> dict[str, str]:
     (directory / "home").mkdir(exist_ok=True)
     (directory / "enabled_plugins").write_text("[].\n")
     (directory / "rabbitmq.conf").write_text(
         f"listeners.tcp.1 = 127.0.0.1:{port}\nloopback_users.guest = true\nvm_memory_high_watermark.relative = 0.4\n"
-        "disk_free_limit.absolute = 50MB\n"
+        "disk_free_limit.absolute = 50MB\n" + "".join(f"{line}\n" for line in options)
     )
     return {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin:/usr/sbin"),

@@ -23,6 +23,7 @@ class Sentinels:
     first: RedisHandle
     second: RedisHandle
     ports: tuple[int, ...]
+    password: str | None = None
 
     @property
     def worker_settings(self) -> Mapping[str, str]:
@@ -40,7 +41,10 @@ class Sentinels:
     def master_port(self) -> int:
         """Where the first sentinel that answers says the master is."""
         for port in self.ports:
-            with contextlib.suppress(redis.RedisError, TypeError), redis.Redis(HOST, port, socket_timeout=2) as asked:
+            with (
+                contextlib.suppress(redis.RedisError, TypeError),
+                redis.Redis(HOST, port, socket_timeout=2, password=self.password) as asked,
+            ):
                 return int(asked.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)[1])
         raise ProcessError("no sentinel answers")
 
@@ -52,23 +56,27 @@ class Sentinels:
 
 
 @contextlib.contextmanager
-def running_sentinels(directory: Path) -> Iterator[Sentinels]:
-    """The arrangement in `directory`, all of it in touch, until the block is left. Raises ProcessError."""
+def running_sentinels(directory: Path, *, password: str | None = None) -> Iterator[Sentinels]:
+    """The arrangement in `directory`, all of it in touch, until the block is left. Raises ProcessError.
+
+    Args:
+        password: of the sentinels; the servers have none.
+    """
     with contextlib.ExitStack() as parts:
         first = parts.enter_context(running_redis(directory / "first"))
         follows = (f"replicaof {HOST} {first.port}",)
         second = parts.enter_context(running_redis(directory / "second", options=follows))
-        processes = [_sentinel(directory / f"sentinel-{number}", first.port) for number in range(3)]
+        processes = [_sentinel(directory / f"sentinel-{number}", first.port, password) for number in range(3)]
         for _, process in processes:
             process.start()
             parts.callback(process.kill)
-        made = Sentinels(first, second, tuple(port for port, _ in processes))
-        if not wait_until(lambda: all(_knows(port) for port in made.ports), seconds=START_SECONDS, pause=0.1):
+        made = Sentinels(first, second, tuple(port for port, _ in processes), password)
+        if not wait_until(lambda: all(_knows(port, password) for port in made.ports), seconds=START_SECONDS, pause=0.1):
             raise processes[0][1].failure("does not know its replica and the other sentinels")
         yield made
 
 
-def _sentinel(directory: Path, master_port: int) -> tuple[int, ManagedProcess]:
+def _sentinel(directory: Path, master_port: int, password: str | None) -> tuple[int, ManagedProcess]:
     directory.mkdir(parents=True)
     port, config = free_port(), directory / "sentinel.conf"
     watched = {
@@ -77,6 +85,8 @@ def _sentinel(directory: Path, master_port: int) -> tuple[int, ManagedProcess]:
         "failover-timeout": f"{MASTER} 6000",
     }
     lines = [f"bind {HOST}", f"port {port}", f'dir "{directory}"']
+    if password is not None:
+        lines += [f"requirepass {password}", f"sentinel sentinel-pass {password}"]
     config.write_text("\n".join([*lines, *(f"sentinel {name} {value}" for name, value in watched.items())]) + "\n")
     process = ManagedProcess(
         name="Sentinel",
@@ -87,9 +97,9 @@ def _sentinel(directory: Path, master_port: int) -> tuple[int, ManagedProcess]:
     return port, process
 
 
-def _knows(port: int) -> bool:
+def _knows(port: int, password: str | None) -> bool:
     try:
-        with redis.Redis(HOST, port, socket_timeout=2, decode_responses=True) as client:
+        with redis.Redis(HOST, port, socket_timeout=2, decode_responses=True, password=password) as client:
             known = client.sentinel_master(MASTER)
     except redis.RedisError:
         return False

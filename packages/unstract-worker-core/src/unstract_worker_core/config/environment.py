@@ -18,9 +18,8 @@ from unstract_worker_core.config.unknown import unknown_warnings
 from unstract_worker_core.config.urls import (
     BrokerSource,
     ChordSource,
-    broker_url,
+    broker_settings,
     result_backend_url,
-    sentinel_hosts,
 )
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.statuses import WorkerType
@@ -70,12 +69,12 @@ def load_settings(environ: Mapping[str, str], *, worker: WorkerType, development
 
 def _broker(reader: Reader) -> sections.BrokerSettings:
     source = reader.section(BrokerSource)
-    url = Secret("")
-    try:
-        url = broker_url(source) if source.base_url else url
-    except ValueError as error:
-        reader.fault("CELERY_BROKER_BASE_URL", str(error))
-    return sections.BrokerSettings(url, source.ha_queues, source.heartbeat, source.sentinel_master, source.ca_file)
+    if source.base_url:
+        try:
+            return broker_settings(source)
+        except ValueError as error:
+            reader.fault("CELERY_BROKER_BASE_URL", str(error))
+    return sections.BrokerSettings(Secret(""))
 
 
 def _chord(reader: Reader) -> sections.ChordSettings:
@@ -174,6 +173,8 @@ def _check_executor(reader: Reader, settings: Settings) -> None:
 def _check_files(reader: Reader, settings: Settings) -> None:
     named = (
         ("CELERY_BROKER_SSL_CA_CERTS", settings.broker.ca_file),
+        ("CELERY_BROKER_SSL_CERTFILE", settings.broker.cert_file),
+        ("CELERY_BROKER_SSL_KEYFILE", settings.broker.key_file),
         ("INTERNAL_API_CA_FILE", settings.backend.ca_file),
         ("WEBHOOK_CA_FILE", settings.webhook.ca_file),
     )
@@ -197,15 +198,18 @@ def _check_redis(reader: Reader, variable: str, role: sections.RedisSettings) ->
 
     if role.password and role.password.reveal().lower() in _WELL_KNOWN and not reader.development:
         reader.fault(named("PASSWORD"), "is a well-known default; set a password of your own")
-    if role.ssl_ca_file and not Path(role.ssl_ca_file).is_file():
-        reader.fault(named("SSL_CA_CERTS"), "names no file")
-    if role.sentinel:
-        try:
-            sentinel_hosts(role.host)
-        except ValueError as error:
-            reader.fault(named("HOST"), str(error))
-    elif "," in role.host:
+    files = {"SSL_CA_CERTS": role.ssl_ca_file, "SSL_CERTFILE": role.ssl_cert_file, "SSL_KEYFILE": role.ssl_key_file}
+    for part, file in files.items():
+        if file and not Path(file).is_file():
+            reader.fault(named(part), "names no file")
+    if not role.sentinel and "," in role.host:
         reader.fault(named("HOST"), f"must be one host unless {named('SENTINEL_MODE')} is on")
+        return
+    try:
+        _ = role.nodes
+    except ValueError:
+        wanted = "a comma list of sentinels such as s1:26379,[2001:db8::1]:26379" if role.sentinel else "a host alone"
+        reader.fault(named("HOST"), f"must be {wanted}")
 
 
 def _warnings(reader: Reader, settings: Settings) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from attrs import Factory, frozen
 
 from unstract_worker_core.config import parsers as p
+from unstract_worker_core.config.addresses import bare_host, join_host_port, split_host_ports
 from unstract_worker_core.config.declarations import celery, env
 from unstract_worker_core.config.secret import Secret
 from unstract_worker_core.config.stores import StoreSettings, store
@@ -86,9 +87,13 @@ class BrokerSettings:
 
     url: Secret
     ha_queues: bool = False
-    heartbeat: int = 30
+    heartbeat: int = 5
     sentinel_master: str = "mymaster"
+    sentinel_username: str | None = None
+    sentinel_password: Secret | None = None
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
 
     @property
     def scheme(self) -> str:
@@ -120,23 +125,23 @@ class RedisSettings:
     ssl_cert_reqs: str = env("{PREFIX}SSL_CERT_REQS", p.choice("required", "optional", "none"), "check",
         default="required")
     ssl_ca_file: str | None = env("{PREFIX}SSL_CA_CERTS", p.text, "CA bundle for TLS", default=None)
+    ssl_cert_file: str | None = env("{PREFIX}SSL_CERTFILE", p.text, "client certificate for TLS", default=None)
+    ssl_key_file: str | None = env("{PREFIX}SSL_KEYFILE", p.text, "its key, not encrypted", default=None)
     sentinel: bool = env("{PREFIX}SENTINEL_MODE", p.flag, "ask Sentinel for the master", default=False)
     sentinel_master: str = env("{PREFIX}SENTINEL_MASTER_NAME", p.text, "name of the master", default="mymaster")
+    sentinel_username: str | None = env("{PREFIX}SENTINEL_USERNAME", p.text, "ACL user of the sentinels", default=None)
     sentinel_password: Secret | None = env("{PREFIX}SENTINEL_PASSWORD", p.secret, "password of the sentinels",
         default=None)
 
     @property
     def nodes(self) -> tuple[tuple[str, int], ...]:
         """The (host, port) pairs to connect to: one server, or the sentinels."""
-        if not self.sentinel:
-            return ((self.host, self.port),)
-        pairs = (item.strip().partition(":") for item in self.host.split(","))
-        return tuple((host, int(port) if port else self.port) for host, _, port in pairs)
+        return split_host_ports(self.host, self.port) if self.sentinel else ((bare_host(self.host), self.port),)
 
     @property
     def location(self) -> str:
         """Where it is, for a log line: no credentials."""
-        where = ",".join(f"{host}:{port}" for host, port in self.nodes)
+        where = ",".join(join_host_port(host, port) for host, port in self.nodes)
         return f"{where}/{self.db}" + (f" (sentinel, {self.sentinel_master})" if self.sentinel else "")
 
 

@@ -1,20 +1,30 @@
 """URLs with credentials: made of the operator's parts, checked, taken apart. Problems never quote them."""
 
 import re
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+from collections.abc import Iterator, Sequence
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from attrs import frozen
 
 from unstract_worker_core.config import parsers as p
+from unstract_worker_core.config.addresses import join_host_port
 from unstract_worker_core.config.declarations import celery, env
 from unstract_worker_core.config.secret import Secret
-from unstract_worker_core.config.sections import RedisSettings
+from unstract_worker_core.config.sections import BrokerSettings, RedisSettings
 
-__all__ = ["BrokerSource", "ChordSource", "broker_url", "redis_url", "result_backend_url"]
+__all__ = ["BrokerSource", "ChordSource", "broker_settings", "redis_url", "result_backend_url"]
 
 # With the driver that the extra [chord] installs: which one SQLAlchemy takes by itself changed in 2.1.
 _POSTGRES = "db+postgresql+psycopg2"
 _BROKERS = ("redis", "rediss", "amqp", "amqps", "sentinel")
+_LEDGER_OPTIONS = {
+    "redis": frozenset[str](),
+    "rediss": frozenset(("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")),
+    "sentinel": frozenset(("master", "sentinel_username", "sentinel_password")),
+}
+# Options of a rediss broker's URL: those that name a file, and those that may only say what holds anyway.
+_FILE_OPTIONS = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
+_HARMLESS_OPTIONS = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "yes", "on", "1")}
 
 
 # A variable on one or two lines, not one argument a line.
@@ -29,11 +39,18 @@ class BrokerSource:
     password: Secret | None = env("CELERY_BROKER_PASS", p.secret, "password that is put into the broker URL",
         default=None)
     ha_queues: bool = env("RABBITMQ_HA_ENABLED", p.flag, "queues are quorum queues", default=False)
-    heartbeat: int = env(celery("BROKER_HEARTBEAT"), p.integer(0, 3600), "AMQP heartbeat, 0 for none", default=30)
+    heartbeat: int = env(celery("BROKER_HEARTBEAT"), p.integer(0, 3600), "AMQP heartbeat, 0 for none", default=5)
     sentinel_master: str = env("CELERY_BROKER_SENTINEL_MASTER_NAME", p.text, "master of a sentinel:// broker",
         default="mymaster")
+    sentinel_username: str | None = env("CELERY_BROKER_SENTINEL_USERNAME", p.text,
+        "ACL user of the sentinels of a sentinel:// broker", default=None)
+    sentinel_password: Secret | None = env("CELERY_BROKER_SENTINEL_PASSWORD", p.secret,
+        "password of the sentinels of a sentinel:// broker", default=None)
     ca_file: str | None = env("CELERY_BROKER_SSL_CA_CERTS", p.text,
         "CA bundle for a rediss or amqps broker, instead of the system's", default=None)
+    cert_file: str | None = env("CELERY_BROKER_SSL_CERTFILE", p.text,
+        "client certificate for a rediss or amqps broker", default=None)
+    key_file: str | None = env("CELERY_BROKER_SSL_KEYFILE", p.text, "its key, not encrypted", default=None)
 
 
 @frozen
@@ -58,30 +75,69 @@ class ChordSource:
 # fmt: on
 
 
-def broker_url(source: BrokerSource) -> Secret:
-    """The broker URL with user and password, percent-encoded. Raises ValueError."""
-    bases = source.base_url.reveal().split(";")
-    parts = [_split(base) for base in bases]
-    if {part.scheme for part in parts} - set(_BROKERS) or len({part.scheme for part in parts}) != 1:
-        raise ValueError("must be one scheme of " + ", ".join(_BROKERS))
+def broker_settings(source: BrokerSource) -> BrokerSettings:
+    """The broker: its URLs with user and password, percent-encoded, and without options. Raises ValueError."""
+    parts = [_split(base) for base in source.base_url.reveal().split(";")]
+    schemes = {part.scheme for part in parts}
+    if schemes - set(_BROKERS) or len(schemes) != 1:
+        raise ValueError("scheme must be redis, rediss, sentinel, amqp or amqps, the same in all URLs")
+    files = {"ca_file": source.ca_file, "cert_file": source.cert_file, "key_file": source.key_file}
+    for part in parts:
+        for name, value in _checked_options(part):
+            field = _FILE_OPTIONS.get(name)
+            if field is not None and files[field] not in (None, value):
+                raise ValueError(f"option {name}: another file is set already; keep one of them")
+            if field is not None:
+                files[field] = value
+    return BrokerSettings(
+        url=Secret(";".join(_with_credentials(parts, source))),
+        ha_queues=source.ha_queues,
+        heartbeat=source.heartbeat,
+        sentinel_master=source.sentinel_master,
+        sentinel_username=source.sentinel_username,
+        sentinel_password=source.sentinel_password,
+        **files,
+    )
+
+
+def _checked_options(part: SplitResult) -> Iterator[tuple[str, str]]:
+    """The options of a URL: those of TLS that name files, or that say what holds anyway.
+
+    All the others would reach the driver past our settings. They are refused by name, never by value.
+    """
+    if part.fragment:
+        raise ValueError("has a # that is not percent-encoded (%23)")
+    for name, value in parse_qsl(part.query, keep_blank_values=True):
+        if part.scheme != "rediss" or name not in (*_FILE_OPTIONS, *_HARMLESS_OPTIONS):
+            shown = name if re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", name) else "(unreadable)"
+            raise ValueError(f"option {shown} is refused: it would change the connection past the settings")
+        if value.lower() not in _HARMLESS_OPTIONS.get(name, (value.lower(),)) or not value:
+            raise ValueError(f"option {name} is refused: a broker's certificate is always verified")
+        yield name, value
+
+
+def _with_credentials(parts: Sequence[SplitResult], source: BrokerSource) -> Iterator[str]:
     user, password = source.user or "", source.password.reveal() if source.password else ""
     if user and not password:
         raise ValueError("CELERY_BROKER_USER is set but CELERY_BROKER_PASS is not")
     if password and not user and parts[0].scheme.startswith("amqp"):
         raise ValueError("CELERY_BROKER_PASS is set but CELERY_BROKER_USER is not")
-    if not password:
-        return Secret(";".join(bases))
-    if any("@" in part.netloc for part in parts):
+    named = {"@" in part.netloc for part in parts}
+    if password and True in named:
         raise ValueError("holds credentials while CELERY_BROKER_PASS is set as well; keep one of them")
-    credentials = f"{quote(user, safe='')}:{quote(password, safe='')}@"
-    return Secret(";".join(base.replace("://", "://" + credentials, 1) for base in bases))
+    if len(named) > 1:
+        raise ValueError("holds credentials in some of its URLs only; set CELERY_BROKER_USER and CELERY_BROKER_PASS")
+    prefix = f"{quote(user, safe='')}:{quote(password, safe='')}@" if password else ""
+    for part in parts:
+        yield urlunsplit((part.scheme, prefix + part.netloc, part.path, "", ""))
 
 
 def redis_url(value: str) -> RedisSettings:
     """Settings from a redis, rediss or sentinel URL.
 
     ``redis[s]://[user:password@]host[:port][/db]`` or ``sentinel://[user:password@]host[:port],.../db?master=name``;
-    rediss also takes ``?ssl_cert_reqs=`` and ``?ssl_ca_certs=``. Raises ValueError.
+    rediss also takes ``ssl_cert_reqs``, ``ssl_ca_certs``, ``ssl_certfile`` and ``ssl_keyfile``, sentinel also
+    ``sentinel_username`` and ``sentinel_password``. Raises ValueError.
     """
     scheme, _, rest = value.partition("://")
     authority, slash, tail = rest.partition("/")
@@ -91,9 +147,9 @@ def redis_url(value: str) -> RedisSettings:
     if parts.scheme not in ("redis", "rediss", "sentinel"):
         raise ValueError("must be a redis://, rediss:// or sentinel:// URL (Redis Cluster is not supported)")
     database = parts.path.strip("/") or "0"
-    query = dict(parse_qsl(parts.query))
-    known = {"redis": set[str](), "rediss": {"ssl_cert_reqs", "ssl_ca_certs"}, "sentinel": {"master"}}
-    if not re.fullmatch(r"[0-9]{1,5}", database) or set(query) - known[parts.scheme] or parts.fragment:
+    options = parse_qsl(parts.query)
+    query, known = dict(options), _LEDGER_OPTIONS[parts.scheme]
+    if not re.fullmatch(r"[0-9]{1,5}", database) or set(query) - known or parts.fragment or len(options) > len(query):
         raise ValueError("must end in a database number, with no query but the documented one")
     sentinel = parts.scheme == "sentinel"
     if not sentinel and "," in hosts:
@@ -102,25 +158,21 @@ def redis_url(value: str) -> RedisSettings:
     if query.get("ssl_cert_reqs", "required") not in ("required", "optional", "none"):
         raise ValueError("ssl_cert_reqs must be required, optional or none")
     return RedisSettings(
-        host=sentinel_hosts(hosts) if sentinel else parts.hostname or "",
-        port=parts.port or (26379 if sentinel else 6379),
+        host=hosts if sentinel else parts.hostname or "",
+        port=26379 if sentinel else parts.port or 6379,  # a sentinel without a port has this one, not its neighbour's
         db=int(database),
         username=unquote(user) or None,
         password=Secret(unquote(password)) if password else None,
         ssl=parts.scheme == "rediss",
         ssl_cert_reqs=query.get("ssl_cert_reqs", "required"),
         ssl_ca_file=query.get("ssl_ca_certs"),
+        ssl_cert_file=query.get("ssl_certfile"),
+        ssl_key_file=query.get("ssl_keyfile"),
         sentinel=sentinel,
         sentinel_master=query.get("master", "mymaster"),
+        sentinel_username=query.get("sentinel_username"),
+        sentinel_password=Secret(query["sentinel_password"]) if "sentinel_password" in query else None,
     )
-
-
-def sentinel_hosts(value: str) -> str:
-    """A comma list of ``host[:port]``, as it came. Raises ValueError."""
-    for item in value.split(","):
-        if not re.fullmatch(r"[A-Za-z0-9_.\-]+(:[0-9]{1,4}|:[1-5][0-9]{4}|:6[0-5][0-9]{3})?", item.strip()):
-            raise ValueError("must be a comma list of sentinels such as s1:26379,s2:26379")
-    return value
 
 
 def result_backend_url(source: ChordSource) -> Secret | None:
@@ -132,7 +184,8 @@ def result_backend_url(source: ChordSource) -> Secret | None:
         return None
     credentials = f"{quote(source.user, safe='')}:{quote(source.password.reveal(), safe='')}"
     options = "" if source.schema == "public" else f"?options=-csearch_path%3D{quote(source.schema, safe='')}"
-    return Secret(f"{_POSTGRES}://{credentials}@{source.host}:{source.port}/{quote(source.name, safe='')}{options}")
+    server = f"{credentials}@{join_host_port(source.host, source.port)}"
+    return Secret(f"{_POSTGRES}://{server}/{quote(source.name, safe='')}{options}")
 
 
 def _split(url: str) -> SplitResult:

@@ -2,15 +2,16 @@
 
 import json
 import os
-from contextlib import suppress
-from urllib.parse import urlsplit
 
 import click
 from attrs import asdict, evolve
 
-from unstract_worker_core.config import ProcessSettings
+from unstract_worker_core.config import BrokerSettings, ProcessSettings
+from unstract_worker_core.config.reader import Reader
+from unstract_worker_core.config.urls import BrokerSource, broker_settings
+from unstract_worker_core.operator.scaling.broker import at_broker
 from unstract_worker_core.operator.scaling.hpa import hpa_manifests
-from unstract_worker_core.operator.scaling.keda import keda_manifests
+from unstract_worker_core.operator.scaling.keda import keda_manifests, secret_keys
 from unstract_worker_core.operator.scaling.target import Source, Target, target_of
 from unstract_worker_core.operator.scaling.yaml_text import yaml_of
 from unstract_worker_core.queues import queues_of
@@ -22,11 +23,11 @@ __all__ = ["scaling"]
 def scaling(definition: WorkerDefinition) -> click.Command:
     """The command. It needs no environment; of a broker that is set, only host, port and database are used."""
 
-    @click.command(help="Print how this worker's Deployment is scaled.")
+    @click.command(help="Print how this worker's Deployment is scaled, by the broker of CELERY_BROKER_BASE_URL.")
     @click.option("--format", "form", type=click.Choice(["keda", "hpa", "json"]), default="json", show_default=True)
     @click.option(
-        "--broker", type=click.Choice([source.value for source in Source]), default="redis", show_default=True,
-        help="Where KEDA reads what waits.",
+        "--broker", type=click.Choice([source.value for source in Source]),
+        help="Where KEDA reads what waits.  [default: the configured broker, else redis]",
     )  # fmt: skip
     @click.option("--prometheus", help="Root URL of Prometheus: KEDA then sees what runs, too.")
     @click.option("--redis", help="HOST:PORT of a broker on Redis; default: the one of CELERY_BROKER_BASE_URL.")
@@ -37,21 +38,37 @@ def scaling(definition: WorkerDefinition) -> click.Command:
     @click.option("--deployment", help="The Deployment's name.  [default: the worker's]")
     @click.option("--secret", default="unstract-workers-scaling", show_default=True, help="What KEDA logs in with.")
     def command(
-        *, form: str, broker: str, prometheus: str | None, redis: str | None, redis_database: int | None,
+        *, form: str, broker: str | None, prometheus: str | None, redis: str | None, redis_database: int | None,
         queues: str | None, drain: float | None, namespace: str, deployment: str | None, secret: str,
     ) -> None:  # fmt: skip
         if broker == Source.PROMETHEUS and not prometheus:
             raise click.UsageError("--broker prometheus needs --prometheus URL")
-        host, database = _redis_of_environment()
-        target = _target(definition, queues, drain)
         target = evolve(
-            target, source=Source(broker), prometheus=prometheus, redis=redis or host or target.redis,
-            redis_database=database if redis_database is None else redis_database, namespace=namespace,
-            deployment=deployment or target.deployment, secret=secret,
+            _target(definition, queues, drain), prometheus=prometheus, namespace=namespace, secret=secret,
         )  # fmt: skip
+        target = evolve(target, deployment=deployment or target.deployment)
+        source = Source(broker) if broker else None
+        try:
+            target = at_broker(target, _configured(definition), source, redis, redis_database)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
         click.echo(_printed(target, form))
 
     return command
+
+
+def _configured(definition: WorkerDefinition) -> BrokerSettings | None:
+    """The broker of the environment; None where none is set. Raises ValueError for one that a worker would refuse."""
+    reader = Reader(os.environ, definition.worker, development=False)
+    if not reader.is_set("CELERY_BROKER_BASE_URL", "CELERY_BROKER_BASE_URL_FILE"):
+        return None
+    source = reader.section(BrokerSource)
+    if reader.faults:
+        raise ValueError("; ".join(f"{fault.variable}: {fault.problem}" for fault in reader.faults))
+    try:
+        return broker_settings(source)
+    except ValueError as error:
+        raise ValueError(f"CELERY_BROKER_BASE_URL: {error}") from None
 
 
 def _target(definition: WorkerDefinition, queues: str | None, drain: float | None) -> Target:
@@ -64,18 +81,12 @@ def _target(definition: WorkerDefinition, queues: str | None, drain: float | Non
 def _printed(target: Target, form: str) -> str:
     if form == "json":
         return json.dumps(asdict(target))
-    grace = f"# The Deployment's terminationGracePeriodSeconds: above {target.grace_seconds}, or running work is killed"
-    blind = "\n# Without --prometheus running work is not seen: a fleet whose queues are empty shrinks, and drains"
+    told = [f"The Deployment's terminationGracePeriodSeconds: above {target.grace_seconds}, or running work is killed"]
+    if form == "keda" and target.prometheus is None:
+        told.append("Without --prometheus running work is not seen: a fleet whose queues are empty shrinks, and drains")
+    if form == "keda" and target.source is not Source.PROMETHEUS:
+        told.append(f"The Secret {target.secret} must have the keys {', '.join(secret_keys(target).values())}")
+    if form == "keda" and target.source is Source.RABBITMQ and target.tls:
+        told.append("rabbitmq-url must be an amqps:// URL" + ("; rabbitmq-tls: enable" if target.own_authority else ""))
     manifests = keda_manifests(target) if form == "keda" else hpa_manifests(target)
-    told = grace + (blind if form == "keda" and target.prometheus is None else "")
-    return f"{told}\n{yaml_of(manifests)}"
-
-
-def _redis_of_environment() -> tuple[str, int]:
-    """Host, port and database of a broker on Redis, never what it is logged in with; empty where there is none."""
-    with suppress(ValueError):
-        url = urlsplit(os.environ.get("CELERY_BROKER_BASE_URL", "").split(";")[0])
-        if url.scheme in ("redis", "rediss") and url.hostname:
-            database = url.path.strip("/")
-            return f"{url.hostname}:{url.port or 6379}", int(database) if database.isdigit() else 0
-    return "", 0
+    return "\n".join((*(f"# {line}" for line in told), yaml_of(manifests)))

@@ -4,6 +4,7 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
+from celery.app.amqp import AMQP
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 
@@ -12,6 +13,8 @@ from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
 
 __all__ = [
     "UNROUTED_QUEUE",
+    "BrokerAMQP",
+    "BrokerConnection",
     "declared_queue",
     "publishing_connection",
     "tls_options",
@@ -21,7 +24,7 @@ __all__ = [
 
 # Where kombu puts what no queue takes (Redis only).
 UNROUTED_QUEUE = "uw_unrouted"
-_BRIEF = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+_NO_PAUSE = {"interval_start": 0, "interval_step": 0, "interval_max": 0}
 _HERE = "unstract_worker_core.worker"
 
 
@@ -47,7 +50,9 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
         "max_connections": 100,
     }
     if broker.scheme == "sentinel":
-        options["master_name"] = broker.sentinel_master
+        secret = broker.sentinel_password.reveal() if broker.sentinel_password else None
+        asking = {"username": broker.sentinel_username, "password": secret, "socket_timeout": 5}
+        options |= {"master_name": broker.sentinel_master, "sentinel_kwargs": asking | {"socket_connect_timeout": 5}}
     return options
 
 
@@ -63,12 +68,16 @@ def tls_options(broker: BrokerSettings) -> dict[str, Any] | None:
     checked: dict[str, Any]
     if broker.scheme == "rediss":
         checked = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
-        return checked | ({"ssl_ca_certs": broker.ca_file} if broker.ca_file else {})
-    if broker.scheme == "amqps":
-        host = urlsplit(broker.url.reveal().split(";")[0]).hostname
-        checked = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": host}
-        return checked | ({"ca_certs": broker.ca_file} if broker.ca_file else {})
-    return None
+        files = {"ssl_ca_certs": broker.ca_file, "ssl_certfile": broker.cert_file, "ssl_keyfile": broker.key_file}
+    elif broker.scheme == "amqps":
+        # `broker_amqp` puts in the name of each broker; kombu makes 127.0.0.1 of localhost, whose name this is.
+        hosts = {urlsplit(url).hostname for url in broker.url.reveal().split(";")}
+        local = "127.0.0.1" if "127.0.0.1" in hosts else "localhost"
+        checked = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": local}
+        files = {"ca_certs": broker.ca_file, "certfile": broker.cert_file, "keyfile": broker.key_file}
+    else:
+        return None
+    return checked | {option: file for option, file in files.items() if file}
 
 
 def declared_queue(name: str, broker: BrokerSettings) -> Queue:
@@ -81,16 +90,36 @@ def declared_queue(name: str, broker: BrokerSettings) -> Queue:
     return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
 
 
+class BrokerConnection(Connection):
+    """kombu's connection, which keeps its transport when it goes on to the next of several brokers.
+
+    kombu then takes the transport that it has for the URL's scheme, in place of the one that it was given.
+    """
+
+    def switch(self, conn_str: str) -> None:
+        """Go on to another URL."""
+        transport = self.transport_cls
+        super().switch(conn_str)  # type: ignore[no-untyped-call]
+        self.transport_cls = transport
+
+
+class BrokerAMQP(AMQP):  # type: ignore[misc]
+    """What Celery makes its connections with."""
+
+    Connection = BrokerConnection
+
+
 def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False) -> Connection:
-    """A connection for publishing and asking: brief timeouts, no retries, no heartbeat.
+    """A connection for publishing and asking: brief timeouts, one retry, no heartbeat. It connects on first use.
 
     Args:
         confirmed: on RabbitMQ each publish waits for the broker's word, 10 s at most. Not for doorbells, which would
             cost a round trip each: a lost one is rung again by the ledger.
     """
     own = {"socket_timeout": 10} if broker.is_redis else {"confirm_publish": confirmed}
-    options = transport_options(broker) | _BRIEF | own
-    return Connection(
+    retries = max(1, len(broker.url.reveal().split(";")) - 1)  # each of several brokers gets its turn
+    options = transport_options(broker) | _NO_PAUSE | {"max_retries": retries} | own
+    return BrokerConnection(  # type: ignore[no-untyped-call]
         broker.url.reveal(),
         transport=transport_class(broker),
         transport_options=options,

@@ -6,6 +6,7 @@ from celery import Celery
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import ConfigurationError, Fault
+from unstract_worker_core.worker.broker import BrokerAMQP
 from unstract_worker_core.worker.celery_settings import celery_settings, restore_protected
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 
@@ -18,7 +19,7 @@ def make_app(definition: WorkerDefinition, settings: Settings, runtime: RuntimeO
     Raises:
         ConfigurationError: something in this process changes a setting that guards the ledger.
     """
-    app = Celery(definition.package, fixups=())  # Celery's only one is for Django
+    app = Celery(definition.package, amqp=BrokerAMQP, fixups=())  # Celery's only one is for Django
     app.conf.update(celery_settings(settings))
     overridden = restore_protected(app, settings)
     if overridden:

@@ -52,7 +52,15 @@ class Listener(HTTPServer):
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="health")
         self._open: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
+        family, *_ = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        self.address_family = family
         super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Bind the port; the address `::` takes IPv4 as well where the host can do both."""
+        if self.address_family == socket.AF_INET6 and socket.has_dualstack_ipv6():
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Hand a connection to a thread, or close it where too many are open."""

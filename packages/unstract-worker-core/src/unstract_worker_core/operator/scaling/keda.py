@@ -6,7 +6,7 @@ from typing import Any
 from unstract_worker_core.operator.scaling.behavior import behavior
 from unstract_worker_core.operator.scaling.target import Source, Target
 
-__all__ = ["keda_manifests"]
+__all__ = ["keda_manifests", "secret_keys"]
 
 _POLL_SECONDS = 15
 
@@ -53,22 +53,28 @@ def _formula(target: Target) -> str:
 
 def _triggers(target: Target, authentication: str | None) -> Iterator[dict[str, Any]]:
     reference = {"authenticationRef": {"name": authentication}} if authentication else {}
-    waiting = str(target.rule.waiting_per_replica)
     for place, queue in enumerate(target.queues if target.source is not Source.PROMETHEUS else ()):
-        if target.source is Source.REDIS:
-            kind, metadata = "redis", {
-                "address": target.redis, "databaseIndex": str(target.redis_database), "listName": queue,
-                "listLength": waiting,
-            }  # fmt: skip
-        else:
-            kind, metadata = "rabbitmq", {
-                "protocol": "amqp", "queueName": queue, "mode": "QueueLength", "value": waiting,
-            }  # fmt: skip
+        kind, metadata = _on_redis(target, queue) if target.source is Source.REDIS else _on_rabbitmq(target, queue)
         yield {"type": kind, "name": f"q{place}", "metadata": metadata, **reference}
     if target.source is Source.PROMETHEUS:
         yield _prometheus(target, "waiting", target.waiting_query, target.rule.waiting_per_replica)
     if target.prometheus is not None:
         yield _prometheus(target, "running", target.running_query, target.rule.running_per_replica)
+
+
+def _on_redis(target: Target, queue: str) -> tuple[str, dict[str, str]]:
+    length = str(target.rule.waiting_per_replica)
+    metadata = {"databaseIndex": str(target.redis_database), "listName": queue, "listLength": length}
+    if target.tls:
+        metadata |= {"enableTLS": "true", "unsafeSsl": "false"}
+    if target.sentinel_master is None:
+        return "redis", {"address": target.redis} | metadata
+    return "redis-sentinel", {"addresses": target.redis, "sentinelMaster": target.sentinel_master} | metadata
+
+
+def _on_rabbitmq(target: Target, queue: str) -> tuple[str, dict[str, str]]:
+    value = str(target.rule.waiting_per_replica)
+    return "rabbitmq", {"protocol": "amqp", "queueName": queue, "mode": "QueueLength", "value": value}
 
 
 def _prometheus(target: Target, name: str, query: str, threshold: int) -> dict[str, Any]:
@@ -77,13 +83,10 @@ def _prometheus(target: Target, name: str, query: str, threshold: int) -> dict[s
 
 
 def _authentication(target: Target) -> list[dict[str, Any]]:
-    """The Secret is made outside of this: keys `redis-username` and `redis-password`, or `rabbitmq-url`."""
+    """How the scalers log in. The Secret is made outside of this; see `secret_keys`."""
     if target.source is Source.PROMETHEUS:
         return []
-    parameters = {
-        Source.REDIS: {"username": "redis-username", "password": "redis-password"},
-        Source.RABBITMQ: {"host": "rabbitmq-url"},
-    }[target.source]
+    parameters = secret_keys(target)
     references = [{"parameter": name, "name": target.secret, "key": key} for name, key in parameters.items()]
     return [
         {
@@ -97,3 +100,20 @@ def _authentication(target: Target) -> list[dict[str, Any]]:
             "spec": {"secretTargetRef": references},
         }
     ]
+
+
+def secret_keys(target: Target) -> dict[str, str]:
+    """The keys that the Secret must have, by the parameter of KEDA's scaler that each gives."""
+    if target.source is Source.REDIS:
+        keys = {"username": "redis-username", "password": "redis-password"}
+        if target.sentinel_master is not None:
+            keys |= {"sentinelUsername": "sentinel-username", "sentinelPassword": "sentinel-password"}
+    else:
+        keys = {"host": "rabbitmq-url"}
+        if target.own_authority or target.client_certificate:
+            keys |= {"tls": "rabbitmq-tls"}
+    if target.own_authority:
+        keys |= {"ca": "broker-ca"}
+    if target.client_certificate:
+        keys |= {"cert": "broker-cert", "key": "broker-key"}
+    return keys

@@ -29,7 +29,11 @@ class Target:
         worker: the worker's name, also the value of the label `worker` in Prometheus.
         queues: what it consumes.
         grace_seconds: the least terminationGracePeriodSeconds that kills no running work.
-        redis: ``host:port`` of a broker on Redis, with its database; no credentials.
+        redis: ``host:port`` of a broker on Redis, or of its sentinels in a comma list; no credentials.
+        sentinel_master: the name of the master; None: no sentinels.
+        tls: whether the broker is spoken to over TLS.
+        own_authority: its certificate is signed by an authority of the operator's.
+        client_certificate: it wants one.
         secret: the Kubernetes Secret with what a scaler logs in with.
         prometheus: root URL of Prometheus; None: running work is not looked at.
     """
@@ -43,6 +47,10 @@ class Target:
     source: Source = Source.REDIS
     redis: str = "unstract-redis:6379"
     redis_database: int = 0
+    sentinel_master: str | None = None
+    tls: bool = False
+    own_authority: bool = False
+    client_certificate: bool = False
     secret: str = "unstract-workers-scaling"  # noqa: S105 - a name
     prometheus: str | None = None
 
