@@ -20,6 +20,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TryAgainError,
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -149,6 +150,8 @@ def ledger_error(error: RedisError, step: str) -> LedgerError:
 
 def _code(error: RedisError) -> str:
     """The code that Redis began its refusal with, such as READONLY; empty where there is none."""
+    if not isinstance(error, ResponseError):
+        return ""
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return code

@@ -19,7 +19,7 @@ from unstract_devstack.processes import wait_until
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.sentinel import MASTER, Sentinels, running_sentinels
 from unstract_worker_core import redis as core_redis
-from unstract_worker_core.active_files import ActiveFile, ActiveFiles
+from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.api_results import ApiResults
 from unstract_worker_core.config import RedisSettings
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunState, RunTask
@@ -73,7 +73,7 @@ def dead_letter(client: Redis) -> bool:
 def marks(client: Redis) -> bool:
     files = ActiveFiles(client, "w", "e", 60)
     files.mark([FILE])
-    files.release([FILE])
+    files.release([mark_key("w", FILE)])
     return files.in_use([FILE]) == frozenset()
 
 
