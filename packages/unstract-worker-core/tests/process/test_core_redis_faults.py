@@ -74,7 +74,7 @@ def marks(client: Redis) -> bool:
     files = ActiveFiles(client, "w", "e", 60)
     files.mark([FILE])
     files.release([mark_key("w", FILE)])
-    return files.in_use([FILE]) == frozenset()
+    return not files.marks_of_others([FILE])
 
 
 def role(client: Redis) -> bool:
