@@ -84,7 +84,7 @@ def test_redis_options_stay_with_redis_and_rabbitmq_confirms():
     arguments = {queue.name: queue.queue_arguments for queue in app.conf.task_queues}
     assert not arguments.pop("uw_executor_answers")  # an executor's own publisher declares it so
     assert set(map(str, arguments.values())) == {"{'x-queue-type': 'quorum'}"}
-    assert app.conf.broker_heartbeat == 30
+    assert app.conf.broker_heartbeat == 5
 
 
 def test_classic_queues_carry_no_arguments():

@@ -70,10 +70,11 @@ def tls_options(broker: BrokerSettings) -> dict[str, Any] | None:
         checked = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
         files = {"ssl_ca_certs": broker.ca_file, "ssl_certfile": broker.cert_file, "ssl_keyfile": broker.key_file}
     elif broker.scheme == "amqps":
-        # `broker_amqp` puts in the name of each broker; kombu makes 127.0.0.1 of localhost, whose name this is.
+        # `broker_amqp` puts in the name of each of several; kombu makes 127.0.0.1 of localhost, whose name this is.
         hosts = {urlsplit(url).hostname for url in broker.url.reveal().split(";")}
-        local = "127.0.0.1" if "127.0.0.1" in hosts else "localhost"
-        checked = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": local}
+        several = "127.0.0.1" if "127.0.0.1" in hosts else "localhost"
+        name = hosts.pop() if len(hosts) == 1 else several
+        checked = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": name}
         files = {"ca_certs": broker.ca_file, "certfile": broker.cert_file, "keyfile": broker.key_file}
     else:
         return None
