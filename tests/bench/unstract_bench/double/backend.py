@@ -17,8 +17,14 @@ from unstract_bench.workload import ORGANIZATION, listed
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
 TOOL = {"id": "00000000-0000-4000-8000-0000000000aa", "tool_id": "bench_tool", "step": 1, "version": "1"}
 TARGET = {"id": "00000000-0000-4000-8000-0000000000bb", "notification_type": "WEBHOOK", "platform": "API"}
+NAMES = {"pipeline_name": "bench", "api_name": "bench", "execution_counts": {}}
+TARGETS = {"status": "success", **NAMES, "notifications": [TARGET | {"is_active": True}]}
+PIPELINE = {
+    "is_api": False, "active": True, "is_active": True, "display_name": "bench", "api_name": "bench",
+    "resolved_pipeline_name": "bench", "resolved_pipeline_type": "ETL",
+}  # fmt: skip
 RESULT = {"output": {"number": "2026-0017", "total": "1204.50", "items": ["one", "two", "three"]}}
-TOKENS = {"embedding_tokens": 0, "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+TOKENS = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "cost_in_dollars": 0.25}
 COPIED = ("file_name", "file_size", "file_hash", "mime_type", "provider_file_uuid", "fs_metadata")
 Reply = tuple[int, Any]
 Handler = Callable[["State", str, Any], Reply]
@@ -136,9 +142,9 @@ def _create_rows(state: State, _: str, body: Any) -> Reply:
     return 201, {"successful_creations": made, "failed_creations": [], "total_processed": len(made)}
 
 
-def _row_status(state: State, identifier: str, body: Any) -> Reply:
-    state.write(identifier, body)
-    return 200, {"status": "updated", "file_execution_id": identifier, "data": {"status": body["status"]}}
+def _row_status(state: State, row: str, body: Any) -> Reply:
+    state.write(row, body)
+    return 200, {"status": "updated", "file_execution_id": row, "data": {"status": body["status"]}}
 
 
 def _row_statuses(state: State, _: str, body: Any) -> Reply:
@@ -149,82 +155,63 @@ def _row_statuses(state: State, _: str, body: Any) -> Reply:
     return 200, {"successful_updates": done, "failed_updates": [], "total_processed": len(done)}
 
 
-def _execute(_: State, __: str, body: Any) -> Reply:
-    name = body["file_data"]["name"]
-    return 200, {"status": "success", "execution_id": body["execution_id"], "file_name": name, "result": RESULT}
-
-
-def _validated(_: State, __: str, body: Any) -> Reply:
-    valid = [TOOL | {"status": "valid"}]
-    return 200, {"success": True, "validated_instances": valid, "errors": [], "workflow_id": body["workflow_id"]}
-
-
-def _usage(what: Callable[[str], Mapping[str, Any]]) -> Handler:
-    return lambda _, row, __: (200, {"success": True, "data": {"file_execution_id": row, **what(row)}})
-
-
-def _tokens(row: str) -> Mapping[str, Any]:
-    return {"usage": {"file_execution_id": row, **TOKENS, "cost_in_dollars": 0.25}}
-
-
-def _write_history(_: State, __: str, body: Any) -> Reply:
-    row = {"id": new_id(), "status": body["status"], "execution_count": 1, "cache_key": body["file_hash"]}
-    return 201, {"status": "created", "workflow_id": body["workflow_id"], "file_history": row}
-
-
-def _histories(_: State, __: str, body: Any) -> Reply:
-    return 200, {
-        "file_histories": {each["identifier"]: {"found": False, "file_history": None} for each in body["files"]}
-    }
-
-
 def _sources(state: State, _: str, body: Any) -> Reply:
     files = listed(state.executions[body["execution_id"]].files)
     return 200, {"files": files, "total_files": len(files)}
 
 
-def _endpoint(kind: str, connection: str) -> dict[str, str]:
-    return {"endpoint_id": new_id(), "endpoint_type": kind, "connection_type": connection}
+def _execute(body: Any) -> Any:
+    executed = {"execution_id": body["execution_id"], "file_name": body["file_data"]["name"]}
+    return {"status": "success", **executed, "result": RESULT}
 
 
-def _endpoints(_: State, workflow: str, __: Any) -> Reply:
-    source, destination = _endpoint("SOURCE", "FILESYSTEM"), _endpoint("DESTINATION", "DATABASE")
-    ends = {"source_endpoint": source, "destination_endpoint": destination, "has_api_endpoints": False}
-    return 200, {"workflow_id": workflow, **ends}
+def _validated(body: Any) -> Any:
+    valid = [TOOL | {"status": "valid"}]
+    return {"success": True, "validated_instances": valid, "errors": [], "workflow_id": body["workflow_id"]}
 
 
-def _pipeline(_: State, identifier: str, __: Any) -> Reply:
-    resolved = {"resolved_pipeline_name": "bench", "resolved_pipeline_type": "ETL", "is_api": False, "active": True}
-    deployment = {"display_name": "bench", "api_name": "bench", "is_active": True}
-    found = {"id": identifier, "workflow": new_id(), **resolved, **deployment}
-    return 200, {"status": "success", "pipeline": found}
+def _written_history(body: Any) -> Any:
+    row = {"id": new_id(), "status": body["status"], "execution_count": 1, "cache_key": body["file_hash"]}
+    return {"status": "created", "workflow_id": body["workflow_id"], "file_history": row}
 
 
-def _targets(_: State, __: str, ___: Any) -> Reply:
-    names = {"pipeline_name": "bench", "api_name": "bench", "execution_counts": {}}
-    return 200, {"status": "success", **names, "notifications": [TARGET | {"is_active": True}]}
+def _histories(body: Any) -> Any:
+    return {"file_histories": {each["identifier"]: {"found": False, "file_history": None} for each in body["files"]}}
 
 
-def _most_batches(state: State, _: str, __: Any) -> Reply:
-    return 200, {"success": True, "data": {"config_key": "MAX_PARALLEL_FILE_BATCHES", "value": state.most_batches}}
+def _usage(**what: Any) -> Handler:
+    return lambda _, row, __: (200, {"success": True, "data": {"file_execution_id": row, **what}})
+
+
+def _of(content: Callable[[Any], Any], status: int = 200) -> Handler:
+    """An answer that depends on the request's body alone."""
+    return lambda _, __, body: (status, content(body))
 
 
 def _fixed(status: int, content: Any) -> Handler:
     return lambda _, __, ___: (status, content)
 
 
+def _pipeline(_: State, identifier: str, __: Any) -> Reply:
+    return 200, {"status": "success", "pipeline": PIPELINE | {"id": identifier, "workflow": new_id()}}
+
+
+def _most_batches(state: State, _: str, __: Any) -> Reply:
+    return 200, {"success": True, "data": {"config_key": "MAX_PARALLEL_FILE_BATCHES", "value": state.most_batches}}
+
+
 # The most frequent first.
 _ROUTES = tuple(
     (method, re.compile(pattern.replace("{id}", _ID)), handler)
     for method, pattern, handler in (
-        ("POST", _WM + "execute-file/", _execute),
-        ("GET", "v1/usage/aggregated-token-count/{id}/", _usage(_tokens)),
-        ("GET", "v1/usage/aggregated-pages-processed/{id}/", _usage(lambda _: {"total_pages_processed": 3})),
+        ("POST", _WM + "execute-file/", _of(_execute)),
+        ("GET", "v1/usage/aggregated-token-count/{id}/", _usage(usage=TOKENS)),
+        ("GET", "v1/usage/aggregated-pages-processed/{id}/", _usage(total_pages_processed=3)),
         ("POST", "v1/file-execution/{id}/status/", _row_status),
         ("GET", "v1/workflow-execution/{id}/", _execution),
         ("GET", "v1/file-history/cache-key/.+/", _fixed(200, {"found": False, "file_history": None})),
-        ("POST", "v1/file-history/create/", _write_history),
-        ("POST", "v1/file-history/batch-lookup/", _histories),
+        ("POST", "v1/file-history/create/", _of(_written_history, 201)),
+        ("POST", "v1/file-history/batch-lookup/", _of(_histories)),
         ("POST", "v1/file-execution/batch-status-update/", _row_statuses),
         ("POST", "v1/file-execution/batch-create/", _create_rows),
         ("POST", "v1/file-execution/", lambda state, _, body: (201, state.row(body))),
@@ -232,16 +219,15 @@ _ROUTES = tuple(
         ("GET", "v1/file-execution/", _rows),
         ("POST", "v1/workflow-execution/{id}/update_status/", _update_execution),
         ("GET", _WM + "workflow/{id}/tool-instances/", _fixed(200, {"tool_instances": [TOOL]})),
-        ("POST", "v1/tool-execution/validate/", _validated),
+        ("POST", "v1/tool-execution/validate/", _of(_validated)),
         ("POST", _WM + "source-files/{id}/", _sources),
-        ("GET", _WM + "{id}/endpoint/", _endpoints),
         ("POST", _WM + "file-history/check-batch/", _fixed(200, {"processed_file_hashes": []})),
         ("POST", _WM + "file-execution/check-active", _fixed(200, {"active_identifiers": [], "active_files": {}})),
         ("POST", _WM + "execution/cleanup/", _fixed(405, {"detail": 'Method "POST" not allowed.'})),
         ("GET", "v1/configuration/MAX_PARALLEL_FILE_BATCHES/", _most_batches),
         ("GET", "v1/(?:pipeline|api-deployments)/{id}/", _pipeline),
         ("PUT", "v1/pipeline/{id}/", _fixed(200, {"status": "success"})),
-        ("GET", "v1/webhook/(?:api|pipeline)/{id}/notifications/", _targets),
+        ("GET", "v1/webhook/(?:api|pipeline)/{id}/notifications/", _fixed(200, TARGETS)),
         ("POST", "v1/webhook/buffer/enqueue/", lambda *_: (201, {"status": "success", "buffer_row_id": new_id()})),
         ("GET", "v1/workflow-execution/", _fixed(200, [])),
         ("GET", "v1/health/", _fixed(200, {"status": "healthy", "version": "bench"})),
