@@ -24,7 +24,7 @@ from unstract_devstack.fleet import CALLBACK, FILE_PROCESSING, GENERAL
 
 SMALL, MEDIUM, LARGE = 1_000, 10_000, 100_000
 FEW, MANY, TICKS = 100, 10_000, 200
-SMALL_REPEATS = 3
+SMALL_REPEATS, LEAST_ROUNDS = 3, 3
 KINDS = (GENERAL, FILE_PROCESSING, CALLBACK)
 COST, MEMORY, NONE = (1.2, 1.1), (1.3, 1.1), (None, None)
 EXECUTE_SECONDS, OTHER_SECONDS = 0.002, 0.001
@@ -99,7 +99,7 @@ def _tick(setting: Setting) -> Figure:
             runs: sweeper_ticks(environment_of(rig, "sweeper", 1) | {"WORKER_LEASE_SECONDS": "3600"}, runs)
             for runs, rig in ((FEW, few), (MANY, many))
         }
-        for _ in range(setting.rounds):
+        for _ in range(max(setting.rounds, LEAST_ROUNDS)):
             for runs, tick in ticks.items():
                 samples.add(str(runs), median(tick() for _ in range(TICKS)) * 1000)
     bar = Bar(2.0, 1.3, over=str(FEW), named=f"{FEW} runs", spread_limit=0.3)
