@@ -18,7 +18,8 @@ import pytest
 import stamina
 
 from unstract_devstack.sink import Answer, Delivery, running_sink
-from unstract_worker_core.backend import Backend, models, operations
+from unstract_worker_core.backend import Backend, operations
+from unstract_worker_core.backend.executions import NewExecution
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.config import BackendSettings, Secret
 from unstract_worker_core.errors import BackendError
@@ -42,7 +43,7 @@ TYPED: dict[Any, Any] = {
     Any: {"size": 1},
 }
 # A model that needs more than its mandatory fields.
-ALSO_NEEDED: dict[Any, set[str]] = {models.NewExecution: {"pipeline_id"}}
+ALSO_NEEDED: dict[Any, set[str]] = {NewExecution: {"pipeline_id"}}
 
 
 def example(kind: Any, name: str, *, full: bool) -> Any:

@@ -16,7 +16,7 @@ from unstract_devstack.backend.config import Mode
 from unstract_devstack.http_calls import call
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_callback.finalise import finalise_run
-from unstract_worker_core.backend.models import NewExecution, StatusUpdate
+from unstract_worker_core.backend.executions import NewExecution, StatusUpdate
 from unstract_worker_core.ledger import (
     BatchClaim,
     FileItem,

@@ -21,7 +21,8 @@ from unstract_devstack.backend import BackendConfig, BackendHandle, running
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.breaker import Breaker
-from unstract_worker_core.backend.models import FileHash, NewExecution
+from unstract_worker_core.backend.executions import NewExecution
+from unstract_worker_core.backend.files import FileHash
 from unstract_worker_core.config import Settings
 from unstract_worker_core.config.sections import ChordSettings
 from unstract_worker_core.doorbells import BatchDoorbell

@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles
-from unstract_worker_core.backend.models import FileStatusUpdate
+from unstract_worker_core.backend.files import FileStatusUpdate
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import RunState
 from unstract_worker_core.messages import read_batch

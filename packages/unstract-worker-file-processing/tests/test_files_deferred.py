@@ -209,7 +209,7 @@ def test_an_executor_that_is_away_again_and_again_is_left_alone(made):
     with pytest.raises(SteppedAside, match="left alone") as caught:
         bench.process()
 
-    assert caught.value.delay_seconds > 30
+    assert caught.value.delay_seconds >= 4  # the first trial comes after 5 s, more or less
     assert bench.executor.prepared == []
 
 

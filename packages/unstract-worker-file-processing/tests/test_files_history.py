@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from unstract_worker_core.backend.models import NewHistory
+from unstract_worker_core.backend.history import NewHistory
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import OutcomeKind
 from unstract_worker_core.statuses import ExecutionStatus, RunKind

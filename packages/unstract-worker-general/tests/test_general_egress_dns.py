@@ -10,6 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from unstract_worker_core.backend import post_once
+from unstract_worker_general import posting
+
 NAME = "hooks.example.test"
 A, AAAA = 1, 28
 
@@ -190,8 +193,29 @@ def test_w2_another_checked_address_is_asked_when_one_takes_no_connection(webhoo
     assert (len(good.posts), bad.posts) == (1, [])
 
 
+def test_the_address_that_worked_comes_first_the_next_time(webhooks, dns, sinks, monkeypatch):
+    """F19: the first address of the name swallows packets; only the first delivery waits for it."""
+    good, _ = sinks
+    tried = []
+
+    def post(url, content, headers, limits, *, address, **more):
+        tried.append((address, limits.connect_seconds))
+        return post_once(url, content, headers, limits, address=address, **more)
+
+    monkeypatch.setattr(posting, "post_once", post)
+    webhooks.allow(allowed_networks=("127.0.0.2/31",))
+    dns.answers = [["127.0.0.3", "127.0.0.2"]]
+    for _ in range(2):
+        webhooks.send(url(good))
+    assert [address for address, _ in tried] == ["127.0.0.3", "127.0.0.2", "127.0.0.2"]
+    assert tried[0][1] < 3.1
+    assert len(good.posts) == 2
+
+
 @pytest.mark.parametrize(
-    ("status", "reason"), [(500, "HTTP 500"), (0, "no answer (RemoteProtocolError)")], ids=["answers", "breaks off"]
+    ("status", "reason"),
+    [(500, "HTTP 500"), (0, "no response (the connection was closed before the response was whole)")],
+    ids=["answers", "breaks off"],
 )
 def test_w2_no_other_address_is_asked_once_it_was_posted(webhooks, dns, sinks, status, reason):
     good, bad = sinks
@@ -238,7 +262,7 @@ def test_w2_the_certificate_is_checked_against_the_urls_name(webhooks, sinks, se
     assert webhooks.final(run) == {"delivery": "delivered" if taken else "dead", "attempts": 1}
     assert good.posts == ([f"{NAME}:{good.server_port}"] if taken else [])
     if not taken:
-        assert webhooks.letter().reason.endswith("no connection (ConnectError)")
+        assert webhooks.letter().reason.endswith("no connection (certificate refused)")
 
 
 def test_certificates_that_cannot_be_read_are_told(webhooks, sinks, tmp_path):

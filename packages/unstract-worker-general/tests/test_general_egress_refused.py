@@ -72,7 +72,7 @@ def test_w1_the_ear_hears_what_is_allowed(webhooks, ear):
     webhooks.allow(allowed_networks=("127.0.0.0/8",))
     webhooks.send(f"http://127.0.0.1:{ear.port}/", timeout=0.3)
     assert ear.heard()
-    assert "no answer (ReadTimeout)" in webhooks.letter().reason
+    assert "no response (the time for the whole call is over)" in webhooks.letter().reason
 
 
 def test_w1_ports_of_other_services_are_refused(webhooks):

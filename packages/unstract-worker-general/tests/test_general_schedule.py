@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from unstract_devstack.sink import running_sink
-from unstract_worker_core.backend.models import ExecutionSummary
+from unstract_worker_core.backend.executions import ExecutionSummary
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.runs import handle_run, start_of

@@ -9,7 +9,9 @@ import pytest
 
 from unstract_worker_core import serialization
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
-from unstract_worker_core.backend.models import FileHistory, FileStatusUpdate, SourceFile, UnreadableFile
+from unstract_worker_core.backend.files import FileStatusUpdate
+from unstract_worker_core.backend.history import FileHistory
+from unstract_worker_core.backend.workflows import SourceFile, UnreadableFile
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, FileItem, RunContext, RunState, RunTask
 from unstract_worker_core.runs import accept_start, active_file, handle_run

@@ -1,6 +1,6 @@
 """Starting an API deployment's execution (contract: flows a): history, rows, batches. Plain steps, repeatable."""
 
-from unstract_worker_core.backend.models import StatusUpdate
+from unstract_worker_core.backend.executions import StatusUpdate
 from unstract_worker_core.ledger import FileItem, RunTask
 from unstract_worker_core.runs import (
     Decision,

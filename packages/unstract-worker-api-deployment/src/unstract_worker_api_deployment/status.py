@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from attrs import frozen
 
 from unstract_worker_core.backend import Backend
-from unstract_worker_core.backend.models import Execution
+from unstract_worker_core.backend.executions import Execution
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
 

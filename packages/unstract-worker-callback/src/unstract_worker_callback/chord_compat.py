@@ -11,7 +11,7 @@ from attrs import frozen
 from unstract_worker_callback.decision import Totals, count_results
 from unstract_worker_core import serialization
 from unstract_worker_core.backend import Backend
-from unstract_worker_core.backend.models import Execution
+from unstract_worker_core.backend.executions import Execution
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, opaque_id, organization_id
 from unstract_worker_core.ledger import RunClaim, RunContext

@@ -5,7 +5,7 @@ from uuid import uuid4
 from attrs import evolve
 
 from unstract_worker_core.backend import Backend
-from unstract_worker_core.backend.models import Execution, StatusUpdate
+from unstract_worker_core.backend.executions import Execution, StatusUpdate
 from unstract_worker_core.errors import BackendUnavailable, NotFound, OutcomeUnknown
 from unstract_worker_core.ledger import FinalState
 from unstract_worker_core.repeating import repeated

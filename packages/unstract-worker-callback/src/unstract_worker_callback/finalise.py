@@ -14,7 +14,8 @@ from unstract_worker_callback.decision import Totals, count, final_state, totals
 from unstract_worker_callback.final_status import add_counts, existing_terminal, write_final_status
 from unstract_worker_callback.notify import notify
 from unstract_worker_core.api_results import ApiResults
-from unstract_worker_core.backend.models import Execution, PipelineUpdate
+from unstract_worker_core.backend.executions import Execution
+from unstract_worker_core.backend.pipelines import PipelineUpdate
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, WorkerError
 from unstract_worker_core.ledger import DeadLetter, FinalState, OutcomeKind, RunContext, RunState, RunTask
 from unstract_worker_core.messages import ApiResultItem, result_items

@@ -1,6 +1,6 @@
 """Notifications of a finished run: one event for each subscriber, journalled one by one."""
 
-from unstract_worker_core.backend.models import ExecutionCounts, Notification, NotificationTargets
+from unstract_worker_core.backend.notifications import ExecutionCounts, Notification, NotificationTargets
 from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.ledger import FinalState, RunContext
 from unstract_worker_core.notifications import RunEvent, status_text, wanted_targets

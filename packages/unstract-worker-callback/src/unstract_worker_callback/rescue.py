@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from attrs import define, field
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend.models import Execution, ExecutionSummary
+from unstract_worker_core.backend.executions import Execution, ExecutionSummary
 from unstract_worker_core.errors import BackendError, MessageError, WorkerError
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.messages import StartMessage

@@ -83,7 +83,8 @@ class BackendError(WorkerError):
         self.status = status
         self.request_id = request_id
         self.message = message
-        super().__init__(f"{endpoint}: {message}" + (f" (HTTP {status})" if status is not None else ""))
+        shown = "" if status is None or f"(HTTP {status}" in message else f" (HTTP {status})"
+        super().__init__(f"{endpoint}: {message}{shown}")
 
 
 class BackendUnavailable(BackendError):

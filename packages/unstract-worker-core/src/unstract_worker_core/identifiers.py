@@ -6,12 +6,14 @@ from uuid import UUID
 
 from unstract_worker_core.errors import MessageError
 
-__all__ = ["execution_id", "opaque_id", "organization_id", "random_id"]
+__all__ = ["content_hash", "execution_id", "opaque_id", "organization_id", "random_id", "uuids"]
 
 # Organizations are strings such as "org_8QpLr2"; no separators of Redis keys, URLs, log lines or hash tags.
 _ORGANIZATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}", re.ASCII)
 _CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+# The backend keeps 64 characters of it.
+_HASH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}", re.ASCII)
 _OPAQUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:|\-]{0,254}", re.ASCII)
 
 
@@ -22,6 +24,18 @@ def execution_id(value: object, *, field: str = "execution_id") -> str:
     if isinstance(value, str) and _UUID.fullmatch(value):
         return value if _CANONICAL.fullmatch(value) else str(UUID(value))
     raise MessageError("not a UUID", field=field)
+
+
+def uuids(**values: str) -> dict[str, str]:
+    """Values as canonical UUIDs, by name. Raises MessageError, which names the bad one."""
+    return {name: execution_id(value, field=name) for name, value in values.items()}
+
+
+def content_hash(value: str) -> str:
+    """The hash of a file's content, as the backend keeps it. Raises MessageError."""
+    if not _HASH.fullmatch(value):
+        raise MessageError("not a content hash", field="file_hash")
+    return value
 
 
 def organization_id(value: object, *, field: str = "organization_id") -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from unstract_worker_core.backend.models import (
+from unstract_worker_core.backend.notifications import (
     ExecutionCounts,
     Notification,
     NotificationEvent,

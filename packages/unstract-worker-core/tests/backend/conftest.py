@@ -223,8 +223,9 @@ def backend_with(settings: BackendSettings) -> Iterator[Callable[..., Backend]]:
     """Makes a client with some settings changed; closed at the end."""
     made: list[Backend] = []
 
-    def make(*args: object, clock: Clock | None = None, **changes: Any) -> Backend:
-        timing = {} if clock is None else {"clock": clock}
+    def make(*args: object, clock: Clock | None = None, breaker_wait: float | None = None, **changes: Any) -> Backend:
+        timing = {"clock": clock, "breaker_wait": breaker_wait}
+        timing = {name: value for name, value in timing.items() if value is not None}
         made.append(Backend(evolve(settings, **changes), *args, version="9.9", **timing))
         return made[-1]
 

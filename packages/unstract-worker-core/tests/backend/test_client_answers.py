@@ -2,11 +2,14 @@
 
 import pytest
 
-from unstract_worker_core.backend import models
-from unstract_worker_core.backend.answers import NotJson, parse
-from unstract_worker_core.backend.verdicts import one_line, reason_in
-from unstract_worker_core.errors import BackendRefused, NotFound, UnexpectedAnswer
+from unstract_worker_core.backend.executions import StatusUpdate
+from unstract_worker_core.backend.files import ExecuteFile, FileHash, FileStatusUpdate, FileToExecute
+from unstract_worker_core.backend.notifications import NotificationEvent
+from unstract_worker_core.backend.pipelines import PipelineUpdate
+from unstract_worker_core.backend.responses import NotJson, parse, reason_in
+from unstract_worker_core.errors import BackendError, BackendRefused, NotFound, UnexpectedAnswer
 from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.text import one_line
 
 ORG = "org_alpha"
 ID = "00000000-0000-0000-0000-000000000802"
@@ -77,30 +80,30 @@ def test_wrong_shape_names_the_field_and_not_the_value(server, backend, body, to
         (lambda b: b.workflows.source_files(ORG, ID, ID), {"files": {}, "total_files": 2}, "total_files"),
         (lambda b: b.configuration.max_parallel_file_batches(ORG), {"data": {"value": "4"}}, "not an integer"),
         (
-            lambda b: b.files.update_status(ORG, ID, models.FileStatusUpdate(status=ExecutionStatus.ERROR)),
+            lambda b: b.files.update_status(ORG, ID, FileStatusUpdate(status=ExecutionStatus.ERROR)),
             {"status": "x"},
             "not updated",
         ),
         (
-            lambda b: b.executions.update_status(ORG, ID, models.StatusUpdate(status=ExecutionStatus.ERROR)),
+            lambda b: b.executions.update_status(ORG, ID, StatusUpdate(status=ExecutionStatus.ERROR)),
             {"status": "ok"},
             "neither updated nor skipped",
         ),
         (
-            lambda b: b.files.create(ORG, ID, ID, models.FileHash(file_name="a", file_path="b")),
+            lambda b: b.files.create(ORG, ID, ID, FileHash(file_name="a", file_path="b")),
             ROW | {"file_name": ""},
             "file_name: empty",
         ),
         (
-            lambda b: b.files.update_statuses(ORG, [(ID, models.FileStatusUpdate(status=ExecutionStatus.ERROR))]),
+            lambda b: b.files.update_statuses(ORG, [(ID, FileStatusUpdate(status=ExecutionStatus.ERROR))]),
             {"successful_updates": [], "failed_updates": []},
             "accounted",
         ),
-        (lambda b: b.pipelines.update(ORG, ID, models.PipelineUpdate("SUCCESS")), {"status": "ok"}, "not success"),
+        (lambda b: b.pipelines.update(ORG, ID, PipelineUpdate("SUCCESS")), {"status": "ok"}, "not success"),
         (
             lambda b: b.notifications.enqueue(
                 ORG,
-                models.NotificationEvent(
+                NotificationEvent(
                     notification_id=ID,
                     type="API",
                     pipeline_id=ID,
@@ -162,6 +165,35 @@ def test_404_counts_only_with_the_api_s_own_words(server, backend):
         server.answer(server.raw(body, 404))
         with pytest.raises(UnexpectedAnswer):
             backend.files.get(ORG, ID)
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        (404, "nothing is served at POST /internal/v1/workflow-manager/execute-file/: wrong base URL, or a proxy's"),
+        (405, "POST /internal/v1/workflow-manager/execute-file/ was refused without a reason, perhaps by a proxy"),
+        (413, "without a reason, perhaps by a proxy (HTTP 413 Request Entity Too Large)"),
+        (418, "without a reason, perhaps by a proxy (HTTP 418"),
+        (599, "without a reason, perhaps by a proxy (HTTP 599)"),
+    ],
+)
+def test_a_page_of_a_proxy_is_told_by_its_status_in_plain_words(server, backend, status, shown):
+    """F10: the file's user reads `message`: the status, a reason, no placeholder, nothing of the page."""
+    server.answer(server.html(status))
+    file = FileToExecute(name="a.txt", file_path="/in/a.txt")
+    with pytest.raises(BackendError) as failure:
+        backend.files.execute(ORG, ExecuteFile(workflow_id=ID, execution_id=ID, file=file))
+    message = failure.value.message
+    assert shown in message
+    assert f"HTTP {status}" in message
+    assert str(failure.value).count(f"HTTP {status}") == 1
+    assert not any(word in message for word in ("SECRET", "{", "}", "no reason given"))
+
+
+def test_what_is_not_served_is_named_by_its_path(server, backend_with):
+    server.answer(server.html(404))
+    with pytest.raises(UnexpectedAnswer, match="nothing is served at GET /internal/v1/health/:"):
+        backend_with().check()
 
 
 def test_the_body_of_a_401_is_not_told(server, backend):

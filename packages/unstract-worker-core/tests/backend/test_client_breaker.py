@@ -4,17 +4,17 @@ import threading
 
 import pytest
 
-from unstract_worker_core.backend import Breaker, models
+from unstract_worker_core.backend import Breaker, call
 from unstract_worker_core.backend.breaker import BreakerOpen
+from unstract_worker_core.backend.files import ExecuteFile, FileToExecute
+from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.errors import BackendError, BackendRefused, BackendUnavailable, UnexpectedAnswer
 from unstract_worker_core.observability.metrics import Metrics
 
 ORG = "org_alpha"
 ID = "00000000-0000-0000-0000-000000000802"
 USAGE = {"success": True, "data": {"usage": {}}}
-FILE = models.ExecuteFile(
-    workflow_id=ID, execution_id=ID, file=models.FileToExecute(name="a.txt", file_path="/in/a.txt")
-)
+FILE = ExecuteFile(workflow_id=ID, execution_id=ID, file=FileToExecute(name="a.txt", file_path="/in/a.txt"))
 
 
 def ask(backend):
@@ -34,7 +34,9 @@ def metrics():
 
 @pytest.fixture
 def backend(backend_with, clock, metrics):
-    return backend_with(metrics, clock=clock, breaker_threshold=2, breaker_recovery=60.0, retry_attempts=2)
+    return backend_with(
+        metrics, clock=clock, breaker_wait=0.0, breaker_threshold=2, breaker_recovery=60.0, retry_attempts=2
+    )
 
 
 def test_opens_sheds_tries_once_and_closes(server, backend, clock, metrics):
@@ -44,7 +46,7 @@ def test_opens_sheds_tries_once_and_closes(server, backend, clock, metrics):
     fail(backend, BackendUnavailable)
     assert len(server.received) == 6
     assert backend.breaker.state == "open"
-    assert backend.seconds_until_trial() == 60.0
+    assert 4.0 <= backend.seconds_until_trial() <= 6.0
     assert b"unstract_worker_breaker_open 1.0" in metrics.render()
 
     shed = fail(backend, BackendUnavailable)
@@ -52,7 +54,7 @@ def test_opens_sheds_tries_once_and_closes(server, backend, clock, metrics):
     assert shed.retryable
     assert len(server.received) == 6
 
-    clock.now += 60
+    clock.now += 6
     assert backend.breaker.state == "half-open"
     assert backend.breaker.seconds_until_trial() == 0.0
     fail(backend, BackendUnavailable)
@@ -141,7 +143,7 @@ def test_one_trial_for_all_threads(clock):
     for thread in threads:
         thread.join()
     assert admitted.count(True) == 1
-    assert admitted.count(60.0) == 7
+    assert len([seconds for seconds in admitted if 8.0 <= seconds <= 12.0]) == 7
     assert breaker.state == "half-open"
 
 
@@ -160,13 +162,83 @@ def test_late_failures_do_not_prolong_it(clock):
     heard = []
     breaker = Breaker(1, 60.0, clock=clock, on_change=heard.append)
     breaker.failed()
-    clock.now += 30
+    clock.now += 3
+    until_trial = breaker.seconds_until_trial()
     breaker.failed()
-    assert breaker.seconds_until_trial() == 30.0
+    assert breaker.seconds_until_trial() == until_trial
     assert heard == ["open"]
     breaker.succeeded()
     breaker.succeeded()
     assert heard == ["open", "closed"]
+
+
+def test_trials_come_twice_as_late_each_time_up_to_the_limit(clock):
+    breaker, waits = Breaker(1, 30.0, clock=clock), []
+    breaker.failed()
+    for _ in range(5):
+        waits.append(breaker.seconds_until_trial())
+        clock.now += waits[-1]
+        assert breaker.admit() is True
+        breaker.failed()
+    for wait, interval in zip(waits, (5, 10, 20, 30, 30), strict=True):
+        assert 0.8 * interval <= wait <= 1.2 * interval
+    assert len({round(wait / interval, 6) for wait, interval in zip(waits, (5, 10, 20, 30, 30), strict=True)}) > 1
+
+
+def test_the_first_answer_lets_all_go_on_that_wait(server, backend_with):
+    """The breaker is open: one call is a trial, the others wait for it and go on at once when it is answered."""
+    backend = backend_with(breaker_threshold=1, breaker_wait=30.0, retry_attempts=0)
+    server.answer(server.status(503))
+    fail(backend)
+    hold, answered = threading.Event(), []
+
+    def held(handler):
+        hold.wait(10)
+        server.sends(USAGE)(handler)
+
+    server.received.clear()
+    server.answer(held, server.sends(USAGE))
+    backend.breaker._next_trial = 0.0
+    threads = [threading.Thread(target=lambda: answered.append(ask(backend))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    waiting = backend.breaker._changed._waiters
+    while len(waiting) < 7:
+        threading.Event().wait(0.01)
+    assert (len(server.received), answered) == (1, [])
+    hold.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(answered) == 8
+
+
+def test_attempts_without_a_response_count_one_by_one_and_no_more_are_made(server, backend_with, monkeypatch):
+    """A starving backend: each attempt holds one of its threads."""
+    monkeypatch.setattr(call, "_QUICK_SECONDS", 0.05)
+    monkeypatch.setattr(call, "_TRIAL_SECONDS", 0.05)
+    backend = backend_with(breaker_threshold=2, breaker_wait=0.0, retry_attempts=5)
+    hold = threading.Event()
+    server.answer(lambda handler: hold.wait(10) and None)
+    fail(backend, BackendUnavailable)
+    assert (len(server.received), backend.breaker.state) == (2, "open")
+    hold.set()
+
+
+def test_what_may_do_harm_is_no_trial(server, backend_with):
+    """Before execute-file the health page is asked; it alone, while that is not answered."""
+    backend = backend_with(breaker_threshold=1, breaker_wait=0.0, retry_attempts=0)
+    server.answer(server.status(503))
+    fail(backend)
+    server.received.clear()
+    backend.breaker._next_trial = 0.0
+    with pytest.raises(BackendUnavailable):
+        backend.files.execute(ORG, FILE)
+    assert [sent.path for sent in server.received] == ["/internal/v1/health/"]
+    backend.breaker._next_trial = 0.0
+    done = {"status": "success", "execution_id": ID, "result": 1}
+    server.answer(server.sends({"status": "healthy"}), server.sends(done))
+    assert backend.files.execute(ORG, FILE).result == 1
+    assert backend.breaker.state == "closed"
 
 
 def test_threads_do_not_wait_for_each_other(server, backend_with):
@@ -184,7 +256,7 @@ def test_threads_do_not_wait_for_each_other(server, backend_with):
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert answers == [models.TokenUsage(), models.TokenUsage()]
+    assert answers == [TokenUsage(), TokenUsage()]
 
 
 def test_outcomes_are_counted(server, backend, metrics):

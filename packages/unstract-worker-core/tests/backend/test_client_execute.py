@@ -3,8 +3,11 @@
 import threading
 
 import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
-from unstract_worker_core.backend import models
+from unstract_worker_core.backend import exchange
+from unstract_worker_core.backend.files import ExecuteFile, FileToExecute
 from unstract_worker_core.errors import (
     BackendError,
     BackendRefused,
@@ -14,14 +17,16 @@ from unstract_worker_core.errors import (
     OutcomeUnknown,
     UnexpectedAnswer,
 )
+from unstract_worker_core.observability.logs import bind_task
+from unstract_worker_core.observability.metrics import Metrics
 
 ORG = "org_alpha"
 EXECUTION = "00000000-0000-0000-0000-000000000802"
 WORKFLOW = "00000000-0000-0000-0000-000000000102"
-REQUEST = models.ExecuteFile(
+REQUEST = ExecuteFile(
     workflow_id=WORKFLOW,
     execution_id=EXECUTION,
-    file=models.FileToExecute(name="a.txt", file_path="/in/a.txt", file_hash="ab", fs_metadata={"k": [1, None]}),
+    file=FileToExecute(name="a.txt", file_path="/in/a.txt", file_hash="ab", fs_metadata={"k": [1, None]}),
 )
 DONE = {"status": "success", "execution_id": EXECUTION, "result": {"output": {"n": 1}}, "file_name": "a.txt"}
 
@@ -87,11 +92,44 @@ def test_time_is_up(server, backend):
     hold = threading.Event()
     server.answer(lambda handler: hold.wait(10) and None)
     try:
-        with pytest.raises(OutcomeUnknown, match="ReadTimeout"):
+        with pytest.raises(OutcomeUnknown, match="the time for the whole call is over"):
             execute(backend, timeout_seconds=0.2)
     finally:
         hold.set()
     assert len(server.received) == 1
+
+
+def test_a_silent_call_is_named_with_its_execution_and_file_until_it_is_answered(server, backend_with, monkeypatch):
+    monkeypatch.setattr(exchange, "_SLICE_SECONDS", 0.01)
+    monkeypatch.setattr(exchange, "_FIRST_NOTICE_SECONDS", 0.05)
+    metrics, release, seen = Metrics(), threading.Event(), []
+    backend = backend_with(metrics)
+    server.answer(lambda handler: release.wait(10) and server.sends(DONE)(handler))
+
+    def call():
+        with bind_task(execution_id=EXECUTION, file_execution_id=WORKFLOW), capture_logs([merge_contextvars]) as logs:
+            execute(backend)
+        seen.extend(logs)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    while not (shown := backend.silent_calls()):
+        threading.Event().wait(0.01)
+    assert b"unstract_worker_backend_silent_calls 1.0" in metrics.render()
+    (text,) = shown
+    request = server.last.headers["x-request-id"]
+    assert text.startswith("execute-file has not been answered for 0 s")
+    assert text.endswith(f", execution {EXECUTION}, file execution {WORKFLOW}, request {request}")
+    threading.Event().wait(0.2)
+    release.set()
+    thread.join(10)
+    assert backend.silent_calls() == ()
+    assert b"unstract_worker_backend_silent_calls 0.0" in metrics.render()
+    notices = [each for each in seen if each["event"] == "the backend has not answered yet"]
+    assert 2 <= len(notices) <= 4, "each time twice as late"
+    assert {(each["operation"], each["execution_id"], each["file_execution_id"]) for each in notices} == {
+        ("execute-file", EXECUTION, WORKFLOW)
+    }
 
 
 def test_its_time_is_not_the_time_of_other_calls(server, backend_with):
@@ -111,8 +149,8 @@ def test_its_time_is_not_the_time_of_other_calls(server, backend_with):
 def test_refused_connections_are_tried_again(backend_with, free_port):
     backend = backend_with(base_url=f"http://127.0.0.1:{free_port}/internal", breaker_threshold=1, retry_attempts=3)
     tries = []
-    exchange = backend._transport.exchange
-    backend._transport.exchange = lambda wanted, seconds: tries.append(wanted) or exchange(wanted, seconds)
+    send = backend._transport.handle_request
+    backend._transport.handle_request = lambda request: tries.append(request) or send(request)
     with pytest.raises(BackendUnavailable):
         execute(backend)
     assert len(tries) == 4

@@ -2,7 +2,10 @@
 
 import pytest
 
-from unstract_worker_core.backend import models
+from unstract_worker_core.backend.executions import Execution, NewExecution, StatusUpdate, StatusWritten
+from unstract_worker_core.backend.files import BatchCreated, BatchWritten
+from unstract_worker_core.backend.pipelines import PipelineUpdate
+from unstract_worker_core.backend.workflows import SourceFile, ToolProblem, UnreadableFile
 from unstract_worker_core.errors import BackendRefused, UnexpectedAnswer
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
 
@@ -29,7 +32,7 @@ CONTEXT = {
 def test_execution_is_read_without_its_files(server, backend):
     server.answer(server.sends(CONTEXT))
     execution = backend.executions.get(ORG, ID.upper(), include_cost=True)
-    assert execution == models.Execution(
+    assert execution == Execution(
         id=ID,
         workflow_id=OTHER,
         status=ExecutionStatus.EXECUTING,
@@ -55,10 +58,8 @@ def test_an_execution_that_was_not_asked_for(server, backend):
 
 def test_status_update_leaves_out_what_is_none_and_keeps_zero(server, backend):
     server.answer(server.sends({"status": "updated"}))
-    update = models.StatusUpdate(
-        status=ExecutionStatus.ERROR, total_files=0, failed_files=0, error_message="a\nb" + "x" * 300
-    )
-    assert backend.executions.update_status(ORG, ID, update) == models.StatusWritten(written=True)
+    update = StatusUpdate(status=ExecutionStatus.ERROR, total_files=0, failed_files=0, error_message="a\nb" + "x" * 300)
+    assert backend.executions.update_status(ORG, ID, update) == StatusWritten(written=True)
     sent = server.last.json
     assert sent.pop("error_message") == "a b" + "x" * 250 + "..."
     assert sent == {"status": "ERROR", "total_files": 0, "failed_files": 0}
@@ -67,13 +68,13 @@ def test_status_update_leaves_out_what_is_none_and_keeps_zero(server, backend):
 
 def test_skipped_is_not_written(server, backend):
     server.answer(server.sends({"status": "skipped", "reason": "already_final"}))
-    update = models.StatusUpdate(status=ExecutionStatus.ERROR)
-    assert backend.executions.update_status(ORG, ID, update) == models.StatusWritten(False, "already_final")
+    update = StatusUpdate(status=ExecutionStatus.ERROR)
+    assert backend.executions.update_status(ORG, ID, update) == StatusWritten(False, "already_final")
 
 
 def test_pipeline_update_and_prefixes(server, backend_with):
     server.answer(server.sends({"status": "success"}))
-    backend_with().pipelines.update(ORG, ID, models.PipelineUpdate(PipelineStatus.SUCCESS, is_end=True), key="k")
+    backend_with().pipelines.update(ORG, ID, PipelineUpdate(PipelineStatus.SUCCESS, is_end=True), key="k")
     assert (server.last.method, server.last.path) == ("PUT", f"/internal/v1/pipeline/{ID}/")
     assert server.last.json == {"status": "SUCCESS", "is_end": True}
     server.answer(server.sends([]))
@@ -95,8 +96,8 @@ def test_check_active_has_no_slash(server, backend):
 def test_nothing_to_ask_sends_nothing(server, backend):
     assert backend.files.check_active(ORG, ID, [], None) == {}
     assert backend.history.find_many(ORG, ID, []) == {}
-    assert backend.files.create_many(ORG, ID, []) == models.BatchCreated()
-    assert backend.files.update_statuses(ORG, []) == models.BatchWritten()
+    assert backend.files.create_many(ORG, ID, []) == BatchCreated()
+    assert backend.files.update_statuses(ORG, []) == BatchWritten()
     assert backend.history.check_batch(ORG, ID, []) == frozenset()
     assert server.connections == 0
 
@@ -106,19 +107,28 @@ def test_one_entry_of_a_listing_that_cannot_be_read_does_not_hide_the_others(ser
     files = {"a": good, "b": {"file_name": 5, "file_path": "in/b"}, "c": "text", "d": {"file_name": "d"}}
     server.answer(server.sends({"files": files, "total_files": 4}))
     first, *others = backend.workflows.source_files(ORG, ID, ID)
-    assert first == models.SourceFile("a", "in/a")
-    assert [(each.name, type(each)) for each in others] == [(name, models.UnreadableFile) for name in "bcd"]
+    assert first == SourceFile("a", "in/a")
+    assert [(each.name, type(each)) for each in others] == [(name, UnreadableFile) for name in "bcd"]
     assert "file_name" in others[0].reason
 
 
 def test_cleanup(server, backend):
     server.answer(server.sends({"cleaned_executions": []}))
     assert backend.executions.cleanup(ORG, [ID], key="k") is True
-    server.answer(server.status(405))
-    assert backend.executions.cleanup(ORG, [ID]) is False
     server.answer(server.status(400))
     with pytest.raises(BackendRefused):
         backend.executions.cleanup(ORG, [ID])
+
+
+def test_a_cleanup_that_is_not_offered_is_not_asked_for_again_for_an_hour(server, backend_with, clock):
+    backend = backend_with(clock=clock)
+    server.answer(server.status(405))
+    for _ in range(3):
+        assert backend.executions.cleanup(ORG, [ID]) is False
+    assert len(server.received) == 1
+    clock.now += 3600
+    server.answer(server.sends({"cleaned_executions": []}))
+    assert backend.executions.cleanup(ORG, [ID]) is True
 
 
 def test_configuration(server, backend):
@@ -150,9 +160,9 @@ def test_tool_validation_of_a_422(server, backend):
     server.answer(server.sends(body, 422))
     found = backend.tools.validate(ORG, OTHER, [ID])
     assert not found.success
-    assert found.errors == (models.ToolProblem("Tool does not exist", "t", ID),)
+    assert found.errors == (ToolProblem("Tool does not exist", "t", ID),)
 
 
 def test_a_new_execution_needs_a_channel():
     with pytest.raises(ValueError, match="log_events_id"):
-        models.NewExecution(workflow_id=ID)
+        NewExecution(workflow_id=ID)

@@ -1,11 +1,17 @@
 """How often a call is made: exactly as configured, and only where that is safe."""
 
 import pytest
+from attrs import evolve
 
-from unstract_worker_core.backend import models, operations
+from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.call import LONGEST_WAIT_SECONDS, RetryState
+from unstract_worker_core.backend.executions import StatusUpdate
+from unstract_worker_core.backend.files import FileHash, FileStatusUpdate
+from unstract_worker_core.backend.history import NewHistory
 from unstract_worker_core.backend.operations import Operation, Repeat
-from unstract_worker_core.backend.tries import LONGEST_WAIT_SECONDS, Tries
-from unstract_worker_core.backend.verdicts import Passing, retry_after
+from unstract_worker_core.backend.pipelines import PipelineUpdate
+from unstract_worker_core.backend.responses import TransientError, retry_after
+from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.errors import (
     BackendError,
     BackendRefused,
@@ -19,8 +25,8 @@ ORG = "org_alpha"
 ID = "00000000-0000-0000-0000-000000000802"
 WORKFLOW = "00000000-0000-0000-0000-000000000102"
 USAGE = {"success": True, "data": {"usage": {"total_tokens": 3}}}
-FILE = models.FileHash(file_name="a.txt", file_path="/in/a.txt")
-HISTORY = models.NewHistory(
+FILE = FileHash(file_name="a.txt", file_path="/in/a.txt")
+HISTORY = NewHistory(
     workflow_id=WORKFLOW, file_hash="ab", file_name="a.txt", status=ExecutionStatus.COMPLETED, result="{}"
 )
 
@@ -30,11 +36,11 @@ def read(backend):
 
 
 def safe_effect(backend):
-    return backend.files.update_status(ORG, ID, models.FileStatusUpdate(status=ExecutionStatus.COMPLETED), key="k")
+    return backend.files.update_status(ORG, ID, FileStatusUpdate(status=ExecutionStatus.COMPLETED), key="k")
 
 
 def status_effect(backend):
-    return backend.executions.update_status(ORG, ID, models.StatusUpdate(status=ExecutionStatus.COMPLETED), key="k")
+    return backend.executions.update_status(ORG, ID, StatusUpdate(status=ExecutionStatus.COMPLETED), key="k")
 
 
 def counted_effect(backend):
@@ -55,7 +61,7 @@ def test_read_is_tried_as_often_as_configured(server, backend_with, status):
 
 def test_read_gives_the_answer_that_comes_at_last(server, backend):
     server.answer(server.status(503), server.cut(), server.truncated(), server.sends(USAGE))
-    assert read(backend) == models.TokenUsage(total_tokens=3)
+    assert read(backend) == TokenUsage(total_tokens=3)
     assert len(server.received) == 4
 
 
@@ -83,7 +89,7 @@ def test_a_definite_no_is_not_repeated(server, backend, status):
         (status_effect, {"error": "x", "detail": "No WorkflowExecution matches the given query."}, NotFound),
         (lambda b: b.executions.get(ORG, ID), {"error": "Failed to retrieve workflow execution"}, BackendRefused),
         (
-            lambda b: b.pipelines.update(ORG, ID, models.PipelineUpdate(PipelineStatus.SUCCESS)),
+            lambda b: b.pipelines.update(ORG, ID, PipelineUpdate(PipelineStatus.SUCCESS)),
             {"status": "error", "message": "Failed to update pipeline: Pipeline 'off' is inactive, please activate"},
             BackendRefused,
         ),
@@ -95,6 +101,11 @@ def test_a_definite_no_is_not_repeated(server, backend, status):
         (
             lambda b: b.workflows.source_files(ORG, WORKFLOW, ID),
             {"error": "e", "detail": "WorkflowEndpoint matching query does not exist."},
+            BackendRefused,
+        ),
+        (
+            lambda b: b.workflows.source_files(ORG, WORKFLOW, ID),
+            {"error": "Failed to get source files", "detail": "Source folder 'gone' is not a valid directory"},
             BackendRefused,
         ),
         (
@@ -176,33 +187,33 @@ def test_retry_after_is_read(header, seconds):
     assert retry_after(header) == seconds
 
 
-def tries_of(settings, clock, repeat=Repeat.READ, seconds=60.0):
-    return Tries(Operation("op", "GET", "x/", repeat), settings, seconds, clock)
+def state_of(settings, clock, repeat=Repeat.READ, seconds=60.0):
+    return RetryState(Operation("op", "GET", "x/", repeat), settings, seconds, clock)
 
 
 def test_retry_after_is_obeyed_and_capped(settings, clock):
-    assert 7.0 <= tries_of(settings, clock).pause_after(passing(wait=7.0)) <= 7.0 + settings.retry_backoff
-    capped = tries_of(settings, clock).pause_after(passing(wait=86400.0))
+    assert 7.0 <= state_of(settings, clock).next_delay(passing(wait=7.0)) <= 7.0 + settings.retry_backoff
+    capped = state_of(settings, clock).next_delay(passing(wait=86400.0))
     assert LONGEST_WAIT_SECONDS <= capped <= LONGEST_WAIT_SECONDS + settings.retry_backoff
 
 
 def passing(wait=None):
-    return Passing("busy", applied=False, away=False, status=429, wait=wait)
+    return TransientError("busy", applied=False, away=False, status=429, wait=wait)
 
 
 def test_pauses_grow_and_differ(settings, clock):
-    tries = tries_of(settings, clock)
-    grown = [tries.pause_after(passing()) for _ in range(4)]
-    fresh = [tries_of(settings, clock).pause_after(passing()) for _ in range(20)]
+    tries = state_of(settings, clock)
+    grown = [tries.next_delay(passing()) for _ in range(4)]
+    fresh = [state_of(settings, clock).next_delay(passing()) for _ in range(20)]
     assert all(grown[n] >= settings.retry_backoff * 2**n for n in range(4))
     assert len(set(fresh)) > 1
 
 
 def test_no_pause_beyond_the_budget(settings, clock):
-    tries = tries_of(settings, clock, seconds=5.0)
-    assert tries.pause_after(passing(wait=1.0)) is not False
+    tries = state_of(settings, clock, seconds=5.0)
+    assert tries.next_delay(passing(wait=1.0)) is not False
     clock.now += 4.5
-    assert tries.pause_after(passing(wait=1.0)) is False
+    assert tries.next_delay(passing(wait=1.0)) is False
 
 
 def test_budget_covers_all_tries(server, backend_with, clock):
@@ -219,7 +230,7 @@ def test_budget_covers_all_tries(server, backend_with, clock):
 
 
 def test_other_exceptions_are_no_reason_to_try_again(settings, clock):
-    assert tries_of(settings, clock).pause_after(ValueError("no")) is False
+    assert state_of(settings, clock).next_delay(ValueError("no")) is False
 
 
 def test_every_effect_says_how_it_may_be_repeated():
@@ -243,11 +254,41 @@ def test_every_effect_says_how_it_may_be_repeated():
     }
 
 
-def test_a_try_gets_its_limit_or_what_is_left(settings, clock):
-    tries = tries_of(settings, clock, seconds=10.0)
-    assert tries.seconds_of_next() == settings.timeout
+def limits(state):
+    return state.limits(lambda seconds: None)
+
+
+def test_an_attempt_gets_its_limit_or_what_is_left(settings, clock):
+    state = state_of(settings, clock, seconds=10.0)
+    assert limits(state).seconds == settings.timeout
     clock.now += 8
-    assert tries.seconds_of_next() == 2.0
+    assert limits(state).seconds == 2.0
     clock.now += 8
-    assert tries.seconds_of_next() == 0.0
-    assert tries_of(settings, clock, Repeat.ONCE, seconds=3600.0).seconds_of_next() == 3600.0
+    assert limits(state).seconds == 0.0
+    assert limits(state_of(settings, clock, Repeat.ONCE, seconds=3600.0)).seconds == 3600.0
+
+
+def test_silence_is_waited_for_longer_at_each_attempt_where_that_does_no_harm(settings, clock):
+    settings = evolve(settings, timeout=30.0)
+    state = state_of(settings, clock, seconds=100.0)
+    waited = [limits(state).silence]
+    for _ in range(2):
+        state.next_delay(TransientError("", applied=True, away=True, silent=True))
+        waited.append(limits(state).silence)
+    assert waited == [5.0, 10.0, 20.0]
+    state.trial = True
+    assert limits(state).silence == 15.0
+    for repeat in (Repeat.ONCE, Repeat.LOOK_FIRST):
+        assert limits(state_of(settings, clock, repeat)).silence is None
+    assert limits(RetryState(operations.SOURCE_FILES, settings, 60.0, clock)).silence is None
+
+
+def test_what_may_not_be_repeated_asks_for_a_fresh_connection(settings, clock):
+    fresh = {repeat: limits(state_of(settings, clock, repeat)).fresh for repeat in Repeat}
+    assert fresh == {Repeat.READ: False, Repeat.SAFE: False, Repeat.LOOK_FIRST: True, Repeat.ONCE: True}
+
+
+def test_a_stale_connection_is_replaced_without_a_pause(settings, clock):
+    stale = TransientError("", applied=True, away=True, stale=True)
+    assert state_of(settings, clock).next_delay(stale) == 0.0
+    assert state_of(settings, clock, Repeat.SAFE).next_delay(stale) == 0.0

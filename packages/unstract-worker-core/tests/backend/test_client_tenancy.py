@@ -7,21 +7,27 @@ import traceback
 import pytest
 from attrs import fields
 
-from unstract_worker_core.backend import models
+from unstract_worker_core.backend.client import Health
+from unstract_worker_core.backend.executions import Execution, NewExecution, StatusUpdate
+from unstract_worker_core.backend.files import ExecuteFile, FileHash, FileStatusUpdate, FileToExecute
+from unstract_worker_core.backend.history import HistoryQuery, NewHistory
+from unstract_worker_core.backend.notifications import Notification, NotificationEvent
+from unstract_worker_core.backend.pipelines import PipelineUpdate
+from unstract_worker_core.backend.workflows import Endpoint, SourceFile, ToolInstance
 from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
 
 KEY = "canary-internal-key-5d1f"
 ID = "00000000-0000-0000-0000-000000000802"
-FILE = models.FileHash(file_name="a.txt", file_path="/in/a.txt")
-STATUS = models.FileStatusUpdate(status=ExecutionStatus.ERROR, error_message="e")
+FILE = FileHash(file_name="a.txt", file_path="/in/a.txt")
+STATUS = FileStatusUpdate(status=ExecutionStatus.ERROR, error_message="e")
 CALLS = {
     "executions.get": lambda b, org: b.executions.get(org, ID),
     "executions.list": lambda b, org: b.executions.list(org, ID, [ExecutionStatus.PENDING]),
     "executions.update_status": lambda b, org: b.executions.update_status(
-        org, ID, models.StatusUpdate(status=ExecutionStatus.ERROR)
+        org, ID, StatusUpdate(status=ExecutionStatus.ERROR)
     ),
-    "executions.create": lambda b, org: b.executions.create(org, models.NewExecution(workflow_id=ID, pipeline_id=ID)),
+    "executions.create": lambda b, org: b.executions.create(org, NewExecution(workflow_id=ID, pipeline_id=ID)),
     "executions.cleanup": lambda b, org: b.executions.cleanup(org, [ID]),
     "workflows.tool_instances": lambda b, org: b.workflows.tool_instances(org, ID),
     "workflows.endpoint": lambda b, org: b.workflows.endpoint(org, ID),
@@ -36,27 +42,25 @@ CALLS = {
     "files.check_active": lambda b, org: b.files.check_active(org, ID, [("u", "p")], ID),
     "files.execute": lambda b, org: b.files.execute(
         org,
-        models.ExecuteFile(workflow_id=ID, execution_id=ID, file=models.FileToExecute(name="a", file_path="b")),
+        ExecuteFile(workflow_id=ID, execution_id=ID, file=FileToExecute(name="a", file_path="b")),
     ),
     "history.by_hash": lambda b, org: b.history.by_hash(org, ID, "ab"),
     "history.check_batch": lambda b, org: b.history.check_batch(org, ID, ["ab"]),
     "history.find_many": lambda b, org: b.history.find_many(
-        org, ID, [models.HistoryQuery(identifier="a", file_path="in/a", provider_file_uuid="u")]
+        org, ID, [HistoryQuery(identifier="a", file_path="in/a", provider_file_uuid="u")]
     ),
     "history.create": lambda b, org: b.history.create(
         org,
-        models.NewHistory(workflow_id=ID, file_hash="ab", file_name="a", status=ExecutionStatus.COMPLETED),
+        NewHistory(workflow_id=ID, file_hash="ab", file_name="a", status=ExecutionStatus.COMPLETED),
     ),
     "pipelines.get": lambda b, org: b.pipelines.get(org, ID),
-    "pipelines.update": lambda b, org: b.pipelines.update(
-        org, ID, models.PipelineUpdate(PipelineStatus.SUCCESS, is_end=True)
-    ),
+    "pipelines.update": lambda b, org: b.pipelines.update(org, ID, PipelineUpdate(PipelineStatus.SUCCESS, is_end=True)),
     "pipelines.api_deployment": lambda b, org: b.pipelines.api_deployment(org, ID),
     "notifications.for_pipeline": lambda b, org: b.notifications.for_pipeline(org, ID, execution_id=ID),
     "notifications.for_api": lambda b, org: b.notifications.for_api(org, ID),
     "notifications.enqueue": lambda b, org: b.notifications.enqueue(
         org,
-        models.NotificationEvent(
+        NotificationEvent(
             notification_id=ID, type="API", pipeline_id=ID, pipeline_name="n", status="ERROR", platform="API"
         ),
     ),
@@ -138,7 +142,7 @@ def test_the_calls_without_organization_are_these(server, backend):
         "/internal/v1/webhook/buffer/mark/dead-letter/",
     ]
     server.answer(server.sends({"status": "healthy", "version": "1.0.0", "debug": {}}))
-    assert backend.check() == models.Health("healthy", "1.0.0")
+    assert backend.check() == Health("healthy", "1.0.0")
     assert all("x-organization-id" not in sent.headers for sent in server.received)
 
 
@@ -169,12 +173,12 @@ def test_the_key_is_in_no_error_and_no_log(server, backend, how, caplog):
     server.answer(replies.get(how) or server.sends({"error": "no", "detail": f"key {KEY}"}, int(how)))
     with pytest.raises(BackendError) as failure:
         backend.executions.get("org_alpha", ID)
-    text = "".join(traceback.format_exception(failure.value)) + repr(vars(failure.value)) + repr(backend._caller)
+    text = "".join(traceback.format_exception(failure.value)) + repr(vars(failure.value)) + repr(backend._call)
     assert KEY not in text
     assert KEY not in caplog.text
 
 
 def test_credentials_of_connectors_are_no_field():
-    for model in (models.SourceFile, models.Endpoint, models.Execution, models.Notification, models.ToolInstance):
+    for model in (SourceFile, Endpoint, Execution, Notification, ToolInstance):
         names = {attribute.name for attribute in fields(model)}
         assert not names & {"connector_metadata", "connector_settings", "url", "authorization_key", "metadata"}

@@ -1,6 +1,6 @@
 """Which of a batch's files got which of the rows that its answer tells."""
 
-from unstract_worker_core.backend.models import CreatedFile
+from unstract_worker_core.backend.files import CreatedFile
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.runs.rows_together import match_created
 

@@ -3,7 +3,9 @@
 import pytest
 from attrs import evolve
 
-from unstract_worker_core.backend.models import Execution, FileExecution, ToolInstance, ToolProblem, ToolValidation
+from unstract_worker_core.backend.executions import Execution
+from unstract_worker_core.backend.files import FileExecution
+from unstract_worker_core.backend.workflows import ToolInstance, ToolProblem, ToolValidation
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.runs import Arm, Close, LoadedRun, decision_if_terminal

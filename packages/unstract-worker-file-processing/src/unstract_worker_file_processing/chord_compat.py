@@ -11,7 +11,8 @@ from typing import Any
 from attrs import evolve, frozen
 
 from unstract_worker_core.active_files import ActiveFiles, mark_key
-from unstract_worker_core.backend.models import Execution, FileExecution, FileStatusUpdate
+from unstract_worker_core.backend.executions import Execution
+from unstract_worker_core.backend.files import FileExecution, FileStatusUpdate
 from unstract_worker_core.errors import (
     BackendRefused,
     OutcomeUnknown,

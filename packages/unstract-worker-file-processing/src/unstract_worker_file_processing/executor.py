@@ -13,7 +13,7 @@ from attrs import frozen
 
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.breaker import Breaker, BreakerOpen
-from unstract_worker_core.backend.models import ExecuteFile, FileToExecute
+from unstract_worker_core.backend.files import ExecuteFile, FileToExecute
 from unstract_worker_core.errors import ConfigurationError, Fault, WorkerError
 from unstract_worker_core.ledger import AnswerTicket, FileItem, RunContext
 from unstract_worker_core.worker.runtime import Runtime
@@ -154,13 +154,13 @@ class GuardedExecutor:
     def calling(self) -> Iterator[None]:
         """Around each call of the executor. Raises ExecutorAway for NotNow, and while the breaker is open."""
         try:
-            trial = self.breaker.admit()
+            self.breaker.admit()
         except BreakerOpen as closed:
             raise ExecutorAway(f"the executor is left alone: {closed}", closed.seconds) from None
         try:
             yield
         except NotNow as error:
-            self.breaker.failed(trial=trial)
+            self.breaker.failed()
             raise ExecutorAway(str(error), max(error.delay_seconds, self.breaker.seconds_until_trial())) from None
         except FileFailed:
             self.breaker.succeeded()

@@ -5,7 +5,7 @@ import hashlib
 from attrs import evolve
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend.models import FileHistory, NewHistory
+from unstract_worker_core.backend.history import FileHistory, NewHistory
 from unstract_worker_core.errors import OutcomeUnknown
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind
 from unstract_worker_core.observability.logs import get_logger

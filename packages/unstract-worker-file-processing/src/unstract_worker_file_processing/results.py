@@ -6,7 +6,7 @@ from typing import Any
 from attrs import asdict, evolve, frozen
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend.models import TokenUsage
+from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
 from unstract_worker_core.statuses import RunKind

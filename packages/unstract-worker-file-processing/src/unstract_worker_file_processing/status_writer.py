@@ -17,7 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.api_results import ApiResults
-from unstract_worker_core.backend.models import BatchWritten, FileStatusUpdate
+from unstract_worker_core.backend.files import BatchWritten, FileStatusUpdate
 from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext, RunState
 from unstract_worker_core.messages import result_items

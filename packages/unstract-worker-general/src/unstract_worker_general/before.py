@@ -6,7 +6,7 @@ A run that is started again lists what is left at the source. What it did before
 from collections.abc import Iterable, Sequence
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend.models import FileExecution
+from unstract_worker_core.backend.files import FileExecution
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.runs import LoadedRun, RunSession
 from unstract_worker_core.statuses import ExecutionStatus

@@ -10,7 +10,7 @@ from datetime import datetime
 from attrs import frozen
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend.models import ExecutionSummary, NewExecution
+from unstract_worker_core.backend.executions import ExecutionSummary, NewExecution
 from unstract_worker_core.messages import ScheduleMessage, StartMessage
 from unstract_worker_core.runs import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind

@@ -66,7 +66,7 @@ def deliver(session: RunSession, egress: Egress, turned_away: Callable[[str], No
     try:
         target = read_target(message.url)
     except Refused as refusal:
-        return _failed(session, message, tries, Failure(str(refusal), final=True))
+        return _failed(session, message, tries, Failure(str(refusal), attempts=1))
 
     with egress.places.place(target.host, session.claim.run_id, Limits.of(settings)) as taken:
         if taken:
@@ -115,10 +115,12 @@ def _delivered(session: RunSession, message: WebhookMessage, tries: Tries) -> De
 def _failed(session: RunSession, message: WebhookMessage, tries: Tries, failure: Failure) -> Decision:
     session.journal_put(f"failed:{tries.failed + 1}", failure.reason)
     tries = Tries(tries.failed + 1, tries.lapsed)
-    if failure.final or tries.failed >= _allowed(session, message):
+    allowed = _allowed(session, message)
+    if tries.failed >= (allowed if failure.attempts is None else min(failure.attempts, allowed)):
         return _dead(session, message, tries, failure.reason)
     session.runtime.metrics.webhook_deliveries.labels("retry").inc()
-    return Release(failure.reason, message.retry_delay, charge=True)
+    delay = message.retry_delay if failure.wait is None else failure.wait
+    return Release(failure.reason, delay, charge=True)
 
 
 def _dead(session: RunSession, message: WebhookMessage, tries: Tries, reason: str) -> Decision:

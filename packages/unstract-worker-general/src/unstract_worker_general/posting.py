@@ -8,7 +8,8 @@ import time
 
 from attrs import frozen
 
-from unstract_worker_core.backend import Interrupted, NotSent, post_once
+from unstract_worker_core.backend import ConnectFailed, Limits, PostResult, ResponseLost, post_once
+from unstract_worker_core.backend.responses import retry_after
 from unstract_worker_core.config import WebhookSettings
 from unstract_worker_core.messages import WebhookMessage
 from unstract_worker_general.addresses import Address
@@ -26,16 +27,29 @@ _OURS = (
     "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     "webhook-id", "webhook-signature", "webhook-timestamp",
 )  # fmt: skip
-# How many of a host's addresses are tried before the try has failed.
+# How many of a host's addresses are tried before the attempt has failed.
 _MOST_ADDRESSES = 3
+# The first of several addresses may swallow packets.
+_ONE_ADDRESS_SECONDS = 3.0
+_GONE = 410
+# What a receiver answers that will take the webhook later. Any other 4xx is about the webhook itself.
+_MAY_PASS = (408, 425, 429)
+_LONGEST_WAIT_SECONDS = 3600.0
 
 
 @frozen
 class Failure:
-    """Why a webhook was not taken, safe to show. `final`: another try could not end otherwise."""
+    """Why a webhook was not taken, safe to show.
+
+    Attributes:
+        reason: in one line.
+        attempts: after so many failed attempts in all there is no other; None: as many as the message allows.
+        wait: seconds until the next attempt that the receiver asks for.
+    """
 
     reason: str
-    final: bool = False
+    attempts: int | None = None
+    wait: float | None = None
 
 
 def post(
@@ -47,13 +61,13 @@ def post(
     try:
         addresses = egress.addresses(target, settings, seconds=ends - time.monotonic())
     except Refused as refusal:
-        return Failure(str(refusal), final=refusal.lasting)
+        return Failure(str(refusal), attempts=1 if refusal.lasting else None)
     except NotResolved as error:
         return Failure(f"no connection ({error})")
     headers = headers_of(message.headers, delivery_id)
     if settings.signing_secret is not None:
         headers |= signature_headers(settings.signing_secret, delivery_id, at=int(egress.now()), content=content)
-    return _sent(target, addresses[:_MOST_ADDRESSES], content, headers, settings, ends)
+    return _sent(target, addresses[:_MOST_ADDRESSES], content, headers, settings, egress, ends)
 
 
 def headers_of(given: dict[str, str], delivery_id: str) -> dict[str, str]:
@@ -75,39 +89,47 @@ def _sent(
     content: bytes,
     headers: dict[str, str],
     settings: WebhookSettings,
+    egress: Egress,
     ends: float,
 ) -> Failure | None:
-    """Posted to the first address that takes a connection; another one is asked only while nothing was sent."""
+    """Post to the first address that takes a connection; another one is tried only while nothing was sent."""
     failure = None
-    for number, address in enumerate(addresses):
+    for others, address in zip(reversed(range(len(addresses))), addresses, strict=True):
         left = ends - time.monotonic()
+        connecting = min(left / (others + 1), _ONE_ADDRESS_SECONDS) if others else left
         try:
-            answer = post_once(
+            result = post_once(
                 target.url,
                 content,
                 headers,
-                timeout_seconds=left,
-                connect_seconds=left / (len(addresses) - number),
+                Limits(left, connect_seconds=connecting),
                 body_limit=settings.body_limit,
                 address=str(address),
                 ca_file=settings.ca_file,
             )
-        except NotSent as error:
+        except ConnectFailed as error:
             failure = Failure(f"no connection ({_kind(error)})")
-        except Interrupted as error:
-            return Failure(f"no answer ({_kind(error)})")
+        except ResponseLost as error:
+            return Failure(f"no response ({_kind(error)})")
         except OSError:
             return Failure("no connection (WEBHOOK_CA_FILE cannot be read)")
         else:
-            return _judged(answer.status)
+            egress.connected(target.host, address)
+            return _judged(result)
     return failure
 
 
-def _judged(status: int) -> Failure | None:
+def _judged(result: PostResult) -> Failure | None:
+    status = result.status
     if 200 <= status < 300:
         return None
-    return Failure(f"HTTP {status}" + (", redirects are not followed" if 300 <= status < 400 else ""))
+    if status == _GONE:
+        return Failure("HTTP 410: the receiver says that it is gone for good", attempts=1)
+    if status >= 500 or status in _MAY_PASS:
+        wait = retry_after(result.retry_after)
+        return Failure(f"HTTP {status}", wait=None if wait is None else min(wait, _LONGEST_WAIT_SECONDS))
+    return Failure(f"HTTP {status}" + (", redirects are not followed" if status < 400 else ""), attempts=2)
 
 
 def _kind(error: Exception) -> str:
-    return str(error).partition(":")[0]  # what follows may quote a header or an address
+    return str(error).partition(":")[0]  # what follows may name the host

@@ -1,7 +1,7 @@
 """A scheduled or triggered pipeline (contract: tasks 6.1): show it as running, create its execution, start that."""
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend.models import Pipeline, PipelineUpdate
+from unstract_worker_core.backend.pipelines import Pipeline, PipelineUpdate
 from unstract_worker_core.errors import BackendRefused, MessageError, NotFound, UnexpectedAnswer
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunState, RunTask
 from unstract_worker_core.messages import ScheduleMessage, StartMessage

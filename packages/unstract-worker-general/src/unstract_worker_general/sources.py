@@ -9,7 +9,8 @@ from attrs import evolve
 
 from unstract_worker_core import serialization
 from unstract_worker_core.active_files import ActiveFiles
-from unstract_worker_core.backend.models import FileHistory, HistoryQuery, SourceFile, UnreadableFile
+from unstract_worker_core.backend.history import FileHistory, HistoryQuery
+from unstract_worker_core.backend.workflows import SourceFile, UnreadableFile
 from unstract_worker_core.errors import BackendRefused, BackendUnavailable
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.messages.files import file_item, refused_item

@@ -1,6 +1,6 @@
 """Starting an ETL or TASK execution (contract: flows b): files at the source, rows, batches."""
 
-from unstract_worker_core.backend.models import StatusUpdate
+from unstract_worker_core.backend.executions import StatusUpdate
 from unstract_worker_core.runs import (
     Decision,
     LoadedRun,

@@ -1,6 +1,6 @@
 """Telling a pipeline's subscribers that a run begins: best effort, one event for each, journalled one by one."""
 
-from unstract_worker_core.backend.models import Pipeline
+from unstract_worker_core.backend.pipelines import Pipeline
 from unstract_worker_core.errors import BackendError
 from unstract_worker_core.notifications import IN_PROGRESS, RunEvent, wanted_targets
 from unstract_worker_core.observability.logs import get_logger

@@ -65,6 +65,11 @@ class SinkHandle:
     _deliveries: list[Delivery] = field(factory=list, init=False)
     _next: deque[Answer] = field(factory=deque, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+    _released: threading.Event = field(factory=threading.Event, init=False, repr=False)
+
+    def release(self) -> None:
+        """Answer the requests that hang, and hang no more."""
+        self._released.set()
 
     def received(self) -> list[Delivery]:
         """Everything that arrived, in order, whatever was answered."""
@@ -90,15 +95,23 @@ class SinkHandle:
         with self._lock:
             self._deliveries.append(delivery)
             answer = self._next.popleft() if self._next else self.answer
-        if answer.hang or answer.delay:
+        if answer.hang:
+            await self._hang(receive)
+        elif answer.delay:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(_hung_up(receive), None if answer.hang else answer.delay)
+                await asyncio.wait_for(_hung_up(receive), answer.delay)
         if answer.reset:
             self._reset(scope)
-        elif not answer.hang:
+        elif not answer.hang or self._released.is_set():
             response = Response(answer.body, answer.status)
             response.raw_headers += [(name.lower().encode(), value.encode()) for name, value in answer.headers]
             await response(scope, receive, send)
+
+    async def _hang(self, receive: Receive) -> None:
+        hung_up = asyncio.ensure_future(_hung_up(receive))
+        while not (hung_up.done() or self._released.is_set()):
+            await asyncio.wait([hung_up], timeout=0.05)
+        hung_up.cancel()
 
     def _reset(self, scope: Scope) -> None:
         """Lingering for zero seconds makes a close send a reset; the server would shut down politely first."""

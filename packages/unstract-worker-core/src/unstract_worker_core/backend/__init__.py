@@ -1,8 +1,8 @@
-"""The client of the platform's internal API."""
+"""The client of the platform's internal API, and the HTTP that it shares with webhooks."""
 
 from unstract_worker_core.backend.breaker import Breaker, BreakerState
 from unstract_worker_core.backend.client import Backend
-from unstract_worker_core.backend.exchanges import Interrupted, NotSent, PostAnswer
-from unstract_worker_core.backend.transport import post_once
+from unstract_worker_core.backend.exchange import Limits
+from unstract_worker_core.backend.http import ConnectFailed, PostResult, ResponseLost, post_once
 
-__all__ = ["Backend", "Breaker", "BreakerState", "Interrupted", "NotSent", "PostAnswer", "post_once"]
+__all__ = ["Backend", "Breaker", "BreakerState", "ConnectFailed", "Limits", "PostResult", "ResponseLost", "post_once"]

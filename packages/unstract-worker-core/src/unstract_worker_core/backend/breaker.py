@@ -1,18 +1,23 @@
-"""A circuit breaker for the backend: when it is away, calls fail at once instead of holding slots.
+"""A circuit breaker for the backend, shared by the threads of a process: while it is away, few calls are made.
 
 Own and small, because the kept libraries do not serve threads: pybreaker's `call()` holds one lock over the whole
 call, so a pool of threads takes turns; its `calling()` does not, but then it lets every waiting thread through once
 the time is over, as purgatory does, which has no lock at all. Both measure that time on the wall clock, which jumps.
 """
 
+import random
 import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
 
+__all__ = ["Breaker", "BreakerOpen", "BreakerState"]
+
+_FIRST_INTERVAL_SECONDS = 5.0
+
 
 class BreakerState(StrEnum):
-    """Closed: calls pass. Open: they do not. Half-open: one trial decides, or may be made now."""
+    """Closed: calls pass. Open: they do not. Half-open: a trial is under way, or may be made now."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -28,11 +33,11 @@ class BreakerOpen(Exception):
 
 
 class Breaker:
-    """Opens after `threshold` failures in a row; after `recovery_seconds` one call is let through as a trial.
+    """Opens after `threshold` failures in a row; from then on single calls are let through as trials.
 
-    The trial holds the door for another `recovery_seconds`: one that never reports (its thread died, it takes
-    an hour) keeps nobody out for longer than that. Any success closes the breaker. `on_change` hears the new
-    state.
+    The first trial comes after 5 seconds, each later one after twice the time, up to `recovery_seconds`, with jitter,
+    so that the workers of a fleet take turns. A trial that does not end keeps nobody from the next one. Any success
+    closes the breaker, and all who wait for it go on at once.
     """
 
     def __init__(
@@ -43,58 +48,68 @@ class Breaker:
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[BreakerState], None] = lambda state: None,
     ) -> None:
+        """`on_change` is called with the new state."""
         self._threshold = threshold
-        self._recovery = recovery_seconds
+        self._longest = recovery_seconds
         self._clock = clock
         self._on_change = on_change
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._failures = 0
+        self._interval = 0.0
         self._next_trial: float | None = None
         self._trial_under_way = False
 
-    def admit(self) -> bool:
-        """Ask to make a call; True: it is the trial. Raises BreakerOpen."""
+    def admit(self, wait_seconds: float = 0.0) -> bool:
+        """Ask to make a call; True: it is a trial.
+
+        Args:
+            wait_seconds: longest time to wait here until the breaker closes or a trial is due.
+
+        Raises:
+            BreakerOpen: no call may be made in this time.
+        """
         if self._closed():  # as nearly always
             return False
-        with self._lock:
-            if self._next_trial is None:
-                return False
-            wait = self._next_trial - self._clock()
-            if wait > 0:
-                raise BreakerOpen(wait)
-            self._next_trial = self._clock() + self._recovery
-            self._trial_under_way = True
-            return True
+        ends = self._clock() + wait_seconds
+        with self._changed:
+            while self._next_trial is not None:
+                now = self._clock()
+                if now >= self._next_trial:
+                    self._schedule_trial()
+                    self._trial_under_way = True
+                    return True
+                if now >= ends:
+                    raise BreakerOpen(self._next_trial - now)
+                self._changed.wait(min(ends, self._next_trial) - now)
+        return False
 
     def succeeded(self) -> None:
         """The backend answered, whatever it said."""
-        if self._closed() and not self._failures:  # nothing to forget; a failure beside it counts as later
+        if self._closed() and not self._failures:  # a failure at the same moment counts as later
             return
-        with self._lock:
+        with self._changed:
             was_closed = self._next_trial is None
             self._failures, self._next_trial, self._trial_under_way = 0, None, False
+            self._changed.notify_all()
         if not was_closed:
             self._on_change(BreakerState.CLOSED)
 
-    def failed(self, *, trial: bool = False) -> None:
-        """The backend could not be reached. A late failure of a call from before the opening changes nothing."""
-        with self._lock:
+    def failed(self) -> None:
+        """The backend could not be reached. While the breaker is open, that changes nothing but the trial's end."""
+        with self._changed:
             self._failures += 1
             opens = self._next_trial is None and self._failures >= self._threshold
-            if opens or trial:
-                self._next_trial = self._clock() + self._recovery
-                self._trial_under_way = False
-        if opens or trial:
+            self._trial_under_way = False
+            if opens:
+                self._interval = _FIRST_INTERVAL_SECONDS / 2
+                self._schedule_trial()
+        if opens:
             self._on_change(BreakerState.OPEN)
-
-    def _closed(self) -> bool:
-        """Closed at this moment: one read, which needs no lock."""
-        return self._next_trial is None
 
     @property
     def state(self) -> BreakerState:
         """The state now."""
-        with self._lock:
+        with self._changed:
             if self._next_trial is None:
                 return BreakerState.CLOSED
             due = self._next_trial <= self._clock()
@@ -102,5 +117,13 @@ class Breaker:
 
     def seconds_until_trial(self) -> float:
         """How long to step aside; 0 when a call may be made now."""
-        with self._lock:
+        with self._changed:
             return 0.0 if self._next_trial is None else max(0.0, self._next_trial - self._clock())
+
+    def _closed(self) -> bool:
+        """Closed at this moment: one read, which needs no lock."""
+        return self._next_trial is None
+
+    def _schedule_trial(self) -> None:
+        self._interval = min(2 * self._interval, self._longest)
+        self._next_trial = self._clock() + self._interval * random.uniform(0.8, 1.2)

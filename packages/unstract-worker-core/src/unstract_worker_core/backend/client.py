@@ -1,4 +1,4 @@
-"""The platform's backend as one object: groups of typed calls over one transport, one breaker, one caller."""
+"""The platform's backend as one object: groups of typed calls over one transport and one circuit breaker."""
 
 import ssl
 import time
@@ -6,16 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
+from attrs import frozen
 
-from unstract_worker_core.backend import models, operations
+from unstract_worker_core.backend import operations
 from unstract_worker_core.backend.breaker import Breaker, BreakerState
-from unstract_worker_core.backend.caller import Caller
+from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.backend.executions import Executions
 from unstract_worker_core.backend.files import Files
 from unstract_worker_core.backend.history import History
+from unstract_worker_core.backend.http import BaseTransport, ThreadTransport, tls_context
 from unstract_worker_core.backend.notifications import Notifications
 from unstract_worker_core.backend.pipelines import Pipelines
-from unstract_worker_core.backend.transport import Transport, tls_context
+from unstract_worker_core.backend.silence import SilentCalls
 from unstract_worker_core.backend.usage import Configuration, Usage
 from unstract_worker_core.backend.workflows import Tools, Workflows
 from unstract_worker_core.config import BackendSettings
@@ -33,6 +35,8 @@ from unstract_worker_core.errors import (
 if TYPE_CHECKING:  # see `observability.prefork_metrics`
     from unstract_worker_core.observability.metrics import Metrics
 
+__all__ = ["Backend", "Health"]
+
 _OUTCOMES: tuple[tuple[type[BackendError], str], ...] = (
     (NotFound, "not_found"),
     (BackendRefused, "refused"),
@@ -40,6 +44,14 @@ _OUTCOMES: tuple[tuple[type[BackendError], str], ...] = (
     (OutcomeUnknown, "unknown"),
     (BackendUnavailable, "unavailable"),
 )
+
+
+@frozen
+class Health:
+    """What the backend says of itself."""
+
+    status: str
+    version: str = ""
 
 
 class Backend:
@@ -55,44 +67,67 @@ class Backend:
         metrics: "Metrics | None" = None,
         *,
         version: str = "1.0.0",
+        transport: BaseTransport | None = None,
+        breaker_wait: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is sent yet. `version` goes into the User-Agent. Raises ConfigurationError for a bad CA file."""
+        """Nothing is sent yet.
+
+        Args:
+            settings: where the backend is, and how long to wait for it.
+            metrics: counts the calls.
+            version: goes into the User-Agent.
+            transport: carries the requests; None: a connection for each thread.
+            breaker_wait: seconds that a call waits for an open circuit breaker to close.
+            clock: monotonic seconds.
+
+        Raises:
+            ConfigurationError: the CA file cannot be used.
+        """
         self._metrics = metrics
         self._key_refused = False
         self._log = structlog.get_logger("unstract_worker_core.backend")
-        self._transport = Transport(_tls(settings))
+        self._transport = transport or ThreadTransport(_tls(settings))
         self.breaker = Breaker(
             settings.breaker_threshold,
             settings.breaker_recovery,
             clock=clock,
             on_change=self._breaker_changed,
         )
-        caller = Caller(settings, self._transport, self.breaker, version=version, observe=self._observe, clock=clock)
-        self._caller = caller
-        self.executions = Executions(caller)
-        self.workflows = Workflows(caller)
-        self.tools = Tools(caller)
-        self.files = Files(caller, settings.file_execution_timeout)
-        self.history = History(caller)
-        self.pipelines = Pipelines(caller)
-        self.notifications = Notifications(caller)
-        self.usage = Usage(caller)
-        self.configuration = Configuration(caller)
+        self._silence = SilentCalls(self._count_silent)
+        call = Caller(
+            settings,
+            self._transport,
+            self.breaker,
+            version=version,
+            observe=self._observe,
+            silence=self._silence,
+            breaker_wait=breaker_wait,
+            clock=clock,
+        )
+        self._call = call
+        self.executions = Executions(call, clock)
+        self.workflows = Workflows(call)
+        self.tools = Tools(call)
+        self.files = Files(call, settings.file_execution_timeout)
+        self.history = History(call)
+        self.pipelines = Pipelines(call)
+        self.notifications = Notifications(call)
+        self.usage = Usage(call)
+        self.configuration = Configuration(call)
 
-    def check(self) -> models.Health:
-        """Ask whether the backend is well and takes the key; made with the key alone. Raises BackendError."""
-        answer = self._caller(operations.HEALTH, None)
-        return answer.one(models.Health, answer.object())
+    def check(self) -> Health:
+        """Ask whether the backend is healthy and accepts the key; needs no organization. Raises BackendError."""
+        response = self._call(operations.HEALTH, None)
+        return response.one(Health, response.object())
 
     def seconds_until_trial(self) -> float:
         """How long to step aside while the breaker is open; 0 when a call may be made now."""
         return self.breaker.seconds_until_trial()
 
-    @property
-    def open_clients(self) -> int:
-        """How many threads hold connections."""
-        return self._transport.open_clients
+    def silent_calls(self) -> tuple[str, ...]:
+        """The calls of this process without a byte for more than a minute, in words."""
+        return self._silence.shown()
 
     def close(self) -> None:
         """Close all connections."""
@@ -120,6 +155,10 @@ class Backend:
             self._log.error("the backend refuses the API key: everything waits for it", reason=str(error))
         if self._metrics is not None:
             self._metrics.backend_key_refused.set(int(refused))
+
+    def _count_silent(self, change: int) -> None:
+        if self._metrics is not None:
+            self._metrics.backend_silent_calls.inc(change)
 
     def _breaker_changed(self, state: BreakerState) -> None:
         self._log.warning("backend breaker changed", state=state.value)

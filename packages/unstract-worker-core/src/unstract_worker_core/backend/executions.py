@@ -1,49 +1,146 @@
 """Executions: read, list, create, set the status, clean up."""
 
-from collections.abc import Iterable
+import math
+import time
+from collections.abc import Callable, Iterable
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend import models, operations
-from unstract_worker_core.backend.answers import Answer, Json
-from unstract_worker_core.backend.caller import Caller
-from unstract_worker_core.backend.ids import uuids
-from unstract_worker_core.backend.verdicts import one_line
+from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.responses import ApiResponse, Json
 from unstract_worker_core.errors import BackendRefused
+from unstract_worker_core.identifiers import uuids
 from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.text import one_line
 
 _METHOD_NOT_ALLOWED = 405
+_NOT_OFFERED_SECONDS = 3600.0
 
 
 @frozen
+class ExecutionSummary:
+    """One row of the list of a workflow's executions. `execution_method`: DIRECT or SCHEDULED. Times: ISO 8601."""
+
+    id: str
+    workflow_id: str
+    status: ExecutionStatus
+    pipeline_id: str | None = None
+    execution_log_id: str = ""
+    total_files: int = 0
+    error_message: str = ""
+    created_at: str = ""
+    execution_method: str = ""
+
+
+@frozen
+class Execution:
+    """An execution with what a worker needs of its surroundings; never its files, never credentials.
+
+    `is_api` is true if either end of the workflow says so. `source_type` and `destination_type` are None
+    where the backend could not tell. `pipeline_id` is None when the pipeline is gone. `usage_cost` only if
+    asked for.
+    """
+
+    id: str
+    workflow_id: str
+    status: ExecutionStatus
+    organization_id: str | None = None
+    workflow_name: str = ""
+    workflow_type: str = ""
+    pipeline_id: str | None = None
+    execution_log_id: str = ""
+    total_files: int = 0
+    error_message: str = ""
+    attempts: int = 0
+    execution_time: float = 0.0
+    created_at: str = ""
+    modified_at: str = ""
+    tags: tuple[str, ...] = ()
+    is_api: bool = False
+    source_type: str | None = None
+    destination_type: str | None = None
+    use_file_history: bool = True
+    usage_cost: float | None = None
+
+
+@frozen(kw_only=True)
+class StatusUpdate:
+    """A status to write; what is None is left out (null is refused). Counts need `total_files`."""
+
+    status: ExecutionStatus
+    total_files: int | None = None
+    successful_files: int | None = None
+    failed_files: int | None = None
+    error_message: str | None = None
+    attempts: int | None = None
+
+
+@frozen
+class StatusWritten:
+    """Whether a status was stored; if not, the backend's reason, such as ``already_final``."""
+
+    written: bool
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class NewExecution:
+    """An execution to create. Without `pipeline_id` it needs `log_events_id`: the backend fails on neither."""
+
+    workflow_id: str
+    pipeline_id: str | None = None
+    log_events_id: str | None = field(default=None)
+    mode: str | None = None
+    scheduled: bool = False
+    single_step: bool = False
+    total_files: int = 0
+
+    @log_events_id.validator
+    def _channel(self, _: object, value: str | None) -> None:
+        if not value and not self.pipeline_id:
+            raise ValueError("a new execution needs pipeline_id or log_events_id")
+
+
+@frozen
+class CreatedExecution:
+    """The execution that was created."""
+
+    execution_id: str
+    execution_log_id: str | None = None
+
+
+@define
 class Executions:
     """Calls about executions."""
 
     _call: Caller
+    _clock: Callable[[], float] = time.monotonic
+    _no_cleanup_until: float = -math.inf
 
-    def get(self, organization_id: str, execution_id: str, *, include_cost: bool = False) -> models.Execution:
+    def get(self, organization_id: str, execution_id: str, *, include_cost: bool = False) -> Execution:
         """An execution. Raises NotFound if there is none of this id."""
         query = {"file_execution": "false"} | ({"include_cost": "true"} if include_cost else {})
         ids = uuids(execution_id=execution_id)
-        answer = self._call(operations.GET_EXECUTION, organization_id, ids=ids, query=query)
-        execution = _execution(answer)
+        response = self._call(operations.GET_EXECUTION, organization_id, ids=ids, query=query)
+        execution = _execution(response)
         if execution.id != ids["execution_id"]:
-            raise answer.unexpected("execution.id: not the one that was asked for")
+            raise response.unexpected("execution.id: not the one that was asked for")
         return execution
 
     def list(
         self, organization_id: str, workflow_id: str | None, statuses: Iterable[ExecutionStatus]
-    ) -> tuple[models.ExecutionSummary, ...]:
+    ) -> tuple[ExecutionSummary, ...]:
         """The executions of a workflow (None: of all) that are in one of `statuses`, in the backend's order."""
         wanted = ",".join(status.value for status in statuses)
         query = (uuids(workflow_id=workflow_id) if workflow_id else {}) | {"status__in": wanted}
-        answer = self._call(operations.LIST_EXECUTIONS, organization_id, query=query)
-        return answer.many(models.ExecutionSummary, answer.items())
+        response = self._call(operations.LIST_EXECUTIONS, organization_id, query=query)
+        return response.many(ExecutionSummary, response.items())
 
     def update_status(
-        self, organization_id: str, execution_id: str, update: models.StatusUpdate, *, key: str | None = None
-    ) -> models.StatusWritten:
+        self, organization_id: str, execution_id: str, update: StatusUpdate, *, key: str | None = None
+    ) -> StatusWritten:
         """Write a status, with counts and error in the same call. A 200 is no proof: look at `written`.
 
         On OutcomeUnknown read the execution before writing again: somebody may have stopped or ended it meanwhile.
@@ -51,46 +148,50 @@ class Executions:
         if update.error_message is not None:
             update = evolve(update, error_message=one_line(update.error_message))
         ids, body = uuids(execution_id=execution_id), serialization.unstructure(update)
-        answer = self._call(operations.UPDATE_EXECUTION, organization_id, ids=ids, body=body, key=key)
-        if answer.member("status") == "updated":
-            return models.StatusWritten(written=True)
-        if answer.member("status") == "skipped":
-            return models.StatusWritten(written=False, reason=one_line(str(answer.member("reason"))))
-        raise answer.unexpected("status: neither updated nor skipped")
+        response = self._call(operations.UPDATE_EXECUTION, organization_id, ids=ids, body=body, key=key)
+        if response.member("status") == "updated":
+            return StatusWritten(written=True)
+        if response.member("status") == "skipped":
+            return StatusWritten(written=False, reason=one_line(str(response.member("reason"))))
+        raise response.unexpected("status: neither updated nor skipped")
 
-    def create(
-        self, organization_id: str, execution: models.NewExecution, *, key: str | None = None
-    ) -> models.CreatedExecution:
+    def create(self, organization_id: str, execution: NewExecution, *, key: str | None = None) -> CreatedExecution:
         """Create an execution; each call makes one. On OutcomeUnknown look into the list before calling again."""
         body = serialization.unstructure(execution)
-        answer = self._call(operations.CREATE_EXECUTION, organization_id, body=body, key=key)
-        return answer.one(models.CreatedExecution, answer.object())
+        response = self._call(operations.CREATE_EXECUTION, organization_id, body=body, key=key)
+        return response.one(CreatedExecution, response.object())
 
     def cleanup(self, organization_id: str, execution_ids: Iterable[str], *, key: str | None = None) -> bool:
-        """Clean staging directories and caches up; False where the backend does not offer it."""
+        """Clean staging directories and caches up; False where the backend does not offer it (405).
+
+        Today's backend does not, and logs an error each time: it is not asked again for an hour.
+        """
+        if self._clock() < self._no_cleanup_until:
+            return False
         body = {"execution_ids": [uuids(execution_id=each)["execution_id"] for each in execution_ids]}
         try:
             self._call(operations.CLEAN_UP, organization_id, body=body, key=key)
         except BackendRefused as error:
             if error.status == _METHOD_NOT_ALLOWED:
+                self._no_cleanup_until = self._clock() + _NOT_OFFERED_SECONDS
                 return False
             raise
         return True
 
 
-def _execution(answer: Answer) -> models.Execution:
-    source = answer.object("source_config")
-    destination = answer.object("destination_config")
+def _execution(response: ApiResponse) -> Execution:
+    source = response.object("source_config")
+    destination = response.object("destination_config")
     found: dict[str, Json] = {
-        **answer.object("execution"),
-        "organization_id": answer.member("organization_context", "organization_id"),
-        "workflow_type": answer.member("workflow_definition", "workflow_type"),
+        **response.object("execution"),
+        "organization_id": response.member("organization_context", "organization_id"),
+        "workflow_type": response.member("workflow_definition", "workflow_type"),
         "is_api": source.get("is_api") is True or destination.get("is_api") is True,
         "source_type": source.get("type"),
         "destination_type": destination.get("connection_type"),
         "use_file_history": destination.get("use_file_history", True),
-        "usage_cost": answer.object().get("aggregated_usage_cost"),
+        "usage_cost": response.object().get("aggregated_usage_cost"),
     }
     tags = found.get("tags")
     names = [tag.get("name") for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else []
-    return answer.one(models.Execution, {**found, "tags": names})
+    return response.one(Execution, {**found, "tags": names})

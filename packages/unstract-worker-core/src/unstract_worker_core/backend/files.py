@@ -1,15 +1,124 @@
 """Files of an execution: their rows, their statuses, which are in use, and the execution of one."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from unstract_worker_core import identifiers, serialization
-from unstract_worker_core.backend import models, operations
-from unstract_worker_core.backend.answers import Answer, Json
-from unstract_worker_core.backend.caller import Caller
-from unstract_worker_core.backend.ids import uuids
-from unstract_worker_core.backend.verdicts import one_line
+from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.responses import ApiResponse, Json
+from unstract_worker_core.identifiers import uuids
+from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.text import one_line
+
+
+@frozen(kw_only=True)
+class FileHash:
+    """What identifies a file, sent to get or create its row. ``API`` as source makes the backend forget the path."""
+
+    file_name: str
+    file_path: str
+    file_hash: str | None = None
+    file_size: int | None = None
+    mime_type: str | None = None
+    provider_file_uuid: str | None = None
+    source_connection_type: str | None = None
+    fs_metadata: Any = field(default=None, repr=False)
+
+
+@frozen
+class FileExecution:
+    """A file's row. `status` is None right after creation; `file_path` is None for API files that are read back."""
+
+    id: str
+    workflow_execution_id: str
+    file_name: str
+    file_path: str | None = None
+    file_hash: str | None = None
+    file_size: int | None = None
+    mime_type: str | None = None
+    provider_file_uuid: str | None = None
+    status: ExecutionStatus | None = None
+    execution_error: str | None = None
+    created_at: str = ""
+
+
+@frozen
+class CreatedFile:
+    """A row of a batch creation."""
+
+    id: str
+    file_name: str
+    file_path: str | None = None
+    status: ExecutionStatus | None = None
+
+
+@frozen
+class ItemFailure:
+    """What a batch says of one item that it could not do."""
+
+    error: str
+    file_name: str | None = None
+    file_execution_id: str | None = None
+
+
+@frozen
+class BatchCreated:
+    """What a batch creation says: rows, and (file name, error) of the others."""
+
+    created: tuple[CreatedFile, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+@frozen(kw_only=True)
+class FileStatusUpdate:
+    """A file's status to write. Every write replaces the stored error, by nothing if `error_message` is None."""
+
+    status: ExecutionStatus
+    error_message: str | None = None
+    execution_time: float | None = None
+
+
+@frozen
+class BatchWritten:
+    """What a batch of status writes left undone: (file execution id, error)."""
+
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+@frozen(kw_only=True)
+class FileToExecute:
+    """The file of an execute-file call; the backend reads at least `name` and `file_path`."""
+
+    name: str
+    file_path: str
+    file_execution_id: str | None = None
+    file_hash: str | None = None
+    file_size: int | None = None
+    mime_type: str | None = None
+    provider_file_uuid: str | None = None
+    source_connection_type: str | None = None
+    file_number: int | None = None
+    use_file_history: bool | None = None
+    fs_metadata: Any = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class ExecuteFile:
+    """Run the workflow for one file."""
+
+    workflow_id: str
+    execution_id: str
+    file: FileToExecute
+
+
+@frozen
+class FileExecuted:
+    """The result of a file, as JSON."""
+
+    result: Any = field(repr=False)
 
 
 @frozen
@@ -19,83 +128,83 @@ class Files:
     _call: Caller
     _execution_seconds: float
 
-    def get(self, organization_id: str, file_execution_id: str) -> models.FileExecution:
+    def get(self, organization_id: str, file_execution_id: str) -> FileExecution:
         """A file's row. Raises NotFound."""
         ids = uuids(file_execution_id=file_execution_id)
-        answer = self._call(operations.GET_FILE, organization_id, ids=ids)
-        return _row(answer, answer.object())
+        response = self._call(operations.GET_FILE, organization_id, ids=ids)
+        return _row(response, response.object())
 
-    def list(self, organization_id: str, execution_id: str) -> tuple[models.FileExecution, ...]:
+    def list(self, organization_id: str, execution_id: str) -> tuple[FileExecution, ...]:
         """All rows of an execution; empty also for an execution of another organization."""
-        answer = self._call(operations.LIST_FILES, organization_id, query=uuids(execution_id=execution_id))
-        return tuple(_row(answer, item) for item in answer.items())
+        response = self._call(operations.LIST_FILES, organization_id, query=uuids(execution_id=execution_id))
+        return tuple(_row(response, item) for item in response.items())
 
     def create(
         self,
         organization_id: str,
         execution_id: str,
         workflow_id: str,
-        file: models.FileHash,
+        file: FileHash,
         *,
         key: str | None = None,
-    ) -> models.FileExecution:
+    ) -> FileExecution:
         """Get or create a file's row; one at a time for an execution. On OutcomeUnknown look at the list first."""
         ids = uuids(execution_id=execution_id, workflow_id=workflow_id)
         body = {**ids, "file_hash": serialization.unstructure(file)}
-        answer = self._call(operations.CREATE_FILE, organization_id, body=body, key=key)
-        row = _row(answer, answer.object())
+        response = self._call(operations.CREATE_FILE, organization_id, body=body, key=key)
+        row = _row(response, response.object())
         if not row.file_name:
-            raise answer.unexpected("file_name: empty, the row of an earlier create that failed half-way")
+            raise response.unexpected("file_name: empty, the row of an earlier create that failed half-way")
         return row
 
     def create_many(
         self,
         organization_id: str,
         execution_id: str,
-        files: Sequence[models.FileHash],
+        files: Sequence[FileHash],
         *,
         key: str | None = None,
-    ) -> models.BatchCreated:
+    ) -> BatchCreated:
         """Create rows in one call. A database error undoes all of it while rows are reported: list them after."""
         if not files:
-            return models.BatchCreated()
+            return BatchCreated()
         ids = uuids(execution_id=execution_id)
         body = {"file_executions": [{**ids, "file_hash": serialization.unstructure(file)} for file in files]}
-        answer = self._call(operations.CREATE_FILES, organization_id, body=body, key=key)
-        created = [_with_status(item) for item in answer.items("successful_creations")]
-        failed = _failures(answer, "failed_creations", "file_name")
-        return models.BatchCreated(answer.many(models.CreatedFile, created), failed)
+        response = self._call(operations.CREATE_FILES, organization_id, body=body, key=key)
+        created = [_with_status(item) for item in response.items("successful_creations")]
+        failed = _failures(response, "failed_creations", "file_name")
+        return BatchCreated(response.many(CreatedFile, created), failed)
 
     def update_status(
         self,
         organization_id: str,
         file_execution_id: str,
-        update: models.FileStatusUpdate,
+        update: FileStatusUpdate,
         *,
         key: str | None = None,
     ) -> None:
         """Write a file's status and, with it, its error."""
         ids = uuids(file_execution_id=file_execution_id)
-        answer = self._call(operations.UPDATE_FILE, organization_id, ids=ids, body=_body(update), key=key)
-        if answer.member("status") != "updated":
-            raise answer.unexpected("status: not updated")
+        response = self._call(operations.UPDATE_FILE, organization_id, ids=ids, body=_body(update), key=key)
+        if response.member("status") != "updated":
+            raise response.unexpected("status: not updated")
 
     def update_statuses(
         self,
         organization_id: str,
-        updates: Sequence[tuple[str, models.FileStatusUpdate]],
+        updates: Sequence[tuple[str, FileStatusUpdate]],
         *,
         key: str | None = None,
-    ) -> models.BatchWritten:
+    ) -> BatchWritten:
         """Write the statuses of many files, by their ids; what could not be written is named."""
         if not updates:
-            return models.BatchWritten()
+            return BatchWritten()
         body = {"status_updates": [uuids(file_execution_id=id_) | _body(update) for id_, update in updates]}
-        answer = self._call(operations.UPDATE_FILES, organization_id, body=body, key=key)
-        failed = _failures(answer, "failed_updates", "file_execution_id")
-        if len(answer.items("successful_updates")) + len(failed) != len(updates):
-            raise answer.unexpected("successful_updates: not all updates are accounted for")
-        return models.BatchWritten(failed)
+        response = self._call(operations.UPDATE_FILES, organization_id, body=body, key=key)
+        failed = _failures(response, "failed_updates", "file_execution_id")
+        if len(response.items("successful_updates")) + len(failed) != len(updates):
+            raise response.unexpected("successful_updates: not all updates are accounted for")
+        return BatchWritten(failed)
 
     def check_active(
         self,
@@ -116,18 +225,18 @@ class Files:
         body: Json = {**uuids(workflow_id=workflow_id), "files": [{"uuid": u, "path": p} for u, p in wanted]}
         if current_execution_id is not None:
             body |= uuids(current_execution_id=current_execution_id)
-        answer = self._call(operations.CHECK_ACTIVE, organization_id, body=body)
-        active, rows = frozenset(answer.items("active_identifiers")), answer.object().get("active_files")
+        response = self._call(operations.CHECK_ACTIVE, organization_id, body=body)
+        active, rows = frozenset(response.items("active_identifiers")), response.object().get("active_files")
         return {pair: _executed_by(rows, *pair) for pair in wanted if ":".join(pair) in active}
 
     def execute(
         self,
         organization_id: str,
-        request: models.ExecuteFile,
+        request: ExecuteFile,
         *,
         key: str | None = None,
         timeout_seconds: float | None = None,
-    ) -> models.FileExecuted:
+    ) -> FileExecuted:
         """Run the workflow for a file and wait for its result, `timeout_seconds` at most.
 
         Never made twice: raises BackendRefused with the reason when the file failed, BackendUnavailable when
@@ -139,15 +248,15 @@ class Files:
         file = serialization.unstructure(request.file)
         body = {**ids, "file_data": file, "organization_id": organization}
         seconds = self._execution_seconds if timeout_seconds is None else timeout_seconds
-        answer = self._call(operations.EXECUTE_FILE, organization, body=body, key=key, seconds=seconds)
-        if answer.member("status") != "success":
-            raise answer.unexpected("status: neither success nor error")
-        if answer.member("execution_id") != ids["execution_id"]:
-            raise answer.unexpected("execution_id: not the one that was asked for")
-        return models.FileExecuted(answer.member("result"))
+        response = self._call(operations.EXECUTE_FILE, organization, body=body, key=key, seconds=seconds)
+        if response.member("status") != "success":
+            raise response.unexpected("status: neither success nor error")
+        if response.member("execution_id") != ids["execution_id"]:
+            raise response.unexpected("execution_id: not the one that was asked for")
+        return FileExecuted(response.member("result"))
 
 
-def _body(update: models.FileStatusUpdate) -> Json:
+def _body(update: FileStatusUpdate) -> Json:
     told = update.error_message
     return serialization.unstructure(update if told is None else evolve(update, error_message=one_line(told)))
 
@@ -157,8 +266,8 @@ def _with_status(item: Json) -> Json:
     return {**item, "status": item.get("status") or None} if isinstance(item, dict) else item
 
 
-def _row(answer: Answer, item: Json) -> models.FileExecution:
-    return answer.one(models.FileExecution, _with_status(item))
+def _row(response: ApiResponse, item: Json) -> FileExecution:
+    return response.one(FileExecution, _with_status(item))
 
 
 def _executed_by(rows: Json, uuid: str, path: str) -> str:
@@ -171,6 +280,6 @@ def _executed_by(rows: Json, uuid: str, path: str) -> str:
     return ""
 
 
-def _failures(answer: Answer, where: str, name: str) -> tuple[tuple[str, str], ...]:
-    found = answer.many(models.ItemFailure, answer.items(where))
+def _failures(response: ApiResponse, where: str, name: str) -> tuple[tuple[str, str], ...]:
+    found = response.many(ItemFailure, response.items(where))
     return tuple((getattr(item, name) or "", one_line(item.error)) for item in found)

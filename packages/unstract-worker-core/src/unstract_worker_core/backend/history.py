@@ -2,12 +2,64 @@
 
 from collections.abc import Iterable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from unstract_worker_core import identifiers, serialization
-from unstract_worker_core.backend import models, operations
-from unstract_worker_core.backend.caller import Caller
-from unstract_worker_core.backend.ids import content_hash, uuids
+from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.identifiers import content_hash, uuids
+from unstract_worker_core.statuses import ExecutionStatus
+
+
+@frozen
+class FileHistory:
+    """A history row. `result` and `metadata` are text: JSON, or Python's repr in rows of today's workers.
+
+    A row in ERROR is found too: look at `status`.
+    """
+
+    id: str
+    status: ExecutionStatus
+    result: str | None = field(default=None, repr=False)
+    metadata: str | None = field(default=None, repr=False)
+    error: str | None = None
+    file_path: str | None = None
+    provider_file_uuid: str | None = None
+    execution_count: int = 0
+    max_execution_count: int | None = None
+    has_exceeded_limit: bool = False
+
+
+@frozen(kw_only=True)
+class HistoryQuery:
+    """A file whose history is looked up, by the storage's id of it or by its hash. `identifier`: key of the answer."""
+
+    identifier: str
+    file_path: str
+    provider_file_uuid: str | None = None
+    cache_key: str | None = None
+
+
+@frozen(kw_only=True)
+class NewHistory:
+    """A history row to write; each write counts. Leave `file_path` out for API files.
+
+    `result` and `metadata` are text: the backend would store the repr of anything else.
+    """
+
+    workflow_id: str
+    file_hash: str
+    file_name: str
+    status: ExecutionStatus
+    is_api: bool = False
+    file_path: str | None = None
+    provider_file_uuid: str | None = None
+    file_size: int | None = None
+    mime_type: str | None = None
+    source_connection_type: str | None = None
+    result: str | None = field(default=None, repr=False)
+    metadata: str | None = field(default=None, repr=False)
+    error: str | None = None
 
 
 @frozen
@@ -18,15 +70,15 @@ class History:
 
     def by_hash(
         self, organization_id: str, workflow_id: str, file_hash: str, *, file_path: str | None = None
-    ) -> models.FileHistory | None:
+    ) -> FileHistory | None:
         """The history of a content; without a path only rows that have none (API files) are found."""
         query = uuids(workflow_id=workflow_id) | ({} if file_path is None else {"file_path": file_path})
         ids = {"file_hash": content_hash(file_hash)}
-        answer = self._call(operations.HISTORY_BY_HASH, organization_id, ids=ids, query=query)
-        found = answer.member("found")
+        response = self._call(operations.HISTORY_BY_HASH, organization_id, ids=ids, query=query)
+        found = response.member("found")
         if not isinstance(found, bool):
-            raise answer.unexpected("found: not a boolean")
-        return answer.one(models.FileHistory, answer.object("file_history")) if found else None
+            raise response.unexpected("found: not a boolean")
+        return response.one(FileHistory, response.object("file_history")) if found else None
 
     def check_batch(self, organization_id: str, workflow_id: str, file_hashes: Iterable[str]) -> frozenset[str]:
         """Those of the hashes that the workflow has COMPLETED before."""
@@ -35,13 +87,13 @@ class History:
             return frozenset()
         organization = identifiers.organization_id(organization_id)
         body = {**uuids(workflow_id=workflow_id), "file_hashes": wanted, "organization_id": organization}
-        answer = self._call(operations.CHECK_HISTORY, organization, body=body)
-        done = answer.items("processed_file_hashes")
+        response = self._call(operations.CHECK_HISTORY, organization, body=body)
+        done = response.items("processed_file_hashes")
         return frozenset(each for each in wanted if each in done)
 
     def find_many(
-        self, organization_id: str, workflow_id: str, files: Iterable[models.HistoryQuery]
-    ) -> dict[str, models.FileHistory]:
+        self, organization_id: str, workflow_id: str, files: Iterable[HistoryQuery]
+    ) -> dict[str, FileHistory]:
         """The histories of files, in one call for at most 500.
 
         Returns:
@@ -54,17 +106,17 @@ class History:
         organization = identifiers.organization_id(organization_id)
         asked = [serialization.unstructure(each) for each in wanted.values()]
         body = {**uuids(workflow_id=workflow_id), "files": asked, "organization_id": organization}
-        answer = self._call(operations.FIND_HISTORIES, organization, body=body)
-        found = {name: answer.object("file_histories", name) for name in wanted}
+        response = self._call(operations.FIND_HISTORIES, organization, body=body)
+        found = {name: response.object("file_histories", name) for name in wanted}
         return {
-            name: answer.one(models.FileHistory, answer.object("file_histories", name, "file_history"))
+            name: response.one(FileHistory, response.object("file_histories", name, "file_history"))
             for name, entry in found.items()
             if entry.get("found") is not False
         }
 
-    def create(self, organization_id: str, history: models.NewHistory, *, key: str | None = None) -> str:
+    def create(self, organization_id: str, history: NewHistory, *, key: str | None = None) -> str:
         """Write a history row; its id. On OutcomeUnknown look it up before writing again: each write counts."""
         content_hash(history.file_hash)
         body = serialization.unstructure(history) | uuids(workflow_id=history.workflow_id)
-        answer = self._call(operations.CREATE_HISTORY, organization_id, body=body, key=key)
-        return answer.one(models.FileHistory, answer.object("file_history")).id
+        response = self._call(operations.CREATE_HISTORY, organization_id, body=body, key=key)
+        return response.one(FileHistory, response.object("file_history")).id

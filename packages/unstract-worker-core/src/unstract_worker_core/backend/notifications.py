@@ -5,10 +5,55 @@ from collections.abc import Iterable
 from attrs import asdict, frozen
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend import models, operations
-from unstract_worker_core.backend.caller import Caller
-from unstract_worker_core.backend.ids import uuids
+from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.identifiers import uuids
+
+
+@frozen
+class Notification:
+    """A target to tell. Its URL and keys stay with the backend, which does the sending."""
+
+    id: str
+    notification_type: str
+    platform: str | None = None
+    is_active: bool = True
+    notify_on_failures: bool = False
+
+
+@frozen
+class ExecutionCounts:
+    """Files of a run, as the backend counted them."""
+
+    total_files: int = 0
+    successful_files: int = 0
+    failed_files: int = 0
+
+
+@frozen
+class NotificationTargets:
+    """Who is to be told about a run; `counts` is None where the backend does not know the run."""
+
+    name: str
+    notifications: tuple[Notification, ...] = ()
+    counts: ExecutionCounts | None = None
+
+
+@frozen(kw_only=True)
+class NotificationEvent:
+    """One event for one target. `execution_id` may be None for INPROGRESS only; `timestamp` is ISO 8601."""
+
+    notification_id: str
+    type: str
+    pipeline_id: str
+    pipeline_name: str
+    status: str
+    platform: str
+    execution_id: str | None = None
+    error_message: str | None = None
+    timestamp: str | None = None
+    additional_data: ExecutionCounts | None = None
 
 
 @frozen
@@ -19,28 +64,26 @@ class Notifications:
 
     def for_pipeline(
         self, organization_id: str, pipeline_id: str, *, execution_id: str | None = None
-    ) -> models.NotificationTargets:
+    ) -> NotificationTargets:
         """Active targets of a pipeline; with an execution only those that its outcome concerns (write it first)."""
         target = uuids(target_id=pipeline_id)
         return self._targets(operations.PIPELINE_TARGETS, organization_id, target, execution_id, "pipeline_name")
 
-    def for_api(
-        self, organization_id: str, api_id: str, *, execution_id: str | None = None
-    ) -> models.NotificationTargets:
+    def for_api(self, organization_id: str, api_id: str, *, execution_id: str | None = None) -> NotificationTargets:
         """Active targets of an API deployment. A deployment that is gone is BackendRefused, not NotFound."""
         target = uuids(target_id=api_id)
         return self._targets(operations.API_TARGETS, organization_id, target, execution_id, "api_name")
 
-    def enqueue(self, organization_id: str, event: models.NotificationEvent, *, key: str | None = None) -> str | None:
+    def enqueue(self, organization_id: str, event: NotificationEvent, *, key: str | None = None) -> str | None:
         """Hand an event over; the id of its buffer row, or None where the target does not want it."""
         body = serialization.unstructure(event)
         if event.additional_data is not None:
             body["additional_data"] = asdict(event.additional_data)  # zeros are told too
-        answer = self._call(operations.ENQUEUE, organization_id, body=body, key=key)
-        row = answer.member("buffer_row_id")
+        response = self._call(operations.ENQUEUE, organization_id, body=body, key=key)
+        row = response.member("buffer_row_id")
         if row is None or isinstance(row, str):
             return row
-        raise answer.unexpected("buffer_row_id: not a string")
+        raise response.unexpected("buffer_row_id: not a string")
 
     def mark_dispatched(self, organization_pk: int, row_ids: Iterable[str]) -> int:
         """Tell that buffered rows were delivered; how many rows that changed.
@@ -66,12 +109,12 @@ class Notifications:
         target: dict[str, str],
         execution_id: str | None,
         name: str,
-    ) -> models.NotificationTargets:
+    ) -> NotificationTargets:
         query = {} if execution_id is None else uuids(execution_id=execution_id)
-        answer = self._call(operation, organization_id, ids=target, query=query)
-        counts = answer.object("execution_counts")
-        return models.NotificationTargets(
-            name=str(answer.member(name)),
-            notifications=answer.many(models.Notification, answer.items("notifications")),
-            counts=answer.one(models.ExecutionCounts, counts) if counts else None,
+        response = self._call(operation, organization_id, ids=target, query=query)
+        counts = response.object("execution_counts")
+        return NotificationTargets(
+            name=str(response.member(name)),
+            notifications=response.many(Notification, response.items("notifications")),
+            counts=response.one(ExecutionCounts, counts) if counts else None,
         )

@@ -1,17 +1,16 @@
-"""The operations of the internal API that the workers use: one table, with what may be repeated and what is final.
+"""The operations of the internal API that the workers use: one table, with what may be repeated and what is permanent.
 
-The backend answers 500 to much that another would answer 404 or 400 to (contract: behaviours). Repeating
-those would waste the whole back-off, so a 500 is final if its reason is one of the words below or of the
-operation's own `permanent`; any other may pass. Ids are checked before they are sent, so the 500s for bad
-UUIDs do not arise.
+The backend answers 500 to much that another would answer 404 or 400 to (contract: behaviours). Repeating those wastes
+the whole back-off, and some write lines into the user's log each time. So a 500 is permanent if its reason holds one of
+the texts below, or one of the operation's own `permanent`; any other is tried again. All of them were observed.
 """
 
 from enum import Enum
 
 from attrs import frozen
 
-# Told in a 500 by any view: the data, not the moment, is at fault.
-_DETERMINISTIC = (
+# In a 500 of any view: the request is wrong, and will be the next time.
+_PERMANENT = (
     "is not a valid uuid",
     "json parse error",
     "value too long",
@@ -19,17 +18,18 @@ _DETERMINISTIC = (
     "returned more than one",
     "query does not exist",
     "object has no attribute",
+    "cannot resolve keyword",
 )
-# Told in a 500 where another API says 404.
+# In a 500 where another API answers 404.
 _GONE = "matches the given query"
 
 
 class Repeat(Enum):
     """When the client itself may make a call again.
 
-    READ: nothing is changed. SAFE: an effect that the contract says may be repeated. LOOK_FIRST: an effect
-    that counts twice; repeated only when it certainly was not applied, else the caller looks first. ONCE:
-    only when no connection was made.
+    READ: nothing is changed. SAFE: an effect that the contract says may be repeated. LOOK_FIRST: an effect that counts
+    twice; repeated only when it certainly was not applied, else the caller looks first. ONCE: only when nothing of it
+    was sent.
     """
 
     READ = "read"
@@ -37,13 +37,23 @@ class Repeat(Enum):
     LOOK_FIRST = "look first"
     ONCE = "once"
 
+    @property
+    def unsafe(self) -> bool:
+        """Whether a second request may do harm."""
+        return self in (Repeat.LOOK_FIRST, Repeat.ONCE)
+
 
 @frozen
 class Operation:
-    """One operation. `path` is a template of prefixes (settings) and ids; `name` is for logs and metrics.
+    """One operation.
 
-    `permanent`: words of this operation's own 500s that are final. `answers`: statuses beyond 2xx whose body
-    is an answer. `organization`: False for the few calls that the contract makes with the bearer key alone.
+    Attributes:
+        name: for logs and metrics.
+        path: a template of prefixes (settings) and ids.
+        permanent: texts, in lower case, of this operation's own 500s that are permanent.
+        answers: statuses beyond 2xx whose body is an answer.
+        organization: False for the few calls that the contract makes with the bearer key alone.
+        slow: it may take long before its first byte; any other is given up after some seconds of silence.
     """
 
     name: str
@@ -53,10 +63,11 @@ class Operation:
     permanent: tuple[str, ...] = ()
     answers: frozenset[int] = frozenset()
     organization: bool = True
+    slow: bool = False
 
     def refuses(self, reason: str) -> bool:
         """Whether a 500 with this reason will be a 500 the next time too."""
-        return any(word in reason.lower() for word in (*_DETERMINISTIC, _GONE, *self.permanent))
+        return any(word in reason.lower() for word in (*_PERMANENT, _GONE, *self.permanent))
 
     def misses(self, reason: str) -> bool:
         """Whether a 500 with this reason says that the object does not exist."""
@@ -81,15 +92,21 @@ UPDATE_EXECUTION = Operation(
     "workflow-execution.update_status", "POST", "{workflow_prefix}{execution_id}/update_status/", Repeat.LOOK_FIRST
 )
 CREATE_EXECUTION = Operation("execution.create", "POST", _WM + "execution/create/", Repeat.LOOK_FIRST)
-CLEAN_UP = Operation("execution.cleanup", "POST", _WM + "execution/cleanup/", Repeat.SAFE)
+CLEAN_UP = Operation("execution.cleanup", "POST", _WM + "execution/cleanup/", Repeat.SAFE, slow=True)
 
 TOOL_INSTANCES = Operation("workflow.tool_instances", "GET", _WM + "workflow/{workflow_id}/tool-instances/")
 ENDPOINTS = Operation("workflow.endpoint", "GET", _WM + "{workflow_id}/endpoint/")
-# Changes nothing. A workflow without ends is a 500 ("query does not exist"); a source that is away is one
-# too.
-SOURCE_FILES = Operation("workflow.source_files", "POST", _WM + "source-files/{workflow_id}/")
+# Changes nothing. A workflow without ends is a 500 ("query does not exist"); a source that is away is one too, and may
+# come back.
+SOURCE_FILES = Operation(
+    "workflow.source_files",
+    "POST",
+    _WM + "source-files/{workflow_id}/",
+    permanent=("is not a valid directory",),
+    slow=True,
+)
 VALIDATE_TOOLS = Operation(
-    "tool-execution.validate", "POST", "{tool_execution_prefix}validate/", answers=frozenset({422})
+    "tool-execution.validate", "POST", "{tool_execution_prefix}validate/", answers=frozenset({422}), slow=True
 )
 
 LIST_FILES = Operation("file-execution.list", "GET", "{file_execution_prefix}")
@@ -103,12 +120,12 @@ UPDATE_FILE = Operation(
     "file-execution.status", "POST", "{file_execution_prefix}{file_execution_id}/status/", Repeat.SAFE
 )
 UPDATE_FILES = Operation(
-    "file-execution.batch_status", "POST", "{file_execution_prefix}batch-status-update/", Repeat.SAFE
+    "file-execution.batch_status", "POST", "{file_execution_prefix}batch-status-update/", Repeat.SAFE, slow=True
 )
 # The one path of all that has no trailing slash. Changes nothing.
 CHECK_ACTIVE = Operation("file-execution.check_active", "POST", _WM + "file-execution/check-active")
 # A refusal comes as 200 with status "error"; a 500 in the API's own words is a refusal too, any other is not.
-EXECUTE_FILE = Operation("execute-file", "POST", _WM + "execute-file/", Repeat.ONCE)
+EXECUTE_FILE = Operation("execute-file", "POST", _WM + "execute-file/", Repeat.ONCE, slow=True)
 
 HISTORY_BY_HASH = Operation("file-history.by_hash", "GET", "{file_history_prefix}cache-key/{file_hash}/")
 CHECK_HISTORY = Operation("file-history.check_batch", "POST", _WM + "file-history/check-batch/")

@@ -3,9 +3,44 @@
 from attrs import frozen
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend import models, operations
-from unstract_worker_core.backend.caller import Caller
-from unstract_worker_core.backend.ids import uuids
+from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.identifiers import uuids
+from unstract_worker_core.statuses import PipelineStatus
+
+
+@frozen
+class Pipeline:
+    """A pipeline, or the API deployment of that id. `type`: ETL, TASK, API, APP or DEFAULT.
+
+    `last_run_status` is as the backend has it; None where it is not told, as for an API deployment.
+    """
+
+    id: str
+    name: str
+    type: str
+    is_api: bool
+    workflow_id: str
+    active: bool
+    last_run_status: str | None = None
+
+
+@frozen
+class PipelineUpdate:
+    """What to write as a pipeline's last run; `is_end` also sets the time of it."""
+
+    status: PipelineStatus
+    is_end: bool = False
+
+
+@frozen
+class ApiDeployment:
+    """An API deployment; `api_name` is what notifications call it."""
+
+    id: str
+    display_name: str
+    api_name: str
+    workflow_id: str
 
 
 @frozen
@@ -14,32 +49,30 @@ class Pipelines:
 
     _call: Caller
 
-    def get(self, organization_id: str, pipeline_id: str) -> models.Pipeline:
+    def get(self, organization_id: str, pipeline_id: str) -> Pipeline:
         """A pipeline, or the API deployment of that id. Raises NotFound."""
-        answer = self._call(operations.GET_PIPELINE, organization_id, ids=uuids(pipeline_id=pipeline_id))
-        is_api = answer.member("pipeline", "is_api")
+        response = self._call(operations.GET_PIPELINE, organization_id, ids=uuids(pipeline_id=pipeline_id))
+        is_api = response.member("pipeline", "is_api")
         found = {
-            "id": answer.member("pipeline", "id"),
-            "name": answer.member("pipeline", "resolved_pipeline_name"),
-            "type": answer.member("pipeline", "resolved_pipeline_type"),
+            "id": response.member("pipeline", "id"),
+            "name": response.member("pipeline", "resolved_pipeline_name"),
+            "type": response.member("pipeline", "resolved_pipeline_type"),
             "is_api": is_api,
-            "workflow_id": answer.member("pipeline", "workflow"),
-            "active": answer.member("pipeline", "is_active" if is_api else "active"),
-            "last_run_status": answer.object("pipeline").get("last_run_status"),
+            "workflow_id": response.member("pipeline", "workflow"),
+            "active": response.member("pipeline", "is_active" if is_api else "active"),
+            "last_run_status": response.object("pipeline").get("last_run_status"),
         }
-        return answer.one(models.Pipeline, found)
+        return response.one(Pipeline, found)
 
-    def update(
-        self, organization_id: str, pipeline_id: str, update: models.PipelineUpdate, *, key: str | None = None
-    ) -> None:
+    def update(self, organization_id: str, pipeline_id: str, update: PipelineUpdate, *, key: str | None = None) -> None:
         """Write the status of the last run. Raises BackendRefused for a paused pipeline."""
         ids, body = uuids(pipeline_id=pipeline_id), serialization.unstructure(update)
-        answer = self._call(operations.UPDATE_PIPELINE, organization_id, ids=ids, body=body, key=key)
-        if answer.member("status") != "success":
-            raise answer.unexpected("status: not success")
+        response = self._call(operations.UPDATE_PIPELINE, organization_id, ids=ids, body=body, key=key)
+        if response.member("status") != "success":
+            raise response.unexpected("status: not success")
 
-    def api_deployment(self, organization_id: str, api_id: str) -> models.ApiDeployment:
+    def api_deployment(self, organization_id: str, api_id: str) -> ApiDeployment:
         """An API deployment. Raises NotFound, also for the id of a pipeline."""
-        answer = self._call(operations.GET_API_DEPLOYMENT, organization_id, ids=uuids(api_id=api_id))
-        found = {**answer.object("pipeline"), "workflow_id": answer.member("pipeline", "workflow")}
-        return answer.one(models.ApiDeployment, found)
+        response = self._call(operations.GET_API_DEPLOYMENT, organization_id, ids=uuids(api_id=api_id))
+        found = {**response.object("pipeline"), "workflow_id": response.member("pipeline", "workflow")}
+        return response.one(ApiDeployment, found)

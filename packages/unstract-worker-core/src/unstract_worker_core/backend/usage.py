@@ -3,12 +3,23 @@
 from attrs import frozen
 
 from unstract_worker_core import identifiers
-from unstract_worker_core.backend import models, operations
-from unstract_worker_core.backend.caller import Caller
-from unstract_worker_core.backend.ids import uuids
+from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.errors import BackendRefused, NotFound
+from unstract_worker_core.identifiers import uuids
 
 _BAD_REQUEST = 400
+
+
+@frozen
+class TokenUsage:
+    """Tokens and cost of one file execution; None where nothing was counted."""
+
+    embedding_tokens: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cost_in_dollars: float | None = None
 
 
 @frozen
@@ -17,18 +28,18 @@ class Usage:
 
     _call: Caller
 
-    def tokens(self, organization_id: str, file_execution_id: str) -> models.TokenUsage:
+    def tokens(self, organization_id: str, file_execution_id: str) -> TokenUsage:
         """Tokens and cost of a file execution; all None where nothing was counted."""
         ids = uuids(file_execution_id=file_execution_id)
-        answer = self._call(operations.TOKENS, organization_id, ids=ids)
-        return answer.one(models.TokenUsage, answer.object("data", "usage"))
+        response = self._call(operations.TOKENS, organization_id, ids=ids)
+        return response.one(TokenUsage, response.object("data", "usage"))
 
     def pages(self, organization_id: str, file_execution_id: str) -> int | None:
         """Pages processed for a file execution; None where none were counted."""
         ids = uuids(file_execution_id=file_execution_id)
-        answer = self._call(operations.PAGES, organization_id, ids=ids)
+        response = self._call(operations.PAGES, organization_id, ids=ids)
         where = ("data", "total_pages_processed")
-        return None if answer.member(*where) is None else answer.number(*where)
+        return None if response.member(*where) is None else response.number(*where)
 
 
 @frozen
@@ -42,9 +53,9 @@ class Configuration:
         organization = identifiers.organization_id(organization_id)
         ids, query = {"name": "MAX_PARALLEL_FILE_BATCHES"}, {"organization_id": organization}
         try:
-            answer = self._call(operations.CONFIGURATION, organization, ids=ids, query=query)
+            response = self._call(operations.CONFIGURATION, organization, ids=ids, query=query)
         except BackendRefused as error:
             if isinstance(error, NotFound) or error.status == _BAD_REQUEST:
                 return None
             raise
-        return max(1, answer.number("data", "value"))
+        return max(1, response.number("data", "value"))

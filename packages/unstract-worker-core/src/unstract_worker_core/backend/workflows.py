@@ -1,14 +1,85 @@
 """Workflows and their tools: ends, source files, tool instances, validation."""
 
 from collections.abc import Iterable
+from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
-from unstract_worker_core.backend import models, operations
-from unstract_worker_core.backend.answers import Answer, Json
-from unstract_worker_core.backend.caller import Caller
-from unstract_worker_core.backend.ids import uuids
+from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.responses import ApiResponse, Json
 from unstract_worker_core.errors import UnexpectedAnswer
+from unstract_worker_core.identifiers import uuids
+
+
+@frozen
+class ToolInstance:
+    """A tool in a workflow; its settings are the backend's business."""
+
+    id: str
+    tool_id: str
+    step: int = 0
+    version: str = ""
+
+
+@frozen
+class ToolProblem:
+    """Why a tool instance is not valid."""
+
+    error: str
+    tool_id: str = ""
+    tool_instance_id: str = ""
+
+
+@frozen
+class ToolValidation:
+    """What validation found. Ids that the backend does not know are in neither list: compare."""
+
+    success: bool
+    validated_ids: frozenset[str] = frozenset()
+    errors: tuple[ToolProblem, ...] = ()
+
+
+@frozen
+class Endpoint:
+    """One end of a workflow; `connection_type` is ``NONE`` or empty where it is not set."""
+
+    endpoint_id: str
+    endpoint_type: str
+    connection_type: str
+
+
+@frozen
+class WorkflowEndpoints:
+    """Both ends of a workflow; None where there is none."""
+
+    source_endpoint: Endpoint | None = None
+    destination_endpoint: Endpoint | None = None
+    has_api_endpoints: bool = False
+
+
+@frozen
+class SourceFile:
+    """A file found at the source, as the backend lists it."""
+
+    file_name: str
+    file_path: str
+    file_hash: str | None = None
+    file_size: int | None = None
+    mime_type: str | None = None
+    provider_file_uuid: str | None = None
+    source_connection_type: str | None = None
+    is_executed: bool = False
+    file_number: int | None = None
+    fs_metadata: Any = field(default=None, repr=False)
+
+
+@frozen
+class UnreadableFile:
+    """An entry of a source listing that is not what the contract says. `name`: its key in the listing."""
+
+    name: str
+    reason: str
 
 
 @frozen
@@ -17,15 +88,15 @@ class Workflows:
 
     _call: Caller
 
-    def tool_instances(self, organization_id: str, workflow_id: str) -> tuple[models.ToolInstance, ...]:
+    def tool_instances(self, organization_id: str, workflow_id: str) -> tuple[ToolInstance, ...]:
         """The tools of a workflow."""
-        answer = self._call(operations.TOOL_INSTANCES, organization_id, ids=uuids(workflow_id=workflow_id))
-        return answer.many(models.ToolInstance, answer.items("tool_instances"))
+        response = self._call(operations.TOOL_INSTANCES, organization_id, ids=uuids(workflow_id=workflow_id))
+        return response.many(ToolInstance, response.items("tool_instances"))
 
-    def endpoint(self, organization_id: str, workflow_id: str) -> models.WorkflowEndpoints:
+    def endpoint(self, organization_id: str, workflow_id: str) -> WorkflowEndpoints:
         """The ends of a workflow, without their credentials."""
-        answer = self._call(operations.ENDPOINTS, organization_id, ids=uuids(workflow_id=workflow_id))
-        return answer.one(models.WorkflowEndpoints, answer.object())
+        response = self._call(operations.ENDPOINTS, organization_id, ids=uuids(workflow_id=workflow_id))
+        return response.one(WorkflowEndpoints, response.object())
 
     def source_files(
         self,
@@ -35,7 +106,7 @@ class Workflows:
         *,
         pipeline_id: str | None = None,
         use_file_history: bool = True,
-    ) -> tuple[models.SourceFile | models.UnreadableFile, ...]:
+    ) -> tuple[SourceFile | UnreadableFile, ...]:
         """The files to process, as the backend lists and filters them, in its order. None for an API workflow.
 
         An entry that cannot be read does not hide its siblings: it comes back as `UnreadableFile`.
@@ -43,18 +114,18 @@ class Workflows:
         pipeline = {} if pipeline_id is None else uuids(pipeline_id=pipeline_id)
         body = {**uuids(execution_id=execution_id), **pipeline, "use_file_history": use_file_history}
         ids = uuids(workflow_id=workflow_id)
-        answer = self._call(operations.SOURCE_FILES, organization_id, ids=ids, body=body)
-        files = tuple(_source_file(answer, name, entry) for name, entry in answer.object("files").items())
-        if answer.member("total_files") != len(files):
-            raise answer.unexpected("total_files: not the number of files")
+        response = self._call(operations.SOURCE_FILES, organization_id, ids=ids, body=body)
+        files = tuple(_source_file(response, name, entry) for name, entry in response.object("files").items())
+        if response.member("total_files") != len(files):
+            raise response.unexpected("total_files: not the number of files")
         return files
 
 
-def _source_file(answer: Answer, name: str, entry: Json) -> models.SourceFile | models.UnreadableFile:
+def _source_file(response: ApiResponse, name: str, entry: Json) -> SourceFile | UnreadableFile:
     try:
-        return answer.one(models.SourceFile, entry)
+        return response.one(SourceFile, entry)
     except UnexpectedAnswer as error:
-        return models.UnreadableFile(name, error.message)
+        return UnreadableFile(name, error.message)
 
 
 @frozen
@@ -63,17 +134,17 @@ class Tools:
 
     _call: Caller
 
-    def validate(self, organization_id: str, workflow_id: str, instance_ids: Iterable[str]) -> models.ToolValidation:
+    def validate(self, organization_id: str, workflow_id: str, instance_ids: Iterable[str]) -> ToolValidation:
         """Validate tool instances. `success` with fewer `validated_ids` than asked for: the others are unknown."""
         wanted = [uuids(tool_instance_id=each)["tool_instance_id"] for each in instance_ids]
         body = {**uuids(workflow_id=workflow_id), "tool_instances": wanted}
-        answer = self._call(operations.VALIDATE_TOOLS, organization_id, body=body)
-        success = answer.member("success")
+        response = self._call(operations.VALIDATE_TOOLS, organization_id, body=body)
+        success = response.member("success")
         if not isinstance(success, bool):
-            raise answer.unexpected("success: not a boolean")
-        validated = answer.many(models.ToolInstance, answer.items("validated_instances"))
-        return models.ToolValidation(
-            success=success and answer.status < 400,
+            raise response.unexpected("success: not a boolean")
+        validated = response.many(ToolInstance, response.items("validated_instances"))
+        return ToolValidation(
+            success=success and response.status < 400,
             validated_ids=frozenset(tool.id for tool in validated),
-            errors=answer.many(models.ToolProblem, answer.items("errors")),
+            errors=response.many(ToolProblem, response.items("errors")),
         )

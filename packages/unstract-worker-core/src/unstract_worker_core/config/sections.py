@@ -62,8 +62,8 @@ class BackendSettings:
     max_body_bytes: int = env("INTERNAL_API_MAX_BODY_BYTES", p.integer(65536, 2**30), "largest answer read",
         default=32 * 1024 * 1024)
     breaker_threshold: int = env("CIRCUIT_BREAKER_FAILURE_THRESHOLD", p.integer(1, 1000), "failures to open", default=5)
-    breaker_recovery: float = env("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", p.seconds(1, 3600), "wait before a new try",
-        default=60.0)
+    breaker_recovery: float = env("CIRCUIT_BREAKER_RECOVERY_TIMEOUT", p.seconds(1, 3600),
+        "longest time between two trials while it is open; the first one comes after 5 s", default=10.0)
     ca_file: str | None = env("INTERNAL_API_CA_FILE", p.text, "CA bundle that is trusted besides the system's",
         default=None)
     health_prefix: str = env("INTERNAL_API_HEALTH_PREFIX", p.path_prefix, _BELOW, default="v1/health/")

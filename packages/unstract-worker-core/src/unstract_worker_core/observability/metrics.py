@@ -48,6 +48,9 @@ class Metrics:
         self.tasks = self._counter("tasks", "Tasks that ended, by how the worker took it.", "name", "outcome")
         self.backend_calls = self._counter("backend_calls", "Calls to the backend.", "operation", "outcome")
         self.backend_seconds = self._histogram("backend_seconds", "Time of a call with its retries.", "operation")
+        self.backend_silent_calls = self._gauge(
+            "backend_silent_calls", "Calls to the backend without a byte for more than a minute.", "livesum"
+        )
         self.breaker_open = self._gauge("breaker_open", "1 while the backend's circuit breaker is open.", "livemax")
         self.backend_key_refused = self._gauge(
             "backend_key_refused", "1 while the backend refuses the API key (401 or 403): all work waits.", "livemax"

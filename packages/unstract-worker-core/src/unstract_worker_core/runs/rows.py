@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import evolve
 
-from unstract_worker_core.backend.models import FileExecution
+from unstract_worker_core.backend.files import FileExecution
 from unstract_worker_core.errors import BackendRefused, UnexpectedAnswer
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.observability.logs import get_logger

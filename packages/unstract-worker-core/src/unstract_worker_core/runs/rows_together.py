@@ -7,7 +7,7 @@ its answer counts only once a status was written to it.
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
-from unstract_worker_core.backend.models import CreatedFile, FileHash, FileStatusUpdate
+from unstract_worker_core.backend.files import CreatedFile, FileHash, FileStatusUpdate
 from unstract_worker_core.errors import BackendRefused, OutcomeUnknown, UnexpectedAnswer
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.observability.logs import get_logger

@@ -3,7 +3,8 @@
 from attrs import evolve, frozen
 
 from unstract_worker_core.backend import Backend
-from unstract_worker_core.backend.models import Execution, StatusUpdate, StatusWritten, ToolInstance, ToolValidation
+from unstract_worker_core.backend.executions import Execution, StatusUpdate, StatusWritten
+from unstract_worker_core.backend.workflows import ToolInstance, ToolValidation
 from unstract_worker_core.errors import MessageError, NotFound, OutcomeUnknown
 from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, RunContext
 from unstract_worker_core.messages import StartMessage

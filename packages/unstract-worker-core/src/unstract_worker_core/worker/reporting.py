@@ -98,6 +98,7 @@ class Reporter:
             idle_seconds=round(runtime.progress.idle_seconds, 1),
             backend=runtime.backend.breaker.state,
             queues=self.queues(),
+            silent_calls=runtime.backend.silent_calls(),
         )
 
     def _gone(self) -> tuple[Reading, ...]:

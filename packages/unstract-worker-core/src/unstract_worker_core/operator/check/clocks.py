@@ -2,18 +2,30 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
+from email.utils import parsedate_to_datetime
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from unstract_worker_core.backend.clock import backend_time
-from unstract_worker_core.config import Settings
+from unstract_worker_core.backend.exchange import Limits
+from unstract_worker_core.backend.http import (
+    ConnectFailed,
+    ResponseLost,
+    ResponseRefused,
+    ThreadTransport,
+    make_request,
+    send,
+    tls_context,
+)
+from unstract_worker_core.config import BackendSettings, Settings
 from unstract_worker_core.operator.check.lines import Line
 from unstract_worker_core.redis import connect
 
 __all__ = ["clock_line", "clock_lines"]
 
 _FAR_SECONDS = 30.0
+_SECONDS = 5.0
 
 
 def clock_lines(settings: Settings) -> Iterator[Line]:
@@ -26,7 +38,7 @@ def clock_lines(settings: Settings) -> Iterator[Line]:
             yield clock_line("the ledger's Redis", there - (began + time.time()) / 2)
     finally:
         client.close()
-    began, told = time.time(), backend_time(settings.backend)
+    began, told = time.time(), _backend_time(settings.backend)
     if told is None:
         yield Line("clock", "warn", "the backend's could not be read: no answer, or none with a Date header")
     else:
@@ -48,3 +60,16 @@ def _redis_time(client: Redis) -> float | None:
     except RedisError:
         return None
     return float(seconds) + float(micros) / 1e6
+
+
+def _backend_time(settings: BackendSettings) -> float | None:
+    """Seconds since the epoch as the Date header of the backend's health page has them, in whole seconds."""
+    headers = {"Authorization": f"Bearer {settings.api_key.reveal()}", "Accept-Encoding": "identity"}
+    url = settings.base_url.rstrip("/") + "/" + settings.health_prefix
+    with suppress(OSError, ConnectFailed, ResponseLost, ResponseRefused, KeyError, ValueError):
+        tls = tls_context(settings.ca_file) if url.lower().startswith("https:") else None
+        limits = Limits(_SECONDS, body=settings.max_body_bytes)
+        with closing(ThreadTransport(tls)) as transport:
+            response = send(transport, make_request("GET", url, headers), limits)
+        return parsedate_to_datetime(response.headers["date"]).timestamp()
+    return None

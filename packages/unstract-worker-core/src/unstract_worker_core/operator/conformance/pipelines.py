@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from unstract_worker_core.backend import operations as ops
-from unstract_worker_core.backend.models import NotificationEvent, NotificationTargets, PipelineUpdate
+from unstract_worker_core.backend.notifications import NotificationEvent, NotificationTargets
+from unstract_worker_core.backend.pipelines import PipelineUpdate
 from unstract_worker_core.operator.conformance.scene import NO_SUCH, Mismatch, Scene, Try, Unclear, refused
 from unstract_worker_core.statuses import PipelineStatus
 

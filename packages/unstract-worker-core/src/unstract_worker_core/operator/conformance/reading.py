@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from unstract_worker_core.backend import operations as ops
-from unstract_worker_core.backend.models import HistoryQuery, SourceFile
+from unstract_worker_core.backend.history import HistoryQuery
 from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.backend.workflows import SourceFile
 from unstract_worker_core.errors import NotFound
 from unstract_worker_core.operator.conformance.pipelines import READING_PIPELINES
 from unstract_worker_core.operator.conformance.scene import NO_SUCH, Mismatch, Scene, Try, refused

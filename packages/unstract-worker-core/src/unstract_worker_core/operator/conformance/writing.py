@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
-from unstract_worker_core.backend import models
 from unstract_worker_core.backend import operations as ops
+from unstract_worker_core.backend.executions import NewExecution, StatusUpdate
+from unstract_worker_core.backend.files import ExecuteFile, FileHash, FileStatusUpdate, FileToExecute
+from unstract_worker_core.backend.history import NewHistory
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.errors import BackendRefused
 from unstract_worker_core.operator.conformance.pipelines import WRITING_PIPELINES
@@ -17,7 +19,7 @@ _NOTHING_BEHIND = ("has no attribute", "not implemented", "is not defined")
 
 
 def _create(scene: Scene) -> str:
-    wanted = models.NewExecution(workflow_id=scene.workflow_id, log_events_id=scene.nobody, total_files=1)
+    wanted = NewExecution(workflow_id=scene.workflow_id, log_events_id=scene.nobody, total_files=1)
     made = scene.backend.executions.create(scene.organization, wanted, key=f"conformance:{scene.mark}:create")
     scene.execution_id = made.execution_id
     return "created"
@@ -25,7 +27,7 @@ def _create(scene: Scene) -> str:
 
 def _create_row(scene: Scene) -> str:
     file, source = _file(scene), scene.source
-    request = models.FileHash(
+    request = FileHash(
         file_name=file.name, file_path=file.file_path, file_hash=file.file_hash, file_size=file.file_size,
         provider_file_uuid=file.provider_file_uuid, source_connection_type="FILESYSTEM" if source else "API",
     )  # fmt: skip
@@ -38,9 +40,7 @@ def _create_rows(scene: Scene) -> str:
     """Rows together, of files of the same execution that are not worked on."""
     names = [f"conformance-{scene.mark}-{number}.txt" for number in (1, 2)]
     wanted = [
-        models.FileHash(
-            file_name=name, file_path=name, source_connection_type="FILESYSTEM", file_hash=f"{scene.mark}{number}"
-        )
+        FileHash(file_name=name, file_path=name, source_connection_type="FILESYSTEM", file_hash=f"{scene.mark}{number}")
         for number, name in enumerate(names)
     ]
     made = scene.backend.files.create_many(scene.organization, _execution(scene), wanted)
@@ -53,18 +53,18 @@ def _create_rows(scene: Scene) -> str:
 
 
 def _update_execution(scene: Scene) -> str:
-    update = models.StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=1)
+    update = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=1)
     return _write_status(scene, update)
 
 
 def _update_row(scene: Scene) -> str:
-    executing = models.FileStatusUpdate(status=ExecutionStatus.EXECUTING)
+    executing = FileStatusUpdate(status=ExecutionStatus.EXECUTING)
     scene.backend.files.update_status(scene.organization, _row(scene), executing)
     return _read_row(scene, ExecutionStatus.EXECUTING)
 
 
 def _update_rows(scene: Scene) -> str:
-    pending = models.FileStatusUpdate(status=ExecutionStatus.PENDING)
+    pending = FileStatusUpdate(status=ExecutionStatus.PENDING)
     written = scene.backend.files.update_statuses(scene.organization, [(_row(scene), pending)])
     if written.failed:
         raise Mismatch(f"not written: {written.failed[0][1]}")
@@ -72,7 +72,7 @@ def _update_rows(scene: Scene) -> str:
 
 
 def _execute(scene: Scene) -> str:
-    request = models.ExecuteFile(workflow_id=scene.workflow_id, execution_id=_execution(scene), file=_file(scene))
+    request = ExecuteFile(workflow_id=scene.workflow_id, execution_id=_execution(scene), file=_file(scene))
     try:
         scene.backend.files.execute(scene.organization, request)
     except BackendRefused as error:
@@ -83,7 +83,7 @@ def _execute(scene: Scene) -> str:
 
 
 def _create_history(scene: Scene) -> str:
-    row = models.NewHistory(
+    row = NewHistory(
         workflow_id=scene.workflow_id, file_hash=scene.mark, file_name="conformance.txt",
         status=ExecutionStatus.ERROR, is_api=True, error="a conformance run",
     )  # fmt: skip
@@ -107,11 +107,11 @@ def _clean_up(scene: Scene) -> str:
 
 
 def _stop(scene: Scene) -> str:
-    update = models.StatusUpdate(status=ExecutionStatus.STOPPED, error_message="a conformance run")
+    update = StatusUpdate(status=ExecutionStatus.STOPPED, error_message="a conformance run")
     return _write_status(scene, update)
 
 
-def _write_status(scene: Scene, update: models.StatusUpdate) -> str:
+def _write_status(scene: Scene, update: StatusUpdate) -> str:
     written = scene.backend.executions.update_status(scene.organization, _execution(scene), update)
     if not written.written:
         raise Mismatch(f"skipped: {written.reason}")
@@ -128,14 +128,14 @@ def _read_row(scene: Scene, wanted: ExecutionStatus) -> str:
     return "written and read back"
 
 
-def _file(scene: Scene) -> models.FileToExecute:
+def _file(scene: Scene) -> FileToExecute:
     """The first file of the workflow's source; of an API workflow one that was never uploaded."""
     source, name = scene.source, f"conformance-{scene.mark}.txt"
     if source is None:
-        return models.FileToExecute(
+        return FileToExecute(
             name=name, file_path=name, file_hash=scene.mark, file_size=1, file_execution_id=scene.row_id, file_number=1
         )
-    return models.FileToExecute(
+    return FileToExecute(
         name=source.file_name, file_path=source.file_path, file_hash=source.file_hash, file_size=source.file_size,
         mime_type=source.mime_type, provider_file_uuid=source.provider_file_uuid, file_execution_id=scene.row_id,
         source_connection_type=source.source_connection_type, file_number=1, fs_metadata=source.fs_metadata,

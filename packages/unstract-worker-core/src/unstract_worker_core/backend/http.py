@@ -1,0 +1,400 @@
+"""HTTP for the backend and for webhooks: httpx's requests and responses over one connection a thread.
+
+This is the one module that imports httpx and httpcore, httpx's engine. httpx's last release is of 2024-12; its
+maintained successor httpx2 (with httpcore2) has the same interfaces: to change over, change the two import lines.
+
+httpx's timeouts are per read, so a peer that sends a byte now and then is never timed out. Here an httpcore network
+backend gives each connect, TLS handshake, read and write what is left of one budget for the whole exchange. Requests go
+straight to the transport, not through `httpx.Client`: no redirects, no proxy variables, no .netrc, no cookies, and no
+time spent on looking for them.
+
+What went wrong is told by whether the other side may have seen the request: `ConnectFailed` (no byte of it was given
+to the network) or `ResponseLost` (some was).
+"""
+
+import errno
+import os
+import select
+import socket
+import ssl
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from functools import cache
+from typing import Any
+
+import httpcore
+import httpx
+from attrs import frozen
+
+from unstract_worker_core.backend.dialing import Dialer
+from unstract_worker_core.backend.exchange import Exchange, Limits
+from unstract_worker_core.errors import WorkerError
+
+__all__ = [
+    "BaseTransport",
+    "ConnectFailed",
+    "PostResult",
+    "Request",
+    "Response",
+    "ResponseLost",
+    "ResponseRefused",
+    "ThreadTransport",
+    "make_request",
+    "post_once",
+    "send",
+    "tls_context",
+]
+
+BaseTransport = httpx.BaseTransport
+Request = httpx.Request
+Response = httpx.Response
+
+# gunicorn closes a connection that was idle for 2 s, its default.
+_IDLE_SECONDS = 1.5
+_READ_BYTES = 16 * 1024
+_WRITE_BYTES = 64 * 1024
+_ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
+
+
+class ConnectFailed(WorkerError):
+    """No byte of the request was sent: it may be repeated, whatever it does."""
+
+
+class ResponseLost(WorkerError):
+    """The request may have arrived; no whole response did.
+
+    Attributes:
+        timed_out: the time was over, as opposed to a broken connection or a malformed response.
+        stale: the connection had carried another request before, and broke before a byte of this response came.
+            The server may have closed it while it was idle.
+    """
+
+    def __init__(self, reason: str, *, timed_out: bool = False, stale: bool = False) -> None:
+        self.timed_out = timed_out
+        self.stale = stale
+        super().__init__(reason)
+
+
+class ResponseRefused(WorkerError):
+    """A response came that is not read: too large, or compressed although identity was asked for."""
+
+    def __init__(self, reason: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+@frozen
+class PostResult:
+    """The response to `post_once`; its body was dropped. `retry_after`: the header, as it came."""
+
+    status: int
+    retry_after: str | None = None
+
+
+@cache
+def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """The certificates that are trusted: the well-known ones, and those in `ca_file`. Raises OSError."""
+    import certifi  # only where TLS is spoken
+
+    context = ssl.create_default_context(cafile=certifi.where())
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def make_request(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    query: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> Request:
+    """A request. Raises ConnectFailed for a URL or a header that cannot be sent."""
+    try:
+        fields = [(name.encode("ascii"), value.strip(" \t").encode("latin-1")) for name, value in headers.items()]
+        request = Request(method, url, headers=fields, params=query or None, content=body)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ConnectFailed(f"not a request that can be sent ({type(error).__name__})") from None
+    if request.url.scheme not in ("http", "https") or not request.url.host:
+        raise ConnectFailed("not an http or https URL")
+    return request
+
+
+def send(transport: BaseTransport, request: Request, limits: Limits) -> Response:
+    """Send a request and read its response whole.
+
+    Args:
+        transport: a ThreadTransport, or a double of it such as httpx.MockTransport.
+        request: may be sent again.
+        limits: for this exchange.
+
+    Raises:
+        ConnectFailed, ResponseLost, ResponseRefused.
+    """
+    request.extensions = {"limits": limits}
+    with closing(transport.handle_request(request)) as response:
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise ResponseRefused("the response is compressed, unasked", status=response.status_code)
+        response.read()
+    return response
+
+
+def post_once(
+    url: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    limits: Limits,
+    *,
+    body_limit: int = 16 * 1024,
+    address: str | None = None,
+    ca_file: str | None = None,
+) -> PostResult:
+    """POST to anywhere, once, on a connection of its own.
+
+    Args:
+        url: Host header and certificate name are its host, wherever the connection goes.
+        content: the body.
+        headers: those of the caller; what belongs to the connection is added.
+        limits: for this exchange.
+        body_limit: no more bytes of the response's body are waited for.
+        address: connect to this IP address, which the caller has checked, without another look-up.
+        ca_file: trusted besides the well-known certificates.
+
+    Raises:
+        ConnectFailed, ResponseLost; OSError for the `ca_file`.
+    """
+    request = make_request("POST", url, {**headers, "Accept-Encoding": "identity", "Connection": "close"}, body=content)
+    request.extensions = {"limits": limits}
+    tls = tls_context(ca_file) if request.url.scheme == "https" else None
+    with closing(ThreadTransport(tls, address=address)) as transport, closing(transport.handle_request(request)) as got:
+        parts, left = got.iter_raw(), body_limit
+        while left > 0 and (part := next(parts, None)) is not None:
+            left -= len(part)
+        return PostResult(got.status_code, got.headers.get("retry-after"))
+
+
+class ThreadTransport(httpx.BaseTransport):
+    """Keeps one connection for each thread that calls, all with one TLS context."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None, *, address: str | None = None) -> None:
+        """`tls`: needed for https. `address`: connect to it instead of the URL's host."""
+        self._tls = tls
+        self._dialer = Dialer(address)
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
+
+    def handle_request(self, request: Request) -> Response:
+        """Send a request; the response's body is still to be read. Raises ConnectFailed, ResponseLost."""
+        url, limits = request.url, request.extensions["limits"]
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        sent = httpcore.Request(request.method, target, headers=request.headers.raw, content=request.stream)
+        response, body = self._connection(target.origin, fresh=limits.fresh).exchange(sent, limits)
+        return Response(response.status, headers=response.headers, stream=body, request=request)
+
+    def close(self) -> None:
+        """Close every thread's connection; a later request opens a new one."""
+        with self._lock:
+            connections = list(self._connections)
+            self._connections.clear()
+        self._local = threading.local()
+        for connection in connections:
+            connection.close()
+
+    @property
+    def open_connections(self) -> int:
+        """How many threads hold a connection."""
+        return len(self._connections)
+
+    def _connection(self, origin: httpcore.Origin, *, fresh: bool) -> "_Connection":
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and not fresh and connection.usable(origin):
+            return connection
+        if connection is not None:
+            connection.close()
+        connection = self._local.connection = _Connection(origin, self._tls, self._dialer)
+        with self._lock:
+            self._connections.add(connection)
+        return connection
+
+
+class _Connection:
+    """One connection to one origin, for one thread of one process."""
+
+    def __init__(self, origin: httpcore.Origin, tls: ssl.SSLContext | None, dialer: Dialer) -> None:
+        self._pid = os.getpid()
+        self._origin = origin
+        self._network = _Network(dialer)
+        self._core = httpcore.HTTPConnection(
+            origin, ssl_context=tls, keepalive_expiry=_IDLE_SECONDS, network_backend=self._network
+        )
+
+    def usable(self, origin: httpcore.Origin) -> bool:
+        """Whether it can carry another request: idle, not for long, not closed, and nothing came meanwhile."""
+        ours = self._pid == os.getpid() and self._origin == origin
+        return ours and self._core.is_available() and not self._core.has_expired()
+
+    def exchange(self, request: httpcore.Request, limits: Limits) -> "tuple[httpcore.Response, _Body]":
+        """Send a request and receive the head of its response."""
+        exchange = self._network.exchange = Exchange.begun(limits, reused=self._core.is_available())
+        try:
+            response = self._core.handle_request(request)
+            if not exchange.reads:  # the server sent more than one response to the request before
+                raise httpcore.RemoteProtocolError
+        except _ERRORS as error:
+            self.close()
+            raise _failure(exchange, error) from None
+        return response, _Body(response, exchange, self)
+
+    def close(self) -> None:
+        """Close the socket. One that a fork brought along stays open: it is the parent's."""
+        if self._pid == os.getpid():
+            self._core.close()
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of a response, as it comes and as far as its limit."""
+
+    def __init__(self, response: httpcore.Response, exchange: Exchange, connection: _Connection) -> None:
+        self._response, self._exchange, self._connection = response, exchange, connection
+
+    def __iter__(self) -> Iterator[bytes]:
+        limit, size = self._exchange.limits.body, 0
+        try:
+            for part in self._response.iter_stream():
+                size += len(part)
+                if limit is not None and size > limit:
+                    raise ResponseRefused(f"the response is larger than {limit} bytes", status=self._response.status)
+                yield part
+        except _ERRORS as error:
+            self._connection.close()
+            raise _failure(self._exchange, error) from None
+
+    def close(self) -> None:
+        """Give the connection back; httpcore closes one with unread bytes of the response."""
+        self._response.close()
+
+
+class _Network(httpcore.NetworkBackend):
+    """Opens the socket of one connection; `exchange` is the one that is under way on it."""
+
+    exchange: Exchange
+
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+
+    def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> "_Stream":
+        limit = self.exchange.limits.connect_seconds
+        try:
+            return _Stream(self._dialer.connect(host, port, self.exchange.left(limit)), self)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout from error
+        except OSError as error:
+            raise httpcore.ConnectError from error
+
+
+class _Stream(httpcore.NetworkStream):
+    """A socket whose every wait ends with the time of the exchange that is under way."""
+
+    def __init__(self, sock: socket.socket, network: _Network) -> None:
+        self._socket, self._network, self._timeout = sock, network, sock.gettimeout()
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        exchange = self._network.exchange
+        try:
+            while True:
+                self._wait_at_most(exchange.slice(reading=True))
+                try:
+                    content = self._socket.recv(min(max_bytes, _READ_BYTES))
+                except TimeoutError as error:
+                    if error.errno == errno.ETIMEDOUT:  # the kernel found the other side gone
+                        raise httpcore.ReadError from error
+                    exchange.unheard()
+                else:
+                    if content:
+                        exchange.heard()
+                    return content
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout from error
+        except OSError as error:
+            raise httpcore.ReadError from error
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        exchange, rest = self._network.exchange, memoryview(buffer)
+        try:
+            while rest:
+                self._wait_at_most(exchange.slice(reading=False))
+                try:
+                    sent = self._socket.send(rest[:_WRITE_BYTES])
+                except TimeoutError as error:
+                    if error.errno == errno.ETIMEDOUT:
+                        raise httpcore.WriteError from error
+                else:
+                    exchange.sent += sent
+                    rest = rest[sent:]
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout from error
+        except OSError as error:
+            raise httpcore.WriteError from error
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "_Stream":
+        exchange = self._network.exchange
+        try:
+            self._socket.settimeout(exchange.left(exchange.limits.connect_seconds))
+            return _Stream(ssl_context.wrap_socket(self._socket, server_hostname=server_hostname), self._network)
+        except (OSError, ValueError) as error:  # ValueError: a name that no certificate can have
+            self._socket.close()
+            raise (httpcore.ConnectTimeout if isinstance(error, TimeoutError) else httpcore.ConnectError) from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable":  # asked before a connection is used again: something came, or it is over
+            waiting = select.poll()
+            waiting.register(self._socket, select.POLLIN)
+            return bool(waiting.poll(0))
+        return self._socket if info == "ssl_object" and isinstance(self._socket, ssl.SSLSocket) else None
+
+    def _wait_at_most(self, seconds: float) -> None:
+        if seconds != self._timeout:  # setting it is a call of the system
+            self._socket.settimeout(seconds)
+            self._timeout = seconds
+
+
+def _failure(exchange: Exchange, error: Exception) -> ConnectFailed | ResponseLost:
+    reason = _reason(error)
+    if not exchange.sent:
+        return ConnectFailed(reason)
+    timed_out = isinstance(error, httpcore.TimeoutException)
+    return ResponseLost(reason, timed_out=timed_out, stale=exchange.reused and not exchange.reads and not timed_out)
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no response, in plain words. No word of what the other side sent, and no address."""
+    cause = error.__cause__
+    if isinstance(error, httpcore.ConnectTimeout):
+        return "not connected in time"
+    if isinstance(error, httpcore.TimeoutException):
+        return str(cause)
+    if isinstance(error, httpcore.LocalProtocolError):
+        return "not a request that can be sent"
+    if isinstance(cause, OSError):
+        return _reason_of_system(cause)
+    closed = "closed" in str(error) or "disconnected" in str(error)
+    return "the connection was closed before the response was whole" if closed else "the response is not HTTP"
+
+
+def _reason_of_system(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate refused: {error.verify_message}"
+    if isinstance(error, socket.gaierror):
+        return "unknown host name"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {(error.reason or 'the connection was closed').replace('_', ' ').lower()}"
+    return os.strerror(error.errno).lower() if error.errno is not None else "the connection broke"
