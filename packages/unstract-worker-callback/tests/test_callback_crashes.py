@@ -37,7 +37,7 @@ class Fate:
 def mortal(rig, fate):
     """The runtime as it is in a process that dies when fate says so. Returns what undoes it."""
     runtime, backend = rig.runtime, rig.runtime.backend
-    caller, ledger = backend._caller, runtime.ledger
+    caller, ledger = backend._call, runtime.ledger
 
     def call(operation, *args, **kwargs):
         answer = caller(operation, *args, **kwargs)

@@ -1,6 +1,7 @@
 """Finalising against a backend or a Redis in trouble: what is charged, what is given back, and how it ends."""
 
 import json
+import time
 
 import pytest
 
@@ -39,8 +40,11 @@ def test_a_backend_that_is_away_charges_nothing_however_long(rig, path, kind):
 
 def test_an_open_breaker_is_waited_for(rig):
     prepared = rig.run([rig.ok(1)])
+    backend = rig.runtime.backend
     for _ in range(50):
-        rig.runtime.backend.breaker.failed()
+        backend.breaker.failed()
+    backend.breaker._next_trial = time.monotonic() + 60
+    backend._call._breaker_wait = 0.0  # a call would wait for it, for a while
 
     rig.finalise(prepared)
 
