@@ -62,6 +62,8 @@ def test_a_missing_secret_stops_a_deployment_and_shows_in_a_dry_run(machine):
     dry = machine.deploy("--action", "deploy", "--dry-run")
     assert dry.returncode == 2
     assert "would stop here: the secret" in dry.stdout
+    # What starts nothing needs no secrets.
+    assert machine.deploy("--action", "stop", "--dry-run").returncode == 0
 
 
 def test_a_secret_that_containers_cannot_read_is_told(machine):

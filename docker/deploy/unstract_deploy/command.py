@@ -37,8 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _act(options: argparse.Namespace, variables: Variables, pins: dict[str, str]) -> None:
-    problems = secret_problems(variables.values, options.environment)
-    if problems and options.action in ("deploy", "rollback", "restart", "scale"):
+    if problems := _secret_problems(options, variables):
         raise Refused(*problems)
     say, releases = _narrator(), Releases(options.state)
     engine = find_engine(options.environment, say)
@@ -65,11 +64,16 @@ def _act(options: argparse.Namespace, variables: Variables, pins: dict[str, str]
     return say(f"{options.action}: done")
 
 
+def _secret_problems(options: argparse.Namespace, variables: Variables) -> list[str]:
+    starts = options.action in ("deploy", "rollback", "restart", "scale")
+    return secret_problems(variables.values, options.environment) if starts else []
+
+
 def _plan(options: argparse.Namespace, variables: Variables, pins: dict[str, str]) -> int:
     """Says what would be done, and what would stop it on this machine; the exit code that the action would end with."""
     say, releases, engine = _narrator(), Releases(options.state), None
     say(f"{options.env_file}: {len(variables.values)} variables, no fault")
-    problems = secret_problems(variables.values, options.environment)
+    problems = _secret_problems(options, variables)
     code = 2 if problems else 0
     try:
         engine = find_engine(options.environment, say)
