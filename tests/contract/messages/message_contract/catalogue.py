@@ -26,7 +26,7 @@ MODELS: dict[str, tuple[str, ...]] = {
         "unstract_worker_file_processing.results:Executed",
         "unstract_worker_file_processing.outcomes:Executed",
     ),
-    "callback": ("unstract_worker_callback.chord:ChordCallback",),
+    "callback": ("unstract_worker_callback.chord_compat:ChordCallback",),
 }
 
 
