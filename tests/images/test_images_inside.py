@@ -140,8 +140,8 @@ def test_an_image_has_the_version_of_its_wheel(tmp_path, monkeypatch, capsys):
     assert {"VERSION=1.4.0", "EXTRAS=chord", "VARIANT=chord", "HEALTH_PORT=8083", "BASE=base@sha256:0"} < given
     declared = set(re.findall(r"^ARG (\w+)", (DOCKER / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE))
     assert {word.partition("=")[0] for word in given} <= declared
-    assert main(["build", "general", "--variant", "chord"]) == 1
-    assert "general has no variant 'chord': none" in capsys.readouterr().err
+    assert main(["build", "api-deployment", "--variant", "chord"]) == 1
+    assert "api-deployment has no variant 'chord': none" in capsys.readouterr().err
 
 
 def test_a_wheel_that_is_missing_is_named(tmp_path, monkeypatch):

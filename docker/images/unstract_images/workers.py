@@ -35,7 +35,7 @@ class Worker:
 
 WORKERS = (
     Worker("api-deployment", 8080),
-    Worker("general", 8081),
+    Worker("general", 8081, ("", "chord")),
     Worker("file-processing", 8082, ("", "chord")),
     Worker("callback", 8083, ("", "chord")),
 )

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from celery import Celery
+from celery.exceptions import Retry
 
 from unstract_worker_callback import tasks
 from unstract_worker_callback.chord_compat import read_callback
@@ -209,10 +210,15 @@ def test_chord_unlock_stays_celery_s_own_with_a_result_backend(rig):
     app = Celery("callback", set_as_current=False)
     app.conf.result_backend = "cache+memory://"
     tasks.register(app, lambda: rig.runtime)
-    app.finalize()
+    unlock = app.tasks["celery.chord_unlock"]
+    assert unlock.__module__ == "celery.app.builtins"
+    assert unlock.acks_late
 
-    assert app.tasks["celery.chord_unlock"].__module__ == "celery.app.builtins"
-    assert app.tasks["celery.chord_unlock"].acks_late
+    with pytest.raises(Retry):  # the chord's results are not there yet: it looks again
+        unlock.apply(
+            args=["group", {"task": NAMES[0], "args": [], "kwargs": {}}], kwargs={"result": [["a", None]]}, throw=True
+        )
+    assert 'name="celery.chord_unlock",outcome="retried"} 1.0' in rig.runtime.metrics.render().decode()
 
 
 def test_a_doorbell_finalises_its_run(rig, app):

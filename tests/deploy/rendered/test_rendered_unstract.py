@@ -115,9 +115,11 @@ def test_chords_are_served_until_that_is_switched_off(project, ours):
     assert [name for name, each in ours.items() if each.get("environment", {}).get("CHORD_COMPAT") == "true"] == [
         "worker-callback-v2",
         "worker-file-processing-v2",
+        "worker-general-v2",
     ]
     off = merged(project, "docker-compose.yaml", "compose.unstract.yaml", CHORD_COMPAT="false")
     assert off["worker-callback-v2"]["environment"]["CHORD_COMPAT"] == "false"
+    assert off["worker-general-v2"]["environment"]["CHORD_COMPAT"] == "true"  # it cleans the result table by it
 
 
 @WORKER

@@ -10,7 +10,7 @@ from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import Accepted, RunState, RunTask
 from unstract_worker_core.queues import FINALISE_TASK
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.boundary import accepting, add_task
+from unstract_worker_core.worker.boundary import accepting, add_task, serve_celery_task
 from unstract_worker_core.worker.definition import RuntimeOf
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
@@ -32,8 +32,8 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
     if not app.conf.result_backend:
         add_task(app, runtime, "celery.chord_unlock", _refuse_unlock)
     else:
-        # Celery's own, acknowledged once its next look or the callback is sent: a look that is cut off is given again.
-        app.tasks["celery.chord_unlock"].acks_late = True
+        # Acknowledged once its next look or the callback is sent: a look that is cut off is given again.
+        serve_celery_task(app, runtime, "celery.chord_unlock", late=True)
 
 
 def _finalise(runtime: Runtime, delivery: Delivery) -> None:

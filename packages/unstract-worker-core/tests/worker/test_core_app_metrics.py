@@ -65,6 +65,31 @@ def test_tasks_are_counted_as_celery_exporter_counts_them(pool, start_worker, se
     assert value(worker, "celery_active_worker_count", **QUEUE) == 1
 
 
+def test_what_was_received_has_ended_in_one_way_or_another(pool, start_worker, send, ended, redis):
+    """Tasks of Celery's own too, which by themselves do nothing and are counted nowhere."""
+    worker = start_worker(**pool)
+    for name in ("celery.backend_cleanup", "celery.chord_unlock", "celery.group", "celery.chord", "celery.chain"):
+        send(name, body=[["an argument"], {}, {}])
+    send("celery.ping", body=[[], {}, {}])
+    send("tiny.note", body=[[], {"name": "one"}, {}], headers={"expires": "2020-01-01T00:00:00+00:00"})
+    send("tiny.broken", body=[[], {}, {}])
+    send("tiny.note", body=[[], {"name": "last"}, {}])
+    assert ended("last")
+
+    def total(state: str) -> float:
+        names = f"celery_task_{state}_total"
+        return sum(value for (name, _), value in scrape(worker).items() if name == names)
+
+    def balanced() -> bool:
+        ends = sum(total(state) for state in ("succeeded", "failed", "retried", "rejected"))
+        return total("received") == ends == 8
+
+    assert wait_until(balanced, seconds=30), worker.metrics()
+    letters = Ledger(redis, LedgerSettings()).dead_letters.newest()
+    assert {letter.task for letter in letters} >= {"celery.backend_cleanup", "celery.chord_unlock", "celery.ping"}
+    assert sum("a task of Celery's own" in letter.reason for letter in letters) == 5
+
+
 def test_slots_and_leases_that_are_in_use_show_and_end(pool, start_worker, send, ended, redis):
     ledger = Ledger(redis, LedgerSettings())
     ledger.runs.accept("run-1", task=RunTask.EXECUTION, kind=RunKind.ETL, organization_id="org_1", start="{}")

@@ -6,4 +6,6 @@ from unstract_worker_general.tasks import register
 
 __all__ = ["DEFINITION"]
 
-DEFINITION = WorkerDefinition(WorkerType.GENERAL, "unstract_worker_general", register)
+DEFINITION = WorkerDefinition(
+    WorkerType.GENERAL, "unstract_worker_general", register, checks="unstract_worker_general.checks:cleanup_lines"
+)

@@ -4,13 +4,14 @@ from functools import partial
 
 from celery import Celery
 
+from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.messages import read_schedule
 from unstract_worker_core.queues import DELIVER_TASK, ORCHESTRATE_TASK
 from unstract_worker_core.runs import Job, accept_run, accept_start, give_up, handle_doorbell
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.boundary import add_task
+from unstract_worker_core.worker.boundary import add_task, serve_celery_task
 from unstract_worker_core.worker.definition import RuntimeOf
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
@@ -20,7 +21,14 @@ from unstract_worker_general.start import start_execution
 from unstract_worker_general.webhook_jobs import webhook_jobs
 from unstract_worker_general.webhook_message import accept_webhook
 
-__all__ = ["ORCHESTRATE_JOBS", "register"]
+__all__ = ["CLEANUP_NEEDS", "ORCHESTRATE_JOBS", "register"]
+
+# The platform's Beat sends it daily, without a queue: the result table is that of its executor and log workers.
+_CLEANUP = "celery.backend_cleanup"
+CLEANUP_NEEDS = (
+    "the platform's result table is not cleaned: set CHORD_COMPAT=true and CELERY_BACKEND_DB_* on the general worker, "
+    "see docker/MOVING.md"
+)
 
 ORCHESTRATE_JOBS = {
     RunTask.EXECUTION: Job(step=start_execution, give_up=give_up),
@@ -37,6 +45,10 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
         add_task(app, runtime, name, accept_schedule, late=True)
     add_task(app, runtime, "send_webhook_notification", accept_webhook, late=True)
     add_task(app, runtime, "scheduler_health_check", _well)
+    if app.conf.result_backend:
+        serve_celery_task(app, runtime, _CLEANUP, late=True)
+    else:
+        add_task(app, runtime, _CLEANUP, _refuse_cleanup)
     add_task(app, runtime, ORCHESTRATE_TASK, _orchestrate)
     add_task(app, runtime, DELIVER_TASK, deliver)
 
@@ -60,6 +72,10 @@ def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:
 def _deliver(runtime: Runtime, delivery: Delivery, egress: Egress) -> None:
     with webhook_jobs(runtime, egress) as jobs:
         handle_doorbell(runtime, delivery, jobs)
+
+
+def _refuse_cleanup(runtime: Runtime, delivery: Delivery) -> None:
+    raise MessageError(CLEANUP_NEEDS)
 
 
 def _well(runtime: Runtime, delivery: Delivery) -> dict[str, str]:

@@ -21,7 +21,7 @@ from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.progress_mark import progressing
 from unstract_worker_core.worker.runtime import Runtime
 
-__all__ = ["Body", "accepting", "add_task", "boundary"]
+__all__ = ["Body", "accepting", "add_task", "boundary", "refuse_celery_tasks", "serve_celery_task"]
 
 T = TypeVar("T")
 Body = Callable[[Runtime, Delivery], Any]
@@ -63,6 +63,42 @@ def add_task(
         name=name, bind=True, typing=False, shared=False, acks_late=late, max_retries=None,
         ignore_result=not (result and app.conf.result_backend), Request=_REQUEST,
     )(run)  # fmt: skip
+
+
+def serve_celery_task(app: Celery, runtime: RuntimeOf, name: str, *, late: bool = False) -> None:
+    """Let a task of Celery's own be run, inside the boundary: it is counted, and its errors are seen.
+
+    Args:
+        late: acknowledge only after it returned.
+    """
+    app.finalize()
+    task = app.tasks[name]
+    task.acks_late = late
+    _enclose(task, runtime, task.run)
+
+
+def refuse_celery_tasks(app: Celery, runtime: RuntimeOf) -> None:
+    """Dead-letter every task of Celery's own that this worker does not serve, with the reason.
+
+    Celery would run them and say nothing: without a result backend they do nothing, and the metrics would show a task
+    that was received and never ended.
+    """
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise MessageError("a task of Celery's own, which this worker does not serve: is it routed to the right queue?")
+
+    app.finalize()
+    for name, task in app.tasks.items():
+        if name.startswith("celery.") and task.Request != _REQUEST:
+            _enclose(task, runtime, refuse)
+
+
+def _enclose(task: Any, runtime: RuntimeOf, run: Callable[..., Any]) -> None:
+    def enclosed(*args: Any, **kwargs: Any) -> Any:
+        with boundary(runtime(), _delivery(task, args, kwargs)):
+            return run(*args, **kwargs)
+
+    task.run, task.Request = enclosed, _REQUEST
 
 
 @contextmanager

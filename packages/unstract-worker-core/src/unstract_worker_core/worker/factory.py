@@ -6,6 +6,7 @@ from celery import Celery
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import ConfigurationError, Fault
+from unstract_worker_core.worker.boundary import refuse_celery_tasks
 from unstract_worker_core.worker.broker import BrokerAMQP
 from unstract_worker_core.worker.celery_settings import celery_settings, restore_protected
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
@@ -25,6 +26,7 @@ def make_app(definition: WorkerDefinition, settings: Settings, runtime: RuntimeO
     if overridden:
         raise ConfigurationError(tuple(Fault(name, "is fixed: it guards the run ledger") for name in overridden))
     definition.register(app, runtime or _no_runtime)
+    refuse_celery_tasks(app, runtime or _no_runtime)
     return app
 
 

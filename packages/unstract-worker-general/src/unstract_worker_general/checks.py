@@ -1,0 +1,17 @@
+"""What `check` looks at for the general worker alone."""
+
+from collections.abc import Iterator
+
+from unstract_worker_core.config import Settings
+from unstract_worker_core.operator.check.lines import Line
+from unstract_worker_general.tasks import CLEANUP_NEEDS
+
+__all__ = ["cleanup_lines"]
+
+
+def cleanup_lines(settings: Settings) -> Iterator[Line]:
+    """Whether the daily `celery.backend_cleanup` of the platform's Beat, which this worker gets, does its work."""
+    if settings.chord.enabled:
+        yield Line("celery.backend_cleanup", "ok", "is run here when the platform's Beat sends it")
+    else:
+        yield Line("celery.backend_cleanup", "warn", f"becomes a dead letter each day: {CLEANUP_NEEDS}")
