@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unstract_devstack.backend.schema import TABLES
-
+SCHEMA = Path(__file__).with_name("schema.sql")
 Value = str | int | float | bytes | None
 Row = sqlite3.Row
 
@@ -18,6 +17,13 @@ Row = sqlite3.Row
 def pick(row: sqlite3.Row, names: str) -> dict[str, Any]:
     """These columns of a row."""
     return {name: row[name] for name in names.split()}
+
+
+def matching(*wanted: tuple[str, Value]) -> tuple[str, list[Value]]:
+    """A WHERE clause for columns that must have these values, and the values; None and an empty text match all."""
+    given = [(column, value) for column, value in wanted if value not in (None, "")]
+    clause = " AND ".join(f"{column} = ?" for column, _ in given) or "1 = 1"
+    return f"WHERE {clause}", [value for _, value in given]
 
 
 class Database:
@@ -33,7 +39,7 @@ class Database:
         self._writer = threading.RLock()
         self._opened: list[sqlite3.Connection] = []
         self._opening = threading.Lock()
-        self.connection().executescript(TABLES)
+        self.connection().executescript(SCHEMA.read_text(encoding="utf-8"))
 
     def connection(self) -> sqlite3.Connection:
         """This thread's connection, opened at its first use."""

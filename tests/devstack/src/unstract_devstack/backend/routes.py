@@ -8,7 +8,6 @@ from unstract_devstack.backend.dev import objects, observation, runs
 from unstract_devstack.backend.handlers import (
     active_files,
     buffer,
-    configuration,
     execution_status,
     executions,
     files,
@@ -16,8 +15,7 @@ from unstract_devstack.backend.handlers import (
     notifications,
     pipelines,
     sending,
-    tools,
-    usage,
+    settings,
     workflows,
 )  # fmt: skip
 from unstract_devstack.backend.handlers.execute_file import execute_file
@@ -62,7 +60,7 @@ BROKEN = error_only("Internal server error")
 failed = error_detail
 
 EXECUTIONS = (
-    get(f"{V1}/health/", configuration.health, page, plain=True),
+    get(f"{V1}/health/", settings.health, page, plain=True),
     get(f"{EXECUTION}/", executions.listed),
     get(f"{EXECUTION}/{{id}}/", executions.retrieve, error_only("Failed to retrieve workflow execution")),
     post(f"{EXECUTION}/{{id}}/update_status/", execution_status.update_status,
@@ -109,11 +107,11 @@ PIPELINES = (
     post(f"{BUFFER}/process/", buffer.process, page, plain=True),
     post(f"{BUFFER}/mark/dispatched/", buffer.mark_dispatched, page, plain=True),
     post(f"{BUFFER}/mark/dead-letter/", buffer.mark_dead_letter, page, plain=True),
-    post(f"{V1}/tool-execution/validate/", tools.validate, parse_refused(server_error)),
-    get(f"{V1}/configuration/{{config_key}}/", configuration.configuration),
-    get(f"{V1}/platform-settings/platform-key/", configuration.platform_key, BROKEN),
-    get(f"{USAGE}/aggregated-token-count/{{file_execution_id}}/", usage.tokens),
-    get(f"{USAGE}/aggregated-pages-processed/{{file_execution_id}}/", usage.pages),
+    post(f"{V1}/tool-execution/validate/", settings.validate_tools, parse_refused(server_error)),
+    get(f"{V1}/configuration/{{config_key}}/", settings.configuration),
+    get(f"{V1}/platform-settings/platform-key/", settings.platform_key, BROKEN),
+    get(f"{USAGE}/aggregated-token-count/{{file_execution_id}}/", settings.tokens),
+    get(f"{USAGE}/aggregated-pages-processed/{{file_execution_id}}/", settings.pages),
 )
 DEV = tuple(
     Operation(method, f"/dev/{path}", handler, wrong)

@@ -17,31 +17,37 @@ from unstract_devstack.extraction import Field
 CANARY = "canary-credential-never-to-be-logged"
 """Stands for a connector's secret: it must turn up nowhere but in the answers that carry it."""
 CONNECTOR_METADATA = {"connectorName": "local folder", "key": "dev-access-key", "secret": CANARY}
-CONNECTOR_ID = "local|00000000-0000-4000-8000-000000000000"
+CONNECTOR = {
+    "connector_id": "local|00000000-0000-4000-8000-000000000000",
+    "connector_name": "local folder",
+    "connector_metadata": json.dumps(CONNECTOR_METADATA),
+}
 KINDS = {"api": "API", "etl": "ETL", "task": "TASK"}
 
 
-def wrong(problem: Exception) -> Response:
-    """400 with what is wrong with the request."""
-    text = f"missing: {problem}" if isinstance(problem, KeyError) else str(problem)
-    return reply(400, {"error": text or type(problem).__name__})
-
-
-def demanded(call: Call, identifier: object) -> Organization:
-    """The organization with this identifier. Raises Refused with 404."""
+def _owner(call: Call) -> Organization:
+    """The organization that the body names. Raises Refused with 404."""
+    identifier = call.fields()["organization_id"]
     found = call.services.organizations.by_identifier(str(identifier))
     if found is None:
         raise refuse(404, error=f"organization {identifier!r} is not there: POST /dev/organizations first")
     return found
 
 
-def demanded_workflow(call: Call, organization: Organization, workflow_id: object) -> str:
-    """The workflow's id, if it is this organization's. Raises Refused with 404."""
+def _workflow(call: Call) -> dict[str, Any]:
+    """The columns that tie a row to the workflow and the organization that the body names. Raises Refused with 404."""
+    owner, workflow_id = _owner(call), call.fields()["workflow_id"]
     query = "SELECT id FROM workflows WHERE id = ? AND organization_pk = ?"
-    row = call.database.one(query, (str(workflow_id), organization.pk))
-    if row is None:
+    if call.database.one(query, (str(workflow_id), owner.pk)) is None:
         raise refuse(404, error=f"workflow {workflow_id!r} is not there: POST /dev/workflows first")
-    return str(row["id"])
+    return {"organization_pk": owner.pk, "workflow_id": str(workflow_id)}
+
+
+def _added(call: Call, table: str, **values: Any) -> str:
+    """The id of a new row."""
+    row_id = str(uuid.uuid4())
+    call.database.insert(table, id=row_id, **values)
+    return row_id
 
 
 def organization(call: Call) -> Response:
@@ -54,155 +60,88 @@ def organization(call: Call) -> Response:
 
 def workflow(call: Call) -> Response:
     """Add a workflow with its endpoints."""
-    body = call.fields()
-    owner = demanded(call, body["organization_id"])
+    body, owner = call.fields(), _owner(call)
     kind = KINDS.get(str(body["kind"]))
     if kind is None:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}")
-    fields = [_field(field) for field in body.get("fields") or []]
+    fields = [Field(str(each["name"]), each.get("pattern"), each.get("key")) for each in body.get("fields") or []]
     source, folder, table = (body.get(n) for n in ("source_folder", "destination_folder", "destination_table"))
-    _check(kind, source, folder, table)
-    workflow_id, at = str(uuid.uuid4()), zulu_now()
-    resolved = Path(source).resolve() if source else None
-    with call.database.write():
-        call.database.insert(
-            "workflows",
-            id=workflow_id,
-            organization_pk=owner.pk,
-            name=str(body.get("name") or "workflow"),
-            type=kind,
-            use_file_history=int(body.get("use_file_history", True)),
-            history_limit=int(body.get("history_limit", call.services.config.history_limit)),
-            fields=json.dumps(fields),
-            source_root=str(resolved.parent) if resolved else None,
-            source_folder=str(resolved) if resolved else None,
-            destination_folder=str(Path(folder).resolve()) if folder else None,
-            destination_table=table,
-            max_files=int(body.get("max_files", 100)),
-            created_at=at,
-            modified_at=at,
-        )
-        for endpoint in _endpoints(kind, resolved, folder, table):
-            call.database.insert("endpoints", id=str(uuid.uuid4()), workflow_id=workflow_id, **endpoint)
-    return reply(200, {"workflow_id": workflow_id})
-
-
-def _field(field: dict[str, Any]) -> dict[str, Any]:
-    checked = Field(str(field["name"]), pattern=field.get("pattern"), key=field.get("key"))
-    return {"name": checked.name, "pattern": checked.pattern, "key": checked.key}
-
-
-def _check(kind: str, source: str | None, folder: str | None, table: str | None) -> None:
-    if kind == "API":
-        return
-    if not source or not (folder or table):
+    if kind != "API" and not (source and (folder or table)):
         raise ValueError("an etl or task workflow needs source_folder and destination_folder or destination_table")
     if table and not TABLE_NAME.fullmatch(table):
         raise ValueError(f"destination_table {table!r} must be letters, digits and underscores")
+    at, resolved = zulu_now(), Path(source).resolve() if source else None
+    with call.database.write():
+        workflow_id = _added(
+            call, "workflows", organization_pk=owner.pk, name=str(body.get("name") or "workflow"), type=kind,
+            use_file_history=int(body.get("use_file_history", True)),
+            history_limit=int(body.get("history_limit", call.services.config.history_limit)),
+            fields=json.dumps([{"name": each.name, "pattern": each.pattern, "key": each.key} for each in fields]),
+            source_root=str(resolved.parent) if resolved else None, source_folder=str(resolved) if resolved else None,
+            destination_folder=str(Path(folder).resolve()) if folder else None, destination_table=table,
+            max_files=int(body.get("max_files", 100)), created_at=at, modified_at=at,
+        )  # fmt: skip
+        for endpoint in _endpoints(kind, resolved, folder, table):
+            _added(call, "endpoints", workflow_id=workflow_id, **endpoint)
+    return reply(200, {"workflow_id": workflow_id})
 
 
 def _endpoints(kind: str, source: Path | None, folder: str | None, table: str | None) -> list[dict[str, Any]]:
     if kind == "API":
         return [{"type": name, "connection_type": "API"} for name in ("SOURCE", "DESTINATION")]
-    connector = {
-        "connector_id": CONNECTOR_ID,
-        "connector_name": "local folder",
-        "connector_metadata": json.dumps(CONNECTOR_METADATA),
-    }
-    first = {"folders": [f"/{source.name}" if source else "/"], "processSubDirectories": True, "fileExtensions": []}
-    second = {"table": table} if table else {"outputFolder": folder}
+    folders = [f"/{source.name}" if source else "/"]
+    first = {"folders": folders, "processSubDirectories": True, "fileExtensions": []}
+    second, kind = ({"table": table}, "DATABASE") if table else ({"outputFolder": folder}, "FILESYSTEM")
     return [
-        {"type": "SOURCE", "connection_type": "FILESYSTEM", "configuration": json.dumps(first), **connector},
-        {
-            "type": "DESTINATION",
-            "connection_type": "DATABASE" if table else "FILESYSTEM",
-            "configuration": json.dumps(second),
-            **connector,
-        },
+        {"type": "SOURCE", "connection_type": "FILESYSTEM", "configuration": json.dumps(first), **CONNECTOR},
+        {"type": "DESTINATION", "connection_type": kind, "configuration": json.dumps(second), **CONNECTOR},
     ]
 
 
 def tool_instance(call: Call) -> Response:
     """Add a tool to a workflow; with a fault its validation fails for that reason."""
-    body = call.fields()
-    owner = demanded(call, body["organization_id"])
-    workflow_id, instance_id = demanded_workflow(call, owner, body["workflow_id"]), str(uuid.uuid4())
-    call.database.insert(
-        "tool_instances",
-        id=instance_id,
-        workflow_id=workflow_id,
-        tool_id=str(body.get("tool_id", "text_extractor")),
-        metadata=json.dumps({"tool_instance_id": instance_id}),
-        fault=body.get("fault"),
-    )
-    return reply(200, {"tool_instance_id": instance_id})
+    body, workflow_id, metadata = call.fields(), _workflow(call)["workflow_id"], {"tool_instance_id": str(uuid.uuid4())}
+    tool = {"tool_id": str(body.get("tool_id", "text_extractor")), "fault": body.get("fault")}
+    made = _added(call, "tool_instances", workflow_id=workflow_id, metadata=json.dumps(metadata), **tool)
+    return reply(200, {"tool_instance_id": made})
 
 
 def api_deployment(call: Call) -> Response:
     """Publish an API workflow."""
-    body = call.fields()
-    owner = demanded(call, body["organization_id"])
-    workflow_id, api_id, at = (demanded_workflow(call, owner, body["workflow_id"]), str(uuid.uuid4()), zulu_now())
+    body, owner, at = call.fields(), _workflow(call), zulu_now()
     name = str(body["api_name"])
-    call.database.insert(
-        "api_deployments",
-        id=api_id,
-        organization_pk=owner.pk,
-        workflow_id=workflow_id,
-        api_name=name,
-        display_name=str(body.get("display_name") or name),
-        created_at=at,
-        modified_at=at,
-    )
-    return reply(200, {"api_id": api_id, "url": f"/deployment/api/{owner.identifier}/{name}/"})
+    names = {"api_name": name, "display_name": str(body.get("display_name") or name)}
+    api_id = _added(call, "api_deployments", **owner, **names, created_at=at, modified_at=at)
+    return reply(200, {"api_id": api_id, "url": f"/deployment/api/{body['organization_id']}/{name}/"})
 
 
 def pipeline(call: Call) -> Response:
     """Add a pipeline to an ETL or TASK workflow."""
-    body = call.fields()
-    owner = demanded(call, body["organization_id"])
-    workflow_id, pipeline_id, at = (demanded_workflow(call, owner, body["workflow_id"]), str(uuid.uuid4()), zulu_now())
-    call.database.insert(
-        "pipelines",
-        id=pipeline_id,
-        organization_pk=owner.pk,
-        workflow_id=workflow_id,
-        name=str(body.get("name") or "pipeline"),
-        type=str(body.get("type") or "ETL").upper(),
-        active=int(body.get("active", True)),
-        created_at=at,
-        modified_at=at,
-    )
-    return reply(200, {"pipeline_id": pipeline_id})
+    body, owner, at = call.fields(), _workflow(call), zulu_now()
+    names = {"name": str(body.get("name") or "pipeline"), "type": str(body.get("type") or "ETL").upper()}
+    active = int(body.get("active", True))
+    made = _added(call, "pipelines", **owner, **names, active=active, created_at=at, modified_at=at)
+    return reply(200, {"pipeline_id": made})
 
 
 def notification(call: Call) -> Response:
     """Add a webhook to an API deployment or a pipeline."""
     body = call.fields()
-    demanded(call, body["organization_id"])
+    _owner(call)
     if bool(body.get("api_id")) == bool(body.get("pipeline_id")):
         raise ValueError("give either api_id or pipeline_id")
-    notification_id = str(uuid.uuid4())
-    call.database.insert(
-        "notifications",
-        id=notification_id,
-        api_id=body.get("api_id"),
-        pipeline_id=body.get("pipeline_id"),
-        platform=str(body.get("platform") or "API").upper(),
-        url=str(body["url"]),
-        authorization_type=str(body.get("authorization_type") or "NONE"),
-        authorization_key=body.get("authorization_key"),
-        authorization_header=body.get("authorization_header"),
-        max_retries=int(body.get("max_retries") or 0),
+    same = {name: body.get(name) for name in ("api_id", "pipeline_id", "authorization_key", "authorization_header")}
+    made = _added(
+        call, "notifications", **same, platform=str(body.get("platform") or "API").upper(), url=str(body["url"]),
+        authorization_type=str(body.get("authorization_type") or "NONE"), max_retries=int(body.get("max_retries") or 0),
         notify_on_failures=int(bool(body.get("notify_on_failures"))),
-    )
-    return reply(200, {"notification_id": notification_id})
+    )  # fmt: skip
+    return reply(200, {"notification_id": made})
 
 
 def configuration(call: Call) -> Response:
     """Set a value of an organization."""
-    body = call.fields()
-    owner = demanded(call, body["organization_id"])
+    body, owner = call.fields(), _owner(call)
     with call.database.write() as connection:
         connection.execute(
             "INSERT OR REPLACE INTO configurations (organization_pk, key, value) VALUES (?, ?, ?)",

@@ -9,65 +9,50 @@ from typing import Any
 from starlette.responses import Response
 
 from unstract_devstack.backend import faults as fault_layer
-from unstract_devstack.backend.database import Row
+from unstract_devstack.backend.database import matching, pick
 from unstract_devstack.backend.destinations import TABLE_NAME, database_path
 from unstract_devstack.backend.faults import Fault
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.wire import reply
 
 
+EXECUTION = (
+    "id workflow_id status total_files successful_files failed_files error_message pipeline_id organization_id"
+    " execution_time attempts kind"
+)
+
+
 def executions(call: Call) -> Response:
     """The executions of an organization (all without one) with their files (files=false: without), oldest first; or one."""
     query = call.query
-    conditions, values = ["1 = 1"], []
-    if query.get("organization_id"):
-        conditions.append("o.organization_id = ?")
-        values.append(query["organization_id"])
-    if query.get("execution_id"):
-        conditions.append("e.id = ?")
-        values.append(query["execution_id"])
+    wanted = ("o.organization_id", query.get("organization_id")), ("e.id", query.get("execution_id"))
+    where, values = matching(*wanted)
     rows = call.database.all(
-        "SELECT e.*, w.type AS kind, o.organization_id FROM executions e JOIN workflows w ON w.id = e.workflow_id"
-        f" JOIN organizations o ON o.pk = e.organization_pk WHERE {' AND '.join(conditions)} ORDER BY e.rowid",
+        "SELECT e.*, lower(w.type) AS kind, o.organization_id FROM executions e JOIN workflows w ON w.id = e.workflow_id"
+        f" JOIN organizations o ON o.pk = e.organization_pk {where} ORDER BY e.rowid",
         values,
     )
-    with_files = query.get("files", "true") != "false"
-    return reply(200, [_execution(call, row, with_files=with_files) for row in rows])
+    if query.get("files", "true") == "false":
+        return reply(200, [pick(row, EXECUTION) for row in rows])
+    return reply(200, [{**pick(row, EXECUTION), "files": _files(call, row["id"])} for row in rows])
 
 
-def _execution(call: Call, row: Row, *, with_files: bool) -> dict[str, Any]:
-    names = ("id", "workflow_id", "status", "total_files", "successful_files", "failed_files", "error_message")
-    shown = {name: row[name] for name in (*names, "pipeline_id", "organization_id", "execution_time", "attempts")}
-    if not with_files:
-        return {**shown, "kind": row["kind"].lower()}
-    files = call.database.all("SELECT * FROM file_executions WHERE execution_id = ? ORDER BY rowid", (row["id"],))
-    return {**shown, "kind": row["kind"].lower(), "files": [_file(call, file) for file in files]}
-
-
-def _file(call: Call, row: Row) -> dict[str, Any]:
-    worked = call.database.one(
-        "SELECT result FROM results WHERE file_execution_id = ? ORDER BY id DESC LIMIT 1", (row["id"],)
+def _files(call: Call, execution_id: str) -> list[dict[str, Any]]:
+    rows = call.database.all(
+        "SELECT id, file_name AS name, file_path AS path, status, execution_error AS error, (SELECT r.result FROM results r"
+        " WHERE r.execution_id = f.execution_id AND r.file_execution_id = f.id ORDER BY r.id DESC LIMIT 1) AS result"
+        " FROM file_executions f WHERE execution_id = ? ORDER BY rowid",
+        (execution_id,),
     )
-    result = json.loads(worked["result"]) if worked and worked["result"] else None
-    return {
-        "id": row["id"],
-        "name": row["file_name"],
-        "path": row["file_path"],
-        "status": row["status"],
-        "error": row["execution_error"],
-        "result": result,
-    }
+    return [{**dict(row), "result": json.loads(row["result"]) if row["result"] else None} for row in rows]
 
 
 def history(call: Call) -> Response:
-    """Every effect applied, oldest first; of one execution, or after an id."""
+    """Every effect applied, oldest first; of one execution or operation, or after an id."""
     query = call.query
-    conditions, values = ["id > ?"], [query.get("after", "0")]
-    for name in ("execution_id", "operation"):
-        if query.get(name):
-            conditions.append(f"{name} = ?")
-            values.append(query[name])
-    rows = call.database.all(f"SELECT * FROM effects WHERE {' AND '.join(conditions)} ORDER BY id", values)
+    where, values = matching(*((name, query.get(name)) for name in ("execution_id", "operation")))
+    after = [*values, query.get("after", "0")]
+    rows = call.database.all(f"SELECT * FROM effects {where} AND id > ? ORDER BY id", after)
     return reply(200, [{**dict(row), "detail": json.loads(row["detail"])} for row in rows])
 
 

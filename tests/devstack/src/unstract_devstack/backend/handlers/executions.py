@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from unstract_devstack.backend.database import Database, Row, pick
+from unstract_devstack.backend.database import Database, Row, matching, pick
 from unstract_devstack.backend.handlers import workflows
 from unstract_devstack.backend.services import Call, Services
 from unstract_devstack.backend.status_cache import CachedStatus
@@ -28,11 +28,8 @@ FILE_SHOWN = (
 
 def scoped_execution(call: Call, execution_id: str) -> Row | None:
     """The row if the request's organization may see it; without one, every tenant's."""
-    organization = call.scope.filtered()
-    query, values = f"{WITH_NAMES} WHERE e.id = ?", [execution_id]
-    if organization is not None:
-        return call.database.one(f"{query} AND e.organization_pk = ?", [*values, organization])
-    return call.database.one(query, values)
+    where, values = matching(("e.id", execution_id), ("e.organization_pk", call.scope.filtered()))
+    return call.database.one(f"{WITH_NAMES} {where}", values)
 
 
 def create_execution(
@@ -168,19 +165,12 @@ def _cost(call: Call, execution_id: str) -> float | None:
 
 def listed(call: Call) -> Response:
     """All executions that match, newest first; no pages."""
-    conditions, values = ["1 = 1"], []
-    organization = call.scope.filtered()
-    if organization is not None:
-        conditions.append("e.organization_pk = ?")
-        values.append(str(organization))
-    if call.query.get("workflow_id"):
-        conditions.append("e.workflow_id = ?")
-        values.append(valid_uuid(call.query["workflow_id"]))
+    workflow_id = call.query.get("workflow_id")
+    where, values = matching(
+        ("e.organization_pk", call.scope.filtered()), ("e.workflow_id", workflow_id and valid_uuid(workflow_id))
+    )
     wanted = [*filter(None, call.query.get("status__in", "").split(",")), *filter(None, [call.query.get("status")])]
     if wanted:
-        conditions.append(f"e.status IN ({', '.join('?' * len(wanted))})")
-        values.extend(wanted)
-    rows = call.database.all(
-        f"{WITH_NAMES} WHERE {' AND '.join(conditions)} ORDER BY e.created DESC, e.rowid DESC", values
-    )
+        where += f" AND e.status IN ({', '.join('?' * len(wanted))})"
+    rows = call.database.all(f"{WITH_NAMES} {where} ORDER BY e.created DESC, e.rowid DESC", [*values, *wanted])
     return reply(200, [_serialized(call, row) for row in rows])

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from unstract_devstack.backend.database import Row, pick
+from unstract_devstack.backend.database import Row, matching, pick
 from unstract_devstack.backend.handlers.executions import STATUSES, TERMINAL
 from unstract_devstack.backend.handlers.validation import FieldErrors
 from unstract_devstack.backend.services import Call
@@ -35,10 +35,8 @@ def _serialized(row: Row, path: str | None) -> dict[str, Any]:
 
 def _scoped(call: Call, file_execution_id: str) -> Row | None:
     """A row that the request's organization may see; without one any tenant's."""
-    organization = call.scope.filtered()
-    if organization is None:
-        return call.database.one("SELECT * FROM file_executions WHERE id = ?", (file_execution_id,))
-    return call.database.one(f"{JOINED} WHERE f.id = ? AND e.organization_pk = ?", (file_execution_id, organization))
+    where, values = matching(("f.id", file_execution_id), ("e.organization_pk", call.scope.filtered()))
+    return call.database.one(f"{JOINED} {where}", values)
 
 
 def _got_or_created(call: Call, execution_id: object, file: dict[str, Any]) -> Row:
@@ -118,20 +116,15 @@ def create(call: Call) -> Response:
 
 def listed(call: Call) -> Response:
     """All rows that match every filter; the storage's id counts only where no hash is given."""
-    conditions, values = ["1 = 1"], []
-    organization, query = call.scope.filtered(), call.query
-    if organization is not None:
-        conditions.append("e.organization_pk = ?")
-        values.append(str(organization))
-    for name, column in (("execution_id", "f.execution_id"), ("workflow_id", "e.workflow_id")):
-        if query.get(name):
-            conditions.append(f"{column} = ?")
-            values.append(valid_uuid(query[name]))
-    for name in ("file_path", "file_hash" if query.get("file_hash") else "provider_file_uuid"):
-        if query.get(name):
-            conditions.append(f"f.{name} = ?")
-            values.append(query[name])
-    rows = call.database.all(f"{JOINED} WHERE {' AND '.join(conditions)} ORDER BY f.rowid", values)
+    query = call.query
+    ids = {name: valid_uuid(query[name]) for name in ("execution_id", "workflow_id") if query.get(name)}
+    name = "file_hash" if query.get("file_hash") else "provider_file_uuid"
+    where, values = matching(
+        ("f.execution_id", ids.get("execution_id")), ("e.workflow_id", ids.get("workflow_id")),
+        ("e.organization_pk", call.scope.filtered()), ("f.file_path", query.get("file_path")),
+        (f"f.{name}", query.get(name)),
+    )  # fmt: skip
+    rows = call.database.all(f"{JOINED} {where} ORDER BY f.rowid", values)
     return reply(200, [_serialized(row, row["file_path"]) for row in rows])
 
 

@@ -1,6 +1,3 @@
-"""The tables of the reference backend, all in one place."""
-
-TABLES = """
 CREATE TABLE IF NOT EXISTS organizations (
     pk INTEGER PRIMARY KEY AUTOINCREMENT, organization_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
     platform_key TEXT, created_at TEXT NOT NULL);
@@ -82,4 +79,3 @@ CREATE TABLE IF NOT EXISTS results (
     id INTEGER PRIMARY KEY AUTOINCREMENT, execution_id TEXT NOT NULL, file_execution_id TEXT, file_path TEXT,
     status TEXT NOT NULL, error TEXT, result TEXT);
 CREATE INDEX IF NOT EXISTS results_execution ON results (execution_id);
-"""
