@@ -31,6 +31,14 @@ def judge_counts(outcome: ExecutionOutcome, status: str, successful: int) -> lis
     return [] if actual == wanted else [f"status, successful, failed, callbacks are {actual} instead of {wanted}"]
 
 
+def judge_stopped(outcome: ExecutionOutcome) -> list[str]:
+    """What is wrong with an execution that was stopped: some files have results, others were not started."""
+    done = sum(file.status == "Success" for file in outcome.files)
+    problems = [] if 0 < done < len(outcome.files) else [f"{done} of {len(outcome.files)} files have results"]
+    counts = (outcome.status, outcome.successful)
+    return problems if counts == ("STOPPED", done) else [*problems, f"it is {counts}, with {done} results"]
+
+
 def judge_webhooks(announced: Sequence[str], executions: Sequence[ExecutionOutcome]) -> list[str]:
     """What differs from one webhook event for each execution; `announced` are the ids in those delivered."""
     counted = Counter(announced)

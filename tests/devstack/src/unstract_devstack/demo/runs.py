@@ -10,12 +10,14 @@ from unstract_devstack.demo.narrator import Narrator
 from unstract_devstack.demo.outcomes import TERMINAL, ExecutionOutcome, FileOutcome
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Effect, ExecutionRow, FileRow, Platform
+from unstract_devstack.processes import wait_until
 from unstract_devstack.stack import Stack
 
 LOOK_SECONDS = 0.25
 # One file may take long, and nothing is written meanwhile.
 STALL_SECONDS = 600.0
 STATUS_WRITTEN = "executions.update_status"
+NOT_STARTED = "not started: the execution was stopped before"
 FILE_STATUS_WRITTEN = "files.update_status"
 
 
@@ -64,6 +66,28 @@ def run_api(
     told = {str(item["file"]): item for item in items}
     seconds = followed.file_seconds()
     files = (_api_file(upload.name, told.get(upload.name), row, seconds) for upload in uploads)
+    return _outcome(row, title, "api", followed, tuple(files))
+
+
+def run_stopped(session: Session, title: str, api_name: str, uploads: Sequence[Upload]) -> ExecutionOutcome:
+    """Sends files to an API deployment, stops the execution once a file is done, and collects what was done."""
+    execution_id = session.platform.send_files(api_name, uploads, use_file_history=False)
+
+    def worked() -> bool:
+        return any(effect.operation == "files.execute" for effect in session.platform.effects(execution_id))
+
+    wait_until(worked, seconds=STALL_SECONDS, pause=0.02)
+    session.platform.stop(execution_id)
+    followed = _follow(session, execution_id, title, len(uploads))
+    row = session.platform.execution(execution_id)
+    done = {str(item["file"]): item for item in session.platform.results(api_name, execution_id).items}
+    seconds = followed.file_seconds()
+    files = (
+        _api_file(upload.name, done[upload.name], row, seconds)
+        if upload.name in done
+        else FileOutcome(upload.name, "Failed", NOT_STARTED, None)
+        for upload in uploads
+    )
     return _outcome(row, title, "api", followed, tuple(files))
 
 

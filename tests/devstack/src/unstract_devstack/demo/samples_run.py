@@ -1,12 +1,12 @@
-"""The demo without arguments: the sample documents, an inbox, the history, a repair, and the webhooks."""
+"""The demo without arguments: the sample documents, an inbox, the history, a repair, a stop, and the webhooks."""
 
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
 
-from unstract_devstack.demo.judge import judge_counts, judge_rows, judge_samples, judge_webhooks
+from unstract_devstack.demo.judge import judge_counts, judge_rows, judge_samples, judge_stopped, judge_webhooks
 from unstract_devstack.demo.outcomes import ExecutionOutcome, Report
-from unstract_devstack.demo.runs import Session, recounted, run_api, run_pipeline
+from unstract_devstack.demo.runs import Session, recounted, run_api, run_pipeline, run_stopped
 from unstract_devstack.multipart import Upload
 from unstract_devstack.processes import wait_until
 from unstract_devstack.samples import DOCUMENTS, INBOX, Expectations, load_expectations
@@ -29,9 +29,9 @@ def run_samples(session: Session, report: Report) -> None:
         run_pipeline(session, "ETL pipeline", pipeline_id, INBOX.name, len(expected.inbox)),
         run_api(session, "API deployment again", API_NAME, uploads, use_file_history=True),
     ]
-    outcomes += _repaired(session, expected)
+    outcomes += [*_repaired(session, expected), _stopped(session, uploads)]
     deliveries = _awaited_webhooks(session, outcomes)
-    first, etl, again, failed, repaired = (recounted(session.platform, outcome) for outcome in outcomes)
+    first, etl, again, failed, repaired, stopped = (recounted(session.platform, outcome) for outcome in outcomes)
     report.add(first, judge_samples(first, expected.documents))
     report.add(etl, [*judge_samples(etl, expected.inbox), *_destination_problems(session, expected)])
     report.add(again, [*judge_samples(again, expected.documents), *_history_problems(session, again)])
@@ -39,6 +39,7 @@ def run_samples(session: Session, report: Report) -> None:
     rows = len(session.platform.destination_paths(REPAIRED_TABLE))
     wrong = [] if rows == repaired.total else [f"{rows} rows in the destination instead of {repaired.total}"]
     report.add(repaired, [*judge_counts(repaired, "COMPLETED", failed.total), *wrong])
+    report.add(stopped, judge_stopped(stopped))
     report.webhooks.extend(_described(delivery) for delivery in deliveries)
     announced = [execution_id for delivery in deliveries for execution_id in _announced(delivery)]
     report.problems.extend(judge_webhooks(announced, report.executions))
@@ -70,6 +71,16 @@ def _repaired(session: Session, expected: Expectations) -> list[ExecutionOutcome
     failed = run_pipeline(session, "ETL without a platform key", pipeline_id, FEBRUARY.name, files)
     dev("DELETE", "faults")
     return [failed, run_pipeline(session, "ETL with its key again", pipeline_id, FEBRUARY.name, files)]
+
+
+def _stopped(session: Session, uploads: Sequence[Upload]) -> ExecutionOutcome:
+    """An API execution that its user stops in the middle: each further file takes a while."""
+    dev = session.stack.backend.dev
+    dev("POST", "faults", {"kind": "delay", "path": "execute-file", "delay": 1.0, "skip": 1})
+    try:
+        return run_stopped(session, "API stopped by its user", API_NAME, uploads)
+    finally:
+        dev("DELETE", "faults")
 
 
 def _awaited_webhooks(session: Session, outcomes: Sequence[ExecutionOutcome]) -> list[Delivery]:

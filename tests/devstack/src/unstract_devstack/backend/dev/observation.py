@@ -15,7 +15,6 @@ from unstract_devstack.backend.faults import Fault
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.wire import reply
 
-
 EXECUTION = (
     "id workflow_id status total_files successful_files failed_files error_message pipeline_id organization_id"
     " execution_time attempts kind"
