@@ -2,16 +2,18 @@
 
 from uuid import uuid4
 
+import stamina
 from attrs import evolve
 
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.executions import Execution, StatusUpdate
 from unstract_worker_core.errors import BackendUnavailable, NotFound, OutcomeUnknown
 from unstract_worker_core.ledger import FinalState
-from unstract_worker_core.repeating import repeated
 from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["add_counts", "correct_late_write", "existing_terminal", "write_final_status"]
+
+_RETRYING = stamina.RetryingCaller(attempts=3, timeout=None)
 
 
 def existing_terminal(final: FinalState, execution: Execution) -> FinalState | None:
@@ -48,7 +50,7 @@ def write_final_status(
                 raise
             return shown
 
-    return repeated(once, on=OutcomeUnknown, attempts=3, timeout=None)
+    return _RETRYING(OutcomeUnknown, once)
 
 
 def add_counts(
