@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from unstract_devstack.fleet import API_DEPLOYMENT
-from unstract_devstack.http_calls import CallFailed, call
+from unstract_devstack.http_calls import CallFailed, call, call_json
 from unstract_devstack.processes import wait_until
 from unstract_devstack.stack import running_stack
 
@@ -53,7 +53,7 @@ def test_callers_that_hold_every_thread_are_released_and_their_runs_end_once(sta
             caller.start()
         assert wait_until(lambda: len(tenant.platform.executions()) == THREADS, seconds=30)
         with pytest.raises(CallFailed):  # the internal API queues behind them
-            call("GET", f"{stack.backend.internal_url}/v1/health/", timeout=0.5)
+            call_json("GET", f"{stack.backend.internal_url}/v1/health/", key=stack.backend.api_key, timeout=0.5)
     for caller in callers:
         caller.join(120)
     assert sorted(told) == list(range(THREADS))
