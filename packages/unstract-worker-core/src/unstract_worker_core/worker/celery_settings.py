@@ -9,7 +9,7 @@ from unstract_worker_core.config import Settings
 from unstract_worker_core.config.obsolete import CELERY_READS_ITSELF
 from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.worker.broker import declared_queue, tls_options, transport_class, transport_options
-from unstract_worker_core.worker.pools import POOLS
+from unstract_worker_core.worker.pools import POOL_PATHS
 
 __all__ = ["celery_settings", "drop_celery_variables", "restore_protected"]
 
@@ -81,7 +81,7 @@ def _tasks(settings: Settings) -> dict[str, Any]:
 def _worker(settings: Settings) -> dict[str, Any]:
     process = settings.process
     return {
-        "worker_pool": f"unstract_worker_core.worker.pools:{POOLS[process.pool].__name__}",
+        "worker_pool": POOL_PATHS[process.pool],
         "worker_concurrency": process.concurrency,
         "worker_consumer": "unstract_worker_core.worker.consumer:Consumer",
         "worker_prefetch_multiplier": 1,

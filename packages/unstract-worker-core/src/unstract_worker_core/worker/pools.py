@@ -3,10 +3,15 @@
 from concurrent.futures import Future, wait
 from typing import Any
 
-from celery.concurrency.prefork import TaskPool as CeleryPreforkPool
 from celery.concurrency.thread import TaskPool as CeleryThreadPool
 
-__all__ = ["POOLS", "PreforkPool", "ThreadPool"]
+__all__ = ["POOL_PATHS", "ThreadPool", "pool_class"]
+
+POOL_PATHS = {
+    "threads": "unstract_worker_core.worker.pools:ThreadPool",
+    "prefork": "unstract_worker_core.worker.prefork_pool:PreforkPool",
+}
+"""As Celery's settings name a pool."""
 
 _LOOK_SECONDS = 0.1
 
@@ -52,14 +57,10 @@ def _nothing() -> None:
     """What the loop is woken for: it looks for messages by itself."""
 
 
-class PreforkPool(CeleryPreforkPool):  # type: ignore[misc]
-    """Processes. On stop the children are told to drain; they end by themselves within the grace."""
+def pool_class(kind: str) -> type:
+    """The pool for a value of CELERY_POOL_TYPE: ``threads`` or ``prefork``."""
+    if kind == "threads":
+        return ThreadPool
+    from unstract_worker_core.worker.prefork_pool import PreforkPool  # billiard: 0.7 MiB that threads do not need
 
-    def on_stop(self) -> None:
-        """Tell the children, then wait for them."""
-        self.app.worker_process.drain.begin()
-        super().on_stop()
-
-
-POOLS = {"threads": ThreadPool, "prefork": PreforkPool}
-"""By the value of CELERY_POOL_TYPE."""
+    return PreforkPool

@@ -12,8 +12,6 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from celery.concurrency.prefork import TaskPool as CeleryPreforkPool
-from celery.concurrency.thread import TaskPool as CeleryThreadPool
 from celery.utils.nodenames import nodesplit
 
 from unstract_worker_core.config import Settings
@@ -33,7 +31,7 @@ from unstract_worker_core.worker.drain import Drain, within
 from unstract_worker_core.worker.factory import make_app
 from unstract_worker_core.worker.hooks import tie
 from unstract_worker_core.worker.message_validation import refuse_compression
-from unstract_worker_core.worker.pools import POOLS, ThreadPool
+from unstract_worker_core.worker.pools import ThreadPool, pool_class
 from unstract_worker_core.worker.readiness import check_ledger, health_server
 from unstract_worker_core.worker.reporting import Reporter
 from unstract_worker_core.worker.runtime import Runtime
@@ -57,6 +55,8 @@ _SETTINGS_OF_WORKER = {
     "time_limit": "task_time_limit",
     "soft_time_limit": "task_soft_time_limit",
 }
+
+_CELERYS_POOLS = {"celery.concurrency.prefork", "celery.concurrency.thread"}
 
 log = get_logger(__name__)
 
@@ -114,9 +114,9 @@ class WorkerProcess:
             if getattr(worker, attribute) != self.app.conf[setting]:
                 log.warning("setting is fixed: the command line's has no effect", setting=setting)
                 setattr(worker, attribute, self.app.conf[setting])
-        pool = POOLS[self.settings.process.pool]
-        if not issubclass(worker.pool_cls, CeleryThreadPool | CeleryPreforkPool):
-            raise ValueError("the workers run in threads or prefork only")  # noqa: TRY004 - a value of the command line
+        pool = pool_class(self.settings.process.pool)
+        if not _CELERYS_POOLS & {base.__module__ for base in worker.pool_cls.__mro__}:
+            raise ValueError("the workers run in threads or prefork only")
         if not issubclass(pool, worker.pool_cls):
             log.warning("setting is fixed: the command line's has no effect", setting="worker_pool")
         worker.pool_cls = pool
