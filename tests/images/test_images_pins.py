@@ -32,8 +32,8 @@ def test_kubernetes_pins_what_production_pins():
     for worker in WORKERS:
         version = pins[worker.image_variable].partition(":")[2]
         assert tags.pop(worker.distribution) == version
-        if "chord" in worker.variants:
-            assert tags.pop(f"chord/{worker.distribution}") == f"{version}-chord"
+        for variant in filter(None, worker.variants):
+            assert tags.pop(f"{variant}/{worker.distribution}") == f"{version}-{variant}"
     assert tags == {}
 
 

@@ -35,7 +35,7 @@ def test_what_stands_in_this_repository_is_what_was_released():
 def test_each_place_is_found(numbered):
     assert read(numbered, "README.md").count("| 1.0.0 |") == 5
     assert read(numbered, "docker/compose.production.yaml").count(":1.0.0}") == 4
-    assert read(numbered, IMAGES).count("newTag: 1.0.0") == 7
+    assert read(numbered, IMAGES).count("newTag: 1.0.0") == 8
 
 
 def test_a_release_moves_its_own_numbers_alone(numbered):
@@ -46,7 +46,7 @@ def test_a_release_moves_its_own_numbers_alone(numbered):
     assert "${CALLBACK_IMAGE:-unstract-worker-callback:1.1.0}" in compose
     assert compose.count(":1.0.0}") == 3
     assert read(numbered, IMAGES).count("unstract-worker-callback\n    newTag: 1.1.0") == 2
-    assert read(numbered, IMAGES).count("newTag: 1.0.0") == 5
+    assert read(numbered, IMAGES).count("newTag: 1.0.0") == 6
 
 
 def test_a_number_that_nobody_released_is_named(numbered):

@@ -16,11 +16,13 @@ SECRETS = ("internal_api_key", "broker_password", "redis_password", "ledger_url"
 _REFERENCE = DOCKER.parent / "packages" / "unstract-worker-core" / "ENVIRONMENT.md"
 _LINE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
 _TYPES = ("API_DEPLOYMENT", "GENERAL", "FILE_PROCESSING", "CALLBACK")
+# They name secret files that only some arrangements need: chord mode, the platform's executor.
+_OPTIONAL_SECRETS = ("BACKEND_DB_PASSWORD_SECRET", "EXECUTION_STORAGE_SECRET", "API_STORAGE_SECRET")
 # Variables of the compose file itself, which no worker reads.
 _OF_COMPOSE = {
     *(worker.image_variable for worker in WORKERS),
+    *_OPTIONAL_SECRETS,
     *("REDIS_IMAGE", "SECRETS_DIR", "PLATFORM_NETWORK", "PLATFORM_NETWORK_EXTERNAL", "REDIS_PUBLISHED_PORT", "BASE"),
-    "BACKEND_DB_PASSWORD_SECRET",
 }
 _SCHEMES = {
     "INTERNAL_API_BASE_URL": ("http", "https"),
@@ -73,7 +75,7 @@ def secret_problems(values: Mapping[str, str], environment: Environment) -> list
         return []
     docker = environment.compose_file.parent
     paths = [docker / values["SECRETS_DIR"] / name for name in SECRETS]
-    paths += [docker / values[name] for name in ("BACKEND_DB_PASSWORD_SECRET",) if values.get(name)]
+    paths += [docker / values[name] for name in _OPTIONAL_SECRETS if values.get(name)]
     return [f"the secret {path} {problem}" for path in paths if (problem := _secret_problem(path))]
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DOCKER = ROOT / "docker"
 CORE = "unstract-worker-core"
 # The extras that each variant of an image installs; its tag is the version and the variant's name: 1.0.0-chord.
-VARIANTS = {"": (), "chord": ("chord",)}
+VARIANTS = {"": (), "chord": ("chord",), "platform": ("chord", "platform")}
 
 
 @frozen
@@ -36,7 +36,7 @@ class Worker:
 WORKERS = (
     Worker("api-deployment", 8080),
     Worker("general", 8081, ("", "chord")),
-    Worker("file-processing", 8082, ("", "chord")),
+    Worker("file-processing", 8082, ("", "chord", "platform")),
     Worker("callback", 8083, ("", "chord")),
 )
 

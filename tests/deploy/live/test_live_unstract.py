@@ -88,7 +88,8 @@ def project(engine, folder, base, redis, images) -> Iterator[Project]:
         for worker in WORKERS
     }
     # Compose reads its pins from the project's own .env.
-    (docker / ".env").write_text("".join(f"{name}={image}\n" for name, image in pins.items()), encoding="utf-8")
+    lines = [f"{name}={image}\n" for name, image in pins.items()]
+    (docker / ".env").write_text("".join([*lines, "WORKER_FILE_EXECUTOR=backend\n"]), encoding="utf-8")
     (folder / "unstract" / "workers" / ".env").touch()
     made = Project(engine, docker)
     made.compose(THEIRS, "up", "--detach", "--no-deps", "redis")

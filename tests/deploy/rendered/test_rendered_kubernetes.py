@@ -14,8 +14,8 @@ from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 from unstract_images.workers import DOCKER, ROOT, WORKERS
 
 KUBERNETES = DOCKER / "kubernetes"
-APPLIED = ("overlays/small", "overlays/production", "overlays/moving", "check")
-FLEETS = APPLIED[:3]
+APPLIED = ("overlays/small", "overlays/production", "overlays/platform", "overlays/moving", "check")
+FLEETS = APPLIED[:-1]
 VERSIONS = ("1.31", "1.37")
 KUBECTL = str(Path(sys.executable).parent / "kubectl")
 # Kinds that only a namespace holds.
@@ -56,7 +56,9 @@ def test_the_namespace_comes_first_and_everything_is_in_it(name):
 def test_every_image_has_the_registry_and_a_version(name):
     images = re.findall(r"'image': '([^']*)'", str(render(KUBERNETES / name)))
     assert len(images) == 4
-    assert all(re.fullmatch(rf"{REGISTRY}unstract-worker-[a-z-]+:\d+\.\d+\.\d+(-chord)?", image) for image in images)
+    assert all(
+        re.fullmatch(rf"{REGISTRY}unstract-worker-[a-z-]+:\d+\.\d+\.\d+(-chord|-platform)?", image) for image in images
+    )
 
 
 def test_registry_and_tags_are_set_in_one_place():
@@ -162,7 +164,7 @@ def test_only_general_may_call_addresses_outside():
 
 
 def test_every_address_of_the_configuration_may_be_called():
-    documents = render(KUBERNETES / "overlays" / "moving")
+    documents = [*render(KUBERNETES / "overlays" / "moving"), *render(KUBERNETES / "overlays" / "platform")]
     policy = of_kind(documents, "NetworkPolicy")["unstract-workers"]["spec"]["egress"]
     platform = next(
         rule for rule in policy
@@ -170,10 +172,23 @@ def test_every_address_of_the_configuration_may_be_called():
     )  # fmt: skip
     allowed = {each["port"] for each in platform["ports"]}
     data = of_kind(documents, "ConfigMap")["unstract-workers"]["data"]
-    env = of_kind(documents, "Deployment")["callback"]["spec"]["template"]["spec"]["containers"][0]["env"]
-    values = {**data, **{each["name"]: each["value"] for each in env}}
+    containers = [
+        made["spec"]["template"]["spec"]["containers"][0] for made in documents if made["kind"] == "Deployment"
+    ]
+    values = {**data, **{each["name"]: each["value"] for container in containers for each in container["env"]}}
     named = {int(port) for value in values.values() for port in re.findall(r"unstract-[a-z]+\.unstract:(\d+)", value)}
-    assert named | {int(values["REDIS_PORT"]), int(values["CELERY_BACKEND_DB_PORT"])} <= allowed
+    ports = {int(values[name]) for name in ("REDIS_PORT", "CELERY_BACKEND_DB_PORT", "PLATFORM_SERVICE_PORT")}
+    assert named | ports <= allowed
+
+
+def test_the_platforms_executor_has_its_image_and_its_variables():
+    made = of_kind(render(KUBERNETES / "overlays" / "platform"), "Deployment")
+    for name, each in made.items():
+        container = each["spec"]["template"]["spec"]["containers"][0]
+        assert container["image"].endswith("-platform") is (name == "file-processing")
+        assert ({"name": "WORKER_FILE_EXECUTOR", "value": "platform"} in container["env"]) is (
+            name == "file-processing"
+        )
 
 
 def test_moving_begins_with_callback_and_takes_nothing():

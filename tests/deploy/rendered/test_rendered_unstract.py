@@ -16,6 +16,8 @@ COMPOSE = str(Path(sys.executable).parent / "docker-compose")
 PLATFORM = Path(__file__).parent / "platform"
 # The ports of this machine that the platform publishes its workers' health on.
 PUBLISHED = {"api-deployment": "8085", "callback": "8086", "file-processing": "8087", "general": "8088"}
+# What each image installs besides.
+VARIANT = {"callback": "chord", "general": "chord", "file-processing": "platform"}
 WORKER = pytest.mark.parametrize("worker", WORKERS, ids=lambda worker: worker.name)
 
 
@@ -71,7 +73,7 @@ def test_nothing_of_the_platforms_worker_is_left(project, theirs, ours, worker):
 def test_our_image_is_in_its_place_on_its_network_with_its_env_files(theirs, ours, worker):
     before, after = theirs[service(worker)], ours[service(worker)]
     assert f"/{worker.distribution}:" in after["image"]
-    assert after["image"].endswith("-chord") is ("chord" in worker.variants)
+    assert after["image"].rpartition("-")[2] == VARIANT.get(worker.name, after["image"].rpartition("-")[2])
     for name in ("container_name", "networks", "depends_on", "labels"):
         assert after[name] == before[name]
     for name in ("INTERNAL_API_BASE_URL", "CELERY_BROKER_PASS", "REDIS_HOST", "API_FILE_STORAGE_CREDENTIALS"):
@@ -109,6 +111,13 @@ def test_all_other_services_are_as_they_were(theirs, ours):
     assert {name: each for name, each in ours.items() if name not in replaced} == {
         name: each for name, each in theirs.items() if name not in replaced
     }
+
+
+def test_files_are_executed_by_the_platforms_executor(project, ours):
+    executors = {name: each.get("environment", {}).get("WORKER_FILE_EXECUTOR") for name, each in ours.items()}
+    assert {name: value for name, value in executors.items() if value} == {"worker-file-processing-v2": "platform"}
+    other = merged(project, "docker-compose.yaml", "compose.unstract.yaml", WORKER_FILE_EXECUTOR="backend")
+    assert other["worker-file-processing-v2"]["environment"]["WORKER_FILE_EXECUTOR"] == "backend"
 
 
 def test_chords_are_served_until_that_is_switched_off(project, ours):
