@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 from release_tool.index import Index, Row
-from release_tool.inspecting import wheel_faults
 from release_tool.packages import PACKAGES, package_named
 from release_tool.repository import ReleaseError
 from release_tool.versions import Bump, CoreRange, next_version
+from wheel_trials.inspecting import wheel_faults
 
 numbers = st.integers(0, 40)
 versions = st.builds(lambda *parts: Version(".".join(map(str, parts))), numbers, numbers, numbers)

@@ -1,4 +1,4 @@
-"""The commands: `hatch run release --help`. Those that try what was built are in tests/release."""
+"""The commands: `hatch run release --help`. Those that build for an index and try wheels are in tests/release."""
 
 import json
 import sys
@@ -9,12 +9,11 @@ from pathlib import Path
 import click
 from packaging.version import InvalidVersion, Version
 
-from release_tool.building import Wheelhouse, build_twice, copy_into, scratch_folder
+from release_tool.building import Wheelhouse, copy_into, scratch_folder
 from release_tool.changed import changed_since
 from release_tool.changelog import section_of
 from release_tool.check import check
-from release_tool.index import commit_of, load_index, record, release_of, source_of
-from release_tool.inspecting import inspect
+from release_tool.index import commit_of, load_index, record, release_of
 from release_tool.packages import PACKAGES, Package, current, package_named
 from release_tool.pins import pins_of, write_pins
 from release_tool.prepare import prepare, today
@@ -22,7 +21,7 @@ from release_tool.repository import ReleaseError, Repository, repository_at
 from release_tool.status import status_of
 from release_tool.versions import Bump
 
-__all__ = ["main", "package_argument", "version_argument"]
+__all__ = ["OUT", "main", "package_argument", "version_argument"]
 
 
 def package_argument(name: str) -> Package:
@@ -179,29 +178,6 @@ def pins(repository: Repository, *, only_check: bool) -> None:
 def changed(repository: Repository, since: str | None) -> None:
     """Print as JSON which packages a change concerns."""
     click.echo(json.dumps(changed_since(repository, since).as_json()))
-
-
-@commands.command()
-@ONE
-@click.option("--version", type=version_argument, help="Build this release from its commit instead of the work tree.")
-@OUT
-@click.pass_obj
-def build(repository: Repository, package: Package, version: Version | None, out: Path) -> None:
-    """Build sdist and wheel, twice with the same bytes, and check whether they are fit to be published."""
-    row = None if version is None else release_of(repository, package, version)
-    revision = None if row is None else source_of(repository, row)
-    expected = version or current(repository, package).version
-    if revision is None and repository.changed_since("HEAD", package.contents):
-        click.echo(f"note: {package.folder} holds changes that are not committed; they are in this build", err=True)
-    with scratch_folder() as scratch:
-        built = build_twice(repository, package.folder, scratch, revision=revision)
-        faults = inspect(package, expected, built)
-        if faults:
-            raise ReleaseError("\n".join(faults))
-        copy_into(out, built.sdist)
-        copy_into(out, built.wheel)
-        for name, digest in built.hashes().items():
-            click.echo(f"{digest}  {name}")
 
 
 @commands.command()

@@ -1,4 +1,4 @@
-"""The commands that try what was built; `hatch run release --help` lists them beside those of the release tool."""
+"""The commands that build for a package index and try what was built; `hatch run release --help` lists them beside those of the release tool."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import click
-from release_tool.building import Wheelhouse, copy_into, scratch_folder
-from release_tool.cli import package_argument
+from packaging.version import Version
+from release_tool.building import Wheelhouse, build_twice, copy_into, scratch_folder
+from release_tool.cli import OUT, package_argument, version_argument
+from release_tool.index import release_of, source_of
 from release_tool.packages import CORE, PACKAGES, Package, current
 from release_tool.repository import ReleaseError, Repository
 
+from wheel_trials.inspecting import inspect
 from wheel_trials.installed_tests import Surroundings, ThirdParty, run_trials
 from wheel_trials.installing import try_install
 from wheel_trials.mixed_fleets import FleetResult, Mix, install_released, mixes, reading_faults, run_mix
@@ -22,6 +25,29 @@ __all__ = ["COMMANDS"]
 SEVERAL = click.argument("packages", type=package_argument, nargs=-1)
 JOBS = click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="How many at a time.")
 PYTEST = click.option("--pytest", "options", multiple=True, help="A further option for pytest.")
+
+
+@click.command()
+@click.argument("package", type=package_argument)
+@click.option("--version", type=version_argument, help="Build this release from its commit instead of the work tree.")
+@OUT
+@click.pass_obj
+def build(repository: Repository, package: Package, version: Version | None, out: Path) -> None:
+    """Build sdist and wheel, twice with the same bytes, and check whether they are fit to be published."""
+    row = None if version is None else release_of(repository, package, version)
+    revision = None if row is None else source_of(repository, row)
+    expected = version or current(repository, package).version
+    if revision is None and repository.changed_since("HEAD", package.contents):
+        click.echo(f"note: {package.folder} holds changes that are not committed; they are in this build", err=True)
+    with scratch_folder() as scratch:
+        built = build_twice(repository, package.folder, scratch, revision=revision)
+        faults = inspect(package, expected, built)
+        if faults:
+            raise ReleaseError("\n".join(faults))
+        copy_into(out, built.sdist)
+        copy_into(out, built.wheel)
+        for name, digest in built.hashes().items():
+            click.echo(f"{digest}  {name}")
 
 
 @click.command("test-wheel")
@@ -148,7 +174,7 @@ def verify(repository: Repository, package: Package, built: Path, index: str | N
         _say(try_install(package, project.version, folder, scratch))
 
 
-COMMANDS: tuple[click.Command, ...] = (test_wheel, downstream, mixed_fleet, try_install_command, ready, verify)
+COMMANDS: tuple[click.Command, ...] = (build, test_wheel, downstream, mixed_fleet, try_install_command, ready, verify)
 
 
 def _try(around: Surroundings, trials: Sequence[Trial], scratch: Path, jobs: int) -> None:

@@ -8,7 +8,6 @@ from email.parser import Parser
 from pathlib import Path
 
 from packaging.version import Version
-
 from release_tool.building import Built
 from release_tool.packages import CORE, Package
 from release_tool.repository import run
