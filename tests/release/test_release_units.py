@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 from release_tool.index import Index, Row
@@ -25,6 +25,7 @@ rows = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(versions)
 def test_each_bump_goes_on_and_by_its_own_amount(version):
     same, patch, minor, major = (next_version(version, bump) for bump in Bump)
@@ -32,6 +33,7 @@ def test_each_bump_goes_on_and_by_its_own_amount(version):
     assert (major.minor, major.micro, minor.micro) == (0, 0, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(rows, max_size=6), st.sampled_from(["", "\nMore words.\n"]))
 def test_an_index_is_written_as_it_was_read(given_rows, after):
     head = "# Releases\n\n| date | package | version | commit | needs core |\n| --- | --- | --- | --- | --- |\n"
@@ -39,6 +41,7 @@ def test_an_index_is_written_as_it_was_read(given_rows, after):
     assert Index.parse(text) == Index(head, tuple(given_rows), after)
 
 
+@settings(deadline=None)
 @given(versions, versions, st.sampled_from(["", ".dev0"]))
 def test_a_range_holds_its_lower_bound_and_nothing_of_the_next_major(lower, other, suffix):
     found = CoreRange.parse(f">={lower}{suffix},<{lower.major + 1}", where="here")
