@@ -67,7 +67,6 @@ CALLS: dict[tuple[str, str], Call] = {
     ("GET", f"workflow-manager/workflow/{UUID}/tool-instances/"): lambda b, o, i, q, d: b.workflows.tool_instances(
         o, i[0]
     ),
-    ("GET", f"workflow-manager/{UUID}/endpoint/"): lambda b, o, i, q, d: b.workflows.endpoint(o, i[0]),
     ("POST", f"workflow-manager/source-files/{UUID}/"): lambda b, o, i, q, d: b.workflows.source_files(
         o,
         i[0],
@@ -112,7 +111,6 @@ CALLS: dict[tuple[str, str], Call] = {
     ("POST", "file-history/create/"): lambda b, o, i, q, d: b.history.create(o, made(NewHistory, d)),
     ("GET", f"pipeline/{UUID}/"): lambda b, o, i, q, d: b.pipelines.get(o, i[0]),
     ("PUT", f"pipeline/{UUID}/"): lambda b, o, i, q, d: b.pipelines.update(o, i[0], made(PipelineUpdate, d)),
-    ("GET", f"api-deployments/{UUID}/"): lambda b, o, i, q, d: b.pipelines.api_deployment(o, i[0]),
     ("GET", f"webhook/pipeline/{UUID}/notifications/"): lambda b, o, i, q, d: b.notifications.for_pipeline(
         o, i[0], execution_id=q.get("execution_id")
     ),

@@ -13,7 +13,7 @@ from unstract_worker_core.backend.files import ExecuteFile, FileHash, FileStatus
 from unstract_worker_core.backend.history import HistoryQuery, NewHistory
 from unstract_worker_core.backend.notifications import Notification, NotificationEvent
 from unstract_worker_core.backend.pipelines import PipelineUpdate
-from unstract_worker_core.backend.workflows import Endpoint, SourceFile, ToolInstance
+from unstract_worker_core.backend.workflows import SourceFile, ToolInstance
 from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
 
@@ -30,7 +30,6 @@ CALLS = {
     "executions.create": lambda b, org: b.executions.create(org, NewExecution(workflow_id=ID, pipeline_id=ID)),
     "executions.cleanup": lambda b, org: b.executions.cleanup(org, [ID]),
     "workflows.tool_instances": lambda b, org: b.workflows.tool_instances(org, ID),
-    "workflows.endpoint": lambda b, org: b.workflows.endpoint(org, ID),
     "workflows.source_files": lambda b, org: b.workflows.source_files(org, ID, ID),
     "tools.validate": lambda b, org: b.tools.validate(org, ID, [ID]),
     "files.get": lambda b, org: b.files.get(org, ID),
@@ -55,7 +54,6 @@ CALLS = {
     ),
     "pipelines.get": lambda b, org: b.pipelines.get(org, ID),
     "pipelines.update": lambda b, org: b.pipelines.update(org, ID, PipelineUpdate(PipelineStatus.SUCCESS, is_end=True)),
-    "pipelines.api_deployment": lambda b, org: b.pipelines.api_deployment(org, ID),
     "notifications.for_pipeline": lambda b, org: b.notifications.for_pipeline(org, ID, execution_id=ID),
     "notifications.for_api": lambda b, org: b.notifications.for_api(org, ID),
     "notifications.enqueue": lambda b, org: b.notifications.enqueue(
@@ -179,6 +177,6 @@ def test_the_key_is_in_no_error_and_no_log(server, backend, how, caplog):
 
 
 def test_credentials_of_connectors_are_no_field():
-    for model in (SourceFile, Endpoint, Execution, Notification, ToolInstance):
+    for model in (SourceFile, Execution, Notification, ToolInstance):
         names = {attribute.name for attribute in fields(model)}
         assert not names & {"connector_metadata", "connector_settings", "url", "authorization_key", "metadata"}

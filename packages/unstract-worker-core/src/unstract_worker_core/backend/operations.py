@@ -95,7 +95,6 @@ CREATE_EXECUTION = Operation("execution.create", "POST", _WM + "execution/create
 CLEAN_UP = Operation("execution.cleanup", "POST", _WM + "execution/cleanup/", Repeat.SAFE, slow=True)
 
 TOOL_INSTANCES = Operation("workflow.tool_instances", "GET", _WM + "workflow/{workflow_id}/tool-instances/")
-ENDPOINTS = Operation("workflow.endpoint", "GET", _WM + "{workflow_id}/endpoint/")
 # Changes nothing. A workflow without ends is a 500 ("query does not exist"); a source that is away is one too, and may
 # come back.
 SOURCE_FILES = Operation(
@@ -138,7 +137,6 @@ GET_PIPELINE = Operation("pipeline.get", "GET", "v1/pipeline/{pipeline_id}/")
 UPDATE_PIPELINE = Operation(
     "pipeline.update", "PUT", "v1/pipeline/{pipeline_id}/", Repeat.SAFE, permanent=("is inactive",)
 )
-GET_API_DEPLOYMENT = Operation("api-deployment.get", "GET", "{deployments_prefix}{api_id}/")
 
 PIPELINE_TARGETS = Operation(
     "webhook.pipeline_notifications", "GET", "{webhook_prefix}pipeline/{target_id}/notifications/"

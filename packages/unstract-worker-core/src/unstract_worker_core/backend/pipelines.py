@@ -34,16 +34,6 @@ class PipelineUpdate:
 
 
 @frozen
-class ApiDeployment:
-    """An API deployment; `api_name` is what notifications call it."""
-
-    id: str
-    display_name: str
-    api_name: str
-    workflow_id: str
-
-
-@frozen
 class Pipelines:
     """Calls about pipelines and API deployments."""
 
@@ -70,9 +60,3 @@ class Pipelines:
         response = self._call(operations.UPDATE_PIPELINE, organization_id, ids=ids, body=body, key=key)
         if response.member("status") != "success":
             raise response.unexpected("status: not success")
-
-    def api_deployment(self, organization_id: str, api_id: str) -> ApiDeployment:
-        """An API deployment. Raises NotFound, also for the id of a pipeline."""
-        response = self._call(operations.GET_API_DEPLOYMENT, organization_id, ids=uuids(api_id=api_id))
-        found = {**response.object("pipeline"), "workflow_id": response.member("pipeline", "workflow")}
-        return response.one(ApiDeployment, found)

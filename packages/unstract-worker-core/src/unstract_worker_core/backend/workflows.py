@@ -41,24 +41,6 @@ class ToolValidation:
 
 
 @frozen
-class Endpoint:
-    """One end of a workflow; `connection_type` is ``NONE`` or empty where it is not set."""
-
-    endpoint_id: str
-    endpoint_type: str
-    connection_type: str
-
-
-@frozen
-class WorkflowEndpoints:
-    """Both ends of a workflow; None where there is none."""
-
-    source_endpoint: Endpoint | None = None
-    destination_endpoint: Endpoint | None = None
-    has_api_endpoints: bool = False
-
-
-@frozen
 class SourceFile:
     """A file found at the source, as the backend lists it."""
 
@@ -92,11 +74,6 @@ class Workflows:
         """The tools of a workflow."""
         response = self._call(operations.TOOL_INSTANCES, organization_id, ids=uuids(workflow_id=workflow_id))
         return response.many(ToolInstance, response.items("tool_instances"))
-
-    def endpoint(self, organization_id: str, workflow_id: str) -> WorkflowEndpoints:
-        """The ends of a workflow, without their credentials."""
-        response = self._call(operations.ENDPOINTS, organization_id, ids=uuids(workflow_id=workflow_id))
-        return response.one(WorkflowEndpoints, response.object())
 
     def source_files(
         self,
