@@ -19,10 +19,9 @@ from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_general.egress import Egress
-from unstract_worker_general.resolving import Lookups, Resolver
-from unstract_worker_general.webhook_jobs import webhook_jobs
-from unstract_worker_general.webhook_message import accept_webhook
+from unstract_worker_general.webhooks.client import WebhookClient
+from unstract_worker_general.webhooks.delivery import accept_webhook, webhook_jobs
+from unstract_worker_general.webhooks.lookups import Lookups, Resolver
 
 API_KEY = "a-key-of-the-tests"
 
@@ -117,7 +116,7 @@ class Webhooks:
     """Webhooks of a rig: accepted as messages, delivered by the step."""
 
     rig: Rig
-    egress: Egress = field(factory=Egress)
+    client: WebhookClient = field(factory=WebhookClient)
 
     def allow(self, **settings: Any) -> None:
         """Only what is named here may be called, apart from public addresses: nothing on loopback unless it is."""
@@ -127,7 +126,7 @@ class Webhooks:
 
     def resolve(self, resolver: Resolver, **more: Any) -> None:
         """Names are looked up by this."""
-        self.egress = Egress(Lookups(resolver, **more))
+        self.client = WebhookClient(Lookups(resolver, **more))
 
     def accept(self, url: str, *, task_id: str | None = None, **kwargs: Any) -> str:
         given = {"payload": {"text": "hello"}, "timeout": 5} | kwargs
@@ -136,7 +135,7 @@ class Webhooks:
         return f"webhook.{delivery.task_id}"
 
     def deliver(self, run: str) -> bool:
-        with webhook_jobs(self.rig.runtime, self.egress) as jobs:
+        with webhook_jobs(self.rig.runtime, self.client) as jobs:
             return handle_run(self.rig.runtime, run, jobs)
 
     def send(self, url: str, **kwargs: Any) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unstract_worker_general.addresses import plain, why_not_public
+from unstract_worker_general.webhooks.addresses import plain, why_not_public
 
 REFUSED = {
     "0.0.0.0": "this host (0.0.0.0/8)",

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from unstract_worker_core.backend import post_once
-from unstract_worker_general import posting
+from unstract_worker_general.webhooks import client
 
 NAME = "hooks.example.test"
 A, AAAA = 1, 28
@@ -202,7 +202,7 @@ def test_the_address_that_worked_comes_first_the_next_time(webhooks, dns, sinks,
         tried.append((address, limits.connect_seconds))
         return post_once(url, content, headers, limits, address=address, **more)
 
-    monkeypatch.setattr(posting, "post_once", post)
+    monkeypatch.setattr(client, "post_once", post)
     webhooks.allow(allowed_networks=("127.0.0.2/31",))
     dns.answers = [["127.0.0.3", "127.0.0.2"]]
     for _ in range(2):

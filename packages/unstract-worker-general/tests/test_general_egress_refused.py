@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from unstract_worker_general.resolving import LookupsBusy, NotResolved, system_addresses
+from unstract_worker_general.webhooks.lookups import LookupsBusy, NotResolved, system_addresses
 
 LOOPBACK = "refused: the address is not public: loopback (127.0.0.0/8)"
 
@@ -160,7 +160,7 @@ def test_w2_look_ups_left_behind_are_bounded_and_cost_no_try(rig, webhooks):
 
     webhooks.allow()
     webhooks.resolve(slow, most=2)
-    lookups = webhooks.egress.lookups
+    lookups = webhooks.client.lookups
     try:
         for host in ("a.test", "b.test", "a.test"):
             with pytest.raises(NotResolved, match="not resolved in time"):

@@ -12,10 +12,8 @@ from unstract_worker_core.errors import LeaseLost
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.runs import handle_run
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_general.egress import Egress
-from unstract_worker_general.posting import headers_of, seconds_for
-from unstract_worker_general.webhook_jobs import webhook_jobs
-from unstract_worker_general.webhook_message import accept_webhook
+from unstract_worker_general.webhooks.client import WebhookClient, headers_of, seconds_for
+from unstract_worker_general.webhooks.delivery import accept_webhook, webhook_jobs
 
 SECRET = "s3cr3t-of-the-receiver"
 PAYLOAD = {"text": "*1 execution*"}
@@ -35,7 +33,7 @@ def accept(rig, url, task_id=None, payload=PAYLOAD, headers=None, timeout=5, **k
 
 
 def deliver(rig, run):
-    with webhook_jobs(rig.runtime, Egress()) as jobs:
+    with webhook_jobs(rig.runtime, WebhookClient()) as jobs:
         return handle_run(rig.runtime, run, jobs)
 
 

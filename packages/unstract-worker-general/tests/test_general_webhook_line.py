@@ -12,8 +12,8 @@ from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.testing import RecordingDoorbells
-from unstract_worker_general import per_host
-from unstract_worker_general.per_host import HostPlaces, Limits
+from unstract_worker_general.webhooks import limits as limits_module
+from unstract_worker_general.webhooks.limits import HostLimiter, HostLimits
 
 SLOTS = 8
 
@@ -117,54 +117,54 @@ def test_w8_a_place_is_given_back_whatever_happens(rig, webhooks):
 
 @pytest.mark.parametrize(
     ("slots", "per_host", "limits"),
-    [(16, 4, Limits(4, 12)), (16, 100, Limits(8, 12)), (4, 4, Limits(2, 3)), (1, 4, Limits(1, 1))],
+    [(16, 4, HostLimits(4, 12)), (16, 100, HostLimits(8, 12)), (4, 4, HostLimits(2, 3)), (1, 4, HostLimits(1, 1))],
 )
 def test_w8_no_host_gets_all_slots_and_deliveries_leave_some(rig, slots, per_host, limits):
     settings = rig.runtime.settings
     process, webhook = evolve(settings.process, concurrency=slots), evolve(settings.webhook, per_host=per_host)
-    assert Limits.of(evolve(settings, process=process, webhook=webhook)) == limits
+    assert HostLimits.of(evolve(settings, process=process, webhook=webhook)) == limits
 
 
 def test_w8_hosts_in_line_take_turns():
-    places, limits = HostPlaces(), Limits(host=1, total=1)
-    with places.place("z", "z1", limits) as taken:
+    places, limits = HostLimiter(), HostLimits(host=1, total=1)
+    with places.acquire("z", "z1", limits) as taken:
         assert taken
         for host, run in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a1")]:
-            with places.place(host, run, limits) as another:
+            with places.acquire(host, run, limits) as another:
                 assert not another
-            places.stand_in_line(host, run)
-        assert places.next_in_line(limits) is None
+            places.enqueue(host, run)
+        assert places.next_waiting(limits) is None
         assert places.wait_seconds() == pytest.approx(10.3)
-    assert [places.next_in_line(limits) for _ in range(4)] == ["a1", "b1", "a2", None]
+    assert [places.next_waiting(limits) for _ in range(4)] == ["a1", "b1", "a2", None]
     assert places.wait_seconds() == 10.0
 
 
 def test_w8_a_busy_host_is_passed_over_in_the_line():
-    places, limits = HostPlaces(), Limits(host=1, total=9)
+    places, limits = HostLimiter(), HostLimits(host=1, total=9)
     for host in ("a", "b"):
-        places.stand_in_line(host, f"{host}2")
-    with places.place("a", "a1", limits):
-        assert [places.next_in_line(limits) for _ in range(2)] == ["b2", None]
-    assert places.next_in_line(limits) == "a2"
+        places.enqueue(host, f"{host}2")
+    with places.acquire("a", "a1", limits):
+        assert [places.next_waiting(limits) for _ in range(2)] == ["b2", None]
+    assert places.next_waiting(limits) == "a2"
 
 
 def test_w8_who_gets_a_place_stands_in_line_no_more():
-    places, limits = HostPlaces(), Limits(host=1, total=9)
-    places.stand_in_line("a", "a1")
-    with places.place("a", "a1", limits):
+    places, limits = HostLimiter(), HostLimits(host=1, total=9)
+    places.enqueue("a", "a1")
+    with places.acquire("a", "a1", limits):
         pass
-    assert places.next_in_line(limits) is None
+    assert places.next_waiting(limits) is None
 
 
 def test_w8_the_line_has_an_end(monkeypatch):
-    monkeypatch.setattr(per_host, "_LONGEST", 1)
-    places, limits = HostPlaces(), Limits(host=1, total=1)
+    monkeypatch.setattr(limits_module, "_LONGEST_QUEUE", 1)
+    places, limits = HostLimiter(), HostLimits(host=1, total=1)
     for run in ("a1", "a2"):
-        places.stand_in_line("a", run)
-    assert [places.next_in_line(limits) for _ in range(2)] == ["a1", None]
+        places.enqueue("a", run)
+    assert [places.next_waiting(limits) for _ in range(2)] == ["a1", None]
 
 
 def test_w8_a_call_that_came_too_late_is_passed_on(rig, webhooks):
-    webhooks.egress.places.stand_in_line("a", "webhook.other")
+    webhooks.client.limiter.enqueue("a", "webhook.other")
     assert not webhooks.deliver("webhook.gone")
     assert rig.starts == [("webhook.other", RunTask.WEBHOOK, RunKind.ETL)]

@@ -12,7 +12,7 @@ from unstract_devstack.sink import Answer, running_sink
 from unstract_worker_core.config import Secret
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_general.signing import signature_headers
+from unstract_worker_general.webhooks.client import signature_headers
 
 KEY = bytes(range(32))
 SECRET = Secret("whsec_" + base64.b64encode(KEY).decode())
@@ -65,7 +65,7 @@ def test_w6_an_executions_run_is_not_touched_by_its_notification(rig, webhooks, 
 
 def test_w7_a_signature_verifies_independently(webhooks, sink):
     webhooks.allow(allowed_networks=("127.0.0.0/8",), signing_secret=SECRET)
-    webhooks.egress.now = lambda: NOW + 0.9
+    webhooks.client.now = lambda: NOW + 0.9
     run = webhooks.send(sink.url, payload=PAYLOAD, headers={"Webhook-Signature": "v1,forged", "webhook-timestamp": "1"})
     (post,) = sink.received()
     assert json.loads(post.body)["events"][0]["pipeline_name"] == PAYLOAD["pipeline_name"]
@@ -89,7 +89,7 @@ def test_w7_the_example_of_the_specification():
 @pytest.mark.parametrize("changed", ["webhook-id", "webhook-timestamp", "body"])
 def test_w7_what_was_changed_on_the_way_does_not_verify(webhooks, sink, changed):
     webhooks.allow(allowed_networks=("127.0.0.0/8",), signing_secret=SECRET)
-    webhooks.egress.now = lambda: NOW
+    webhooks.client.now = lambda: NOW
     webhooks.send(sink.url, payload=PAYLOAD)
     (post,) = sink.received()
     other = evolve(post, body=post.body + b" ", headers={**post.headers})
@@ -105,7 +105,7 @@ def test_w7_a_repeated_try_has_the_same_id_and_a_time_of_its_own(webhooks, sink)
     sink.answer_next(Answer(500))
     run = webhooks.accept(sink.url, payload=PAYLOAD, max_retries=1, retry_delay=0)
     for seconds in (0, 600):
-        webhooks.egress.now = lambda at=NOW + seconds: at
+        webhooks.client.now = lambda at=NOW + seconds: at
         assert webhooks.deliver(run)
     first, second = sink.received()
     assert first.headers["webhook-id"] == second.headers["webhook-id"]

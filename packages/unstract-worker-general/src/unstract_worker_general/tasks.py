@@ -15,11 +15,10 @@ from unstract_worker_core.worker.boundary import add_task, serve_celery_task
 from unstract_worker_core.worker.definition import RuntimeOf
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_general.egress import Egress
 from unstract_worker_general.schedule import give_up_schedule, start_pipeline
 from unstract_worker_general.start import start_execution
-from unstract_worker_general.webhook_jobs import webhook_jobs
-from unstract_worker_general.webhook_message import accept_webhook
+from unstract_worker_general.webhooks.client import WebhookClient
+from unstract_worker_general.webhooks.delivery import accept_webhook, webhook_jobs
 
 __all__ = ["CLEANUP_NEEDS", "ORCHESTRATE_JOBS", "register"]
 
@@ -38,7 +37,7 @@ ORCHESTRATE_JOBS = {
 
 def register(app: Celery, runtime: RuntimeOf) -> None:
     """Add this worker's tasks to the app."""
-    deliver = partial(_deliver, egress=Egress())  # shared by all deliveries of the process
+    deliver = partial(_deliver, client=WebhookClient())  # shared by all deliveries of the process
     for name in ("async_execute_bin", "async_execute_bin_general"):
         add_task(app, runtime, name, _accept, late=True)
     for name in ("scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"):
@@ -69,8 +68,8 @@ def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:
     handle_doorbell(runtime, delivery, ORCHESTRATE_JOBS)
 
 
-def _deliver(runtime: Runtime, delivery: Delivery, egress: Egress) -> None:
-    with webhook_jobs(runtime, egress) as jobs:
+def _deliver(runtime: Runtime, delivery: Delivery, client: WebhookClient) -> None:
+    with webhook_jobs(runtime, client) as jobs:
         handle_doorbell(runtime, delivery, jobs)
 
 

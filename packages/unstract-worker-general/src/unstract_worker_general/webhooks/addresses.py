@@ -33,7 +33,7 @@ _V4 = tuple(
         ("240.0.0.0/4", "reserved"),
     )
 )
-# The first that matches names the rule, so narrow ones stand before those around them.
+# The first that matches names the rule, so narrow networks come before those around them.
 _V6 = tuple(
     (IPv6Network(network), name)
     for network, name in (

@@ -44,13 +44,13 @@ def envelope(payload: Event) -> dict[str, Any]:
 
 def slack_text(events: Iterable[Event]) -> str:
     """Totals, a divider, a line for each of the first 25 events, and how many more there are."""
-    told = list(events)
-    bad = sum(map(failed, told))
-    count = f"*{len(told)} execution{'' if len(told) == 1 else 's'}*"
-    lines = [f"{count} ({_GOOD} {len(told) - bad} succeeded  {_BAD} {bad} failed)", _DIVIDER]
-    lines += [_line(event) for event in told[:_MOST_LINES]]
-    if len(told) > _MOST_LINES:
-        lines.append(f"... and {len(told) - _MOST_LINES} more")
+    given = list(events)
+    bad = sum(map(failed, given))
+    count = f"*{len(given)} execution{'' if len(given) == 1 else 's'}*"
+    lines = [f"{count} ({_GOOD} {len(given) - bad} succeeded  {_BAD} {bad} failed)", _DIVIDER]
+    lines += [_line(event) for event in given[:_MOST_LINES]]
+    if len(given) > _MOST_LINES:
+        lines.append(f"... and {len(given) - _MOST_LINES} more")
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
-"""Reading a webhook's URL, strictly: a URL that two readers could take for two different hosts is refused.
+"""Reads a webhook's URL strictly: one that two readers could take for two different hosts is refused.
 
-What is sent later is put together anew from what was read here, so the HTTP client sees no other host than the checks.
+The URL that is sent to is built from the parts read here, so the HTTP client sees the host that was checked.
 """
 
 import re
@@ -11,7 +11,7 @@ import idna
 from attrs import field, frozen
 
 from unstract_worker_core.errors import WorkerError
-from unstract_worker_general.addresses import Address
+from unstract_worker_general.webhooks.addresses import Address
 
 __all__ = ["Refused", "Target", "read_target"]
 
@@ -24,9 +24,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Refused(WorkerError):
-    """A webhook that is not sent, by which rule. `lasting`: no later try could end otherwise.
+    """A webhook that is not sent, and by which rule. `lasting`: another attempt would end in the same way.
 
-    Names neither the URL nor a part of it: it is stored and logged.
+    The text names no part of the URL: it is stored and logged.
     """
 
     def __init__(self, rule: str, *, lasting: bool) -> None:
@@ -36,7 +36,7 @@ class Refused(WorkerError):
 
 @frozen
 class Target:
-    """Where a webhook goes. `host`: lower case ASCII, without brackets. `address`: set where the URL names no host."""
+    """Where a webhook goes. `host`: lower case ASCII, without brackets. `address`: the host, if it is one."""
 
     scheme: str
     host: str
@@ -46,14 +46,14 @@ class Target:
 
     @property
     def url(self) -> str:
-        """The URL again, made of the parts."""
+        """The URL, built from the parts."""
         host = f"[{self.host}]" if isinstance(self.address, IPv6Address) else self.host
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}{self.path}"
 
 
 def read_target(url: str) -> Target:
-    """Take a URL apart. Raises Refused, which lasts."""
+    """Read a URL. Raises Refused, lasting."""
     if any(unicodedata.category(char) in _UNSEEN for char in url):
         raise _refusal("the URL contains a space or an invisible character")
     if "\\" in url:
@@ -88,7 +88,7 @@ def _named(text: str) -> tuple[str, Address | None]:
     if host.endswith("."):
         raise _refusal("the URL's host name ends with a dot")
     labels = host.split(".")
-    # Whatever ends like a number is an IPv4 address to some resolver: 127.1, 0x7f.1, 017700000001, 2130706433.
+    # A name that ends like a number is an IPv4 address to some resolver: 127.1, 0x7f.1, 017700000001, 2130706433.
     if _NUMBER.fullmatch(labels[-1]):
         try:
             return host, IPv4Address(text)

@@ -1,7 +1,7 @@
-"""Looking up host names, bounded: a DNS server that does not answer costs a delivery its own time and nobody else's.
+"""Looks up host names in bounded time: a DNS server that does not answer delays only the deliveries to its hosts.
 
-getaddrinfo cannot be given a time limit, so it runs in a thread that is left behind when it takes too long. There is at
-most one such thread for a host, and a bounded number of them in all.
+getaddrinfo takes no time limit, so it runs in a thread that is left behind when it takes too long. There is at most one
+such thread for a host, and a bounded number of them in all.
 """
 
 import socket
@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from attrs import define, field
 
 from unstract_worker_core.errors import WorkerError
-from unstract_worker_general.addresses import Address, plain
+from unstract_worker_general.webhooks.addresses import Address, plain
 
 __all__ = ["Lookups", "LookupsBusy", "NotResolved", "Resolver", "system_addresses"]
 
@@ -22,11 +22,11 @@ Resolver = Callable[[str], Sequence[str]]
 
 
 class NotResolved(WorkerError):
-    """A host name whose addresses are not known. Does not quote it."""
+    """The addresses of a host name are not known. The text does not name it."""
 
 
 class LookupsBusy(WorkerError):
-    """Too many look-ups are under way for another one; says nothing about the host."""
+    """Too many look-ups are under way; this says nothing about the host."""
 
 
 def system_addresses(host: str) -> Sequence[str]:
@@ -37,7 +37,7 @@ def system_addresses(host: str) -> Sequence[str]:
 
 @define(eq=False)
 class Lookups:
-    """The look-ups of one process. `most`: how many may be under way, those left behind included."""
+    """The look-ups of one process; at most `most` run at a time, those left behind included."""
 
     resolve: Resolver = system_addresses
     most: int = 32
@@ -45,10 +45,10 @@ class Lookups:
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     def addresses(self, host: str, *, seconds: float) -> tuple[Address, ...]:
-        """Every address of the host, each once, asked for now: nothing is cached. Raises NotResolved or LookupsBusy."""
+        """Every address of the host, each once, looked up now: nothing is cached. Raises NotResolved or LookupsBusy."""
         try:
-            told = self._asked(host).result(seconds)
-            found = tuple(dict.fromkeys(plain(ip_address(text)) for text in told))
+            texts = self._look_up(host).result(seconds)
+            found = tuple(dict.fromkeys(plain(ip_address(text)) for text in texts))
         except TimeoutError:
             raise NotResolved("the host name was not resolved in time") from None
         except (OSError, ValueError):
@@ -57,28 +57,28 @@ class Lookups:
             raise NotResolved("the host name has no address")
         return found
 
-    def _asked(self, host: str) -> Future[Sequence[str]]:
+    def _look_up(self, host: str) -> Future[Sequence[str]]:
         with self._lock:
             if host in self._under_way:
                 return self._under_way[host]
             if len(self._under_way) >= self.most:
                 raise LookupsBusy("too many host names are being resolved")
-            asked: Future[Sequence[str]] = Future()
-            threading.Thread(target=self._ask, args=(host, asked), name="webhook look-up", daemon=True).start()
-            self._under_way[host] = asked
-        return asked
+            result: Future[Sequence[str]] = Future()
+            threading.Thread(target=self._resolve, args=(host, result), name="webhook look-up", daemon=True).start()
+            self._under_way[host] = result
+        return result
 
-    def _ask(self, host: str, asked: Future[Sequence[str]]) -> None:
+    def _resolve(self, host: str, result: Future[Sequence[str]]) -> None:
         try:
-            answer = self.resolve(host)
-        except Exception as error:  # noqa: BLE001 - boundary of the thread: whoever waits for it is told
+            texts = self.resolve(host)
+        except Exception as error:  # noqa: BLE001 - boundary of the thread: the error goes to those who wait
             self._forget(host)
-            asked.set_exception(error)
+            result.set_exception(error)
         else:
             self._forget(host)
-            asked.set_result(answer)
+            result.set_result(texts)
 
     def _forget(self, host: str) -> None:
-        # Before the answer is given: who asks after that gets a look-up of its own.
+        # Before the result is set: a later call starts a look-up of its own.
         with self._lock:
             del self._under_way[host]

@@ -1,0 +1,186 @@
+"""Posts webhooks: to checked addresses only, signed, bounded in time and in what is read; no redirects, no proxies.
+
+Neither the URL nor a header is part of a reason: both may carry credentials.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from ipaddress import ip_network
+
+from attrs import Factory, define, field, frozen
+
+from unstract_worker_core.backend import ConnectFailed, Limits, PostResult, ResponseLost, post_once
+from unstract_worker_core.backend.responses import retry_after
+from unstract_worker_core.config import Secret, WebhookSettings
+from unstract_worker_core.messages import WebhookMessage
+from unstract_worker_general.webhooks.addresses import Address, plain, why_not_public
+from unstract_worker_general.webhooks.body import render
+from unstract_worker_general.webhooks.limits import HostLimiter
+from unstract_worker_general.webhooks.lookups import Lookups, NotResolved
+from unstract_worker_general.webhooks.url import Refused, Target
+
+__all__ = ["Failure", "WebhookClient", "headers_of", "seconds_for", "signature_headers"]
+
+# Headers that belong to the connection or to the delivery; a message cannot set them.
+_RESERVED = (
+    "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization",
+    "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    "webhook-id", "webhook-signature", "webhook-timestamp",
+)  # fmt: skip
+_MOST_ADDRESSES = 3
+# The first of several addresses may swallow packets.
+_ONE_ADDRESS_SECONDS = 3.0
+_ADDRESS_KEPT_SECONDS = 300.0
+_MOST_HOSTS_KEPT = 1000
+_GONE = 410
+# What a receiver answers that will take the webhook later. Any other 4xx is about the webhook itself.
+_MAY_PASS = (408, 425, 429)
+_LONGEST_WAIT_SECONDS = 3600.0
+
+
+@frozen
+class Failure:
+    """Why a webhook was not taken, safe to show.
+
+    Attributes:
+        reason: in one line.
+        attempts: after so many failed attempts in all there is no other; None: as many as the message allows.
+        wait: seconds until the next attempt that the receiver asks for.
+    """
+
+    reason: str
+    attempts: int | None = None
+    wait: float | None = None
+
+
+@define(eq=False)
+class WebhookClient:
+    """What the deliveries of one process share. `now`: seconds since the epoch."""
+
+    lookups: Lookups = Factory(Lookups)
+    limiter: HostLimiter = Factory(HostLimiter)
+    now: Callable[[], float] = time.time
+    _worked: dict[str, tuple[Address, float]] = field(factory=dict, init=False)  # by host: address, until when
+
+    def post(
+        self, message: WebhookMessage, target: Target, delivery_id: str, settings: WebhookSettings
+    ) -> Failure | None:
+        """Post a webhook once; None when it was taken (2xx). Raises LookupsBusy: nothing was tried."""
+        content = json.dumps(render(message.payload, message.platform), allow_nan=False).encode()
+        ends = time.monotonic() + seconds_for(message.timeout, settings)
+        try:
+            addresses = self.addresses(target, settings, seconds=ends - time.monotonic())
+        except Refused as refusal:
+            return Failure(str(refusal), attempts=1 if refusal.lasting else None)
+        except NotResolved as error:
+            return Failure(f"no connection ({error})")
+        headers = headers_of(message.headers, delivery_id)
+        if settings.signing_secret is not None:
+            headers |= signature_headers(settings.signing_secret, delivery_id, at=int(self.now()), content=content)
+        return self._post_to_first(target, addresses[:_MOST_ADDRESSES], content, headers, settings, ends)
+
+    def addresses(self, target: Target, settings: WebhookSettings, *, seconds: float) -> tuple[Address, ...]:
+        """Where a connection for `target` may go: looked up now, and every one of them allowed.
+
+        One answer that is not allowed refuses all of them. The address that worked a moment ago comes first. Raises
+        Refused, NotResolved or LookupsBusy.
+        """
+        lasting = target.address is not None
+        if target.address is None:
+            worked, until = self._worked.get(target.host, (None, 0.0))
+            found = self.lookups.addresses(target.host, seconds=seconds)
+            if worked in found and time.monotonic() < until:
+                found = tuple(sorted(found, key=lambda address: address != worked))
+        else:
+            found = (plain(target.address),)
+        if target.host in settings.allowed_hosts:
+            return found
+        networks = [ip_network(network) for network in settings.allowed_networks]
+        others = [address for address in found if not any(address in network for network in networks)]
+        for rule in filter(None, map(why_not_public, others)):
+            allow = "WEBHOOK_ALLOWED_NETWORKS" if lasting else "WEBHOOK_ALLOWED_HOSTS and WEBHOOK_ALLOWED_NETWORKS"
+            raise Refused(f"the address is not public: {rule}; {allow} can allow it", lasting=lasting)
+        if others and target.port not in settings.allowed_ports:
+            raise Refused(f"port {target.port} is not one of WEBHOOK_ALLOWED_PORTS", lasting=lasting)
+        return found
+
+    def _post_to_first(
+        self,
+        target: Target,
+        addresses: tuple[Address, ...],
+        content: bytes,
+        headers: dict[str, str],
+        settings: WebhookSettings,
+        ends: float,
+    ) -> Failure | None:
+        """Post to the first address that takes a connection; another one is tried only while nothing was sent."""
+        failure = None
+        for others, address in zip(reversed(range(len(addresses))), addresses, strict=True):
+            left = ends - time.monotonic()
+            connecting = min(left / (others + 1), _ONE_ADDRESS_SECONDS) if others else left
+            try:
+                result = post_once(
+                    target.url,
+                    content,
+                    headers,
+                    Limits(left, connect_seconds=connecting),
+                    body_limit=settings.body_limit,
+                    address=str(address),
+                    ca_file=settings.ca_file,
+                )
+            except ConnectFailed as error:
+                failure = Failure(f"no connection ({_kind(error)})")
+            except ResponseLost as error:
+                return Failure(f"no response ({_kind(error)})")
+            except OSError:
+                return Failure("no connection (WEBHOOK_CA_FILE cannot be read)")
+            else:
+                if len(self._worked) >= _MOST_HOSTS_KEPT:
+                    self._worked.clear()
+                self._worked[target.host] = address, time.monotonic() + _ADDRESS_KEPT_SECONDS
+                return _failure_of(result)
+        return failure
+
+
+def headers_of(given: dict[str, str], delivery_id: str) -> dict[str, str]:
+    """The message's headers, JSON as their content type unless it says otherwise, and the delivery's id."""
+    headers = {name: value for name, value in given.items() if name.strip().lower() not in _RESERVED}
+    if not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = "application/json"
+    return headers | {"webhook-id": delivery_id}
+
+
+def seconds_for(wanted: float, settings: WebhookSettings) -> float:
+    """The budget of a delivery: what the message asks for, within the worker's limits."""
+    return min(wanted or settings.deadline_seconds, settings.timeout_cap, settings.deadline_seconds)
+
+
+def signature_headers(secret: Secret, delivery_id: str, *, at: int, content: bytes) -> dict[str, str]:
+    """The signature of one attempt, as Standard Webhooks has it: HMAC-SHA256 over id, time and body.
+
+    A receiver takes what verifies and is at most 300 seconds old, and drops an id that it has seen. `at` is seconds
+    since the epoch.
+    """
+    key = base64.b64decode(secret.reveal().removeprefix("whsec_"))
+    signed = hmac.new(key, f"{delivery_id}.{at}.".encode() + content, hashlib.sha256).digest()
+    return {"webhook-timestamp": str(at), "webhook-signature": f"v1,{base64.b64encode(signed).decode()}"}
+
+
+def _failure_of(result: PostResult) -> Failure | None:
+    status = result.status
+    if 200 <= status < 300:
+        return None
+    if status == _GONE:
+        return Failure("HTTP 410: the receiver says that it is gone for good", attempts=1)
+    if status >= 500 or status in _MAY_PASS:
+        wait = retry_after(result.retry_after)
+        return Failure(f"HTTP {status}", wait=None if wait is None else min(wait, _LONGEST_WAIT_SECONDS))
+    return Failure(f"HTTP {status}" + (", redirects are not followed" if status < 400 else ""), attempts=2)
+
+
+def _kind(error: Exception) -> str:
+    return str(error).partition(":")[0]  # what follows may name the host
