@@ -270,6 +270,16 @@ def test_tool_validation_failure_ends_the_run_with_its_reason(rig):
     assert stored.total_files == 2
 
 
+def test_the_execution_is_read_once_and_right_before_its_status_is_written(rig):
+    _, execution = begin(rig, upload("a.txt", "one"))
+    orchestrate(rig, execution)
+    asked = [(each["method"], each["path"].removeprefix("/internal/v1/")) for each in rig.requests()]
+    own = f"workflow-execution/{execution}/"
+    assert [path for _, path in asked].count(own) == 1
+    assert asked[asked.index(("GET", own)) + 1] == ("POST", f"{own}update_status/")
+    assert not [path for _, path in asked if "configuration" in path], "one file needs no limit of batches"
+
+
 def test_a_refused_message_ends_the_execution(rig):
     _, execution = begin(rig, upload("a.txt", "x"), pipeline_id="../x")
     orchestrate(rig, execution)

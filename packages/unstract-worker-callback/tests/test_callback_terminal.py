@@ -3,6 +3,7 @@
 import pytest
 
 from unstract_worker_callback.final_status import correct_late_write, write_final_status
+from unstract_worker_core.backend.files import FileHash, FileStatusUpdate
 from unstract_worker_core.errors import BackendUnavailable
 from unstract_worker_core.ledger import FinalState, RunState
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
@@ -57,6 +58,36 @@ def test_a_status_of_an_attempt_before_this_one_is_not_written_again(rig, kind):
     assert len(rig.ends(prepared)) == 1
     assert rig.results(prepared) == []
     assert rig.state(prepared.id) is RunState.DONE
+
+
+@pytest.mark.parametrize("stands", [ExecutionStatus.COMPLETED, ExecutionStatus.ERROR])
+def test_an_execution_that_ended_before_this_run_had_files_is_left_alone(rig, stands):
+    """A start message that came once more, long after: its tools are gone, or it has no files any more."""
+    prepared = rig.prepare(RunKind.ETL)
+    rig.subscribe(prepared)
+    rig.arm(prepared, error="tool validation failed")
+    rig.set_status(prepared, stands, total_files=2, successful_files=1, failed_files=1)
+
+    rig.finalise(prepared)
+
+    assert rig.shown(prepared) == (stands, 2, 1, 1)
+    assert (rig.pipeline_writes(prepared), rig.told(prepared)) == ([], [])
+    assert rig.final(prepared).status is stands
+
+
+def test_a_stop_before_this_run_had_files_counts_what_an_earlier_one_did(rig):
+    prepared = rig.prepare(RunKind.ETL)
+    for name, status in (("a", "COMPLETED"), ("b", "ERROR"), ("c", "EXECUTING")):
+        file = FileHash(file_name=name, file_path=f"in/{name}", source_connection_type="FILESYSTEM")
+        files = rig.runtime.backend.files
+        row = files.create(rig.organization, prepared.id, prepared.workflow_id, file)
+        files.update_status(rig.organization, row.id, FileStatusUpdate(status=ExecutionStatus(status)))
+    rig.arm(prepared, stopped=True)
+    rig.stop(prepared)
+
+    rig.finalise(prepared)
+
+    assert rig.shown(prepared) == ("STOPPED", 3, 1, 1)
 
 
 def test_counts_that_could_not_be_added_are_added_later(rig):

@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve
 from structlog.testing import capture_logs
 
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost, SteppedAside
 from unstract_worker_core.ledger import OutcomeKind
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
@@ -78,6 +79,18 @@ def test_one_answer_about_a_stop_serves_all_batches_of_an_execution(made):
     bench.runtime.statuses.get(bench.execution_id, lambda: pytest.fail("asked again"), seconds=60)
 
     assert asked == 1
+
+
+@pytest.mark.parametrize(("known", "asked"), [(None, 1), (0.0, 0), (59.0, 0), (61.0, 1)])
+def test_what_the_orchestrator_learned_counts_as_long_as_an_answer_does(made, known, asked):
+    bench = made("a.txt", seconds=60.0)
+    key = f"uw:{{{bench.execution_id}}}:context"
+    bench.redis.set(key, serialization.encode(evolve(bench.context(), executing_seconds=known)))
+
+    bench.process()
+
+    assert len(calls(bench, f"/workflow-execution/{bench.execution_id}/$")) == asked
+    assert bench.outcomes()["a.txt"].kind is OutcomeKind.COMPLETED
 
 
 def test_a_row_says_executing_before_its_file_is_sent(made):

@@ -444,20 +444,42 @@ def test_a_stop_between_two_attempts_is_not_overwritten(rig, folder, monkeypatch
     assert context(rig, execution).stopped
 
 
-def test_a_stop_before_arming_is_seen(rig, folder, monkeypatch):
+def test_a_stop_while_the_source_is_listed_is_not_written_over(rig, folder, monkeypatch):
     _, execution = begin(rig, folder)
-    runs = rig.runtime.ledger.runs
-    note_all = runs.note_all
+    workflows = rig.runtime.backend.workflows
+    listing = workflows.source_files
 
-    def stopping(claim, notes):
-        if "row:3" in notes:
-            rig.dev("POST", f"/dev/executions/{execution}/stop")
-        return note_all(claim, notes)
+    def stopped_meanwhile(*args, **kwargs):
+        found = listing(*args, **kwargs)
+        rig.dev("POST", f"/dev/executions/{execution}/stop")
+        return found
 
-    monkeypatch.setattr(runs, "note_all", stopping)
+    monkeypatch.setattr(
+        type(workflows), "source_files", lambda self, *args, **kwargs: stopped_meanwhile(*args, **kwargs)
+    )
     orchestrate(rig, execution)
+    assert rig.seen(execution)["status"] == "STOPPED"
     assert context(rig, execution).stopped
-    assert rig.batches == []
+    assert (rig.batches, rig.seen(execution)["files"]) == ([], [])
+
+
+def test_file_workers_learn_when_the_backend_last_said_that_it_executes(rig, folder):
+    _, execution = begin(rig, folder)
+    orchestrate(rig, execution)
+    known = context(rig, execution).executing_seconds
+    assert known is not None
+    assert 0 <= known < 5
+    claim = rig.runtime.ledger.batches.claim(execution, 1, 0, "t")
+    assert isinstance(claim, BatchClaim)
+    assert 0 <= claim.armed_seconds < 5
+
+
+def test_one_read_of_the_execution_before_each_status_and_none_besides(rig, folder):
+    _, execution = begin(rig, folder)
+    orchestrate(rig, execution)
+    asked = [(each["method"], each["path"].removeprefix("/internal/v1/")) for each in rig.requests()]
+    of_execution = [method for method, path in asked if path.startswith(f"workflow-execution/{execution}/")]
+    assert of_execution == ["GET", "POST", "GET", "POST"]
 
 
 @pytest.mark.parametrize("before", [0, 1])

@@ -14,6 +14,8 @@ from unstract_worker_core.runs import (
     give_up,
     load_run,
     mark_executed,
+    start_of,
+    validate_tools,
     write_status_once,
 )
 from unstract_worker_core.statuses import ExecutionStatus
@@ -23,15 +25,19 @@ __all__ = ["JOBS", "history_hashes", "start_execution"]
 
 def start_execution(session: RunSession) -> Decision:
     """From an accepted start message to batches that are ready to be worked on."""
-    loaded = load_run(session)
+    message = start_of(session.claim)
+    problem = validate_tools(session, message)
+    if problem is not None:
+        return give_up(session, problem)
+    loaded = load_run(session, message)
     if not isinstance(loaded, LoadedRun):
         return loaded
-    uploads = loaded.message.files
-    update = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=len(uploads))
-    over = write_status_once(session, loaded, update, operation="executing")
-    if over is not None:
-        return over
-    items = deduplicate(uploads)
+    session.log_to_ui(loaded.context.log_channel, "Execution is being started.")
+    update = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=len(message.files))
+    loaded = write_status_once(session, loaded, update, operation="executing")
+    if not isinstance(loaded, LoadedRun):
+        return loaded
+    items = deduplicate(message.files)
     if loaded.message.use_file_history:
         items = mark_executed(items, _completed_before(session, loaded, items))
     return arm_files(session, loaded, create_rows(session, loaded, items))

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 from attrs import evolve, frozen
 
+from unstract_worker_core.backend.files import FileExecution
 from unstract_worker_core.ledger import FileOutcome, FinalState, OutcomeKind, RunContext
 from unstract_worker_core.messages import BatchResult
 from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["Totals", "count", "count_results", "final_state", "totals_before"]
+__all__ = ["Totals", "count", "count_results", "count_rows", "final_state", "totals_before"]
 
 
 @frozen
@@ -45,6 +46,19 @@ def count(outcomes: Iterable[FileOutcome], *, before: Totals | None = None) -> T
     for outcome in outcomes:
         totals = totals.plus(outcome)
     return totals
+
+
+def count_rows(rows: Iterable[FileExecution]) -> Totals:
+    """Count an execution's rows as the backend has them; those that have not ended were not started."""
+    totals = Totals()
+    for row in rows:
+        totals = evolve(
+            totals,
+            total=totals.total + 1,
+            successful=totals.successful + (row.status is ExecutionStatus.COMPLETED),
+            failed=totals.failed + (row.status is ExecutionStatus.ERROR),
+        )
+    return evolve(totals, skipped=totals.total - totals.successful - totals.failed)
 
 
 def count_results(results: Iterable[BatchResult]) -> Totals:

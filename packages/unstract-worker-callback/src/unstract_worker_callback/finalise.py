@@ -10,7 +10,7 @@ from functools import cache
 from attrs import evolve, frozen
 
 from unstract_worker_callback.chord_compat import load_chord_run
-from unstract_worker_callback.decision import Totals, count, final_state, totals_before
+from unstract_worker_callback.decision import Totals, count, count_rows, final_state, totals_before
 from unstract_worker_callback.final_status import add_counts, existing_terminal, write_final_status
 from unstract_worker_callback.notify import notify
 from unstract_worker_core.api_results import ApiResults
@@ -82,6 +82,10 @@ def _finalise(session: RunSession) -> None:
     run = _load(session)
     if run is None:
         return
+    if _ended_before_its_start(session, run):
+        release_marks(session)
+        _finish(session, FinalState(status=run.execution.status, error="ended before it was started"))
+        return
     final = _settle(session, run, _decide(session, run))
     release_marks(session)
     try:
@@ -103,13 +107,25 @@ def _load(session: RunSession) -> LoadedRun | None:
             return LoadedRun(*load_chord_run(backend, claim))
         context = claim.context
         totals = _count(session, context)
-        return LoadedRun(context, totals, backend.executions.get(context.organization_id, context.execution_id))
+        execution = backend.executions.get(context.organization_id, context.execution_id)
+        if claim.batches == 0 and execution.status is ExecutionStatus.STOPPED:
+            # Stopped before this run had files. It may have run before the ledger lost it: then its rows say so.
+            totals = count_rows(backend.files.list(context.organization_id, context.execution_id))
+        return LoadedRun(context, totals, execution)
     except (BackendRefused, MessageError) as error:
         reaction = reaction_to(error, Place.FINALISE)
         if reaction is Reaction.END or (reaction is Reaction.CHARGE and _last_attempt(session)):
             _put_aside(session, str(error))
             return None
         raise
+
+
+def _ended_before_its_start(session: RunSession, run: LoadedRun) -> bool:
+    """Whether the execution ended by itself before this run had files: a start message that came once more."""
+    status, claim = run.execution.status, session.claim
+    ended = status.terminal and status is not ExecutionStatus.STOPPED
+    nothing_done = claim.task is RunTask.EXECUTION and claim.batches == 0
+    return ended and nothing_done and session.journal_get(_STATUS) != status
 
 
 def _count(session: RunSession, context: RunContext) -> Totals:
@@ -223,7 +239,7 @@ def _warn_not_offered() -> None:
 
 def _close(session: RunSession, context: RunContext, final: FinalState) -> None:
     """A last line for the platform's log, then DONE."""
-    runtime, ledger = session.runtime, session.runtime.settings.ledger
+    runtime = session.runtime
     text = (
         f"Execution ended {final.status}: {final.successful_files} of {final.total_files} files succeeded, "
         f"{final.failed_files} failed." + (f" {final.error}" if final.error else "")
@@ -232,10 +248,7 @@ def _close(session: RunSession, context: RunContext, final: FinalState) -> None:
     runtime.log_events.log(
         LogEvent(context.log_channel, text, context.execution_id, context.organization_id, "TERMINATION", level)
     )
-    closed = runtime.ledger.runs.finish(
-        session.claim, final, recheck_seconds=ledger.recheck_seconds, tombstone_seconds=ledger.tombstone_seconds
-    )
-    _log.info("execution finalised", status=str(final.status), closed=closed, total_files=final.total_files)
+    _finish(session, final, recheck_seconds=runtime.settings.ledger.recheck_seconds)
 
 
 def _put_aside(session: RunSession, reason: str) -> None:
@@ -246,8 +259,15 @@ def _put_aside(session: RunSession, reason: str) -> None:
     letter = DeadLetter("finalise", queue, f"execution {claim.run_id} cannot be finalised: {reason}", claim.run_id)
     runtime.ledger.dead_letters.add(letter)
     runtime.metrics.dead_letters.labels(kind="execution").inc()
-    ledger = runtime.settings.ledger
-    runtime.ledger.runs.finish(claim, FinalState(), recheck_seconds=0, tombstone_seconds=ledger.tombstone_seconds)
+    _finish(session, FinalState())
+
+
+def _finish(session: RunSession, final: FinalState, *, recheck_seconds: float = 0.0) -> None:
+    tombstone = session.runtime.settings.ledger.tombstone_seconds
+    closed = session.runtime.ledger.runs.finish(
+        session.claim, final, recheck_seconds=recheck_seconds, tombstone_seconds=tombstone
+    )
+    _log.info("run closed", status=str(final.status), closed=closed, total_files=final.total_files)
 
 
 def _last_attempt(session: RunSession) -> bool:

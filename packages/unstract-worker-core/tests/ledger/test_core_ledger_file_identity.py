@@ -1,5 +1,5 @@
 from attrs import evolve
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unstract_worker_core.ledger import FileItem
@@ -14,11 +14,13 @@ def place(item):
     return item.hash, item.path, item.provider_file_uuid or ""
 
 
+@settings(deadline=None)
 @given(ITEMS, st.integers(1, 99))
 def test_a_file_that_is_listed_at_another_place_keeps_its_identity(item, number):
     assert evolve(item, number=number, name="other", size=7).identity == item.identity
 
 
+@settings(deadline=None)
 @given(ITEMS, ITEMS)
 def test_another_file_at_the_same_place_of_the_list_has_another(first, second):
     second = evolve(second, number=first.number)

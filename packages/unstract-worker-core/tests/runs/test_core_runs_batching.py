@@ -1,6 +1,6 @@
 """Grouping equal uploads and dealing batches."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unstract_worker_core.ledger import FileItem
@@ -14,6 +14,7 @@ FILES = st.lists(st.sampled_from(["", "h1", "h2", "h3", "temp-hash-1"]), max_siz
 )
 
 
+@settings(deadline=None)
 @given(FILES)
 def test_no_upload_is_lost_or_doubled_by_grouping(files):
     items = deduplicate(files)
@@ -35,6 +36,7 @@ def test_refused_types_and_files_without_a_hash_stay_alone():
     assert len(deduplicate(refused + nameless)) == 4
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(-3, 500))
 def test_every_item_is_dealt_once_and_evenly(count, limit):
     items = [FileItem(n, f"{n}", f"{n}") for n in range(1, count + 1)]

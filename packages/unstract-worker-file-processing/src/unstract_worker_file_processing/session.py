@@ -1,5 +1,6 @@
 """One claimed batch while its files are processed: what the steps share, and what a failed call means for them."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,13 +95,15 @@ class BatchSession:
     def stop_requested(self) -> bool:
         """Ask the backend whether the execution was stopped, and write it into the ledger if it was.
 
-        All batches of the execution in this process share an answer for a second. Once the ledger knows of the stop,
-        the backend is not asked any more.
+        All batches of the execution in this process share an answer for a second, and that of the orchestrator counts
+        for as long. Once the ledger knows of the stop, the backend is not asked any more.
         """
         context = self.context
         if not self.stopped:
             age = _DEFERRED_STATUS_AGE if self.executor.deferred else 1
             seconds = self.runtime.settings.files.status_seconds * age
+            if self._executing_age() < seconds:
+                return False
             try:
                 status = self.runtime.statuses.get(context.execution_id, self._status, seconds=seconds)
             except BackendError as error:
@@ -112,6 +115,13 @@ class BatchSession:
             if self.stopped:
                 self.runtime.ledger.runs.request_stop(self.claim.run_id)
         return self.stopped
+
+    def _executing_age(self) -> float:
+        """Seconds since the orchestrator learned from the backend that the execution is EXECUTING."""
+        known = self.context.executing_seconds
+        if known is None:
+            return math.inf
+        return known + self.claim.armed_seconds + time.monotonic() - self.claim.asked_at
 
     def _status(self) -> ExecutionStatus:
         return self.runtime.backend.executions.get(self.context.organization_id, self.context.execution_id).status

@@ -30,7 +30,7 @@ class Batches:
         answer = self._steps.run("claim_batch", run_id, epoch, batch, token, self._lease_ms)
         if answer[0] != "leased":
             return BatchRefusal(answer[0])
-        _, fence, files, context, age_ms, stop, progress, now_ms = answer
+        _, fence, files, context, age_ms, stop, progress, now_ms, armed_ms = answer
         return BatchClaim(
             run_id=run_id,
             epoch=epoch,
@@ -46,6 +46,7 @@ class Batches:
             answers={int(each[0]): serialization.decode(each[5], ExecutorAnswer) for each in progress if each[5]},
             age_seconds=int(float(age_ms)) / 1000,
             stop=stop == "1",
+            armed_seconds=float(armed_ms) / 1000,
             asked_at=asked_at,
         )
 

@@ -1,5 +1,6 @@
 """What a claim gives: the right to work on a run or on a batch until its lease ends."""
 
+import math
 import time
 from typing import Any
 
@@ -56,8 +57,8 @@ class BatchClaim:
 
     `charges` counts, by file number, how often a lease lapsed while that file was in flight; `executed` holds the
     executor's result (JSON) of files whose effect happened but whose outcome is not recorded yet. `age_seconds`:
-    time since the batch was first claimed, by Redis's clock. `asked_at`: as in RunClaim. `requests` and `answers`, by
-    file number, are those of executors that answer later.
+    time since the batch was first claimed, `armed_seconds`: since the run was armed, by Redis's clock. `asked_at`: as
+    in RunClaim. `requests` and `answers`, by file number, are those of executors that answer later.
     """
 
     run_id: str
@@ -72,6 +73,7 @@ class BatchClaim:
     executed: dict[int, Any]
     age_seconds: float
     stop: bool
+    armed_seconds: float = math.inf
     asked_at: float = Factory(time.monotonic)
     requests: dict[int, PendingRequest] = Factory(dict)
     answers: dict[int, ExecutorAnswer] = Factory(dict)

@@ -103,6 +103,7 @@ class RunContext:
     """What every batch of a run shares; stored once per run.
 
     `completed_before` and `failed_before` of the `total_files` ended in a run that the ledger lost.
+    `executing_seconds`: how long before arming the backend last said that the execution is EXECUTING.
     """
 
     execution_id: str
@@ -124,6 +125,7 @@ class RunContext:
     hitl_packet_id: str | None = None
     custom_data: dict[str, Any] | None = None
     tags: tuple[Any, ...] = ()
+    executing_seconds: float | None = None
 
 
 @frozen

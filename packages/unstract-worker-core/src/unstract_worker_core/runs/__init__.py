@@ -13,6 +13,7 @@ from unstract_worker_core.runs.start import (
     decision_if_terminal,
     give_up,
     load_run,
+    validate_tools,
     write_status_once,
 )
 
@@ -47,5 +48,6 @@ __all__ = [
     "release_run",
     "split",
     "start_of",
+    "validate_tools",
     "write_status_once",
 ]

@@ -1,8 +1,10 @@
-"""The first steps that API and ETL runs share: look at the execution, validate its tools, say that it executes."""
+"""The steps that API and ETL runs share at their start: tools, the execution, its status, the batches."""
+
+import time
+from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
-from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.executions import Execution, StatusUpdate, StatusWritten
 from unstract_worker_core.backend.workflows import ToolInstance, ToolValidation
 from unstract_worker_core.errors import MessageError, NotFound, OutcomeUnknown
@@ -23,6 +25,7 @@ __all__ = [
     "give_up",
     "load_run",
     "tool_problem",
+    "validate_tools",
     "write_status_once",
 ]
 
@@ -31,10 +34,15 @@ log = get_logger(__name__)
 
 @frozen
 class LoadedRun:
-    """A run that may be started: its message and its execution as the backend has it."""
+    """A run that may be started: its message and its execution as the backend has it.
+
+    Attributes:
+        executing_at: when the backend last said that the execution is EXECUTING, by the local monotonic clock.
+    """
 
     message: StartMessage
     execution: Execution
+    executing_at: float | None = None
 
     @property
     def context(self) -> RunContext:
@@ -63,33 +71,98 @@ def context_of(message: StartMessage, execution: Execution | None = None) -> Run
     )
 
 
-def load_run(session: RunSession) -> LoadedRun | Decision:
-    """The run, or what ends it here: unknown, terminal or stopped already, refused, tools that are not valid."""
-    message = start_of(session.claim)
+def validate_tools(session: RunSession, message: StartMessage) -> str | None:
+    """Why the run cannot be started: its message was refused, or its workflow's tools are not valid. None: it can."""
+    if message.refused is not None:
+        return message.refused
+    backend = session.runtime.backend
+    instances = backend.workflows.tool_instances(session.organization_id, message.workflow_id)
+    if not instances:
+        return None
+    ids = [instance.id for instance in instances]
+    return tool_problem(instances, backend.tools.validate(session.organization_id, message.workflow_id, ids))
+
+
+def tool_problem(instances: tuple[ToolInstance, ...], validation: ToolValidation) -> str | None:
+    """What is wrong with the tools. Success with fewer ids than were asked for is no success."""
+    problems = "; ".join(f"{problem.tool_id or 'tool'}: {problem.error}" for problem in validation.errors)
+    if not validation.success:
+        return f"tool validation failed: {problems or 'no reason given'}"
+    missing = [instance.tool_id for instance in instances if instance.id not in validation.validated_ids]
+    if missing:
+        return f"tool validation failed: not validated: {', '.join(missing)}"
+    return None
+
+
+def load_run(session: RunSession, message: StartMessage) -> LoadedRun | Decision:
+    """Read the execution; the run, or what ends it here: unknown, ended or stopped already.
+
+    Call it right before each status is written: the backend lets EXECUTING replace a stop that came in between.
+    """
     try:
         execution = session.runtime.backend.executions.get(session.organization_id, message.execution_id)
     except NotFound as error:
         return _put_aside(session, f"execution {message.execution_id} cannot be started: {error}")
-    loaded = LoadedRun(message, execution)
-    over = decision_if_terminal(loaded, stop=session.claim.stop)
-    if over is not None:
-        return over
-    if message.refused is not None:
-        return give_up(session, message.refused)
-    session.log_to_ui(loaded.context.log_channel, "Execution is being started.")
-    problem = validate_tools(session.runtime.backend, session.organization_id, message.workflow_id)
-    return loaded if problem is None else give_up(session, problem)
+    executing_at = time.monotonic() if execution.status is ExecutionStatus.EXECUTING else None
+    loaded = LoadedRun(message, execution, executing_at)
+    return decision_if_terminal(loaded, stop=session.claim.stop) or loaded
 
 
 def decision_if_terminal(loaded: LoadedRun, *, stop: bool) -> Decision | None:
-    """What a status that is terminal already means: a stop is told to the pipeline, anything else stands."""
+    """What an execution that has ended already means: a stop is finalised as one, anything else is left as it is."""
     status = loaded.execution.status
     if status in (ExecutionStatus.COMPLETED, ExecutionStatus.ERROR):
-        log.info("the execution is over already", status=status.value)
-        return Close(FinalState(status=status, error="over before it was started"))
+        log.info("the execution has ended already", status=status.value)
+        return Close(FinalState(status=status, error="ended before it was started"))
     if stop or status is ExecutionStatus.STOPPED:
         return Arm(evolve(loaded.context, stopped=True))
     return None
+
+
+def write_status_once(
+    session: RunSession, loaded: LoadedRun, update: StatusUpdate, *, operation: str
+) -> LoadedRun | Decision:
+    """Write a status of the start, once in all attempts; what ends the run if the backend says that it has ended.
+
+    Only once: a user's stop may come between two attempts, and the backend would let EXECUTING replace it.
+    """
+    if session.journal_get(operation) is not None:
+        return loaded
+    session.check()
+    executions, execution_id = session.runtime.backend.executions, loaded.message.execution_id
+    try:
+        written = executions.update_status(session.organization_id, execution_id, update, key=session.key(operation))
+    except OutcomeUnknown:
+        if not _shows(executions.get(session.organization_id, execution_id), update):
+            raise
+        written = StatusWritten(written=True)
+    if not written.written:
+        ended = load_run(session, loaded.message)
+        return Close(FinalState(error=written.reason)) if isinstance(ended, LoadedRun) else ended
+    session.journal_put(operation, "written")
+    return evolve(loaded, executing_at=time.monotonic())
+
+
+def arm_files(
+    session: RunSession, loaded: LoadedRun, items: Sequence[FileItem], *, before: tuple[int, int] = (0, 0)
+) -> Decision:
+    """Split the files into batches.
+
+    Args:
+        before: how many further files completed and failed in a run of this execution that the ledger lost.
+    """
+    batches = split(items, _batch_limit(session) if len(items) > 1 else 1)
+    completed, failed = before
+    known = loaded.executing_at
+    context = evolve(
+        loaded.context,
+        total_files=sum(item.uploads for item in items) + completed + failed,
+        completed_before=completed,
+        failed_before=failed,
+        executing_seconds=None if known is None else time.monotonic() - known,
+    )
+    session.log_to_ui(context.log_channel, f"Files to process: {context.total_files}, in batches: {len(batches)}.")
+    return Arm(context, batches)
 
 
 def give_up(session: RunSession, reason: str) -> Decision:
@@ -102,77 +175,12 @@ def give_up(session: RunSession, reason: str) -> Decision:
     return Arm(evolve(context, error=reason))
 
 
-def validate_tools(backend: Backend, organization_id: str, workflow_id: str) -> str | None:
-    """Let the backend validate the workflow's tools; the problem, or None."""
-    instances = backend.workflows.tool_instances(organization_id, workflow_id)
-    if not instances:
-        return None
-    ids = [instance.id for instance in instances]
-    return tool_problem(instances, backend.tools.validate(organization_id, workflow_id, ids))
-
-
-def tool_problem(instances: tuple[ToolInstance, ...], validation: ToolValidation) -> str | None:
-    """What is wrong with the tools. Success with fewer ids than were asked for is no success."""
-    told = "; ".join(f"{problem.tool_id or 'tool'}: {problem.error}" for problem in validation.errors)
-    if not validation.success:
-        return f"tool validation failed: {told or 'no reason given'}"
-    missing = [instance.tool_id for instance in instances if instance.id not in validation.validated_ids]
-    if missing:
-        return f"tool validation failed: not validated: {', '.join(missing)}"
-    return None
-
-
-def write_status_once(
-    session: RunSession, loaded: LoadedRun, update: StatusUpdate, *, operation: str
-) -> Decision | None:
-    """Write a status of the start once; what ends the run if the backend says that it is over already.
-
-    Only once: a user's stop may come between two attempts, and the backend would let EXECUTING replace it.
-    """
-    if session.journal_get(operation) is not None:
-        return None
-    session.check()
-    executions, execution_id = session.runtime.backend.executions, loaded.message.execution_id
-    try:
-        written = executions.update_status(session.organization_id, execution_id, update, key=session.key(operation))
-    except OutcomeUnknown:
-        if not _stands(update, executions.get(session.organization_id, execution_id)):
-            raise
-        written = StatusWritten(written=True)
-    if not written.written:
-        return _now_ended(session, loaded) or Close(FinalState(error=written.reason))
-    session.journal_put(operation, "written")
-    return None
-
-
-def _stands(update: StatusUpdate, execution: Execution) -> bool:
+def _shows(execution: Execution, update: StatusUpdate) -> bool:
     """Whether the backend shows what was to be written."""
     return execution.status is update.status and update.total_files in (None, execution.total_files)
 
 
-def arm_files(
-    session: RunSession, loaded: LoadedRun, items: tuple[FileItem, ...], *, before: tuple[int, int] = (0, 0)
-) -> Decision:
-    """Deal the files into batches, unless the execution was stopped meanwhile.
-
-    `before`: how many further files completed and failed in a run of this execution that the ledger lost.
-    """
-    over = _now_ended(session, loaded)
-    if over is not None:
-        return over
-    batches = split(items, batch_limit(session))
-    completed, failed = before
-    context = evolve(
-        loaded.context,
-        total_files=sum(item.uploads for item in items) + completed + failed,
-        completed_before=completed,
-        failed_before=failed,
-    )
-    session.log_to_ui(context.log_channel, f"Files to process: {context.total_files}, in batches: {len(batches)}.")
-    return Arm(context, batches)
-
-
-def batch_limit(session: RunSession) -> int:
+def _batch_limit(session: RunSession) -> int:
     """How many batches may run side by side: the organization's setting, else this worker's."""
     configuration = session.runtime.backend.configuration
     own = get_optional(
@@ -183,12 +191,8 @@ def batch_limit(session: RunSession) -> int:
     return session.runtime.settings.files.max_parallel_batches if own is None else own
 
 
-def _now_ended(session: RunSession, loaded: LoadedRun) -> Decision | None:
-    now = session.runtime.backend.executions.get(session.organization_id, loaded.message.execution_id)
-    return decision_if_terminal(evolve(loaded, execution=now), stop=False)
-
-
 def _put_aside(session: RunSession, reason: str) -> Close:
-    bell = Doorbell.ORCHESTRATE_API if session.claim.kind is RunKind.API else Doorbell.ORCHESTRATE
-    letter = DeadLetter("orchestrate", DOORBELL_QUEUES[bell], reason, session.claim.run_id)
+    doorbell = Doorbell.ORCHESTRATE_API if session.claim.kind is RunKind.API else Doorbell.ORCHESTRATE
+    queue = DOORBELL_QUEUES[doorbell]
+    letter = DeadLetter(task="orchestrate", queue=queue, reason=reason, task_id=session.claim.run_id)
     return Close(FinalState(error=reason), letter)
