@@ -9,6 +9,12 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", ".github/**/*.md", "docker/**/*.md", "packages/*/*.md", "tests/*/*.md")
+    for path in ROOT.glob(pattern)
+    if "hatch run" in path.read_text(encoding="utf-8") and path.name != "CHANGELOG.md"
+)
 PACKAGES = ("core", "api-deployment", "general", "file-processing", "callback")
 COMMAND = re.compile(r"\bhatch run ([a-z:-]+)")
 # What only makes sense on GitHub: its own outputs, registry, release pages, servers; and which jobs passed.
@@ -59,6 +65,13 @@ def scripts():
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_every_command_exists(path):
     used = {command for _, text in runs(path) for command in COMMAND.findall(text)}
+    assert used <= set(scripts())
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_a_document_names_exists(path):
+    text = path.read_text(encoding="utf-8")
+    used = {command for command in COMMAND.findall(text) if command != "python"}
     assert used <= set(scripts())
 
 
