@@ -248,3 +248,30 @@ def test_every_organization_that_ever_had_a_run_is_remembered(driver: Driver) ->
     driver.ledger.runs.accept("run-b", task=RunTask.WEBHOOK, kind=RunKind.ETL, organization_id="org_2", start="{}")
 
     assert driver.ledger.runs.organizations() == {"org_1", "org_2"}
+
+
+@pytest.mark.parametrize(("released", "marks"), [(False, {"marks:1": "[]"}), (True, {})])
+def test_a_claim_for_finalising_brings_nothing_that_only_the_start_needed(
+    driver: Driver, *, released: bool, marks: dict[str, str]
+) -> None:
+    kept = {"results": "written", "notified:1": "row", "marks released": "yes"}
+    if not released:
+        del kept["marks released"]
+    driver.accept(RUN, start='{"files": []}')
+    claim = driver.claim(RUN, token="me")
+    starting = {"files": "[]", "before": "[]", "row:1": "row-1", "row:2": "row-2", "marks:1": "[]"}
+    driver.ledger.runs.note_all(claim, starting | kept)
+    orchestrating = driver.claim(RUN, token="me")
+    driver.arm(claim, ())
+
+    finalising = driver.claim(RUN, RunState.READY)
+
+    assert (orchestrating.start, orchestrating.journal) == ('{"files": []}', starting | kept)
+    assert (finalising.start, finalising.journal) == ("{}", kept | marks)
+    assert driver.redis.hlen(f"uw:{{{RUN}}}:journal") == len(starting | kept)
+
+
+def test_a_run_that_was_accepted_for_finalising_brings_its_message(driver: Driver) -> None:
+    driver.accept(RUN, start='{"results": []}', task=RunTask.CHORD_CALLBACK, state=RunState.READY)
+
+    assert driver.claim(RUN, RunState.READY).start == '{"results": []}'

@@ -17,8 +17,9 @@ class RunClaim:
     """A leased run, for orchestrating (ACCEPTED) or finalising (READY).
 
     `attempts` counts the claims before this one that failed or lapsed. `start` is the accepted message as JSON,
-    `context` what arming stored (None before), `journal` what was already done. `asked_at`: when the claim was
-    sent, by the local monotonic clock; the lease is no older.
+    `context` what arming stored (None before), `journal` what was already done. Once there is a context, `start` is
+    empty and the journal comes without the chosen files, their rows and released marks. `asked_at`: when the claim
+    was sent, by the local monotonic clock; the lease is no older.
     """
 
     run_id: str
