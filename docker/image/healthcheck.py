@@ -21,7 +21,7 @@ def address(environ: Mapping[str, str]) -> tuple[str, int]:
     """Where the worker of this environment serves its health."""
     worker = environ["WORKER_TYPE"].strip().replace("-", "_").upper()
     port = environ.get(f"{worker}_HEALTH_PORT", "").strip()
-    host = environ.get("WORKER_HEALTH_HOST", "").strip()
+    host = environ.get("WORKER_HEALTH_HOST", "").strip().strip("[]")
     return LOOPBACK.get(host, host), int(port) if port else DEFAULT_PORTS[worker]
 
 

@@ -90,6 +90,9 @@ def test_healthcheck_knows_the_ports_of_the_workers():
         sys.path.pop(0)
     for worker in WORKERS:
         assert healthcheck.address({"WORKER_TYPE": worker.name}) == ("127.0.0.1", worker.health_port)
+    for host, loopback in (("::", "::1"), ("[::]", "::1"), ("0.0.0.0", "127.0.0.1"), ("192.0.2.7", "192.0.2.7")):  # noqa: S104
+        environment = {"WORKER_TYPE": "callback", "WORKER_HEALTH_HOST": host}
+        assert healthcheck.address(environment) == (loopback, 8083)
 
 
 def test_the_ledgers_user_may_use_the_ledger_and_nothing_else(tmp_path):
