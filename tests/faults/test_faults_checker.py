@@ -1,6 +1,6 @@
 from itertools import count
 
-from unstract_devstack.faults.checker import HARNESS, Sent, Told, announcements, judge
+from unstract_devstack.faults.checker import HARNESS, Announcement, Sent, announcements, judge
 from unstract_devstack.platform_client import Effect, ExecutionRow
 from unstract_devstack.sink import Delivery
 
@@ -137,19 +137,19 @@ def test_a_notification_that_did_not_arrive_is_lost():
     effects = [worked("a"), worked("b"), wrote("COMPLETED"), told(), applied("notifications.dispatch")]
 
     assert wrong(verdict(effects, subscribers=1)) == {"notifications_lost": 1}
-    assert wrong(verdict(effects, arrived=[Told("/hook", "id1")], subscribers=1)) == {}
+    assert wrong(verdict(effects, arrived=[Announcement("/hook", "id1")], subscribers=1)) == {}
 
 
 def test_a_subscriber_who_was_told_twice_is_counted():
     effects = [worked("a"), worked("b"), wrote("COMPLETED"), told(), told(), applied("notifications.dispatch")]
-    arrived = [Told("/hook", "id1"), Told("/hook", "id2")]
+    arrived = [Announcement("/hook", "id1"), Announcement("/hook", "id2")]
 
     assert wrong(verdict(effects, arrived=arrived, subscribers=1)) == {"notifications_doubled": 1}
 
 
 def test_a_repeat_under_the_same_id_counts_only_where_keys_are_ignored():
     effects = [worked("a"), worked("b"), wrote("COMPLETED"), told(), applied("notifications.dispatch")]
-    arrived = [Told("/hook", "id1"), Told("/hook", "id1")]
+    arrived = [Announcement("/hook", "id1"), Announcement("/hook", "id1")]
 
     assert wrong(verdict(effects, arrived=arrived, subscribers=1)) == {}
     assert wrong(verdict(effects, arrived=arrived, subscribers=1, keyed=False)) == {"notifications_doubled": 1}
@@ -162,4 +162,4 @@ def test_deliveries_are_read_by_execution():
 
     found = announcements([Delivery("POST", "/hook", {"webhook-id": "w"}, body, 0.0)])
 
-    assert found == {"e1": [Told("/hook", "w")]}
+    assert found == {"e1": [Announcement("/hook", "w")]}

@@ -41,7 +41,7 @@ class BackendProcess:
 
     @property
     def internal_url(self) -> str:
-        """Root of the internal API, as workers are told it."""
+        """Root of the internal API, as workers are configured with it."""
         return f"{self.public_url}/internal"
 
 

@@ -19,7 +19,7 @@ Points = Sequence[tuple[float, float]]
 
 @frozen
 class Axis:
-    """One direction: what stands at its ends, and how a value is written. `log`: equal factors, equal steps."""
+    """One direction: the values at its ends, and how a value is written. `log`: equal factors, equal steps."""
 
     least: float
     most: float
@@ -72,12 +72,12 @@ class Frame:
     def _grid(self, *, numbered: bool) -> list[str]:
         lines = []
         for value in self.up.ticks:
-            y, told = self.y(value), self.up.written(value)
+            y, label = self.y(value), self.up.written(value)
             lines.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#dddddd"/>')
-            lines.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#444444">{told}</text>')
+            lines.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#444444">{label}</text>')
         for value in self.across.ticks if numbered else ():
-            x, y, told = self.x(value), HEIGHT - BOTTOM + 18, self.across.written(value)
-            lines.append(f'<text x="{x:.1f}" y="{y}" text-anchor="middle" fill="#444444">{told}</text>')
+            x, y, label = self.x(value), HEIGHT - BOTTOM + 18, self.across.written(value)
+            lines.append(f'<text x="{x:.1f}" y="{y}" text-anchor="middle" fill="#444444">{label}</text>')
         return lines
 
 

@@ -85,7 +85,7 @@ def stamps(folders: Sequence[Path]) -> Stamps:
 
 @contextlib.contextmanager
 def _environment(dotenv: frozenset[str]) -> Iterator[Mapping[str, str]]:
-    """The worker's environment, with an embedded stack behind what nobody names."""
+    """The worker's environment, with an embedded stack behind what is not set."""
     named = {name for name, value in os.environ.items() if value} | dotenv
     given = {name: value for name, value in os.environ.items() if value}
     missing = [name for name in NEEDED if name not in named]
@@ -108,17 +108,17 @@ def _stack() -> Iterator[Mapping[str, str]]:
             line = up.stdout.readline() if up.stdout else b""
             if not line:
                 raise NotUp("the embedded stack did not come up")
-            told = json.loads(line)
-            for name, address in told["addresses"].items():
+            started = json.loads(line)
+            for name, address in started["addresses"].items():
                 _say(f"{name}: {address}")
-            environment: Mapping[str, str] = told["environment"]
+            environment: Mapping[str, str] = started["environment"]
             yield environment
         finally:
             up.terminate()
 
 
 def _run(kind: WorkerKind, environment: Mapping[str, str]) -> None:
-    """Start, watch, start again; until told to end."""
+    """Start, watch, start again; until a signal ends it."""
     folders = sources(kind.package)
     while True:
         before = stamps(folders)
@@ -134,11 +134,11 @@ def _run(kind: WorkerKind, environment: Mapping[str, str]) -> None:
 
 
 def _changed(worker: subprocess.Popen[bytes], folders: Sequence[Path], before: Stamps) -> Path:
-    told = False
+    reported = False
     while (now := stamps(folders)) == before:
-        if not told and worker.poll() is not None:
+        if not reported and worker.poll() is not None:
             _say(f"the worker ended with exit code {worker.returncode}; waiting for a change")
-            told = True
+            reported = True
         time.sleep(LOOK_SECONDS)
     return next(path for path in (*now, *before) if now.get(path) != before.get(path))
 

@@ -71,7 +71,7 @@ class Worker:
         return self._readiness()[0]
 
     def start(self) -> None:
-        """Starts it, again if it ended; `wait_ready` tells when it takes work."""
+        """Starts it, again if it ended; `wait_ready` waits until it takes work."""
         self.process.start()
 
     def wait_ready(self, *, seconds: float = READY_SECONDS) -> None:
@@ -83,9 +83,9 @@ class Worker:
         wait_until(lambda: not self.running or self.ready(), seconds=seconds, pause=0.05)
         if not self.running:
             raise self.process.failure("ended while it was starting")
-        ready, told = self._readiness()
+        ready, detail = self._readiness()
         if not ready:
-            raise self.process.failure(f"was not ready after {seconds:.0f} s ({told})")
+            raise self.process.failure(f"was not ready after {seconds:.0f} s ({detail})")
 
     def stop(self, *, grace: float = STOP_SECONDS) -> None:
         """SIGTERM, and SIGKILL for its group if it is still there after `grace` seconds."""

@@ -1,6 +1,6 @@
 """What a stack can stand on: the brokers and the Redis arrangements that the workers support, each a real one.
 
-The reference backend, which stands for the platform, always reaches them plainly and as administrator.
+The reference backend, in the place of the platform, always reaches them plainly and as administrator.
 """
 
 import contextlib
@@ -88,7 +88,7 @@ def _apart(parts: contextlib.ExitStack, directory: Path, grants: Mapping[str, st
 
 
 def _tls(parts: contextlib.ExitStack, directory: Path, grants: Mapping[str, str]) -> Ground:
-    """One server that the workers reach over TLS alone; its authority is known to nobody else."""
+    """One server that the workers reach over TLS alone; its authority is known to no other process."""
     made, port = make_certificates(directory / "certificates"), free_port()
     options = {
         "tls-port": port, "tls-cert-file": made.certificate, "tls-key-file": made.key,

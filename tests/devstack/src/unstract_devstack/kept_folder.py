@@ -1,4 +1,4 @@
-"""Where a run leaves its logs and data: a folder that somebody named, or one that goes with the run."""
+"""Where a run leaves its logs and data: a named folder, or one that goes with the run."""
 
 import contextlib
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def kept_folder(kept: Path | None, *, prefix: str) -> Iterator[Path]:
-    """`kept`, made anew and left behind, or a temporary folder. Raises FileExistsError if `kept` is there already."""
+    """`kept`, newly made and left behind, or a temporary folder. Raises FileExistsError if `kept` is there already."""
     if kept is not None:
         kept.mkdir(parents=True)
         yield kept.resolve()

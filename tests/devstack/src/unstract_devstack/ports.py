@@ -1,8 +1,8 @@
 """Ports for the servers that a test or the demo starts, each given out once on this machine.
 
 Asking the kernel for any free port and closing it again is not enough: until the server listens, which for a worker
-is a second later, the same port may be given to somebody else, or to an outgoing connection. A worker that lost its
-port so ends, and the one who waits for it is told that it is ready, by a stranger.
+is a second later, the same port may be given to another process, or to an outgoing connection. A worker that lost its
+port so ends, and its caller takes the other process for it.
 """
 
 import random
@@ -17,7 +17,7 @@ _kept: deque[socket.socket] = deque()
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listens on, and that no other call gets, here or in another process.
+    """A loopback TCP port that no process listens on, and that no other call gets, here or in another process.
 
     What keeps it is a UDP socket of the same number, which TCP does not mind; the kernel lets go of it with this
     process, this function when it has given out some hundreds more.

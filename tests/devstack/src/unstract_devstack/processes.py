@@ -131,7 +131,7 @@ class ManagedProcess:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """The whole group stands still inside the block (SIGSTOP, SIGCONT)."""
+        """The whole group is stopped inside the block (SIGSTOP, SIGCONT)."""
         os.killpg(self.pid, signal.SIGSTOP)
         try:
             yield

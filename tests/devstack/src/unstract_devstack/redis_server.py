@@ -136,7 +136,7 @@ class RedisHandle:
         self._started().kill()
 
     def frozen(self) -> contextlib.AbstractContextManager[None]:
-        """The server stands still inside the block."""
+        """The server is stopped inside the block."""
         return self._started().frozen()
 
     def _start_on(self, port: int) -> None:
@@ -160,7 +160,7 @@ class RedisHandle:
     def _serves(self) -> bool:
         with self.client(timeout=1.0) as client:
             try:
-                # PING is refused while data is loaded; the pid tells our server from a stranger's on the same port.
+                # PING is refused while data is loaded; another process may serve the same port: the pid is ours.
                 client.ping()
                 return bool(client.info("server")["process_id"] == self.pid)
             except redis.RedisError:

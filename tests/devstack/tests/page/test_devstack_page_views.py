@@ -91,7 +91,7 @@ def test_an_execution_tells_its_files_its_run_and_what_happened(scene):
     assert re.search(
         r"Events 3 .*worker Files: 2.*backend executions.update_status PENDING → EXECUTING", text["events"]
     )
-    assert "webhook /hooks/api told COMPLETED" in text["events"]
+    assert "webhook /hooks/api: COMPLETED" in text["events"]
     assert "files.update_status PENDING → COMPLETED good.csv" in text["events"]
 
 
@@ -131,7 +131,7 @@ def test_a_backend_that_tells_no_log_events_is_told(scene):
         raise CallFailed("GET /dev/logs: connection refused")
 
     view = execution_view(evolve(scene.sources(), log_events=refuse), execution_id)
-    assert "does not tell log events: GET /dev/logs: connection refused" in view.fragments["events"]
+    assert "does not give log events: GET /dev/logs: connection refused" in view.fragments["events"]
 
 
 def test_a_thousand_executions_are_shown_fifty_at_a_time(scene):

@@ -1,4 +1,4 @@
-"""Command line of the reference backend: prints one JSON line with its port when ready, runs until it is told to end."""
+"""Command line of the reference backend: prints one JSON line with its port when ready, runs until a signal ends it."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What the reference backend is told at its start: where it listens, where it keeps its data, and how it behaves."""
+"""The settings of the reference backend: where it listens, where it keeps its data, and how it behaves."""
 
 from enum import StrEnum
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The log of applied effects: what a checker counts to tell once from twice."""
+"""The log of applied effects: what a checker counts."""
 
 import json
 import sqlite3

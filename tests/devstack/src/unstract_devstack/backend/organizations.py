@@ -64,7 +64,7 @@ class Organizations:
         return self._by_identifier.get(value)
 
     def scope(self, header: str | None) -> "Scope":
-        """What a request's organization header (or None) stands for."""
+        """The organization that a request's header (or None) means."""
         raw = (header or "").strip() or None
         if raw is None:
             return Scope(self, None, None)

@@ -18,7 +18,7 @@ FLAT_FIELDS = (
 
 
 def failed(event: dict[str, Any]) -> bool:
-    """Whether an event tells of a failure."""
+    """Whether an event is a failure."""
     if event.get("is_failure") is not None:
         return bool(event["is_failure"])
     return event["status"] in {"ERROR", "STOPPED"} or _count(event, "failed_files") > 0

@@ -67,14 +67,14 @@ def unauthorized(request: Request, key: str) -> Response | None:
     """401 in the recorded shapes, or None for a caller with the bearer key."""
     header = request.headers.get("authorization")
     if header is None:
-        told = ("Authorization header required for internal APIs", "Missing Authorization header")
+        texts = ("Authorization header required for internal APIs", "Missing Authorization header")
     elif not header.startswith("Bearer "):
-        told = ("Bearer token required for internal APIs", f"Invalid authorization format: {header[:20]}...")
+        texts = ("Bearer token required for internal APIs", f"Invalid authorization format: {header[:20]}...")
     elif not hmac.compare_digest(header.removeprefix("Bearer ").encode(), key.encode()):
-        told = ("Invalid internal service API key", "API key does not match configured value")
+        texts = ("Invalid internal service API key", "API key does not match configured value")
     else:
         return None
-    return reply(401, {"error": told[0], "detail": told[1], "debug_info": {}})
+    return reply(401, {"error": texts[0], "detail": texts[1], "debug_info": {}})
 
 
 def standardized(status: int, code: str, detail: str, kind: str = "client_error") -> Response:

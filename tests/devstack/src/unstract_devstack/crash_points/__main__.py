@@ -35,8 +35,8 @@ def parser() -> argparse.ArgumentParser:
 
 def points() -> dict[str, str]:
     """The workers' crash points with what lies there."""
-    told = subprocess.run(LIST, env=inherited_environment(), capture_output=True, text=True, check=True).stdout
-    return dict(line.split("\t", 1) for line in told.splitlines())
+    listed = subprocess.run(LIST, env=inherited_environment(), capture_output=True, text=True, check=True).stdout
+    return dict(line.split("\t", 1) for line in listed.splitlines())
 
 
 def chosen(only: Sequence[str], seed: int | None = None) -> list[Trial]:
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     same = [part for name in options.only for part in ("--only", name)]
     same += [] if options.seed is None else ["--seed", str(options.seed)]
     ends = None if options.seconds is None else began + options.seconds
-    verdicts = Shards(wanted, _tell, ends).run(options.fleets, [*OURSELVES, *same])
+    verdicts = Shards(wanted, _report, ends).run(options.fleets, [*OURSELVES, *same])
     show(verdicts, sys.stderr if options.json else sys.stdout)
     if len(verdicts) < len(wanted):
         sys.stderr.write(f"{len(wanted) - len(verdicts)} of {len(wanted)} trials were not made: --seconds was over\n")
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if verdicts and all(verdict.ok for verdict in verdicts) else 1
 
 
-def _tell(verdict: Verdict) -> None:
+def _report(verdict: Verdict) -> None:
     sys.stderr.write(f"{'ok   ' if verdict.ok else 'WRONG'} {verdict.seconds:5.1f} s  {verdict.trial}\n")
     sys.stderr.writelines(f"      {problem}\n" for problem in verdict.problems)
 

@@ -33,7 +33,7 @@ OPEN_RUNS, UNACKNOWLEDGED = "uw:open", "uw_unacked_index"
 
 @define
 class Ground:
-    """A running fleet on a backend in one mode; all who want to be told are told at `sink`."""
+    """A running fleet on a backend in one mode; all subscribers are at `sink`."""
 
     stack: Stack
     sink: SinkHandle
@@ -93,7 +93,7 @@ class Ground:
         return self._history.executions(organization)
 
     def unrest(self) -> str:
-        """What is still under way: open runs and messages that somebody holds. Empty when all is quiet."""
+        """What is still under way: open runs and messages that a worker holds. Empty when all is quiet."""
         with self.stack.redis.client() as client:
             runs, held = client.scard(OPEN_RUNS), client.zcard(UNACKNOWLEDGED)
         return f"{runs} runs are open, {held} messages are held" if runs or held else ""

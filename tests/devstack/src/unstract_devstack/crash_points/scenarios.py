@@ -67,7 +67,7 @@ def _hook(ground: Ground) -> Expected:
     """A webhook of its own, whose receiver fails once."""
     platform, _ = _organization(ground)
     ground.sink.answer_next(Answer(status=500))
-    content = {"url": f"{ground.sink.url}/hooks/{platform.organization}", "payload": {"told": 1}}
+    content = {"url": f"{ground.sink.url}/hooks/{platform.organization}", "payload": {"content": 1}}
     ground.internal("POST", "webhook/send/", {**content, "max_retries": 3, "retry_delay": 1}, platform.organization)
     return Expected(platform, status=None)
 
@@ -79,7 +79,7 @@ def _chord(ground: Ground) -> Expected:
 
 
 def _dead(ground: Ground) -> Expected:
-    """An API execution whose subscriber never takes what it is told."""
+    """An API execution whose subscriber never takes its webhook."""
     ground.sink.answer = Answer(status=500)
     return _api(ground)
 

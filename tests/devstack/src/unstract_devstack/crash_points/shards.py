@@ -1,4 +1,4 @@
-"""Fleets side by side: each in a process of its own, which is told numbers of trials and answers with verdicts."""
+"""Fleets side by side: each in a process of its own, which gets numbers of trials and answers with verdicts."""
 
 import json
 import queue
@@ -37,17 +37,17 @@ def serve(trials: Sequence[Trial], mode: str) -> None:
 
 @define
 class Shards:
-    """Makes all trials on so many fleets. `tell` hears of each verdict as it comes.
+    """Makes all trials on so many fleets. `report` gets each verdict as it comes.
 
     After `ends` (monotonic clock; None: there is no end) no trial is begun: those left have no verdict.
     """
 
     trials: Sequence[Trial]
-    tell: Callable[[Verdict], None]
+    report: Callable[[Verdict], None]
     ends: float | None = None
     _waiting: dict[str, "queue.SimpleQueue[int]"] = field(factory=dict, init=False)
     _verdicts: dict[int, Verdict] = field(factory=dict, init=False)
-    _told: threading.Lock = field(factory=threading.Lock, init=False)
+    _reporting: threading.Lock = field(factory=threading.Lock, init=False)
 
     def run(self, fleets: int, command: Sequence[str]) -> list[Verdict]:
         """The verdicts in the order of the trials. `command` starts a process that serves, given ``--serve mode``.
@@ -57,7 +57,7 @@ class Shards:
         self._waiting = {mode: queue.SimpleQueue() for mode in (KEYED, AS_REAL)}
         for number, trial in enumerate(self.trials):
             self._waiting[trial.mode].put(number)
-        # The first begins with the smaller part, so that nobody waits for it at the end.
+        # The first begins with the smaller part, so that none waits for it at the end.
         orders = [(AS_REAL, KEYED), *([(KEYED, AS_REAL)] * (fleets - 1))]
         threads = [threading.Thread(target=self._work, args=(order, command), daemon=True) for order in orders]
         for thread in threads:
@@ -84,9 +84,9 @@ class Shards:
                 process.stdin.write(f"{number}\n")
                 process.stdin.flush()
                 line = process.stdout.readline()
-                with self._told:
+                with self._reporting:
                     self._verdicts[number] = _read(line) if line else _missing(self.trials[number])
-                    self.tell(self._verdicts[number])
+                    self.report(self._verdicts[number])
                 if not line:
                     break  # it said why on stderr; its trial counts as wrong, another fleet goes on
             process.stdin.close()

@@ -72,7 +72,7 @@ class Bench:
             seen = self._seen(expected)
             wrong = [*problems(seen, expected, trial.mode, None), *late]
             if wrong:
-                raise AssertionError(f"{scenario} goes wrong though nobody dies: {wrong}")
+                raise AssertionError(f"{scenario} goes wrong without a kill: {wrong}")
             self._usual[scenario] = seen
         return self._usual[scenario]
 
@@ -98,7 +98,9 @@ class Bench:
         ground = self.ground
         if wait_until(lambda: ended(ground, expected) and not ground.unrest(), seconds=END_SECONDS, pause=0.15):
             return []
-        return [f"not over after {END_SECONDS:.0f} s: {ground.unrest() or 'all is quiet, and not everybody was told'}"]
+        return [
+            f"not over after {END_SECONDS:.0f} s: {ground.unrest() or 'all is quiet, and not every subscriber was notified'}"
+        ]
 
     def _seen(self, expected: Expected) -> Seen:
         return look(self.ground, expected, after=self._last)

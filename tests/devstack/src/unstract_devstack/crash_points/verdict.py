@@ -48,8 +48,8 @@ class Seen:
         return Counter({each.file: each.status for each in self.effects if each.operation == ROW_STATUS}.values())
 
     @property
-    def told(self) -> Mapping[tuple[str, str], Sequence[str]]:
-        """For each event that the sink was told of, the delivery ids it came under, one for each time."""
+    def announced(self) -> Mapping[tuple[str, str], Sequence[str]]:
+        """For each event that the sink received, the delivery ids it came under, one for each time."""
         found: dict[tuple[str, str], list[str]] = {}
         for delivery in self.deliveries:
             for event in _events(delivery):
@@ -64,24 +64,24 @@ def look(ground: Ground, expected: Expected, *, after: int) -> Seen:
 
 
 def ended(ground: Ground, expected: Expected) -> bool:
-    """Whether the execution is over and its subscriber was told."""
+    """Whether the execution is over and its subscriber was notified."""
     if expected.status is not None:
         rows = ground.executions(expected.platform.organization).values()
         if not rows or any(row.status not in TERMINAL for row in rows):
             return False
-    told = (event for delivery in _deliveries(ground, expected) for event in _events(delivery))
-    return any(status != "INPROGRESS" for _, status in told)
+    events = (event for delivery in _deliveries(ground, expected) for event in _events(delivery))
+    return any(status != "INPROGRESS" for _, status in events)
 
 
 def problems(seen: Seen, expected: Expected, mode: str, usual: Seen | None) -> Iterator[str]:
-    """What is wrong; `usual` is what the same scenario looks like when nobody dies."""
+    """What is wrong; `usual` is what the same scenario looks like without a kill."""
     if expected.status is not None:
         yield from _execution(seen, expected, mode)
     if usual is not None:
         yield from _compared(seen.counts, usual.counts, mode)
         if seen.rows != usual.rows:
             yield f"the rows show {dict(seen.rows)}, usually {dict(usual.rows)}"
-        yield from _told(seen, usual, mode)
+        yield from _announcements(seen, usual, mode)
 
 
 def _execution(seen: Seen, expected: Expected, mode: str) -> Iterator[str]:
@@ -129,11 +129,11 @@ def _times(counts: Counter[tuple[str, str]], operation: str) -> int:
     return sum(times for (counted, _), times in counts.items() if counted == operation)
 
 
-def _told(seen: Seen, usual: Seen, mode: str) -> Iterator[str]:
-    if len(seen.told) != len(usual.told):
-        yield f"the receiver was told of {len(seen.told)} events, usually {len(usual.told)}"
-    most = max((len(ids) for ids in usual.told.values()), default=0) + EXTRA
-    for event, ids in seen.told.items():
+def _announcements(seen: Seen, usual: Seen, mode: str) -> Iterator[str]:
+    if len(seen.announced) != len(usual.announced):
+        yield f"the receiver got {len(seen.announced)} events, usually {len(usual.announced)}"
+    most = max((len(ids) for ids in usual.announced.values()), default=0) + EXTRA
+    for event, ids in seen.announced.items():
         if len(set(ids)) > (1 if mode == KEYED else 1 + EXTRA):
             yield f"{event} came under {len(set(ids))} delivery ids"
         if len(ids) > most:

@@ -116,8 +116,8 @@ def _checked_size(path: Path) -> int:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    told = error.strerror if isinstance(error, OSError) else str(error)
-    return (told or type(error).__name__).lower()
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return (reason or type(error).__name__).lower()
 
 
 def _wanted_name(given: Path, relative: Path) -> str:

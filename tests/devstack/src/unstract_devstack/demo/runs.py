@@ -23,7 +23,7 @@ FILE_STATUS_WRITTEN = "files.update_status"
 
 @frozen
 class Session:
-    """What a run needs: the stack, a client of its backend, and somebody to tell the story."""
+    """What a run needs: the stack, a client of its backend, and the narrator of its steps."""
 
     stack: Stack
     platform: Platform
@@ -63,9 +63,9 @@ def run_api(
     followed = _follow(session, execution_id, title, len(uploads))
     row = session.platform.execution(execution_id)
     items = session.platform.results(api_name, execution_id).items if followed.terminal else ()
-    told = {str(item["file"]): item for item in items}
+    by_name = {str(item["file"]): item for item in items}
     seconds = followed.file_seconds()
-    files = (_api_file(upload.name, told.get(upload.name), row, seconds) for upload in uploads)
+    files = (_api_file(upload.name, by_name.get(upload.name), row, seconds) for upload in uploads)
     return _outcome(row, title, "api", followed, tuple(files))
 
 

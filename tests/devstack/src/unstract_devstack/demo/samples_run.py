@@ -99,7 +99,7 @@ def _awaited_webhooks(session: Session, outcomes: Sequence[ExecutionOutcome]) ->
 
 
 def _announced(delivery: Delivery) -> Iterator[str]:
-    """The executions that a webhook tells about."""
+    """The executions that a webhook is about."""
     with contextlib.suppress(ValueError, TypeError, KeyError):
         for event in json.loads(delivery.body)["events"]:
             yield str(event["execution_id"])
@@ -109,8 +109,8 @@ def _described(delivery: Delivery) -> str:
     """One line about a webhook."""
     with contextlib.suppress(ValueError, TypeError, KeyError):
         events = json.loads(delivery.body)["events"]
-        told = ", ".join(f"{event['pipeline_name']} {event['status']}" for event in events)
-        return f"{delivery.path}: {told}"
+        described = ", ".join(f"{event['pipeline_name']} {event['status']}" for event in events)
+        return f"{delivery.path}: {described}"
     return f"{delivery.path}: {len(delivery.body)} bytes"
 
 

@@ -38,7 +38,7 @@ def extract(
     if not data:
         raise ExtractionError("the file is empty")
     content = READERS[kind_of(name if name is not None else path.name, mime_type, data[:HEAD_BYTES])](data)
-    # A table is its rows; only a table without any is told by its text.
+    # A table is its rows; only a table without any is its text.
     text = None if content.rows else content.text
     found = {field.name: value for field in fields if (value := _find(content, field)) is not None}
     value = content.value if content.rows is None else None

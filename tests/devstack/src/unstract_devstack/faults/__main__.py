@@ -57,9 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = options_of(chosen)
     if not options.lanes() and not options.tested():
         made = {each: EXPERIMENTS[each].modes for each in sorted(options.chosen & EXPERIMENTS.keys())}
-        told = "; ".join(f"{each} is made in {' and '.join(modes)}" for each, modes in made.items())
+        offered = "; ".join(f"{each} is made in {' and '.join(modes)}" for each, modes in made.items())
         options.say(
-            f"nothing to run: no experiment of {', '.join(sorted(options.chosen))} in this mode. {told}".rstrip()
+            f"nothing to run: no experiment of {', '.join(sorted(options.chosen))} in this mode. {offered}".rstrip()
         )
         return 2
     with kept_folder(chosen.keep, prefix="faults-") as directory:

@@ -44,11 +44,11 @@ def _calls_hit(requests: Sequence[Request], path: str, faults: Sequence[float]) 
 
 
 def _ends_hit(trial: Trial, faults: Sequence[float]) -> int:
-    """How many subscribers were being told of an end when something was done to the fleet."""
+    """How many subscribers were being notified of an end when something was done to the fleet."""
     hit = 0
     for sent in trial.sent:
-        told = [each.at for each in trial.arena.history.of(sent.execution_id) if "notifications." in each.operation]
-        hit += sent.subscribers if told and _near(faults, min(told), max(told)) else 0
+        at_times = [each.at for each in trial.arena.history.of(sent.execution_id) if "notifications." in each.operation]
+        hit += sent.subscribers if at_times and _near(faults, min(at_times), max(at_times)) else 0
     return hit
 
 

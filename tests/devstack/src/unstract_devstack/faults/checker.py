@@ -30,7 +30,7 @@ class Sent:
         stopped: a user stops it: what was not started stays so.
         status: the terminal status that is expected; None for any.
         counted: whether its row must report every good file as successful.
-        subscribers: how many webhooks are to be told of its end, each once.
+        subscribers: how many webhooks are to be notified of its end, each once.
     """
 
     execution_id: str
@@ -51,7 +51,7 @@ class Sent:
 
 
 @frozen
-class Told:
+class Announcement:
     """One delivery: where it arrived and under which id."""
 
     path: str
@@ -62,7 +62,7 @@ def judge(
     sent: Sequence[Sent],
     effects: Mapping[str, Sequence[Effect]],
     rows: Mapping[str, ExecutionRow],
-    arrived: Mapping[str, Sequence[Told]],
+    arrived: Mapping[str, Sequence[Announcement]],
     *,
     keyed: bool,
 ) -> Judged:
@@ -79,14 +79,14 @@ def judge(
     return judged
 
 
-def announcements(deliveries: Sequence[Delivery]) -> dict[str, list[Told]]:
-    """For each execution the deliveries that told of its end."""
-    found: dict[str, list[Told]] = {}
+def announcements(deliveries: Sequence[Delivery]) -> dict[str, list[Announcement]]:
+    """For each execution the deliveries that announced its end."""
+    found: dict[str, list[Announcement]] = {}
     for delivery in deliveries:
         for event in json.loads(delivery.body or b"{}").get("events", ()):
             if event.get("execution_id") and event.get("status") != "INPROGRESS":
-                told = Told(delivery.path, delivery.headers.get("webhook-id", ""))
-                found.setdefault(event["execution_id"], []).append(told)
+                announcement = Announcement(delivery.path, delivery.headers.get("webhook-id", ""))
+                found.setdefault(event["execution_id"], []).append(announcement)
     return found
 
 
@@ -131,12 +131,12 @@ def _statuses(judged: Judged, sent: Sent, effects: Sequence[Effect], row: Execut
         regressions += bool(standing) and shown != standing and not sent.stopped
         other = sent.status is not None and shown != sent.status
         judged.add("callbacks_lost", int(other), f"ended {shown}, not {sent.status}", execution_id)
-    told = f"ended {standing or 'nowhere'}, shows {shown}"
-    judged.add("status_regressions", regressions, told, execution_id)
+    text = f"ended {standing or 'nowhere'}, shows {shown}"
+    judged.add("status_regressions", regressions, text, execution_id)
 
 
 def _notifications(
-    judged: Judged, sent: Sent, effects: Sequence[Effect], arrived: Sequence[Told], *, keyed: bool
+    judged: Judged, sent: Sent, effects: Sequence[Effect], arrived: Sequence[Announcement], *, keyed: bool
 ) -> None:
     if not sent.subscribers or not any(_is_end(each) for each in effects):
         return
@@ -146,7 +146,7 @@ def _notifications(
     receivers = len({each.path for each in arrived})
     # One that the backend could not hand to its broker is the backend's to send again, much later.
     lost = sent.subscribers - subscribers + max(0, min(dispatched, sent.subscribers) - receivers)
-    text = f"{sent.subscribers} subscribers: {subscribers} told, {dispatched} dispatched, {receivers} reached"
+    text = f"{sent.subscribers} subscribers: {subscribers} notified, {dispatched} dispatched, {receivers} reached"
     judged.add("notifications_lost", lost, text, sent.execution_id)
     # A receiver that honours the id of a delivery takes a repeat of it for what it is.
     copies = len(set(arrived)) if keyed else len(arrived)

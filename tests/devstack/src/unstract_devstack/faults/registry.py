@@ -19,7 +19,7 @@ class Trial:
 
     Attributes:
         deadline: when it must be over, on the monotonic clock.
-        cut: it was not over by then, so that nobody knows what would have become of it.
+        cut: it was not over by then, so that its outcome is unknown.
         full: at the size of the reliability page, else scaled down.
         kills, executions: the size of the random run.
     """

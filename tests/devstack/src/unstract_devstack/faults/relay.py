@@ -14,7 +14,7 @@ BLOCK = 1 << 16
 
 @define(eq=False)
 class _Link:
-    """One connection with its way on. `dead`: nothing passes any more, and neither side is told."""
+    """One connection with its way on. `dead`: nothing passes any more, and neither side learns it."""
 
     near: asyncio.StreamWriter
     far: asyncio.StreamWriter | None = None
@@ -33,7 +33,7 @@ class Relay:
 
     Attributes:
         deaf_at: a connection on which a worker says this goes silent for ever, with the word; None: none does.
-        torn_at: a connection on which a worker is told this goes silent for ever, right after the word.
+        torn_at: a connection on which a worker receives this goes silent for ever, right after the word.
         deafened: how many did.
     """
 

@@ -109,7 +109,7 @@ def _times(run: Run) -> list[float]:
     times: list[float] = []
     seen: set[tuple[str, str]] = set()
     for outcome in run.outcomes:
-        # The random run stands under three ids with the same times.
+        # The random run has three ids with the same times.
         identity = (outcome.mode, outcome.title)
         if identity not in seen:
             seen.add(identity)

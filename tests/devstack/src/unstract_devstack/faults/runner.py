@@ -13,10 +13,10 @@ from unstract_devstack.faults import experiments  # noqa: F401 - registers them
 from unstract_devstack.faults.apart import Apart
 from unstract_devstack.faults.arena import Arena, open_arena
 from unstract_devstack.faults.bound import check_bound
+from unstract_devstack.faults.explanation import explanation, recovery_times
 from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
 from unstract_devstack.faults.registry import AS_REAL, EXPERIMENTS, KEYED, Experiment, Trial
 from unstract_devstack.faults.tally import Problem, Tally
-from unstract_devstack.faults.telling import recovery_times, told
 from unstract_devstack.faults.tested import Tests, ids_with_tests
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.processes import ProcessError
@@ -180,7 +180,7 @@ def _all(
             outcomes.append(_outcome(each, trial, seconds, first))
             options.say(_line(outcomes[-1]))
         if trial.judged.problems:
-            options.say(told(trial, first))
+            options.say(explanation(trial, first))
     return total
 
 

@@ -8,7 +8,7 @@ from attrs import frozen
 
 
 class Kind(StrEnum):
-    """What can be done to the fleet and to what it stands on."""
+    """What can be done to the fleet and to the servers under it."""
 
     KILL_FILES = "kill_file_worker"
     KILL_CALLBACK = "kill_callback_worker"

@@ -11,7 +11,7 @@ from attrs import frozen
 
 MONITORING = Path(__file__).parents[5] / "docker" / "monitoring"
 
-# What stands in an expression beside names of metrics, each replaced by a space.
+# What an expression holds beside names of metrics, each replaced by a space.
 _NO_METRIC = re.compile(
     r""" "[^"]*" | '[^']*' | \{[^}]*\} | \[[^\]]*\]
     | \b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\) """,
@@ -23,7 +23,7 @@ _KEYWORDS = frozenset({"and", "or", "unless", "offset", "bool", "inf", "nan", "b
 
 @frozen
 class Query:
-    """One expression and where it stands; Grafana's variables are replaced by times that Prometheus reads."""
+    """One expression and its place; Grafana's variables are replaced by times that Prometheus reads."""
 
     where: str
     expression: str

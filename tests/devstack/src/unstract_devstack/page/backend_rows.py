@@ -91,8 +91,8 @@ class BackendRows:
         """The first files of an execution."""
         with self._reading() as connection:
             rows = connection.execute(FILES, (execution_id, limit)).fetchall()
-            told = self._summaries.of(connection, execution_id, [row["id"] for row in rows])
-        return tuple(_file(row, told.get(row["id"], "")) for row in rows)
+            summaries = self._summaries.of(connection, execution_id, [row["id"] for row in rows])
+        return tuple(_file(row, summaries.get(row["id"], "")) for row in rows)
 
     def result(self, execution_id: str, file_id: str) -> str | None:
         """The newest result of a file, as JSON; None where there is none."""

@@ -11,8 +11,8 @@ from unstract_devstack.page.sources import Sources
 from unstract_devstack.sink import Delivery
 
 
-def told_events(sources: Sources, execution: ExecutionLine, effects: Sequence[EffectRow]) -> tuple[Event, ...]:
-    """What workers told the UI, changes of the execution's status, and webhooks, in the order of time."""
+def execution_events(sources: Sources, execution: ExecutionLine, effects: Sequence[EffectRow]) -> tuple[Event, ...]:
+    """What workers logged for the UI, changes of the execution's status, and webhooks, in the order of time."""
     events = [
         *_logged(sources, execution),
         *(_effect(effect, {}) for effect in effects if not _of_a_file(effect)),
@@ -29,14 +29,14 @@ def effect_events(effects: Sequence[EffectRow], names: Mapping[str, str]) -> tup
 def hooks(deliveries: Sequence[Delivery]) -> Iterator[Hook]:
     """Webhooks as they arrived, with what their bodies say."""
     for number, delivery in enumerate(deliveries):
-        told = _object(delivery.body)
+        content = _object(delivery.body)
         yield Hook(
             key=f"hook-{number}",
             at=delivery.at,
             path=delivery.path,
-            status=str(told.get("status") or ""),
-            about=str(told.get("pipeline_name") or ""),
-            execution_id=str(told.get("execution_id") or ""),
+            status=str(content.get("status") or ""),
+            about=str(content.get("pipeline_name") or ""),
+            execution_id=str(content.get("execution_id") or ""),
         )
 
 
@@ -44,11 +44,11 @@ def _logged(sources: Sources, execution: ExecutionLine) -> Iterator[Event]:
     if not execution.channel:
         return
     try:
-        told = sources.log_events(execution.channel)
+        content = sources.log_events(execution.channel)
     except CallFailed as error:
-        yield Event("log-failed", execution.created, "page", "ERROR", f"The backend does not tell log events: {error}")
+        yield Event("log-failed", execution.created, "page", "ERROR", f"The backend does not give log events: {error}")
         return
-    mine = (each for each in told if isinstance(each, Mapping) and each.get("execution_id") == execution.id)
+    mine = (each for each in content if isinstance(each, Mapping) and each.get("execution_id") == execution.id)
     for number, each in enumerate(mine):
         at = each.get("timestamp")
         yield Event(
@@ -66,25 +66,25 @@ def _of_a_file(effect: EffectRow) -> bool:
 
 def _effect(effect: EffectRow, names: Mapping[str, str]) -> Event:
     detail = effect.detail
-    told = [effect.operation]
+    content = [effect.operation]
     if detail.get("status"):
         before = detail.get("before")
-        told.append(f"{before} → {detail['status']}" if before else str(detail["status"]))
+        content.append(f"{before} → {detail['status']}" if before else str(detail["status"]))
     file = names.get(effect.file) or names.get(str(detail.get("file_execution_id"))) or effect.file
     if file:
-        told.append(file)
+        content.append(file)
     level = "ERROR" if str(detail.get("status", "")).upper() == "ERROR" else "INFO"
-    return Event(f"effect-{effect.id}", effect.at, "backend", level, "  ".join(told))
+    return Event(f"effect-{effect.id}", effect.at, "backend", level, "  ".join(content))
 
 
 def _arrived(hook: Hook) -> Event:
-    told = f"{hook.path} told {hook.status}" if hook.status else hook.path
-    return Event(hook.key, hook.at, "webhook", "INFO", told)
+    content = f"{hook.path}: {hook.status}" if hook.status else hook.path
+    return Event(hook.key, hook.at, "webhook", "INFO", content)
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
-        told = json.loads(body)
+        content = json.loads(body)
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return content if isinstance(content, dict) else {}

@@ -46,10 +46,10 @@ class LedgerKeys:
             ids = list(islice(self.client.sscan_iter(f"{PREFIX}open"), limit)) if total else []
             runs = sorted((self._run(run_id) for run_id in ids), key=lambda run: (run.next_look or 0, run.id))
             put_aside = int(self.client.llen(DEAD_LETTERS))
-            told = self.client.lrange(DEAD_LETTERS, 0, letters - 1) if put_aside else []
+            texts = self.client.lrange(DEAD_LETTERS, 0, letters - 1) if put_aside else []
         except redis.RedisError as error:
             return LedgerState(problem=f"The ledger's Redis does not answer: {error}")
-        return LedgerState(total, tuple(runs), tuple(read_letter(str(text)) for text in told), put_aside)
+        return LedgerState(total, tuple(runs), tuple(read_letter(str(text)) for text in texts), put_aside)
 
     def run(self, run_id: str, *, batches: int) -> Run | None:
         """One run with up to `batches` of its batches; None where the ledger does not know it or does not answer."""

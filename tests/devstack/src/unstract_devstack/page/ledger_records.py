@@ -49,35 +49,35 @@ def read_run(run_id: str, meta: Mapping[str, str], done: int | None, due: float 
 
 
 def read_batch(index: int, done: bool, lease: str | None) -> Batch:
-    told = _object(lease)
+    record = _object(lease)
     return Batch(
         index=index,
         done=done,
-        owner=str(told.get("owner") or ""),
-        fence=_whole(told.get("fence")) or 0,
-        ends=_seconds(told.get("ends")),
-        file=_whole(told.get("file")) or None,
+        owner=str(record.get("owner") or ""),
+        fence=_whole(record.get("fence")) or 0,
+        ends=_seconds(record.get("ends")),
+        file=_whole(record.get("file")) or None,
     )
 
 
 def read_letter(text: str) -> DeadLetter:
     """A dead letter; what is no JSON object is its own reason."""
-    told = _object(text)
-    words = (str(told.get(name) or "") for name in ("task", "queue", "reason", "at"))
-    return DeadLetter(*words) if told else DeadLetter("", "", text, "")
+    record = _object(text)
+    words = (str(record.get(name) or "") for name in ("task", "queue", "reason", "at"))
+    return DeadLetter(*words) if record else DeadLetter("", "", text, "")
 
 
 def _object(text: str | None) -> Mapping[str, Any]:
     try:
-        told = json.loads(text or "{}")
+        record = json.loads(text or "{}")
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
-def _whole(told: Any) -> int | None:
+def _whole(record: Any) -> int | None:
     try:
-        return int(told)
+        return int(record)
     except (TypeError, ValueError, OverflowError):
         return None
 

@@ -62,11 +62,11 @@ def _age(seconds: float) -> str:
 
 
 def _size(size: int) -> str:
-    told = float(size)
+    amount = float(size)
     for unit in UNITS:
-        if told < 1024 or unit == UNITS[-1]:
-            return f"{told:.0f} {unit}" if unit == "B" else f"{told:.1f} {unit}"
-        told /= 1024
+        if amount < 1024 or unit == UNITS[-1]:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
     raise AssertionError(size)
 
 

@@ -98,8 +98,8 @@ class PageHandle:
             return None
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "same-origin")
         if origin != f"http://{host}" or site != "same-origin":
-            told = "Only this page's own buttons may start something: the request names another origin, or none."
-            return self.refusal(HTTPStatus.FORBIDDEN, told)
+            problem = "Only this page's own buttons may start something: the request names another origin, or none."
+            return self.refusal(HTTPStatus.FORBIDDEN, problem)
         most = self.bounds.upload_bytes if request.url.path == "/upload" else BUTTON_BYTES
         length = request.headers.get("content-length", "0")
         if "transfer-encoding" in request.headers or not length.isdecimal() or int(length) > most:

@@ -52,17 +52,17 @@ def _summary(extracted: sqlite3.Row) -> str:
         parts.append(f"{extracted['rows']} rows")
     elif extracted["characters"] and not parts:
         parts.append(f"{extracted['characters']} characters of text")
-    told = ", ".join(parts)
-    return told if len(told) <= WORDS else f"{told[:WORDS]}…"
+    value = ", ".join(parts)
+    return value if len(value) <= WORDS else f"{value[:WORDS]}…"
 
 
 def _object(text: Any) -> Mapping[str, Any]:
     """The object in `text`; SQLite gives a JSON string without its quotes, and a number as one."""
     try:
-        told = json.loads(text or "{}")
+        value = json.loads(text or "{}")
     except (TypeError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _told(value: Any) -> str:

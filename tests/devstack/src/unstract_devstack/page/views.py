@@ -1,4 +1,4 @@
-"""The two pages, each as fragments: a fragment is one element with an id, rendered anew and swapped as a whole."""
+"""The two pages, each as fragments: a fragment is one element with an id, rendered again and swapped as a whole."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from attrs import frozen
 from markupsafe import Markup
 
-from unstract_devstack.page.events import effect_events, hooks, told_events
+from unstract_devstack.page.events import effect_events, execution_events, hooks
 from unstract_devstack.page.rendering import render
 from unstract_devstack.page.sources import Sources
 
@@ -66,7 +66,7 @@ def execution_view(sources: Sources, execution_id: str) -> View | None:
     names = {file.id: file.name for file in files}
     now = time.time()
     run = sources.ledger.run(execution_id, batches=BATCHES)
-    events = told_events(sources, line, effects)[-EVENTS:]
+    events = execution_events(sources, line, effects)[-EVENTS:]
     fragments = {
         "execution": render("execution.html", line=line, now=now, actions=sources.actions),
         "files": render("files.html", line=line, files=files, count=count),

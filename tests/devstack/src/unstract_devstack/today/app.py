@@ -8,7 +8,7 @@ from celery import Celery
 
 @frozen
 class Role:
-    """One of today's workers: its name, and the queues that it consumes unless it is told others."""
+    """One of today's workers: its name, and the queues that it consumes unless others are configured."""
 
     name: str
     queues: tuple[str, ...]

@@ -68,8 +68,8 @@ def _one(api: InternalApi, platform: redis.Redis, data: dict[str, Any], name: st
         _write_history(work, result, error)
     if work.is_api:
         _push(work, result, error)
-    told = {} if error is None else {"error_message": error}
-    api.post(f"file-execution/{row}/status/", status="ERROR" if error else "COMPLETED", execution_time=0.1, **told)
+    outcome = {} if error is None else {"error_message": error}
+    api.post(f"file-execution/{row}/status/", status="ERROR" if error else "COMPLETED", execution_time=0.1, **outcome)
     return error is None
 
 

@@ -42,6 +42,6 @@ class InternalApi:
         body = None if content is None else json.dumps(content, default=str).encode()
         reply = call(method, f"{self.base_url}/v1/{path}", body=body, headers=headers, timeout=60)
         if reply.status >= 300:
-            told = reply.body[:300].decode(errors="replace")
-            raise CallFailed(f"{method} {path}: HTTP {reply.status}: {told}", status=reply.status)
+            text = reply.body[:300].decode(errors="replace")
+            raise CallFailed(f"{method} {path}: HTTP {reply.status}: {text}", status=reply.status)
         return reply.json()

@@ -63,8 +63,8 @@ def _api_run(
     history, pipeline = bool(kwargs.get("use_file_history")), kwargs.get("pipeline_id")
     data = _file_data(api, workflow, execution, pipeline_id=str(pipeline), use_file_history=history)
     batches = _dealt(api, [[name, file] for name, file in files.items()], data)
-    told = str(pipeline) if pipeline else None
-    send_chord(app, API, batches, execution_id=execution, pipeline_id=told, organization_id=api.organization)
+    pipeline_id = str(pipeline) if pipeline else None
+    send_chord(app, API, batches, execution_id=execution, pipeline_id=pipeline_id, organization_id=api.organization)
 
 
 def register_general(app: Celery, api_of: ApiOf) -> None:
@@ -118,8 +118,8 @@ def _etl_run(app: Celery, api: InternalApi, workflow: str, execution: str, kwarg
         for file in listed.values()
     ]
     data = _file_data(api, workflow, execution, pipeline_id=str(pipeline or ""), use_file_history=False)
-    told = {"pipeline_id": str(pipeline)} if pipeline else {}
-    send_chord(app, ETL, _dealt(api, files, data), execution_id=execution, organization_id=api.organization, **told)
+    owner = {"pipeline_id": str(pipeline)} if pipeline else {}
+    send_chord(app, ETL, _dealt(api, files, data), execution_id=execution, organization_id=api.organization, **owner)
 
 
 def _pipeline(api: InternalApi, pipeline: object, status: str) -> None:
@@ -130,8 +130,8 @@ def _pipeline(api: InternalApi, pipeline: object, status: str) -> None:
 def _dealt(api: InternalApi, files: list[list[Any]], data: dict[str, Any]) -> list[dict[str, Any]]:
     """Batches, round-robin (contract: tasks 3.1)."""
     try:
-        told = api.get(f"configuration/MAX_PARALLEL_FILE_BATCHES/?organization_id={api.organization}")
-        most = max(1, int(told["data"]["value"]))
+        answer = api.get(f"configuration/MAX_PARALLEL_FILE_BATCHES/?organization_id={api.organization}")
+        most = max(1, int(answer["data"]["value"]))
     except CallFailed:
         most = 1
     number = max(1, min(most, len(files)))

@@ -94,7 +94,7 @@ class Tenant:
         return self.ended(created, table=table)
 
     def ended(self, execution_id: str, *, api: str | None = None, table: str = "") -> Seen:
-        """What its caller sees of an execution, once it has ended; as it stands if it does not."""
+        """What its caller sees of an execution, once it has ended; as it is if it does not."""
         wait_until(lambda: self.platform.execution(execution_id).status in TERMINAL, seconds=SECONDS, pause=0.1)
         row = self.platform.execution(execution_id)
         effects = self.platform.effects(execution_id)

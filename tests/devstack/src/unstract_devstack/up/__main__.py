@@ -1,4 +1,4 @@
-"""Starts the stack, says how to use it, and waits to be told to end."""
+"""Starts the stack, says how to use it, and waits for a signal to end."""
 
 import argparse
 import contextlib
@@ -101,7 +101,7 @@ def _tell(stack: Stack, example: Example, places: Mapping[str, str], *, as_json:
 
 
 def _watch(stack: Stack, *, until_input_ends: bool) -> None:
-    """Waits for ever, and tells of every worker that ended meanwhile."""
+    """Waits for ever, and reports every worker that ended meanwhile."""
     gone: set[str] = set()
     while not _input_ended(until_input_ends=until_input_ends):
         for worker in stack.fleet.workers.values():

@@ -47,8 +47,8 @@ class _Live:
     def log_events(self, channel: str) -> Sequence[Any]:
         backend = self.stack.backend
         url = f"{backend.public_url}/dev/logs?channel={quote(channel, safe='')}"
-        told = call_json("GET", url, key=backend.api_key, timeout=LOOK_SECONDS)
-        return told if isinstance(told, list) else []
+        events = call_json("GET", url, key=backend.api_key, timeout=LOOK_SECONDS)
+        return events if isinstance(events, list) else []
 
     def workers(self) -> Sequence[WorkerLine]:
         workers = self.stack.fleet.workers.values()

@@ -77,8 +77,8 @@ def update(call: Call) -> Response:
             (str(status), is_end, at, at, found_id),
         )
         call.effect("pipelines.update", pipeline_id=found_id, status=status, is_end=is_end)
-    told = {"new_status": status, "is_end": is_end, "message": "Pipeline status updated successfully"}
-    return reply(200, {**head, **told})
+    tail = {"new_status": status, "is_end": is_end, "message": "Pipeline status updated successfully"}
+    return reply(200, {**head, **tail})
 
 
 def _valid_uuid_or_failure(value: str) -> str:

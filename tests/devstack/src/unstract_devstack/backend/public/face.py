@@ -103,7 +103,7 @@ class PublicFace:
             return reply(200, {"message": message})
         status = self._polled(deployment.workflow_id, execution_id, wishes.timeout)
         if not runs.finished(status):
-            # A missing hash is no status: the platform fails to rebuild it, and the caller is told EXECUTING.
+            # A missing hash is no status: the platform fails to rebuild it, and the caller gets EXECUTING.
             return reply(200, {"message": {**message, "execution_status": status or "EXECUTING"}})
         items = self._collected(deployment, execution_id, wishes.include_metadata)
         code = 200 if status == "COMPLETED" else 422

@@ -36,7 +36,7 @@ def armed(arena: Arena, sent: Sent) -> bool:
 
 
 def leases(arena: Arena, sent: Sent) -> list[Lease]:
-    """The leases of a run's batches that somebody holds."""
+    """The leases of a run's batches that a worker holds."""
     with arena.redis.client() as client:
         records = client.hgetall(f"uw:{{{sent.execution_id}}}:leases")
     read = [(batch, json.loads(record)) for batch, record in records.items()]

@@ -60,7 +60,7 @@ def lost_callback(trial: Trial) -> None:
 class _Eaters:
     """More clients waiting for callback doorbells than there are workers, and for longer: what they get is lost.
 
-    Redis serves who has waited longest; a worker asks anew every second.
+    Redis serves who has waited longest; a worker asks again every second.
     """
 
     def __init__(self, trial: Trial) -> None:

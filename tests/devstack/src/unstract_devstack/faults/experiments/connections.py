@@ -1,4 +1,4 @@
-"""R15, R16: connections that are dead without saying so, and connections that somebody closed while nobody looked."""
+"""R15, R16: connections that are dead without saying so, and connections that were closed while idle."""
 
 import time
 

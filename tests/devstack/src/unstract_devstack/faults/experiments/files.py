@@ -76,7 +76,7 @@ def slow_but_alive(trial: Trial) -> None:
 
 @experiment("R22", modes=(KEYED,), quick=True)
 def paused_owner(trial: Trial) -> None:
-    """A worker that stands still past its lease and then goes on writes nothing any more."""
+    """A worker that is frozen past its lease and then goes on writes nothing any more."""
     arena, tenant = trial.arena, new_tenant(trial.arena)
     arena.fault("delay", "/execute-file/", delay=1.0, seconds=10)
     sent = tenant.api(4)

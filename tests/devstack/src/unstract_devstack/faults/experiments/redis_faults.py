@@ -1,4 +1,4 @@
-"""R10 to R13: Redis dies, loses its last writes, is wiped, stands still."""
+"""R10 to R13: Redis dies, loses its last writes, is wiped, is frozen."""
 
 import random
 
@@ -81,11 +81,11 @@ def _fill(trial: Trial, size: int) -> None:
 def redis_wiped(trial: Trial) -> None:
     """FLUSHALL in the middle: executions of configured organizations end, in ERROR or rebuilt.
 
-    On a fleet of its own: rescue is opt-in, and looks at the organizations that it is told of.
+    On a fleet of its own: rescue is opt-in, and looks at the organizations that are configured.
     """
     arena, tenant = trial.arena, new_tenant(trial.arena, subscribers=0, name=RESCUED)
     arena.fault("delay", "/execute-file/", delay=0.5, seconds=30)
-    # An API execution may end in ERROR: its files are known to nobody any more. A pipeline's source still has them.
+    # An API execution may end in ERROR: its files are no longer known. A pipeline's source still has them.
     sent = [tenant.api(8, status=None, stopped=True) for _ in range(3)]
     sent.append(tenant.etl(8, counted=False))
     aiming.until(lambda: all(aiming.executed(arena, each) for each in sent), "files are being worked on")
@@ -106,7 +106,7 @@ def _agrees_with_rows(trial: Trial, sent: Sent) -> None:
 
 @experiment("R13", modes=(KEYED,), scaled=True, quick=True)
 def redis_frozen(trial: Trial) -> None:
-    """Redis stands still for 6 s: nothing counts twice, the workers go on without a restart.
+    """Redis is frozen for 6 s: nothing counts twice, the workers go on without a restart.
 
     Full size: 60 s as well.
     """

@@ -36,8 +36,8 @@ def writes_refused(trial: Trial) -> None:
                 thaw(pid)
             aiming.pause(REFUSED_SECONDS)
         trial.settle(*feeder.join(), *waiting)
-    told = counted(arena, "unstract_worker_ledger_steps_total", outcome="error") - failed
-    trial.check(told > 0, "no metric tells of the ledger's refused steps")
+    counted_errors = counted(arena, "unstract_worker_ledger_steps_total", outcome="error") - failed
+    trial.check(counted_errors > 0, "no metric counts the ledger's refused steps")
 
 
 @contextlib.contextmanager

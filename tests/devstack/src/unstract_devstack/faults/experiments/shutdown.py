@@ -1,4 +1,4 @@
-"""R17, R18: workers that are told to end, under load."""
+"""R17, R18: workers that get a signal to end, under load."""
 
 import random
 import time

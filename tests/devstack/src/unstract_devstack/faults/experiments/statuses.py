@@ -1,4 +1,4 @@
-"""R26, R27: the last status stands, and a person's stop counts."""
+"""R26, R27: the last status stays, and a person's stop counts."""
 
 import random
 import time
@@ -18,7 +18,7 @@ STOP_IS_KNOWN = 1.5
 
 @experiment("R26", modes=(AS_REAL,), scaled=True, quick=True)
 def one_way(trial: Trial) -> None:
-    """A stale EXECUTING written just after the end is corrected; the first terminal status stands.
+    """A stale EXECUTING written just after the end is corrected; the first terminal status stays.
 
     Full size: 1,000 rounds; scaled: 30.
     """
@@ -79,7 +79,7 @@ def user_stop(trial: Trial) -> None:
 
 
 def _stopped_while_frozen(trial: Trial, tenant: Tenant, kind: WorkerKind, *, files: int) -> Sent:
-    """An execution that is stopped while the workers of one kind stand still."""
+    """An execution that is stopped while the workers of one kind are frozen."""
     arena = trial.arena
     pids = [freeze(worker) for worker in arena.workers(kind)]
     try:
@@ -87,7 +87,7 @@ def _stopped_while_frozen(trial: Trial, tenant: Tenant, kind: WorkerKind, *, fil
         if kind is CALLBACK:
             aiming.until(lambda: aiming.state_of(arena, sent) == "READY", "all files are done")
         tenant.platform.stop(sent.execution_id)
-        arena.trace.fault("user_stop", f"{sent.execution_id} while {kind.name} stands still")
+        arena.trace.fault("user_stop", f"{sent.execution_id} while {kind.name} is frozen")
     finally:
         for pid in pids:
             thaw(pid)

@@ -1,6 +1,6 @@
 "use strict";
 
-// The page is whole without this. With it, fragments that the server rendered anew take the place of the old ones,
+// The page is whole without this. With it, fragments that the server rendered again take the place of the old ones,
 // changed nodes only, so that focus, selection and opened details stay.
 
 const main = document.querySelector("[data-live]");

@@ -10,7 +10,7 @@ MOST_HISTORIES = 2
 MOST_PROBLEMS = 20
 
 
-def told(trial: Trial, first: int) -> str:
+def explanation(trial: Trial, first: int) -> str:
     """Seed, problems, what was done from the trace's entry `first` on, and the history of the executions at fault."""
     lines = [f"  seed {trial.seed}, backend {'keyed' if trial.arena.keyed else 'as-real'}"]
     problems = trial.judged.problems
