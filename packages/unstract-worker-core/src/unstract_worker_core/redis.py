@@ -13,8 +13,9 @@ import stamina
 from attrs import frozen
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
     MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
@@ -23,6 +24,7 @@ from redis.exceptions import (
     ResponseError,
     TryAgainError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -170,6 +172,8 @@ def check_ledger_redis(client: Redis) -> tuple[Finding, ...]:
     """
     try:
         info = client.info()
+    except (AuthenticationError, AuthorizationError) as error:
+        return (Finding(f"the user or the password is refused ({type(error).__name__})", True),)
     except NoPermissionError:
         return (Finding("INFO is not permitted, so that eviction and AOF cannot be checked: grant +info", True),)
     except RedisError as error:

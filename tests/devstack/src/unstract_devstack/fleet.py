@@ -164,7 +164,7 @@ def running_fleet(
         environment: what configures them; the health address is added.
         logs: where `<name>.log` of each is written.
         kinds: which; a kind named twice gives two workers, the second called `<name>-2`.
-        ready_seconds: how long all may take to start.
+        ready_seconds: how long all may take to start; 0: that is not waited for.
         stop_seconds: how long they may drain at the end.
     """
     logs.mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,8 @@ def running_fleet(
         fleet.workers[name] = _worker(name, kind, environment, logs, python=kind.interpreter(len(fleet.of(kind))))
     try:
         fleet.start()
-        fleet.wait_ready(seconds=ready_seconds)
+        if ready_seconds:
+            fleet.wait_ready(seconds=ready_seconds)
         yield fleet
     finally:
         fleet.stop(grace=stop_seconds)

@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 from celery.app.amqp import AMQP
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 
 from unstract_worker_core.config import BrokerSettings
+from unstract_worker_core.errors import Fault
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "BrokerAMQP",
     "BrokerConnection",
     "declared_queue",
+    "permanent_refusal",
     "publishing_connection",
     "tls_options",
     "transport_class",
@@ -89,6 +92,21 @@ def declared_queue(name: str, broker: BrokerSettings) -> Queue:
     quorum = broker.ha_queues and not broker.is_redis and name != EXECUTOR_ANSWERS_QUEUE
     arguments = {"x-queue-type": "quorum"} if quorum else None
     return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
+
+
+def permanent_refusal(error: BaseException) -> Fault | None:
+    """What an operator must change before the broker takes this worker; None for an error that may pass by itself."""
+    from amqp.exceptions import AccessRefused, NotAllowed, PreconditionFailed  # a Redis broker needs no AMQP
+
+    cause = error.__cause__ or error
+    if isinstance(cause, PreconditionFailed) and "inequivalent arg" in str(cause):
+        return Fault("RABBITMQ_HA_ENABLED", f"a queue is declared otherwise; set it as the platform has it: {cause}")
+    if isinstance(cause, NotAllowed):
+        return Fault("CELERY_BROKER_BASE_URL", f"there is no such vhost, or the user may not use it: {cause}")
+    if isinstance(cause, AccessRefused | AuthenticationError | AuthorizationError | NoPermissionError):
+        variables = "CELERY_BROKER_BASE_URL, CELERY_BROKER_USER, CELERY_BROKER_PASS"
+        return Fault(variables, f"the broker refuses the user, the password or what the user may do: {cause}")
+    return None
 
 
 class BrokerConnection(Connection):

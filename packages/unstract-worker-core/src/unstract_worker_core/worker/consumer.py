@@ -1,13 +1,16 @@
 """Celery's consumer; what cannot be processed is dead-lettered once, acknowledged, and never logged whole."""
 
+import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.state import maybe_shutdown
 
-from unstract_worker_core.errors import LedgerError
+from unstract_worker_core.errors import ConfigurationError, LedgerError
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.worker.broker import permanent_refusal
 from unstract_worker_core.worker.dead_letters import dead_letter_message
 from unstract_worker_core.worker.message_validation import rejection_reason
 
@@ -19,6 +22,8 @@ __all__ = ["Consumer"]
 
 # How long a message stays back that was not taken for an error of ours: the first time, and at most.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
+# A connection that held for so long is made again at once.
+_SETTLED_SECONDS = 30.0
 
 log = get_logger(__name__)
 
@@ -27,6 +32,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
     """Set by `worker_consumer`; the process that it serves hangs on the app."""
 
     _failures = 0
+    _lost = 0
+    _ready_at: float | None = None
 
     @property
     def process(self) -> "WorkerProcess":
@@ -115,12 +122,51 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         """A task message with impossible parts."""
         self.refuse(message, f"it is not a valid task message ({type(exc).__name__})")
 
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, with pauses that grow to 30 s, until the broker is there or the worker is to end."""
+
+        def failed(error: Exception, seconds: float) -> None:
+            self._check_refusal(error)
+            log.warning("the broker cannot be reached", broker=self._location, error=str(error), seconds=seconds)
+
+        return conn.ensure_connection(failed, None, callback=maybe_shutdown)
+
     def on_ready(self) -> None:
         """Consuming, again or for the first time."""
         super().on_ready()
+        self._ready_at = time.monotonic()
         self.process.consuming(now=True)
 
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """The broker refuses the connection itself."""
+        self._check_refusal(exc)
+        self._pause(exc)
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """The broker is gone; Celery connects again by itself."""
+        """The broker is gone, or refuses what a worker needs; Celery connects again by itself."""
         self.process.consuming(now=False)
         super().on_connection_error_after_connected(exc)
+        self._check_refusal(exc)
+        self._pause(exc)
+
+    def _check_refusal(self, error: Exception) -> None:
+        """End a worker that starts and that this broker will never take. Afterwards the broker may change its mind."""
+        fault = permanent_refusal(error)
+        if fault is None:
+            return
+        if self._ready_at is None:
+            self.process.refuse(ConfigurationError((fault,)))
+        log.error("the broker refuses this worker", variable=fault.variable, problem=fault.problem)
+
+    def _pause(self, error: Exception) -> None:
+        """Wait before the next connection, unless the last one held: a fault that stays must not fill the log."""
+        if self._ready_at is not None and time.monotonic() - self._ready_at > _SETTLED_SECONDS:
+            self._lost = 0
+        seconds = min(2.0 ** (self._lost - 1), _LONGEST_PAUSE_SECONDS) if self._lost else 0.0
+        self._lost += 1
+        log.warning("the connection to the broker is lost", broker=self._location, error=str(error), seconds=seconds)
+        self.process.drain.draining.wait(seconds)
+
+    @property
+    def _location(self) -> str:
+        return self.process.settings.broker.location

@@ -144,8 +144,12 @@ class WorkerProcess:
             for service in (*self.definition.services(runtime), watchdog):
                 self._serve(service)
         except ConfigurationError as error:
-            log.critical("cannot start", problem=str(error))
-            self.finish(2)
+            self.refuse(error)
+
+    def refuse(self, error: ConfigurationError) -> NoReturn:
+        """End a process that cannot start, with exit code 2."""
+        log.critical("cannot start", problem=str(error))
+        self.finish(2)
 
     def end(self) -> None:
         """Begin the drain; safe in a signal handler."""
@@ -209,4 +213,5 @@ class WorkerProcess:
 
     def _waiting(self) -> int | None:
         bells = self.runtime().doorbells
-        return bells.depth(self._queues()) if isinstance(bells, CeleryDoorbells) else None
+        depths = bells.depths(self._queues()) if isinstance(bells, CeleryDoorbells) else None
+        return None if depths is None else sum(depths.values())

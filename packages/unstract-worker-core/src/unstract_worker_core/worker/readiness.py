@@ -13,27 +13,31 @@ from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["check_ledger", "health_server"]
 
-_PAUSE_SECONDS = 2.0
+_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 log = get_logger(__name__)
 
 
 def check_ledger(runtime: Runtime) -> None:
-    """Wait for a Redis that does not answer.
+    """Wait for a Redis that does not answer, and ask again after pauses that grow to 30 s.
 
     Raises:
         ConfigurationError: the server may lose the ledger.
         WorkerShutdown: a signal came while it did not answer.
     """
+    pause = _PAUSE_SECONDS
     while True:
         try:
             findings = check_ledger_redis(runtime.ledger.redis)
             break
         except LedgerUnavailable as error:
             log.warning("waiting for the ledger's Redis", error=str(error))
-            if runtime.draining.wait(_PAUSE_SECONDS):
+            if runtime.draining.wait(pause):
                 raise WorkerShutdown(0) from None
-    fatal = tuple(Fault("the ledger's Redis", finding.problem) for finding in findings if finding.fatal)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    own = runtime.settings.ledger_redis != runtime.settings.platform_redis
+    variable = "WORKER_LEDGER_REDIS_URL" if own else "REDIS_*, the ledger's Redis"
+    fatal = tuple(Fault(variable, finding.problem) for finding in findings if finding.fatal)
     if fatal:
         raise ConfigurationError(fatal)
     for finding in findings:
