@@ -107,7 +107,7 @@ class Relay:
             if link.dead:
                 await _pass_on(link, reader, writer)
                 return
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):  # cancelled where the relay stops
                 back, link.far = await asyncio.open_connection(HOST, self.target)
                 out = _pass_on(link, reader, link.far, self._listen)
                 await asyncio.gather(out, _pass_on(link, back, writer, self._tear))
