@@ -18,8 +18,8 @@ class Hook(BuildHookInterface):
 """
 
 
-def hashes(told: str) -> dict[str, str]:
-    return {name: digest for digest, name in (line.split() for line in told.splitlines())}
+def hashes(output: str) -> dict[str, str]:
+    return {name: digest for digest, name in (line.split() for line in output.splitlines())}
 
 
 def test_a_build_is_the_same_from_the_tag_from_later_commits_and_from_the_index(released):
@@ -38,15 +38,15 @@ def test_a_build_that_depends_on_its_surroundings_is_refused(released):
     folder.joinpath("hatch_build.py").write_text(HOOK)
     with folder.joinpath("pyproject.toml").open("a") as file:
         file.write("\n[tool.hatch.build.hooks.custom]\n")
-    told = released.refused("build", "callback")
-    assert "two builds of packages/unstract-worker-callback differ in" in told
+    output = released.refused("build", "callback")
+    assert "two builds of packages/unstract-worker-callback differ in" in output
     assert not released.root.joinpath("dist").exists()
 
 
 def test_a_build_with_incomplete_metadata_is_refused(released):
     released.folder("callback").joinpath("README.md").write_text("# A package\n")
-    told = released.refused("build", "callback")
-    assert "the readme has 1 lines" in told
+    output = released.refused("build", "callback")
+    assert "the readme has 1 lines" in output
 
 
 def test_released_wheels_come_from_their_commits(released, tmp_path):
@@ -74,6 +74,6 @@ def test_the_lowest_core_is_really_tried(released):
     done = released.release("test-wheel", "callback")
     assert done.code == 1
     assert "callback 1.0.0 with core 1.0.0, the lowest: FAILED" in done.out
-    assert "callback 1.0.0 with core 1.1.0 as it stands: 1 passed" in done.out
+    assert "callback 1.0.0 with core 1.1.0 as it is: 1 passed" in done.out
     released.replace(released.folder("callback") / "pyproject.toml", ">=1.0,<2", ">=1.1,<2")
     assert "with core 1.1.0, the lowest and newest: 1 passed" in released.ok("test-wheel", "callback")

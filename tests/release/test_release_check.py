@@ -10,21 +10,21 @@ def test_every_fresh_release_is_in_order(released):
 
 
 def test_before_the_first_release_all_that_is_missing_is_named(workspace):
-    told = workspace.refused("check", "callback")
-    assert "the newest heading is none, the version is 0.1.0" in told
-    assert "CHANGELOG.md has no row for unstract-worker-callback 0.1.0" in told
-    assert "core 0.1 is no release" in told
+    output = workspace.refused("check", "callback")
+    assert "the newest heading is none, the version is 0.1.0" in output
+    assert "CHANGELOG.md has no row for unstract-worker-callback 0.1.0" in output
+    assert "core 0.1 is no release" in output
 
 
 def test_a_tag_of_another_version_or_package_is_refused(released):
-    told = released.refused("check", "callback", "--tag", "callback-v1.4.0")
-    assert "the version of this commit is 1.0.0: its tag is callback-v1.0.0" in told
+    output = released.refused("check", "callback", "--tag", "callback-v1.4.0")
+    assert "the version of this commit is 1.0.0: its tag is callback-v1.0.0" in output
     assert "its tag is core-v1.0.0" in released.refused("check", "core", "--tag", "callback-v1.0.0")
 
 
 def test_a_tag_that_is_elsewhere_is_refused(released):
-    told = released.refused("check", "callback", "--tag", "callback-v1.0.0")
-    assert "callback-v1.0.0 is not the commit that is checked out" in told
+    output = released.refused("check", "callback", "--tag", "callback-v1.0.0")
+    assert "callback-v1.0.0 is not the commit that is checked out" in output
 
 
 def test_a_tag_that_is_not_the_commit_of_the_index_is_refused(released):
@@ -53,14 +53,14 @@ def test_fragments_and_another_range_after_a_release_are_notes(released):
     released.release_one("core")
     released.fragment("callback", "b.bugfix.md")
     released.replace(released.folder("callback") / "pyproject.toml", ">=1.0,<2", ">=1.1,<2")
-    told = released.ok("check", "callback")
-    assert "note: packages/unstract-worker-callback/changes/ holds b.bugfix.md" in told
-    assert "note: CHANGELOG.md says that callback 1.0.0 needs core >=1.0,<2, not >=1.1,<2" in told
+    output = released.ok("check", "callback")
+    assert "note: packages/unstract-worker-callback/changes/ holds b.bugfix.md" in output
+    assert "note: CHANGELOG.md says that callback 1.0.0 needs core >=1.0,<2, not >=1.1,<2" in output
     assert "holds b.bugfix.md" in released.refused("check", "callback", "--tag", "callback-v1.0.0")
 
 
 @pytest.mark.parametrize(
-    ("file", "before", "after", "told"),
+    ("file", "before", "after", "output"),
     [
         ("CHANGELOG.md", "## 1.0.0", "## 1.0.1", "the newest heading is 1.0.1, the version is 1.0.0"),
         ("CHANGELOG.md", "(2026-01-02)", "(2026-01-03)", "dates callback 1.0.0 2026-01-02"),
@@ -76,10 +76,10 @@ def test_fragments_and_another_range_after_a_release_are_notes(released):
         ("pyproject.toml", "unstract-worker-core>=1.0,<2", "attrs", "must name unstract-worker-core once"),
     ],
 )
-def test_what_disagrees_is_named(released, file, before, after, told):
+def test_what_disagrees_is_named(released, file, before, after, output):
     released.git("checkout", "--quiet", "callback-v1.0.0")
     released.replace(released.folder("callback") / file, before, after)
-    assert told in released.refused("check", "callback")
+    assert output in released.refused("check", "callback")
 
 
 def test_a_new_core_goes_out_alone_while_the_workers_stay_in_order(released):

@@ -20,9 +20,9 @@ def developing(released):
 
 def test_it_is_in_order_and_says_that_it_is_no_release(developing):
     for package in IN_DEVELOPMENT:
-        told = developing.ok("check", package)
-        assert f"note: {package} 2.0.0 is in development" in told
-        assert f"{package}-v2.0.0.dev0 is in order" in told
+        output = developing.ok("check", package)
+        assert f"note: {package} 2.0.0 is in development" in output
+        assert f"{package}-v2.0.0.dev0 is in order" in output
         found = developing.status(package)
         assert (found["version"], found["state"], found["undescribed"]) == ("2.0.0.dev0", "changed", False)
         assert found["released"]["version"] == "1.0.0"
@@ -36,14 +36,14 @@ def test_no_tag_releases_it(developing, tag):
 
 @pytest.mark.parametrize("bump", ["none", "patch", "minor"])
 def test_it_becomes_no_other_release_than_the_one_that_it_names(developing, bump):
-    told = developing.refused("prepare", "core", "--bump", bump)
-    assert "is at 2.0.0.dev0: --bump major leads there from 1.0.0" in told
+    output = developing.refused("prepare", "core", "--bump", bump)
+    assert "is at 2.0.0.dev0: --bump major leads there from 1.0.0" in output
     assert developing.touched() == set()
 
 
 def test_core_comes_first_and_then_the_worker_that_names_the_released_core(developing):
-    told = developing.refused("prepare", "callback", "--bump", "major")
-    assert "core 2.0.0.dev0 is no release of CHANGELOG.md; release it first" in told
+    output = developing.refused("prepare", "callback", "--bump", "major")
+    assert "core 2.0.0.dev0 is no release of CHANGELOG.md; release it first" in output
     developing.ok("prepare", "core", "--bump", "major")
     developing.commit("Release core 2.0.0")
     assert developing.ok("version", "core") == "2.0.0\n"

@@ -1,4 +1,4 @@
-"""Which fleets are mixed, what they are started with, and what is told of those that fail."""
+"""Which fleets are mixed, what they are started with, and what is reported of those that fail."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def test_each_worker_is_once_the_only_old_one_and_once_the_only_new_one():
     assert fleets == [*({name} for name in NAMES), *(set(NAMES) - {name} for name in NAMES)]
 
 
-def test_a_fleet_is_told_what_it_is():
+def test_a_fleet_is_named_by_its_releases():
     assert next(mixes(RELEASED)).name == (
         "released api-deployment 1.0.0 (core 1.1.0) | head general, file-processing, callback"
     )
@@ -48,7 +48,7 @@ def test_the_scenarios_are_there():
         assert f"def {name}(" in (ROOT / ACCEPTANCE / file).read_text(encoding="utf-8")
 
 
-def test_complaints_of_workers_are_told_once_with_the_field(tmp_path):
+def test_complaints_of_workers_are_reported_once_with_the_field(tmp_path):
     folder = tmp_path / "slow0" / "logs"
     folder.mkdir(parents=True)
     dead = {"level": "error", "event": "message dead-lettered", "reason": "BatchDoorbell.batch: required field missing"}

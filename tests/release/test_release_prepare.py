@@ -82,8 +82,8 @@ def test_a_fragment_with_a_wrong_name_is_refused(released):
 
 def test_a_release_on_an_unreleased_core_is_refused(workspace):
     workspace.fragment("callback")
-    told = workspace.refused("prepare", "callback", "--bump", "minor")
-    assert "core 0.1 is no release of CHANGELOG.md" in told
+    output = workspace.refused("prepare", "callback", "--bump", "minor")
+    assert "core 0.1 is no release of CHANGELOG.md" in output
     assert workspace.ok("version", "callback") == "0.1.0\n"
 
 

@@ -59,7 +59,7 @@ def test_releases_of_two_branches_meet_in_a_merge(released):
     callback = released.release_one("callback")
     released.git("switch", "--quiet", "main")
     released.git("merge", "--quiet", "--no-ff", "--no-edit", "one")
-    # Both added a first row: whoever merges keeps both.
+    # Both added a first row: the merge keeps both.
     released.git("merge", "--quiet", "--no-ff", "--no-edit", "--strategy-option", "ours", "other")
     index = released.root / "CHANGELOG.md"
     row = "| 2026-02-03 | unstract-worker-callback | 1.1.0 | pending | >=1.0,<2 |\n"

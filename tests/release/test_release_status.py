@@ -1,4 +1,4 @@
-"""What is unreleased is told from the index, the fragments and the sources."""
+"""What is unreleased is known from the index, the fragments and the sources."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_tests_and_words_beside_the_wheel_are_no_change(released):
     assert released.status("general")["state"] == "released"
 
 
-def test_a_release_that_is_only_prepared_is_told(released):
+def test_a_release_that_is_only_prepared_is_not_yet_released(released):
     released.fragment("core")
     released.commit()
     released.ok("prepare", "core", "--bump", "minor")

@@ -96,7 +96,7 @@ def test_a_complete_wheel_has_no_fault(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "output"),
     [
         ("Version: 1.0.0", "is unstract-worker-callback None"),
         ("License-Expression: Apache-2.0", "License-Expression is missing"),
@@ -105,9 +105,9 @@ def test_a_complete_wheel_has_no_fault(tmp_path):
         ("Description-Content-Type: text/markdown", "the readme has"),
     ],
 )
-def test_what_the_metadata_lack_is_named(tmp_path, line, told):
+def test_what_the_metadata_lack_is_named(tmp_path, line, output):
     assert line in COMPLETE
-    assert told in faults(wheel(tmp_path / "it.whl", metadata=COMPLETE.replace(f"{line}\n", "")))
+    assert output in faults(wheel(tmp_path / "it.whl", metadata=COMPLETE.replace(f"{line}\n", "")))
 
 
 def test_a_missing_type_marker_is_named(tmp_path):

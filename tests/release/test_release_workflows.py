@@ -57,8 +57,8 @@ def runs(path):
 
 def scripts():
     environments = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["envs"]
-    for environment, told in environments.items():
-        for script in told.get("scripts", {}):
+    for environment, parsed in environments.items():
+        for script in parsed.get("scripts", {}):
             yield script if environment == "default" else f"{environment}:{script}"
 
 
@@ -146,9 +146,9 @@ def test_the_workers_are_released_alike(package):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_tag_releases_its_package_and_no_other(package):
     path = ROOT / ".github" / "workflows" / f"release-{package}.yml"
-    text, told = path.read_text(), read(path)
-    assert told[True]["push"]["tags"] == [f"{package}-v[0-9]+.[0-9]+.[0-9]+"]  # YAML 1.1 reads `on` as true
+    text, parsed = path.read_text(), read(path)
+    assert parsed[True]["push"]["tags"] == [f"{package}-v[0-9]+.[0-9]+.[0-9]+"]  # YAML 1.1 reads `on` as true
     others = [each for each in PACKAGES if each != package]
     assert not [each for each in others if re.search(rf"\b(unstract-worker-|package: |verify ){each}\b", text)]
-    assert {"build", "publish", "verify", "page"} <= set(told["jobs"])
-    assert ("image" in told["jobs"]) is (package != "core")
+    assert {"build", "publish", "verify", "page"} <= set(parsed["jobs"])
+    assert ("image" in parsed["jobs"]) is (package != "core")

@@ -59,7 +59,7 @@ def _next(repository: Repository, package: Package, version: Version, bump: Bump
     if latest is not None and version.is_devrelease:
         _refuse_detour(package, version, last, bump)
     if not fragments:
-        raise ReleaseError(f"{package.fragments}/ says of no change: add a fragment for what this release brings")
+        raise ReleaseError(f"{package.fragments}/ is empty: add a fragment for each change of this release")
     kinds = sorted({fragment.kind for fragment in fragments})
     least = Bump.NONE if latest is None and bump is Bump.NONE else least_bump(last, kinds)
     if bump < least:
@@ -72,8 +72,8 @@ def _refuse_detour(package: Package, version: Version, last: Version, bump: Bump
     """Refuses a bump that does not lead from the last release to the one that is in development."""
     fitting = [each for each in Bump if next_version(last, each) == Version(version.base_version)]
     if bump not in fitting:
-        told = f"--bump {fitting[0].name.lower()}" if fitting else "no bump"
-        raise ReleaseError(f"{package.pyproject} is at {version}: {told} leads there from {last}")
+        way = f"--bump {fitting[0].name.lower()}" if fitting else "no bump"
+        raise ReleaseError(f"{package.pyproject} is at {version}: {way} leads there from {last}")
 
 
 def _with_version(package: Package, text: str, version: Version) -> str:

@@ -88,7 +88,7 @@ def test_wheel(
 @JOBS
 @click.pass_obj
 def downstream(repository: Repository, jobs: int) -> None:
-    """Run the own tests of each worker's last release with core as it stands."""
+    """Run the own tests of each worker's last release with core as it is."""
     with scratch_folder() as scratch:
         trials = list(downstream_trials(Wheelhouse(repository, scratch / "wheels")))
         if not trials:
@@ -105,7 +105,7 @@ def downstream(repository: Repository, jobs: int) -> None:
 def mixed_fleet(
     repository: Repository, packages: tuple[Package, ...], jobs: int, options: tuple[str, ...], *, messages_only: bool
 ) -> None:
-    """Run each worker's last release with the others as they stand, and the reverse, through acceptance scenarios.
+    """Run each worker's last release with the others as they are, and the reverse, through acceptance scenarios.
 
     First each reads what the other writes: that names the field of a message or ledger record that one of them
     cannot read. With PACKAGES only the fleets that have one of these on their smaller side are run.

@@ -66,7 +66,7 @@ def downstream_trials(house: Wheelhouse) -> Iterator[Trial]:
         commit = source_of(repository, row)
         needs = parse_project(package, repository.read_at(commit, package.pyproject) or "").needs_core
         if needs is not None and core in needs:
-            name = f"{package.name} {row.version} as released with core {core} as it stands"
+            name = f"{package.name} {row.version} as released with core {core} as it is"
             wheels = (house.of_release(row), house.of_head(CORE))
             yield Trial(package, name, wheels, house.wheel(DEVSTACK, commit), tests_at=commit)
 
@@ -75,14 +75,14 @@ def _cores(house: Wheelhouse, needs: CoreRange, wanted: Sequence[WhichCore]) -> 
     newest = current(house.repository, CORE).version
     row = _lowest_core(house.repository, needs)
     if row is None:
-        yield f"{newest} as it stands (no core of {needs.text} is released yet)", house.of_head(CORE)
+        yield f"{newest} as it is (no core of {needs.text} is released yet)", house.of_head(CORE)
         return
     # A core that is the lowest of the range, released and not changed since, is tried once.
     same = row.version == newest and not _changed(house.repository, row)
     if WhichCore.LOWEST in wanted or same:
         yield f"{row.version}, the lowest{' and newest' if same else ''}", house.of_release(row)
     if WhichCore.NEWEST in wanted and not same:
-        yield f"{newest} as it stands", house.of_head(CORE)
+        yield f"{newest} as it is", house.of_head(CORE)
 
 
 def _lowest_core(repository: Repository, needs: CoreRange) -> Row | None:
