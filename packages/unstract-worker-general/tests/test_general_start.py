@@ -512,6 +512,31 @@ def test_a_first_status_that_is_refused_for_some_rows_is_no_reason_to_stop(rig, 
     assert state(rig, execution) is RunState.ARMED
 
 
+@pytest.mark.parametrize(
+    ("fault", "singly"),
+    [({"status": 413, "count": 1}, 0), ({"status": 413}, 3), ({"status": 405}, 3), ({"status": 404}, 3)],
+)
+def test_first_statuses_that_cannot_be_written_together_are_written_in_parts(rig, folder, fault, singly):
+    _, execution = begin(rig, folder)
+    rig.fault("status", "batch-status-update", **fault)
+    orchestrate(rig, execution)
+    assert state(rig, execution) is RunState.ARMED
+    assert [row["status"] for row in rig.seen(execution)["files"]] == ["PENDING"] * 3
+    paths = [
+        each["path"] for each in rig.requests() if re.search(r"file-execution/[-0-9a-f]{36}/status/$", each["path"])
+    ]
+    assert len(paths) == singly
+
+
+@pytest.mark.parametrize("status", [413, 405])
+def test_rows_that_cannot_be_made_together_are_made_in_parts(rig, folder, status):
+    _, execution = begin(rig, folder)
+    rig.fault("status", "batch-create", status=status)
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert len({item.file_execution_id for item in files}) == 3
+
+
 def test_a_listing_is_read_file_by_file():
     files = [
         SourceFile("a.txt", "in/a.txt", provider_file_uuid="u"),

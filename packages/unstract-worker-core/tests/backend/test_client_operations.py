@@ -3,7 +3,8 @@
 import pytest
 
 from unstract_worker_core.backend.executions import Execution, NewExecution, StatusUpdate, StatusWritten
-from unstract_worker_core.backend.files import BatchCreated, BatchWritten
+from unstract_worker_core.backend.files import BatchCreated, BatchWritten, FileHash, FileStatusUpdate
+from unstract_worker_core.backend.history import HistoryQuery
 from unstract_worker_core.backend.pipelines import PipelineUpdate
 from unstract_worker_core.backend.workflows import SourceFile, ToolProblem, UnreadableFile
 from unstract_worker_core.errors import BackendRefused, UnexpectedAnswer
@@ -110,6 +111,84 @@ def test_one_entry_of_a_listing_that_cannot_be_read_does_not_hide_the_others(ser
     assert first == SourceFile("a", "in/a")
     assert [(each.name, type(each)) for each in others] == [(name, UnreadableFile) for name in "bcd"]
     assert "file_name" in others[0].reason
+
+
+MANY = [f"00000000-0000-0000-0000-{number:012}" for number in range(11)]
+TOO_LARGE = 3
+PENDING = FileStatusUpdate(status=ExecutionStatus.PENDING)
+
+
+def named(name):
+    return FileHash(file_name=name, file_path=f"in/{name}")
+
+
+def query(name):
+    return HistoryQuery(identifier=name, file_path="in/a", provider_file_uuid=name)
+
+
+def rows_of(body):
+    return [row for name in ("status_updates", "file_executions", "files", "file_hashes") for row in body.get(name, ())]
+
+
+@pytest.mark.parametrize(
+    ("answer", "call", "expected"),
+    [
+        (
+            lambda rows: {"successful_updates": rows[1:], "failed_updates": [{"error": "no", **rows[0]}]},
+            lambda b: b.files.update_statuses(ORG, [(row, PENDING) for row in MANY], key="k"),
+            lambda firsts: BatchWritten(tuple((each["file_execution_id"], "no") for each in firsts)),
+        ),
+        (
+            lambda rows: {
+                "successful_creations": [
+                    {"id": ID, "file_name": each["file_hash"]["file_name"], "status": ""} for each in rows
+                ],
+                "failed_creations": [],
+            },
+            lambda b: [row.file_name for row in b.files.create_many(ORG, ID, list(map(named, MANY)), key="k").created],
+            lambda firsts: MANY,
+        ),
+        (
+            lambda rows: {"active_identifiers": [f"{each['uuid']}:{each['path']}" for each in rows]},
+            lambda b: b.files.check_active(ORG, ID, [(row, "in/a") for row in MANY], None),
+            lambda firsts: {(row, "in/a"): "" for row in MANY},
+        ),
+        (
+            lambda rows: {"processed_file_hashes": rows},
+            lambda b: b.history.check_batch(ORG, ID, MANY),
+            lambda firsts: frozenset(MANY),
+        ),
+        (
+            lambda rows: {"file_histories": {each["identifier"]: {"found": False} for each in rows}},
+            lambda b: b.history.find_many(ORG, ID, [query(row) for row in MANY]),
+            lambda firsts: {},
+        ),
+    ],
+    ids=["statuses", "rows", "active", "hashes", "histories"],
+)
+def test_a_bulk_call_that_is_too_large_for_a_proxy_is_made_in_halves(server, backend, answer, call, expected):
+    asked, keys = [], []
+
+    def reply(handler):
+        rows = rows_of(server.last.json)
+        if len(rows) > TOO_LARGE:
+            return server.status(413)(handler)
+        asked.append(rows)
+        keys.append(server.last.headers.get("idempotency-key"))
+        return server.sends(answer(rows))(handler)
+
+    server.answer(reply)
+    assert call(backend) == expected([rows[0] for rows in asked])
+    assert sum(map(len, asked)) == len(MANY), "each item once, in their order"
+    assert [len(rows) for rows in asked] == [2, 3, 3, 3]
+    assert keys[0] is None or len(set(keys)) == len(keys), "each call has its own key"
+
+
+def test_an_item_that_is_too_large_by_itself_is_refused(server, backend):
+    server.answer(server.status(413))
+    with pytest.raises(BackendRefused, match="413"):
+        backend.files.update_statuses(ORG, [(row, PENDING) for row in MANY])
+    assert len(rows_of(server.last.json)) == 1
 
 
 def test_cleanup(server, backend):

@@ -7,6 +7,7 @@ from attrs import evolve, field, frozen
 
 from unstract_worker_core import identifiers, serialization
 from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.bulk import Part, in_parts
 from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.backend.responses import ApiResponse, Json
 from unstract_worker_core.identifiers import uuids
@@ -169,11 +170,18 @@ class Files:
         if not files:
             return BatchCreated()
         ids = uuids(execution_id=execution_id)
-        body = {"file_executions": [{**ids, "file_hash": serialization.unstructure(file)} for file in files]}
-        response = self._call(operations.CREATE_FILES, organization_id, body=body, key=key)
-        created = [_with_status(item) for item in response.items("successful_creations")]
-        failed = _failures(response, "failed_creations", "file_name")
-        return BatchCreated(response.many(CreatedFile, created), failed)
+
+        def create(some: Sequence[FileHash], part: Part) -> BatchCreated:
+            body = {"file_executions": [{**ids, "file_hash": serialization.unstructure(file)} for file in some]}
+            response = self._call(operations.CREATE_FILES, organization_id, body=body, key=part.key(key))
+            created = [_with_status(item) for item in response.items("successful_creations")]
+            failed = _failures(response, "failed_creations", "file_name")
+            return BatchCreated(response.many(CreatedFile, created), failed)
+
+        parts = tuple(in_parts(create, files))
+        return BatchCreated(
+            tuple(row for part in parts for row in part.created), tuple(each for part in parts for each in part.failed)
+        )
 
     def update_status(
         self,
@@ -199,12 +207,16 @@ class Files:
         """Write the statuses of many files, by their ids; what could not be written is named."""
         if not updates:
             return BatchWritten()
-        body = {"status_updates": [uuids(file_execution_id=id_) | _body(update) for id_, update in updates]}
-        response = self._call(operations.UPDATE_FILES, organization_id, body=body, key=key)
-        failed = _failures(response, "failed_updates", "file_execution_id")
-        if len(response.items("successful_updates")) + len(failed) != len(updates):
-            raise response.unexpected("successful_updates: not all updates are accounted for")
-        return BatchWritten(failed)
+
+        def write(some: Sequence[tuple[str, FileStatusUpdate]], part: Part) -> tuple[tuple[str, str], ...]:
+            body = {"status_updates": [uuids(file_execution_id=id_) | _body(update) for id_, update in some]}
+            response = self._call(operations.UPDATE_FILES, organization_id, body=body, key=part.key(key))
+            failed = _failures(response, "failed_updates", "file_execution_id")
+            if len(response.items("successful_updates")) + len(failed) != len(some):
+                raise response.unexpected("successful_updates: not all updates are accounted for")
+            return failed
+
+        return BatchWritten(tuple(each for failed in in_parts(write, updates) for each in failed))
 
     def check_active(
         self,
@@ -222,12 +234,17 @@ class Files:
         wanted = tuple(files)
         if not wanted:
             return {}
-        body: Json = {**uuids(workflow_id=workflow_id), "files": [{"uuid": u, "path": p} for u, p in wanted]}
+        ids = uuids(workflow_id=workflow_id)
         if current_execution_id is not None:
-            body |= uuids(current_execution_id=current_execution_id)
-        response = self._call(operations.CHECK_ACTIVE, organization_id, body=body)
-        active, rows = frozenset(response.items("active_identifiers")), response.object().get("active_files")
-        return {pair: _executed_by(rows, *pair) for pair in wanted if ":".join(pair) in active}
+            ids |= uuids(current_execution_id=current_execution_id)
+
+        def check(some: Sequence[tuple[str, str]], _: Part) -> dict[tuple[str, str], str]:
+            body = {**ids, "files": [{"uuid": uuid, "path": path} for uuid, path in some]}
+            response = self._call(operations.CHECK_ACTIVE, organization_id, body=body)
+            active, rows = frozenset(response.items("active_identifiers")), response.object().get("active_files")
+            return {pair: _executed_by(rows, *pair) for pair in some if ":".join(pair) in active}
+
+        return {pair: by for found in in_parts(check, wanted) for pair, by in found.items()}
 
     def execute(
         self,

@@ -1,11 +1,12 @@
 """File history: look-ups by content, and the rows that are kept for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
 
 from unstract_worker_core import identifiers, serialization
 from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.bulk import Part, in_parts
 from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.identifiers import content_hash, uuids
 from unstract_worker_core.statuses import ExecutionStatus
@@ -86,10 +87,14 @@ class History:
         if not wanted:
             return frozenset()
         organization = identifiers.organization_id(organization_id)
-        body = {**uuids(workflow_id=workflow_id), "file_hashes": wanted, "organization_id": organization}
-        response = self._call(operations.CHECK_HISTORY, organization, body=body)
-        done = response.items("processed_file_hashes")
-        return frozenset(each for each in wanted if each in done)
+        ids = {**uuids(workflow_id=workflow_id), "organization_id": organization}
+
+        def check(some: Sequence[str], _: Part) -> list[str]:
+            response = self._call(operations.CHECK_HISTORY, organization, body={**ids, "file_hashes": some})
+            done = response.items("processed_file_hashes")
+            return [each for each in some if each in done]
+
+        return frozenset(each for done in in_parts(check, wanted) for each in done)
 
     def find_many(
         self, organization_id: str, workflow_id: str, files: Iterable[HistoryQuery]
@@ -104,15 +109,19 @@ class History:
         if not wanted:
             return {}
         organization = identifiers.organization_id(organization_id)
-        asked = [serialization.unstructure(each) for each in wanted.values()]
-        body = {**uuids(workflow_id=workflow_id), "files": asked, "organization_id": organization}
-        response = self._call(operations.FIND_HISTORIES, organization, body=body)
-        found = {name: response.object("file_histories", name) for name in wanted}
-        return {
-            name: response.one(FileHistory, response.object("file_histories", name, "file_history"))
-            for name, entry in found.items()
-            if entry.get("found") is not False
-        }
+        ids = {**uuids(workflow_id=workflow_id), "organization_id": organization}
+
+        def find(some: Sequence[HistoryQuery], _: Part) -> dict[str, FileHistory]:
+            body = {**ids, "files": [serialization.unstructure(each) for each in some]}
+            response = self._call(operations.FIND_HISTORIES, organization, body=body)
+            found = {each.identifier: response.object("file_histories", each.identifier) for each in some}
+            return {
+                name: response.one(FileHistory, response.object("file_histories", name, "file_history"))
+                for name, entry in found.items()
+                if entry.get("found") is not False
+            }
+
+        return {name: one for found in in_parts(find, tuple(wanted.values())) for name, one in found.items()}
 
     def create(self, organization_id: str, history: NewHistory, *, key: str | None = None) -> str:
         """Write a history row; its id. On OutcomeUnknown look it up before writing again: each write counts."""

@@ -4,7 +4,7 @@ The backend makes such a batch in one transaction and tells of rows that a late 
 its answer counts only once a status was written to it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
 from unstract_worker_core.backend.files import CreatedFile, FileHash, FileStatusUpdate
@@ -64,10 +64,31 @@ def put_pending(session: RunSession, rows: Sequence[str]) -> frozenset[str]:
     pending = FileStatusUpdate(status=ExecutionStatus.PENDING)
     key = session.key("pending", sha256("".join(rows).encode()).hexdigest()[:16])
     updates = [(row, pending) for row in rows]
-    answer = session.runtime.backend.files.update_statuses(session.organization_id, updates, key=key)
-    for row, reason in answer.failed[:1]:
-        log.warning("a row took no first status", file_execution_id=row, reason=reason, rows=len(answer.failed))
-    return frozenset(row for row, _ in answer.failed)
+    files = session.runtime.backend.files
+    try:
+        failed = files.update_statuses(session.organization_id, updates, key=key).failed
+    except (BackendRefused, UnexpectedAnswer) as error:
+        if not is_permanent(error):
+            raise
+        log.warning("first statuses are written one by one", reason=reason_of(error))
+        failed = tuple(_put_one_by_one(session, rows, pending))
+    for row, reason in failed[:1]:
+        log.warning("a row took no first status", file_execution_id=row, reason=reason, rows=len(failed))
+    return frozenset(row for row, _ in failed)
+
+
+def _put_one_by_one(session: RunSession, rows: Iterable[str], pending: FileStatusUpdate) -> Iterator[tuple[str, str]]:
+    """Write one status a call; the rows that took none, with the reason."""
+    for row in rows:
+        session.check()
+        try:
+            session.runtime.backend.files.update_status(
+                session.organization_id, row, pending, key=session.key("pending", row)
+            )
+        except (BackendRefused, UnexpectedAnswer) as error:
+            if not is_permanent(error):
+                raise
+            yield row, reason_of(error)
 
 
 def match_created(items: Iterable[FileItem], created: Iterable[CreatedFile]) -> dict[int, str]:
