@@ -69,7 +69,40 @@ def test_with_write_everything_is_tried_and_nothing_stays_open(at, worker):
     done = ground.run("conformance", *arguments, "--yes", "--json", worker=worker)
     assert done.code == 0, done.out + done.err
     assert {line["verdict"] for line in found(done).values()} == {"ok"}
-    assert [row.status for row in ground.platform.executions()] == ["STOPPED"]
+    (execution,) = ground.platform.executions()
+    assert execution.status == "STOPPED"
+    assert {file.status for file in execution.files} <= {"COMPLETED", "ERROR"}
+    assert found(done)["workflow-execution.update_status"]["got"] == "written and read back; no row is left open"
+    if "usage.tokens" in found(done):
+        assert found(done)["usage.tokens"]["got"] in ("counts", "nothing counted: all null")
+
+
+def test_rows_that_cannot_be_ended_are_counted(at):
+    ground = at("real")
+    dev, key = f"{ground.stack.backend.public_url}/dev/faults", ground.stack.backend.api_key
+    call_json("POST", dev, payload={"path": "/batch-status-update/", "kind": "status", "status": 405}, key=key)
+    arguments = ("--organization", ground.platform.organization, "--workflow", scratch(ground), "--write", "--yes")
+    try:
+        done = ground.run("conformance", *arguments, "--json", worker="general")
+    finally:
+        call_json("DELETE", dev, key=key)
+    (execution,) = ground.platform.executions()
+    line = found(done)["workflow-execution.update_status"]
+    assert line["verdict"] == "lacks"
+    assert f"rows of execution {execution.id} are left open" in line["got"]
+
+
+def test_a_missing_platform_key_is_a_setting_and_no_lack_of_the_backend(at):
+    ground = at("real")
+    key, name = ground.stack.backend.api_key, f"{ground.platform.organization}_keyless"
+    made = {"organization_id": name, "name": "k", "platform_key": None}
+    call_json("POST", f"{ground.stack.backend.public_url}/dev/organizations", payload=made, key=key)
+    keyless = Ground(ground.stack, Platform(ground.stack.backend.public_url, key, name), ground.folder)
+    arguments = ("--organization", name, "--workflow", scratch(keyless), "--write", "--yes", "--json")
+    done = keyless.run("conformance", *arguments, worker="file_processing")
+    line = found(done)["execute-file"]
+    assert line["verdict"] == "unclear"
+    assert line["got"].startswith("a setting of the organization is missing, not the operation: An active platform key")
 
 
 def test_todays_backend_is_told_to_lack_execute_file(at):

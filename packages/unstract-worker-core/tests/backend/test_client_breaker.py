@@ -203,7 +203,7 @@ def test_the_first_answer_lets_all_go_on_that_wait(server, backend_with):
     for thread in threads:
         thread.start()
     waiting = backend.breaker._changed._waiters
-    while len(waiting) < 7:
+    while len(waiting) < 7 or not server.received:
         threading.Event().wait(0.01)
     assert (len(server.received), answered) == (1, [])
     hold.set()

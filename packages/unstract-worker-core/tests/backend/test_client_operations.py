@@ -245,3 +245,13 @@ def test_tool_validation_of_a_422(server, backend):
 def test_a_new_execution_needs_a_channel():
     with pytest.raises(ValueError, match="log_events_id"):
         NewExecution(workflow_id=ID)
+
+
+def test_whether_an_organization_has_a_platform_key(server, backend):
+    server.answer(server.sends({"platform_key": "SECRET", "key_name": "default"}))
+    assert backend.configuration.has_platform_key(ORG) is True
+    server.answer(server.sends({"error": "Internal server error"}, 500))
+    assert backend.configuration.has_platform_key(ORG) is False
+    server.answer(server.sends({"error": "Organization x not found"}, 404))
+    with pytest.raises(BackendRefused):
+        backend.configuration.has_platform_key(ORG)

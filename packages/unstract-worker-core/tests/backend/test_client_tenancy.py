@@ -64,6 +64,7 @@ CALLS = {
     ),
     "usage.tokens": lambda b, org: b.usage.tokens(org, ID),
     "usage.pages": lambda b, org: b.usage.pages(org, ID),
+    "configuration.has_platform_key": lambda b, org: b.configuration.has_platform_key(org),
     "configuration.max_parallel_file_batches": lambda b, org: b.configuration.max_parallel_file_batches(org),
 }
 

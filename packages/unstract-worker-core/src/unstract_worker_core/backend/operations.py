@@ -167,5 +167,12 @@ MARK_DEAD_LETTER = Operation(
 
 TOKENS = Operation("usage.tokens", "GET", "v1/usage/aggregated-token-count/{file_execution_id}/")
 PAGES = Operation("usage.pages", "GET", "v1/usage/aggregated-pages-processed/{file_execution_id}/")
+# For `check`. An organization without a key is this 500.
+PLATFORM_KEY = Operation(
+    "platform-settings.platform_key",
+    "GET",
+    "v1/platform-settings/platform-key/",
+    permanent=("internal server error",),
+)
 # The organization counts as a query parameter only; the header alone is a 400.
 CONFIGURATION = Operation("configuration.get", "GET", "v1/configuration/{name}/")

@@ -8,7 +8,7 @@ from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.errors import BackendRefused, NotFound
 from unstract_worker_core.identifiers import uuids
 
-_BAD_REQUEST = 400
+_BAD_REQUEST, _INTERNAL_ERROR = 400, 500
 
 
 @frozen
@@ -59,3 +59,13 @@ class Configuration:
                 return None
             raise
         return max(1, response.number("data", "value"))
+
+    def has_platform_key(self, organization_id: str) -> bool:
+        """Whether the organization has an active platform key, without which no file is executed."""
+        try:
+            response = self._call(operations.PLATFORM_KEY, organization_id)
+        except BackendRefused as error:
+            if error.status == _INTERNAL_ERROR:
+                return False
+            raise
+        return bool(response.member("platform_key"))

@@ -12,8 +12,8 @@ from attrs import asdict, frozen
 
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.operator.check.backends import asking
+from unstract_worker_core.operator.conformance.probes import ProbeContext
 from unstract_worker_core.operator.conformance.running import Finding, Verdict, conformance_of
-from unstract_worker_core.operator.conformance.scene import Scene
 from unstract_worker_core.operator.console import confirm, note_action
 from unstract_worker_core.operator.tables import table
 from unstract_worker_core.worker.definition import WorkerDefinition
@@ -28,7 +28,7 @@ _BAD = (Verdict.LACKS, Verdict.UNCLEAR)
 def conformance(definition: WorkerDefinition) -> click.Command:
     """The command; the worker's operations are in its module `operations`."""
 
-    @click.command(help="Try what this worker needs of the backend. Changes nothing without --write.")
+    @click.command(help="Probe what this worker needs of the backend. Changes nothing without --write.")
     @click.option("--organization", required=True, help="The organization to act for.")
     @click.option("--workflow", type=click.UUID, help="A workflow of it; with --write one that is only for this.")
     @click.option("--pipeline", type=click.UUID, help="A pipeline of it; --write sets its last run's status.")
@@ -77,10 +77,10 @@ class _Wanted:
             told.append(f"tell one of the subscribers of {self.pipeline or self.api}")
         return f"{', '.join(told)}?"
 
-    def scene(self, backend: Backend) -> Scene:
+    def context(self, backend: Backend) -> ProbeContext:
         """What the tries work with."""
         pipeline_id, api_id = (str(each) if each else None for each in (self.pipeline, self.api))
-        return Scene(backend, self.organization, str(self.workflow or uuid4()), pipeline_id, api_id, self.notify)
+        return ProbeContext(backend, self.organization, str(self.workflow or uuid4()), pipeline_id, api_id, self.notify)
 
 
 def _findings(definition: WorkerDefinition, wanted: _Wanted) -> list[Finding]:
@@ -90,7 +90,7 @@ def _findings(definition: WorkerDefinition, wanted: _Wanted) -> list[Finding]:
     if wanted.write:
         note_action("conformance", organization_id=wanted.organization, workflow_id=str(wanted.workflow))
     try:
-        return list(conformance_of(operations, wanted.scene(backend), write=wanted.write))
+        return list(conformance_of(operations, wanted.context(backend), write=wanted.write))
     finally:
         backend.close()
 

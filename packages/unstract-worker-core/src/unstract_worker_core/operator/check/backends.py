@@ -1,6 +1,7 @@
-"""The backend: is it there, does it take the key, does it know the organizations and keep them apart."""
+"""The backend: can it be reached, does it accept the key, does it know the organizations and keep them apart."""
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from attrs import evolve
@@ -17,64 +18,71 @@ _SECONDS = 5.0
 
 
 def asking(settings: Settings, *, seconds: float = _SECONDS) -> Backend:
-    """A client that asks once, briefly, and however often it was refused."""
-    told = evolve(
+    """A client that makes each call once, within this time, whatever failed before."""
+    brief = evolve(
         settings.backend, timeout=seconds, total_timeout=seconds, file_execution_timeout=seconds, retry_attempts=0,
         breaker_threshold=1_000_000,
     )  # fmt: skip
-    return Backend(told, version=settings.version)
+    return Backend(brief, version=settings.version)
 
 
 def backend_lines(settings: Settings, organizations: Sequence[str]) -> Iterator[Line]:
     """The backend and its key; then each organization."""
     backend = asking(settings)
     try:
-        reached = _reached(backend)
+        reached = _reached(backend, settings.backend.base_url)
         yield reached
         if reached.status == "fail":
+            yield from (Line(f"organization {each}", "skip", "the backend cannot be used") for each in organizations)
             return
         if not organizations:
-            told = "none was looked at: name one with --organization (or WORKER_ORGANIZATIONS)"
-            yield Line("organization", "warn", told)
+            hint = "none was checked: name one with --organization (or WORKER_ORGANIZATIONS)"
+            yield Line("organization", "warn", hint)
         for organization in organizations:
-            yield _known(backend, organization)
+            yield from _organization(backend, organization)
         if organizations:
-            yield _apart(backend)
+            yield _scoping(backend)
     finally:
         backend.close()
 
 
-def _reached(backend: Backend) -> Line:
+def _reached(backend: Backend, base_url: str) -> Line:
+    where = urlsplit(base_url)._replace(netloc=urlsplit(base_url).netloc.rpartition("@")[2]).geturl()
     try:
         backend.check()
-        return Line("backend", "ok", "it is well and takes the key")
     except BackendUnavailable as error:
-        return Line("backend", "fail", f"{error}: look at INTERNAL_API_BASE_URL, and whether the backend is up")
+        return Line("backend", "fail", f"{where}: {error.message}; is INTERNAL_API_BASE_URL right, is the backend up?")
     except BackendError as error:
         refused = error.status in (401, 403)
-        look = "INTERNAL_SERVICE_API_KEY must be the backend's" if refused else "is this the internal API's URL?"
-        return Line("backend", "fail", f"{error}: {look}")
+        hint = "set INTERNAL_SERVICE_API_KEY to the backend's" if refused else "is INTERNAL_API_BASE_URL right?"
+        return Line("backend", "fail", f"{where}: {error.message}; {hint}")
+    return Line("backend", "ok", f"{where}: healthy; API key accepted")
 
 
-def _known(backend: Backend, organization: str) -> Line:
+def _organization(backend: Backend, organization: str) -> Iterator[Line]:
     subject = f"organization {organization}"
     try:
         batches = backend.configuration.max_parallel_file_batches(organization)
+        if batches is None:
+            problem = "the backend does not know it: use its identifier, not its name or number"
+            yield Line(subject, "fail", problem)
+            return
+        yield Line(subject, "ok", f"known to the backend; {batches} batches of an execution run side by side")
+        if not backend.configuration.has_platform_key(organization):
+            problem = "it has no active platform key, so no file can be executed: create one in its platform settings"
+            yield Line(subject, "warn", problem)
     except (BackendError, MessageError) as error:
-        return Line(subject, "fail", str(error))
-    if batches is None:
-        return Line(subject, "fail", "the backend does not know it: its identifier is wanted, not its name or number")
-    return Line(subject, "ok", f"the backend knows it; {batches} batches of an execution side by side")
+        yield Line(subject, "fail", str(error))
 
 
-def _apart(backend: Backend) -> Line:
-    """An organization that nobody has must see nothing: else the backend answers for whomever it likes."""
-    subject, nobody = "organization scoping", f"org_check_{uuid4().hex[:12]}"
+def _scoping(backend: Backend) -> Line:
+    """An organization that does not exist must see nothing: else the backend does not keep organizations apart."""
+    subject, unknown = "organization scoping", f"org_check_{uuid4().hex[:12]}"
     try:
-        seen = backend.executions.list(nobody, None, [ExecutionStatus.PENDING])
+        seen = backend.executions.list(unknown, None, [ExecutionStatus.PENDING])
     except BackendError as error:
-        return Line(subject, "warn", f"could not be looked at: {error}")
+        return Line(subject, "warn", f"could not be checked: {error}")
     if seen:
-        told = f"an organization that does not exist sees {len(seen)} executions: the backend does not scope by "
-        return Line(subject, "fail", told + "X-Organization-ID; do not run workers against it")
+        problem = f"an organization that does not exist sees {len(seen)} executions: the backend does not scope by "
+        return Line(subject, "fail", problem + "X-Organization-ID; do not run workers against it")
     return Line(subject, "ok", "an organization that does not exist sees nothing")

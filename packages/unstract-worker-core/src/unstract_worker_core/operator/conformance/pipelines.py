@@ -1,89 +1,96 @@
-"""Tries about a pipeline, an API deployment and their subscribers: those that were named, else ids of nobody."""
+"""Probes of a pipeline, an API deployment and their subscribers: those named, else ids that do not exist."""
 
 from datetime import UTC, datetime
 
 from unstract_worker_core.backend import operations as ops
 from unstract_worker_core.backend.notifications import NotificationEvent, NotificationTargets
 from unstract_worker_core.backend.pipelines import PipelineUpdate
-from unstract_worker_core.operator.conformance.scene import NO_SUCH, Mismatch, Scene, Try, Unclear, refused
+from unstract_worker_core.operator.conformance.probes import (
+    UNKNOWN_ID,
+    Mismatch,
+    Probe,
+    ProbeContext,
+    Unclear,
+    expect_refusal,
+)
 from unstract_worker_core.statuses import PipelineStatus
 
 __all__ = ["READING_PIPELINES", "WRITING_PIPELINES"]
 
 
-def _pipeline(scene: Scene) -> str:
-    read, pipeline_id = scene.backend.pipelines.get, scene.pipeline_id
+def _pipeline(context: ProbeContext) -> str:
+    read, pipeline_id = context.backend.pipelines.get, context.pipeline_id
     if pipeline_id is None:
-        return refused(lambda: read(scene.organization, scene.nobody), "not found")
-    found = read(scene.organization, pipeline_id)
+        return expect_refusal(lambda: read(context.organization, context.unknown_id), "not found")
+    found = read(context.organization, pipeline_id)
     return f"{found.type} {found.name}"
 
 
-def _pipeline_targets(scene: Scene) -> str:
-    read, pipeline_id = scene.backend.notifications.for_pipeline, scene.pipeline_id
+def _pipeline_targets(context: ProbeContext) -> str:
+    read, pipeline_id = context.backend.notifications.for_pipeline, context.pipeline_id
     if pipeline_id is None:
-        return refused(lambda: read(scene.organization, scene.nobody), "not found")
-    return _subscribers(scene, read(scene.organization, pipeline_id), "ETL", pipeline_id)
+        return expect_refusal(lambda: read(context.organization, context.unknown_id), "not found")
+    return _subscribers(context, read(context.organization, pipeline_id), "ETL", pipeline_id)
 
 
-def _api_targets(scene: Scene) -> str:
-    read, api_id = scene.backend.notifications.for_api, scene.api_id
+def _api_targets(context: ProbeContext) -> str:
+    read, api_id = context.backend.notifications.for_api, context.api_id
     if api_id is None:
-        return refused(lambda: read(scene.organization, scene.nobody), "refused")
-    return _subscribers(scene, read(scene.organization, api_id), "API", api_id)
+        return expect_refusal(lambda: read(context.organization, context.unknown_id), "refused")
+    return _subscribers(context, read(context.organization, api_id), "API", api_id)
 
 
-def _subscribers(scene: Scene, targets: NotificationTargets, kind: str, target_id: str) -> str:
-    told = [each for each in targets.notifications if each.is_active and each.notification_type == "WEBHOOK"]
-    if told and scene.event is None:
-        scene.event = NotificationEvent(
-            notification_id=told[0].id, type=kind, pipeline_id=target_id, pipeline_name=targets.name,
-            status="ERROR", platform=told[0].platform or "API", execution_id=scene.execution_id,
+def _subscribers(context: ProbeContext, targets: NotificationTargets, kind: str, target_id: str) -> str:
+    active = [each for each in targets.notifications if each.is_active and each.notification_type == "WEBHOOK"]
+    if active and context.event is None:
+        context.event = NotificationEvent(
+            notification_id=active[0].id, type=kind, pipeline_id=target_id, pipeline_name=targets.name,
+            status="ERROR", platform=active[0].platform or "API", execution_id=context.execution_id,
             error_message="a conformance run", timestamp=datetime.now(UTC).isoformat(),
         )  # fmt: skip
-    return f"{len(told)} subscribers of {targets.name}"
+    return f"{len(active)} subscribers of {targets.name}"
 
 
-def _update_pipeline(scene: Scene) -> str:
+def _update_pipeline(context: ProbeContext) -> str:
     """Both statuses that end a run, so that the second one cannot have been there before."""
-    write, pipeline_id = scene.backend.pipelines.update, scene.pipeline_id
+    write, pipeline_id = context.backend.pipelines.update, context.pipeline_id
     if pipeline_id is None:
         update = PipelineUpdate(PipelineStatus.FAILURE, is_end=True)
-        return refused(lambda: write(scene.organization, scene.nobody, update), "not found")
-    named = scene.backend.pipelines.get(scene.organization, pipeline_id)
+        return expect_refusal(lambda: write(context.organization, context.unknown_id, update), "not found")
+    named = context.backend.pipelines.get(context.organization, pipeline_id)
     if named.is_api or not named.active:
         why = "is an API deployment, of which nothing is written" if named.is_api else "is paused"
         raise Unclear(f"{named.name} {why}")
     for status in (PipelineStatus.SUCCESS, PipelineStatus.FAILURE):
-        write(scene.organization, pipeline_id, PipelineUpdate(status, is_end=True))
-        found = scene.backend.pipelines.get(scene.organization, pipeline_id).last_run_status
+        write(context.organization, pipeline_id, PipelineUpdate(status, is_end=True))
+        found = context.backend.pipelines.get(context.organization, pipeline_id).last_run_status
         if found != status:
             raise Mismatch(f"accepted {status}, and reads back {found or 'no status'}")
     return "written and read back"
 
 
-def _enqueue(scene: Scene) -> str:
-    push = scene.backend.notifications.enqueue
-    if not scene.notify:
+def _enqueue(context: ProbeContext) -> str:
+    push = context.backend.notifications.enqueue
+    if not context.notify:
         event = NotificationEvent(
-            notification_id=scene.nobody, type="ETL", pipeline_id=scene.nobody, pipeline_name="conformance",
+            notification_id=context.unknown_id, type="ETL", pipeline_id=context.unknown_id, pipeline_name="conformance",
             status="ERROR", platform="API",
         )  # fmt: skip
-        return refused(lambda: push(scene.organization, event), "not found")
-    if scene.event is None:
+        return expect_refusal(lambda: push(context.organization, event), "not found")
+    if context.event is None:
         raise Unclear("what was named has no active webhook subscriber")
-    if push(scene.organization, scene.event, key=f"conformance:{scene.mark}:enqueue") is None:
-        raise Mismatch("the subscriber is not to be told of an ERROR")
+    if push(context.organization, context.event, key=f"conformance:{context.mark}:enqueue") is None:
+        raise Mismatch("the subscriber does not want events of an ERROR")
     return "taken: the subscriber gets one event"
 
 
-_TARGETS = f"the subscribers of what was named; else {NO_SUCH}"
+_TARGETS = f"the subscribers of what was named; else {UNKNOWN_ID}"
 READING_PIPELINES = (
-    Try(ops.GET_PIPELINE, f"the pipeline that was named; else {NO_SUCH}", _pipeline),
-    Try(ops.PIPELINE_TARGETS, _TARGETS, _pipeline_targets),
-    Try(ops.API_TARGETS, _TARGETS, _api_targets),
+    Probe(ops.GET_PIPELINE, f"the pipeline that was named; else {UNKNOWN_ID}", _pipeline),
+    Probe(ops.PIPELINE_TARGETS, _TARGETS, _pipeline_targets),
+    Probe(ops.API_TARGETS, _TARGETS, _api_targets),
 )
 WRITING_PIPELINES = (
-    Try(ops.UPDATE_PIPELINE, f"SUCCESS and FAILURE, read back; else {NO_SUCH}", _update_pipeline),
-    Try(ops.ENQUEUE, f"one event, taken (--notify); else {NO_SUCH}", _enqueue),
+    Probe(ops.UPDATE_PIPELINE, f"SUCCESS and FAILURE, read back; else {UNKNOWN_ID}", _update_pipeline),
+    Probe(ops.ENQUEUE, f"one event, taken (--notify); else {UNKNOWN_ID}", _enqueue),
 )

@@ -1,134 +1,136 @@
-"""Tries that change nothing: with the operator's workflow where one is named, else with ids that nobody has."""
+"""Probes that change nothing: with the operator's workflow where one is named, else with ids that do not exist."""
 
 from collections.abc import Mapping
 
 from unstract_worker_core.backend import operations as ops
 from unstract_worker_core.backend.history import HistoryQuery
 from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.backend.workflows import SourceFile
 from unstract_worker_core.errors import NotFound
 from unstract_worker_core.operator.conformance.pipelines import READING_PIPELINES
-from unstract_worker_core.operator.conformance.scene import NO_SUCH, Mismatch, Scene, Try, refused
+from unstract_worker_core.operator.conformance.probes import UNKNOWN_ID, Mismatch, Probe, ProbeContext, expect_refusal
 from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["READING"]
 
 
-def _health(scene: Scene) -> str:
-    scene.backend.check()
+def _health(context: ProbeContext) -> str:
+    context.backend.check()
     return "healthy"
 
 
-def _execution(scene: Scene) -> str:
-    return refused(lambda: scene.backend.executions.get(scene.organization, scene.nobody), "not found")
+def _execution(context: ProbeContext) -> str:
+    return expect_refusal(lambda: context.backend.executions.get(context.organization, context.unknown_id), "not found")
 
 
-def _executions(scene: Scene) -> str:
-    found = scene.backend.executions.list(scene.organization, scene.workflow_id, [ExecutionStatus.PENDING])
+def _executions(context: ProbeContext) -> str:
+    found = context.backend.executions.list(context.organization, context.workflow_id, [ExecutionStatus.PENDING])
     return f"{len(found)} executions"
 
 
-def _tools(scene: Scene) -> str:
+def _tools(context: ProbeContext) -> str:
     try:
-        return f"{len(scene.backend.workflows.tool_instances(scene.organization, scene.workflow_id))} tools"
+        return f"{len(context.backend.workflows.tool_instances(context.organization, context.workflow_id))} tools"
     except NotFound as error:
         return f"no such workflow (HTTP {error.status})"
 
 
-def _validate(scene: Scene) -> str:
-    found = scene.backend.tools.validate(scene.organization, scene.workflow_id, [])
+def _validate(context: ProbeContext) -> str:
+    found = context.backend.tools.validate(context.organization, context.workflow_id, [])
     if not found.success:
-        raise Mismatch("no tools were called invalid")
+        raise Mismatch("an empty list of tools is invalid")
     return "success"
 
 
-def _sources(scene: Scene) -> str:
-    execution = scene.execution_id or scene.nobody
+def _sources(context: ProbeContext) -> str:
+    execution = context.execution_id or context.unknown_id
     try:
-        files = scene.backend.workflows.source_files(scene.organization, scene.workflow_id, execution)
+        files = context.backend.workflows.source_files(context.organization, context.workflow_id, execution)
     except NotFound as error:
         return f"no such workflow or execution (HTTP {error.status})"
-    scene.source = next((file for file in files if isinstance(file, SourceFile)), None)
+    context.source = next((file for file in files if isinstance(file, SourceFile)), None)
     return f"{len(files)} files"
 
 
-def _rows(scene: Scene) -> str:
-    return f"{len(scene.backend.files.list(scene.organization, scene.nobody))} rows"
+def _rows(context: ProbeContext) -> str:
+    return f"{len(context.backend.files.list(context.organization, context.unknown_id))} rows"
 
 
-def _row(scene: Scene) -> str:
-    return refused(lambda: scene.backend.files.get(scene.organization, scene.nobody), "not found")
+def _row(context: ProbeContext) -> str:
+    return expect_refusal(lambda: context.backend.files.get(context.organization, context.unknown_id), "not found")
 
 
-def _active(scene: Scene) -> str:
-    asked = [(f"conformance-{scene.mark}", f"conformance/{scene.mark}")]
-    if scene.backend.files.check_active(scene.organization, scene.workflow_id, asked, None):
-        raise Mismatch("a file that nobody has is in use")
+def _active(context: ProbeContext) -> str:
+    asked = [(f"conformance-{context.mark}", f"conformance/{context.mark}")]
+    if context.backend.files.check_active(context.organization, context.workflow_id, asked, None):
+        raise Mismatch("a file that does not exist is in use")
     return "none in use"
 
 
-def _history(scene: Scene) -> str:
+def _history(context: ProbeContext) -> str:
     try:
-        found = scene.backend.history.by_hash(scene.organization, scene.workflow_id, scene.mark)
+        found = context.backend.history.by_hash(context.organization, context.workflow_id, context.mark)
     except NotFound as error:
         return f"no such workflow (HTTP {error.status})"
     if found is not None:
-        raise Mismatch("a history of content that nobody has")
+        raise Mismatch("a history of content that was never there")
     return "no history"
 
 
-def _histories(scene: Scene) -> str:
+def _histories(context: ProbeContext) -> str:
     try:
-        found = scene.backend.history.check_batch(scene.organization, scene.workflow_id, [scene.mark])
+        found = context.backend.history.check_batch(context.organization, context.workflow_id, [context.mark])
     except NotFound as error:
         return f"no such workflow (HTTP {error.status})"
     if found:
-        raise Mismatch("content that nobody has was processed")
+        raise Mismatch("content that was never there was processed")
     return "none processed"
 
 
-def _many_histories(scene: Scene) -> str:
-    asked = HistoryQuery(identifier="scratch", file_path=scene.mark, provider_file_uuid=scene.mark)
+def _many_histories(context: ProbeContext) -> str:
+    asked = HistoryQuery(identifier="scratch", file_path=context.mark, provider_file_uuid=context.mark)
     try:
-        found = scene.backend.history.find_many(scene.organization, scene.workflow_id, [asked])
+        found = context.backend.history.find_many(context.organization, context.workflow_id, [asked])
     except NotFound as error:
         return f"no such workflow (HTTP {error.status})"
     if found:
-        raise Mismatch("a history of a file that nobody has")
+        raise Mismatch("a history of a file that does not exist")
     return "no history"
 
 
-def _tokens(scene: Scene) -> str:
-    scene.backend.usage.tokens(scene.organization, scene.row_id or scene.nobody)
-    return "counts"
+def _tokens(context: ProbeContext) -> str:
+    usage = context.backend.usage.tokens(context.organization, context.row_id or context.unknown_id)
+    return "nothing counted: all null" if usage == TokenUsage() else "counts"
 
 
-def _pages(scene: Scene) -> str:
-    return f"{scene.backend.usage.pages(scene.organization, scene.row_id or scene.nobody)} pages"
+def _pages(context: ProbeContext) -> str:
+    pages = context.backend.usage.pages(context.organization, context.row_id or context.unknown_id)
+    return "nothing counted: null" if pages is None else f"{pages} pages"
 
 
-def _configuration(scene: Scene) -> str:
-    batches = scene.backend.configuration.max_parallel_file_batches(scene.organization)
+def _configuration(context: ProbeContext) -> str:
+    batches = context.backend.configuration.max_parallel_file_batches(context.organization)
     if batches is None:
         raise Mismatch("the setting or the organization is not known")
     return f"{batches} batches"
 
 
 _ALL = (
-    Try(ops.HEALTH, "healthy, as JSON", _health),
-    Try(ops.GET_EXECUTION, NO_SUCH, _execution),
-    Try(ops.LIST_EXECUTIONS, "a list", _executions),
-    Try(ops.TOOL_INSTANCES, "a list, or no such workflow", _tools),
-    Try(ops.VALIDATE_TOOLS, "success where nothing is to be validated", _validate),
-    Try(ops.SOURCE_FILES, "a list, or no such workflow or execution", _sources),
-    Try(ops.LIST_FILES, "a list", _rows),
-    Try(ops.GET_FILE, NO_SUCH, _row),
-    Try(ops.CHECK_ACTIVE, "no file that nobody has", _active),
-    Try(ops.HISTORY_BY_HASH, "found: false, or no such workflow", _history),
-    Try(ops.CHECK_HISTORY, "no content that nobody has", _histories),
-    Try(ops.FIND_HISTORIES, "found: false, or no such workflow", _many_histories),
-    Try(ops.TOKENS, "counts, or nulls", _tokens),
-    Try(ops.PAGES, "a number, or null", _pages),
-    Try(ops.CONFIGURATION, "MAX_PARALLEL_FILE_BATCHES of the organization", _configuration),
+    Probe(ops.HEALTH, "healthy, as JSON", _health),
+    Probe(ops.GET_EXECUTION, UNKNOWN_ID, _execution),
+    Probe(ops.LIST_EXECUTIONS, "a list", _executions),
+    Probe(ops.TOOL_INSTANCES, "a list, or no such workflow", _tools),
+    Probe(ops.VALIDATE_TOOLS, "success where nothing is to be validated", _validate),
+    Probe(ops.SOURCE_FILES, "a list, or no such workflow or execution", _sources),
+    Probe(ops.LIST_FILES, "a list", _rows),
+    Probe(ops.GET_FILE, UNKNOWN_ID, _row),
+    Probe(ops.CHECK_ACTIVE, "no file in use that does not exist", _active),
+    Probe(ops.HISTORY_BY_HASH, "found: false, or no such workflow", _history),
+    Probe(ops.CHECK_HISTORY, "no content that was never there", _histories),
+    Probe(ops.FIND_HISTORIES, "found: false, or no such workflow", _many_histories),
+    Probe(ops.TOKENS, "counts, or nulls", _tokens),
+    Probe(ops.PAGES, "a number, or null", _pages),
+    Probe(ops.CONFIGURATION, "MAX_PARALLEL_FILE_BATCHES of the organization", _configuration),
 )
-READING: Mapping[Operation, Try] = {each.operation: each for each in (*_ALL, *READING_PIPELINES)}
+READING: Mapping[Operation, Probe] = {each.operation: each for each in (*_ALL, *READING_PIPELINES)}

@@ -1,4 +1,4 @@
-"""Tries a worker's operations one after the other and says of each what was expected and what came."""
+"""Probes a worker's operations one after the other and says of each what was expected and what came."""
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -7,15 +7,15 @@ from attrs import frozen
 
 from unstract_worker_core.backend.operations import CREATE_EXECUTION, CREATE_FILE, SOURCE_FILES, Operation
 from unstract_worker_core.errors import BackendError, BackendUnavailable, MessageError, OutcomeUnknown
+from unstract_worker_core.operator.conformance.probes import Mismatch, Probe, ProbeContext, Unclear
 from unstract_worker_core.operator.conformance.reading import READING
-from unstract_worker_core.operator.conformance.scene import Mismatch, Scene, Try, Unclear
 from unstract_worker_core.operator.conformance.writing import TEAR_DOWN, WRITING
 
 __all__ = ["Finding", "Verdict", "conformance_of"]
 
 
 class Verdict(StrEnum):
-    """`LACKS`: the backend does not serve it as the contract says. `UNCLEAR`: it could not be told."""
+    """`LACKS`: the backend does not serve it as the contract says. `UNCLEAR`: the response does not say."""
 
     OK = "ok"
     LACKS = "lacks"
@@ -33,54 +33,54 @@ class Finding:
     verdict: Verdict
 
 
-def conformance_of(operations: Sequence[Operation], scene: Scene, *, write: bool) -> Iterator[Finding]:
-    """Try each; with `write` also those that change something, and what they need first."""
+def conformance_of(operations: Sequence[Operation], context: ProbeContext, *, write: bool) -> Iterator[Finding]:
+    """Probe each; with `write` also those that change something, and what they need first."""
     done: set[Operation] = set()
     if write:
-        yield from _set_up(operations, scene, done)
+        yield from _set_up(operations, context, done)
     try:
         for operation in operations:
             if operation not in done:
-                yield _tried_or_not(operation, scene, write=write)
+                yield _probe_if_allowed(operation, context, write=write)
     finally:
-        if scene.execution_id is not None:
-            ended = _tried(TEAR_DOWN, scene)
-    if scene.execution_id is not None:
+        if context.execution_id is not None:
+            ended = _probe(TEAR_DOWN, context)
+    if context.execution_id is not None:
         yield ended
 
 
-def _set_up(operations: Sequence[Operation], scene: Scene, done: set[Operation]) -> Iterator[Finding]:
+def _set_up(operations: Sequence[Operation], context: ProbeContext, done: set[Operation]) -> Iterator[Finding]:
     """The scratch execution and its file; a file of the workflow's source, if it has one."""
     for first in (WRITING[CREATE_EXECUTION], READING[SOURCE_FILES], WRITING[CREATE_FILE]):
-        finding = _tried(first, scene)
+        finding = _probe(first, context)
         done.add(first.operation)
         if first.operation in operations or first.operation is CREATE_EXECUTION or finding.verdict is not Verdict.OK:
             yield finding
 
 
-def _tried_or_not(operation: Operation, scene: Scene, *, write: bool) -> Finding:
+def _probe_if_allowed(operation: Operation, context: ProbeContext, *, write: bool) -> Finding:
     wanted = READING.get(operation) or WRITING[operation]
     if operation in READING or write:
-        return _tried(wanted, scene)
+        return _probe(wanted, context)
     return Finding(operation.name, wanted.expected, "it changes something: --write", Verdict.NOT_TRIED)
 
 
-def _tried(wanted: Try, scene: Scene) -> Finding:
+def _probe(probe: Probe, context: ProbeContext) -> Finding:
     try:
-        got, verdict = wanted.call(scene), Verdict.OK
+        got, verdict = probe.call(context), Verdict.OK
     except Mismatch as found:
         got, verdict = str(found), Verdict.LACKS
     except Unclear as found:
         got, verdict = str(found), Verdict.UNCLEAR
     except (BackendUnavailable, OutcomeUnknown) as error:
-        # A 500 that may pass is an answer all the same; a backend that is away tells nothing about the operation.
-        got, verdict = _told(error), Verdict.LACKS if error.status == 500 else Verdict.UNCLEAR
+        # A 500 that may pass is an answer all the same; a backend that is away says nothing about the operation.
+        got, verdict = _shown(error), Verdict.LACKS if error.status == 500 else Verdict.UNCLEAR
     except BackendError as error:
-        got, verdict = _told(error), Verdict.LACKS
+        got, verdict = _shown(error), Verdict.LACKS
     except MessageError as error:
         got, verdict = str(error), Verdict.UNCLEAR
-    return Finding(wanted.operation.name, wanted.expected, got, verdict)
+    return Finding(probe.operation.name, probe.expected, got, verdict)
 
 
-def _told(error: BackendError) -> str:
+def _shown(error: BackendError) -> str:
     return error.message + (f" (HTTP {error.status})" if error.status is not None else "")

@@ -1,4 +1,4 @@
-"""What a try of an operation works with, and what it says."""
+"""What a probe of an operation works with, and what it says."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -11,32 +11,32 @@ from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.backend.workflows import SourceFile
 from unstract_worker_core.errors import BackendRefused
 
-__all__ = ["NO_SUCH", "Mismatch", "Scene", "Try", "Unclear", "refused"]
+__all__ = ["UNKNOWN_ID", "Mismatch", "Probe", "ProbeContext", "Unclear", "expect_refusal"]
 
-NO_SUCH = "a refusal of an id that nobody has, in JSON"
+UNKNOWN_ID = "a refusal of an id that does not exist, in JSON"
 
 
 class Mismatch(Exception):
-    """An answer that is not what was expected; the text says what came."""
+    """A response that is not what was expected; the text says what came."""
 
 
 class Unclear(Exception):
-    """An answer from which it cannot be told whether the operation works."""
+    """A response that does not say whether the operation works."""
 
 
 @define
-class Scene:
+class ProbeContext:
     """One organization of a live backend, and what was made in its scratch workflow.
 
     Attributes:
-        workflow_id: the workflow that the operator named, or one that nobody has.
+        workflow_id: the workflow that the operator named, or one that does not exist.
         pipeline_id, api_id: the pipeline and the API deployment that the operator named; None: none.
-        notify: whether a subscriber of these may be told something.
-        nobody: an id that nobody has.
+        notify: whether a subscriber of these may be notified.
+        unknown_id: an id that does not exist.
         execution_id: the scratch execution; None before it was made.
         row_id: the scratch file's row.
         source: a file that the scratch workflow's source lists.
-        event: what would tell a subscriber of the named ones; None before one was found.
+        event: notifies a subscriber of the named ones; None before one was found.
     """
 
     backend: Backend
@@ -45,7 +45,7 @@ class Scene:
     pipeline_id: str | None = None
     api_id: str | None = None
     notify: bool = False
-    nobody: str = field(factory=lambda: str(uuid4()))
+    unknown_id: str = field(factory=lambda: str(uuid4()))
     execution_id: str | None = None
     row_id: str | None = None
     source: SourceFile | None = None
@@ -54,20 +54,20 @@ class Scene:
 
 
 @frozen
-class Try:
+class Probe:
     """How an operation is tried: what is expected, and the call, which returns what came if that is as expected."""
 
     operation: Operation
     expected: str
-    call: Callable[[Scene], str]
+    call: Callable[[ProbeContext], str]
 
 
-def refused(call: Callable[[], object], what: str) -> str:
-    """Make a call about an id that nobody has; the backend must say so in its own words. Raises Mismatch."""
+def expect_refusal(call: Callable[[], object], what: str) -> str:
+    """Make a call about an id that does not exist; the backend must say so in its own words. Raises Mismatch."""
     try:
         call()
     except BackendRefused as error:
         if error.status in (401, 403, 405, 501):
             raise
         return f"{what} (HTTP {error.status})"
-    raise Mismatch("an answer, although nobody has this id")
+    raise Mismatch("a response, although the id does not exist")
