@@ -16,6 +16,7 @@ from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUn
 from unstract_worker_core.ledger import BatchClaim, FileItem, RunContext, RunState, RunTask
 from unstract_worker_core.runs import accept_start, active_file, handle_run
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_general import sources
 from unstract_worker_general.sources import read_listing, skip_reason
 from unstract_worker_general.tasks import ORCHESTRATE_JOBS
 
@@ -340,6 +341,20 @@ def test_whether_an_execution_with_marks_has_ended_is_never_guessed(rig, folder)
     with pytest.raises(BackendUnavailable):
         orchestrate(rig, execution)
     assert state(rig, execution) is RunState.ACCEPTED
+
+
+def test_files_are_marked_and_journalled_a_page_at_a_time(rig, folder, monkeypatch):
+    monkeypatch.setattr(sources, "_AT_ONCE", 2)
+    _, execution = begin(rig, folder)
+
+    orchestrate(rig, execution)
+
+    journal = rig.redis.hgetall(f"uw:{{{execution}}}:journal")
+    assert sorted(len(json.loads(keys)) for name, keys in journal.items() if name.startswith("marks:")) == [1, 2]
+    files = json.loads(journal["files"])
+    assert [(each["number"], each["name"]) for each in files] == [(1, "a.txt"), (2, "b.txt"), (3, "c.txt")]
+    assert journal["files"] == serialization.dumps(files)
+    assert rig.marks() == [], "all pages are released"
 
 
 def test_marks_live_until_the_rows_show_a_status(rig, folder, monkeypatch):

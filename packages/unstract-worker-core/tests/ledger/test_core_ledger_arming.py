@@ -108,3 +108,18 @@ def test_arming_takes_one_round_trip_per_500_batches_and_work_in_proportion(driv
     assert calls["cmdstat_zadd"] <= count + 10
     assert driver.ledger.runs.unclaimed(RunKind.ETL) == count
     assert len(driver.claim_batch(RUN, count - 1).files) == 1
+
+
+def test_batches_of_many_files_are_stored_a_few_at_a_time(driver: Driver) -> None:
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+    driver.arm(claim, (1,))  # the scripts are loaded
+    driver.redis.flushdb()
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+    driver.redis.config_resetstat()
+
+    driver.arm(claim, (10_000,) * 6)
+
+    assert driver.redis.info("commandstats")["cmdstat_evalsha"]["calls"] > 2
+    assert [len(driver.claim_batch(RUN, batch).files) for batch in (0, 5)] == [10_000] * 2

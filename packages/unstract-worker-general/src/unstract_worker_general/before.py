@@ -32,6 +32,8 @@ def ended_before(session: RunSession, loaded: LoadedRun) -> Rows:
 
 def count_not_relisted(rows: Rows, items: Iterable[FileItem]) -> tuple[int, int]:
     """How many of the rows completed and failed, without those of files that are worked on again."""
+    if not rows:
+        return 0, 0
     again = {(item.path, item.provider_file_uuid or "") for item in items}
     left = [row for row in rows if (row.file_path, row.provider_file_uuid or "") not in again]
     completed = sum(row.status is ExecutionStatus.COMPLETED for row in left)

@@ -3,7 +3,7 @@
 Every file that is left out is named in the user's log, with the reason.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve
 
@@ -32,8 +32,21 @@ def choose_files(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]
     chosen = session.journal_get("files")
     if chosen is None:
         items = _choose(session, loaded)
-        chosen = session.journal_put("files", serialization.dumps([serialization.unstructure(each) for each in items]))
+        text = _as_list(items)
+        # Not kept in the session, which does not ask for it again: 100,000 files take 25 MB.
+        chosen = session.runtime.ledger.runs.note(session.claim, "files", text)
+        if chosen == text:
+            return items
     return tuple(serialization.structure(entry, FileItem) for entry in serialization.loads(chosen))
+
+
+def _as_list(items: Sequence[FileItem]) -> str:
+    """A JSON list, as of all items at once, with the objects of one page at a time."""
+    return f"[{','.join(','.join(map(serialization.encode, page)) for page in _pages(items))}]"
+
+
+def _pages(items: Sequence[FileItem]) -> Iterator[Sequence[FileItem]]:
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
 
 
 def read_listing(files: Iterable[SourceFile | UnreadableFile]) -> tuple[FileItem, ...]:
@@ -77,7 +90,9 @@ def _choose(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]:
     channel = loaded.context.log_channel
     session.log_to_ui(channel, f"Files found at the source: {len(found)}, to process: {len(free)}.")
     _log_left_out(session, loaded, found, skipped | in_use)
-    return tuple(evolve(item, number=number) for number, item in enumerate(free, start=1))
+    return tuple(
+        item if item.number == number else evolve(item, number=number) for number, item in enumerate(free, start=1)
+    )
 
 
 def _list_source(session: RunSession, loaded: LoadedRun) -> tuple[SourceFile | UnreadableFile, ...]:
@@ -104,8 +119,8 @@ def _skipped_by_history(session: RunSession, loaded: LoadedRun, items: Iterable[
         return {}
     known = [item for item in items if (item.provider_file_uuid or item.hash) and not item.refused]
     skipped: dict[int, str] = {}
-    for start in range(0, len(known), _AT_ONCE):
-        page = {str(item.number): item for item in known[start : start + _AT_ONCE]}
+    for items_of_page in _pages(known):
+        page = {str(item.number): item for item in items_of_page}
         queries = [
             HistoryQuery(
                 identifier=name,
@@ -123,16 +138,19 @@ def _skipped_by_history(session: RunSession, loaded: LoadedRun, items: Iterable[
     return skipped
 
 
-def _mark_free(session: RunSession, loaded: LoadedRun, items: Iterable[FileItem]) -> dict[int, str]:
+def _mark_free(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
     """Mark the files that are free as ours; why the others are left out, by number."""
     message, runtime = loaded.message, session.runtime
     ttl = runtime.settings.files.active_file_ttl_seconds
     marks = ActiveFiles(runtime.cache_redis, message.workflow_id, message.execution_id, ttl)
-    known = {file: item for item in items if (file := active_file(item)) is not None}
-    in_use = files_in_use(session, marks, known)
-    session.check()
-    in_use |= mark_files(session, marks, (file for file in known if file not in in_use))
-    return {known[file].number: f"in use by execution {used_by or 'unknown'}" for file, used_by in in_use.items()}
+    reasons: dict[int, str] = {}
+    for page in _pages(items):
+        known = {file: item for item in page if (file := active_file(item)) is not None}
+        in_use = files_in_use(session, marks, known)
+        session.check()
+        in_use |= mark_files(session, marks, (file for file in known if file not in in_use))
+        reasons |= {known[file].number: f"in use by execution {by or 'unknown'}" for file, by in in_use.items()}
+    return reasons
 
 
 def _log_left_out(

@@ -23,6 +23,7 @@ from unstract_worker_core.statuses import RunKind
 __all__ = ["Accepted", "Armed", "Look", "Runs"]
 
 _CHUNK = 500
+_LONGEST_RECORDS = 2**21
 
 
 @frozen
@@ -131,15 +132,10 @@ class Runs:
     def arm(self, claim: RunClaim, batches: Sequence[Sequence[FileItem]], context: RunContext) -> Armed:
         """Store the batches and flip ACCEPTED to ARMED (READY without batches). Repeatable. Raises LeaseLost."""
         epoch = claim.epoch + 1
-        records = [
-            (index, serialization.dumps([serialization.unstructure(item) for item in batch]))
-            for index, batch in enumerate(batches)
-        ]
-        for start in range(0, len(records), _CHUNK):
-            flat = [part for record in records[start : start + _CHUNK] for part in record]
-            self._steps.run("put_batches", claim.run_id, claim.token, epoch, *flat)
+        for records in _batch_records(batches):
+            self._steps.run("put_batches", claim.run_id, claim.token, epoch, *records)
         stored = serialization.encode(context)
-        answer = self._steps.run("arm", claim.run_id, claim.token, len(records), stored, self._wait_ms)
+        answer = self._steps.run("arm", claim.run_id, claim.token, len(batches), stored, self._wait_ms)
         if answer[0] in ("armed", "already") and int(answer[1] or 0):
             return Armed(int(answer[1]), RunState(answer[2]))
         if answer[0] == "incomplete":
@@ -210,6 +206,20 @@ class Runs:
         """Doorbells of batches that were rung and not claimed yet, over all runs of the kind."""
         raw = self._steps.attempt("unclaimed", lambda: self._steps.redis.hget("uw:unclaimed", kind))
         return int(raw or 0)
+
+
+def _batch_records(batches: Sequence[Sequence[FileItem]]) -> Iterator[list[int | str]]:
+    """Index and JSON of batches in turn, as many as one step should bring: 500, or fewer of many files."""
+    records, length = list[int | str](), 0
+    for index, batch in enumerate(batches):
+        text = serialization.dumps([serialization.unstructure(item) for item in batch])
+        records += index, text
+        length += len(text)
+        if len(records) == 2 * _CHUNK or length >= _LONGEST_RECORDS:
+            yield records
+            records, length = [], 0
+    if records:
+        yield records
 
 
 def _look(answer: list[object]) -> Look:

@@ -54,7 +54,8 @@ def created_together(session: RunSession, loaded: LoadedRun, items: Sequence[Fil
             break
         lost = put_pending(session, list(made.values()))
         notes = {f"row:{number}": row for number, row in made.items() if row not in lost}
-        stands = session.journal_put_all(notes)
+        # Not kept in the session: `rows` has them.
+        stands = session.runtime.ledger.runs.note_all(session.claim, notes)
         rows |= {int(name.removeprefix("row:")): row for name, row in stands.items()}
     return rows
 
