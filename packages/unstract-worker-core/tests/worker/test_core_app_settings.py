@@ -1,6 +1,7 @@
 """Celery's settings: what guards the ledger holds, whoever tries to change it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from unstract_devstack.processes import wait_until
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
 from unstract_worker_core.worker.celery_settings import celery_settings, drop_celery_variables, restore_protected
+from unstract_worker_core.worker.command_line import OPTIONS, long_flag
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.factory import make_app
 
@@ -160,3 +162,30 @@ def test_queues_named_on_the_command_line_are_consumed_even_if_unknown(start_wor
     send("tiny.note", "file_processing_priority", [[], {"name": "named"}, {}])
     send("tiny.note", "uw_callback", [[], {"name": "doorbell"}, {}])
     assert ended("named", "doorbell")
+
+
+def test_every_option_of_celerys_command_has_its_row():
+    from celery.bin.celery import celery
+    from celery.bin.worker import worker
+
+    known = [flag for option in OPTIONS for flag in option.flags.split()]
+    ours = {long_flag(each) for command in (celery, worker) for each in command.params} - {"--version", "--help"}
+    assert sorted(known) == sorted(ours)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for option in OPTIONS:
+        flags = ", ".join(f"`{flag}`" for flag in option.flags.split())
+        assert f"| {flags} | {option.effect} | {option.note} |" in readme
+
+
+@pytest.mark.parametrize("option", [("--autoscale", "8,1"), ("--purge",), ("-B",)])
+def test_an_option_that_would_harm_is_refused(option, start_worker):
+    worker = start_worker("-m", "celery", "-A", "tiny_worker", "worker", *option, ready=False)
+    assert worker.exit_code() == 2
+    assert "is refused" in worker.log
+
+
+def test_a_log_file_of_the_command_line_gets_json_lines(start_worker, tmp_path):
+    start_worker("-m", "celery", "-A", "tiny_worker", "worker", "--logfile", str(tmp_path / "worker.log"))
+    lines = (tmp_path / "worker.log").read_text().splitlines()
+    assert lines
+    assert all("event" in json.loads(line) for line in lines)

@@ -1,12 +1,16 @@
 """Ties a worker process into Celery's start and end, whichever way Celery was started."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from celery import bootsteps, signals
 
+from unstract_worker_core.errors import ConfigurationError
+from unstract_worker_core.observability.logs import configure_logging
 from unstract_worker_core.worker.broker import declared_queue
+from unstract_worker_core.worker.command_line import check_command_line
 
 if TYPE_CHECKING:
     from unstract_worker_core.worker.process import WorkerProcess
@@ -22,22 +26,38 @@ def tie(process: "WorkerProcess") -> None:
     app = process.app
     app.steps["worker"].add(_Beside)
 
-    def select_missing(instance: Any = None, options: Mapping[str, Any] | None = None, **_: Any) -> None:
-        # Before Celery looks for the queues that its command line names: it refuses those it does not know.
+    def begin(instance: Any = None, options: Mapping[str, Any] | None = None, **_: Any) -> None:
         if instance is not None and instance.app is app:
-            for name in (options or {}).get("queues") or ():
-                if name not in app.amqp.queues:
-                    app.amqp.queues.add(declared_queue(name, process.settings.broker))
+            _read_options(process, (options or {}).get("queues") or ())
+
+    def leave_logging(logfile: str | None = None, **_: Any) -> None:
+        # Celery leaves logging alone while this signal has a receiver. A file of its command line gets our lines.
+        if logfile:
+            settings = process.settings
+            configure_logging(evolve(settings.logging, file=logfile), secrets=settings.secrets())
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
 
     def ended(sender: Any = None, **_: Any) -> None:
         if getattr(sender, "app", None) is app:
             process.finish(sender.exitcode or 0)
 
-    signals.celeryd_init.connect(select_missing, weak=False)
+    signals.celeryd_init.connect(begin, weak=False)
     signals.worker_shutdown.connect(ended, weak=False)
     signals.worker_process_init.connect(lambda **_: process.in_child(), weak=False)
     signals.worker_process_shutdown.connect(lambda **_: process.flush(), weak=False)
-    signals.setup_logging.connect(_leave_logging, weak=False)
+    signals.setup_logging.connect(leave_logging, weak=False)
+
+
+def _read_options(process: "WorkerProcess", queues: Iterable[str]) -> None:
+    """Check the command line, and declare the queues that it names: Celery refuses those that it does not know."""
+    try:
+        check_command_line()
+    except ConfigurationError as error:
+        process.refuse(error)
+    for name in queues:
+        if name not in process.app.amqp.queues:
+            process.app.amqp.queues.add(declared_queue(name, process.settings.broker))
 
 
 class _Beside(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -56,9 +76,3 @@ class _Beside(bootsteps.StartStopStep):  # type: ignore[misc]
         """The process stops what it started in `finish`, after the tasks."""
 
     terminate = stop
-
-
-def _leave_logging(**_: Any) -> None:
-    """Logging is configured already: Celery leaves it alone while this signal has a receiver."""
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
