@@ -8,6 +8,7 @@ import pytest
 from attrs import define, evolve
 
 from unstract_devstack.processes import wait_until
+from unstract_worker_core.config import LedgerSettings
 from unstract_worker_core.errors import LeaseLost, LedgerError, LedgerUnavailable
 from unstract_worker_core.ledger import Held, LeaseKeeper, RunState
 
@@ -247,3 +248,10 @@ def test_a_keeper_that_was_never_used_stops(make_keeper: Callable[..., LeaseKeep
     keeper.stop()
 
     assert keeper.held() == ()
+
+
+def test_by_default_killed_work_is_taken_up_soon_and_a_pause_of_ten_seconds_loses_nothing():
+    defaults = LedgerSettings()
+    longest_sweep = 1.25 * defaults.sweep_seconds
+    assert defaults.lease_seconds + longest_sweep < 25
+    assert defaults.lease_seconds * 2 / 3 >= 10 + 1  # a renewal every third of the lease, which may itself be late

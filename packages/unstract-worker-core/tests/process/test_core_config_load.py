@@ -46,7 +46,7 @@ def test_three_variables_are_enough() -> None:
     assert settings.broker.is_redis
     assert settings.platform_redis == settings.cache_redis == settings.ledger_redis == RedisSettings()
     assert settings.process.health_port == 8083
-    assert settings.ledger.recheck_seconds == 180
+    assert settings.ledger.recheck_seconds == 138
     assert settings.version
     assert settings.instance
     assert settings.warnings == ()

@@ -147,10 +147,14 @@ class RedisSettings:
 
 @frozen
 class LedgerSettings:
-    """The run ledger."""
+    """The run ledger.
 
-    lease_seconds: float = env("WORKER_LEASE_SECONDS", p.seconds(1, 3600), "lease of a claimed batch", default=60.0)
-    sweep_seconds: float = env("WORKER_SWEEP_SECONDS", p.seconds(0.1, 600), "pause between two sweeps", default=5.0)
+    A lease is renewed every third of it, so that a process that pauses has at least two thirds left: 12 s by default.
+    The work of one that was killed is taken up a lease and a sweep (with its jitter) later: within 22 s by default.
+    """
+
+    lease_seconds: float = env("WORKER_LEASE_SECONDS", p.seconds(1, 3600), "lease of a claimed batch", default=18.0)
+    sweep_seconds: float = env("WORKER_SWEEP_SECONDS", p.seconds(0.1, 600), "pause between two sweeps", default=3.0)
     first_ring_wait: float = env("WORKER_FIRST_RING_WAIT", p.seconds(0.1, 3600), "wait before a second ring",
         default=30.0)
     max_ring_wait: float = env("WORKER_MAX_RING_WAIT", p.seconds(0.1, _DAY), "longest wait between two rings",
@@ -158,7 +162,7 @@ class LedgerSettings:
     tombstone_seconds: float = env("WORKER_TOMBSTONE_SECONDS", p.seconds(_DAY, 30 * _DAY), "memory of a done run",
         default=172800.0)
     recheck_seconds: float = env("WORKER_RECHECK_SECONDS", p.seconds(1, _DAY), "second look at the final status",
-        default=180.0, shown="lease + limit of a call")
+        default=138.0, shown="lease + limit of a call")
     max_file_result_bytes: int = env("MAX_FILE_RESULT_BYTES", p.integer(1024, 2**28), "largest result of a file",
         default=5 * 1024 * 1024)
     orchestrate_attempts: int = env("WORKER_ORCHESTRATE_ATTEMPTS", p.integer(1, 100), "tries to start a run", default=5)

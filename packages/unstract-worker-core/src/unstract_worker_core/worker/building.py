@@ -60,7 +60,7 @@ def build_runtime(
             ttl_seconds=settings.files.logs_ttl_seconds,
             observe=lambda outcome: metrics.log_events.labels(outcome).inc(),
         ),
-        solo=SoloGate(draining, patience=settings.ledger.lease_seconds),
+        solo=SoloGate(draining, patience=3 * settings.ledger.lease_seconds),
         draining=draining,
         traces=make_traces(settings),
     )
