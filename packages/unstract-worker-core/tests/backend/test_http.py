@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import resource
+import select
 import shutil
 import socket
 import ssl
@@ -41,14 +42,38 @@ HEADS = {
 PIECES = {"chunks": b"1\r\n1\r\n", "interim responses": b"HTTP/1.1 100 Continue\r\n\r\n"}
 
 
-@pytest.fixture
-def transport():
-    with closing(ThreadTransport()) as transport:
+@pytest.fixture(scope="session")
+def identity(tmp_path_factory):
+    """A key and a certificate for 127.0.0.1 in one file."""
+    openssl, folder = shutil.which("openssl"), tmp_path_factory.mktemp("identity")
+    if openssl is None:
+        pytest.skip("needs the openssl command to make a certificate")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "identity.pem")
+    name = ("-days", "30", "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1")
+    made = subprocess.run(
+        [openssl, "req", "-x509", *key, *name], check=True, capture_output=True, timeout=30, cwd=folder
+    )
+    with (folder / "identity.pem").open("ab") as file:
+        file.write(made.stdout)
+    return folder / "identity.pem"
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def transport(request, server):
+    tls = None
+    if request.param == "TLS":
+        pem = request.getfixturevalue("identity")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        server.wrap(context)
+        tls = tls_context(str(pem))
+    with closing(ThreadTransport(tls)) as transport:
         yield transport
 
 
 def ask(transport, server, seconds=5.0, method="GET", body=None, **limits):
-    request = make_request(method, server.url + "/x/", {"Accept-Encoding": "identity"}, body=body)
+    url = server.url if transport._tls is None else server.url.replace("http:", "https:")
+    request = make_request(method, url + "/x/", {"Accept-Encoding": "identity"}, body=body)
     return send(transport, request, Limits(seconds, body=1000, **limits))
 
 
@@ -137,7 +162,7 @@ def test_time_that_is_used_up_while_connecting_sends_nothing(server, transport, 
 
     monkeypatch.setattr(dialing.Dialer, "connect", slowly)
     server.answer(server.sends({}))
-    with pytest.raises(ConnectFailed, match="time for the whole call"):
+    with pytest.raises(ConnectFailed, match="time"):
         ask(transport, server, 5.0, method="POST", body=b"{}")
     monkeypatch.undo()
     assert server.received == []
@@ -149,6 +174,7 @@ def test_a_large_request_arrives_whole(server, transport):
     assert len(server.last.body) == 1_000_000
 
 
+@pytest.mark.parametrize("transport", ["plain"], indirect=True)
 def test_a_request_that_is_not_taken_ends_at_the_deadline(transport):
     """The server accepts and reads nothing; some bytes are in its buffers, so the outcome is open."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -246,17 +272,6 @@ def test_two_threads_have_two_clients_and_close_ends_both(server, backend):
     thread.join(10)
 
 
-def test_a_forked_child_does_not_use_its_parents_connection(server, backend):
-    server.answer(server.sends([]))
-    backend.files.list(ORG, ID)
-    child = multiprocessing.get_context("fork").Process(target=backend.files.list, args=(ORG, ID))
-    child.start()
-    child.join(10)
-    assert child.exitcode == 0
-    backend.files.list(ORG, ID)
-    assert (server.connections, len(server.received)) == (2, 3)
-
-
 # --- connections that die
 
 
@@ -278,12 +293,44 @@ def test_what_must_not_be_repeated_goes_on_a_fresh_connection_which_is_then_kept
     assert server.connections == 2
 
 
+def test_a_connection_that_the_server_closed_is_noticed_before_it_is_used(server, transport):
+    def hang_up(handler):
+        server.sends({})(handler)
+        handler.close_connection = True
+
+    server.answer(hang_up)
+    for number in range(1, 4):
+        ask(transport, server)
+        while transport._local.connection.usable(transport._local.connection._origin):
+            threading.Event().wait(0.001)  # until the end of the connection has arrived
+        assert server.connections == number
+
+
+def test_one_thread_has_one_connection(server, transport):
+    server.answer(server.sends({}))
+    for _ in range(5):
+        ask(transport, server)
+        ask(transport, server, fresh=True)
+    assert transport.open_connections == 1
+
+
+def test_a_forked_child_leaves_the_connection_as_it_is(server, transport):
+    server.answer(server.sends({}))
+    ask(transport, server)
+    child = multiprocessing.get_context("fork").Process(target=ask, args=(transport, server))
+    child.start()
+    child.join(10)
+    assert child.exitcode == 0
+    ask(transport, server)
+    assert (server.connections, len(server.received)) == (2, 3)
+
+
 def test_a_server_that_closes_when_the_next_request_comes_is_a_stale_connection(server, transport):
     def answer_then_hang_up_on_the_next(handler):
         server.sends({})(handler)
         handler.wfile.flush()
         handler.close_connection = True
-        handler.connection.recv(1, socket.MSG_PEEK)  # the next request, which nobody reads
+        select.select([handler.connection], [], [], 10)  # the next request, which is not read
 
     server.answer(answer_then_hang_up_on_the_next)
     ask(transport, server)
@@ -335,6 +382,7 @@ def test_interim_responses_are_passed_over(server, transport):
     assert "retry-after" not in response.headers
 
 
+@pytest.mark.parametrize("transport", ["plain"], indirect=True)
 def test_a_refusal_that_comes_while_the_request_is_still_sent_is_read(transport):
     """A proxy answers 413 and closes; what it wrote before is worth more than the broken pipe."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -399,6 +447,7 @@ def test_the_address_that_worked_is_tried_first(server, resolved, monkeypatch):
     assert tried[0][1] <= 3.0
 
 
+@pytest.mark.parametrize("transport", ["plain"], indirect=True)
 def test_ipv6_addresses_have_brackets_where_they_must(transport):
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
@@ -618,6 +667,26 @@ def test_certificates_that_are_refused(server, certificate, secure_backend, name
     backend = secure_backend(*certificate(names, *dates), trust=trust)
     with pytest.raises(BackendUnavailable, match=f"certificate refused: .*{told}"):
         backend.files.list(ORG, ID)
+    assert server.received == []
+
+
+def test_a_handshake_that_is_not_answered_ends_in_time_and_nothing_was_sent(identity):
+    with socket.create_server(("127.0.0.1", 0)) as listener, closing(ThreadTransport(tls_context())) as transport:
+        request = make_request("POST", f"https://127.0.0.1:{listener.getsockname()[1]}/", {}, body=b"{}")
+        with pytest.raises(ConnectFailed, match="not connected in time"):
+            send(transport, request, Limits(60.0, connect_seconds=0.2))
+
+
+def test_post_once_keeps_the_certificates_name_at_another_address(server, identity):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity)
+    asked = []
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    server.wrap(context)
+    url = f"https://hooks.example.test:{server.port}/x"
+    with pytest.raises(ConnectFailed, match=r"certificate refused: .*hooks\.example\.test"):
+        post_once(url, b"", {}, Limits(5), address="127.0.0.1", ca_file=str(identity))
+    assert asked == ["hooks.example.test"]
     assert server.received == []
 
 
