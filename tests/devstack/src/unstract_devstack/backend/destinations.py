@@ -7,7 +7,9 @@ import re
 import sqlite3
 import uuid
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from attrs import frozen
 
 from unstract_devstack.backend.database import Row
 from unstract_devstack.backend.services import Services
@@ -17,17 +19,13 @@ TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Source(Protocol):
+@frozen
+class Source:
     """What is known of the file that a result came from."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def file_execution_id(self) -> str | None: ...
+    name: str
+    path: str
+    file_execution_id: str | None
 
 
 def database_path(services: Services) -> Path:

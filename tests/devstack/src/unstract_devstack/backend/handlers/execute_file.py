@@ -11,6 +11,7 @@ from starlette.responses import Response
 from unstract_devstack.backend import destinations
 from unstract_devstack.backend.config import FileWork
 from unstract_devstack.backend.database import Row
+from unstract_devstack.backend.destinations import Source
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.wire import refuse, reply, valid_uuid
 from unstract_devstack.extraction import Extraction, ExtractionError, Field, extract
@@ -20,10 +21,6 @@ NO_PLATFORM_KEY = (
     "An active platform key is required to run this workflow: create one in the organization's platform settings."
 )
 GONE = "Workflow or execution not found: {} matching query does not exist."
-
-
-class FileFailed(Exception):
-    """This file gives no result; the text says why, for the person who sent it."""
 
 
 @frozen
@@ -36,20 +33,11 @@ class Asked:
     data: dict[str, Any]
 
     @property
-    def name(self) -> str:
-        """The file's name as its sender knows it."""
-        return str(self.data.get("file_name") or self.data.get("name") or Path(self.path).name)
-
-    @property
-    def path(self) -> str:
-        """The staging path, or the path in the source."""
-        return str(self.data.get("file_path") or "")
-
-    @property
-    def file_execution_id(self) -> str | None:
-        """The row that the file is known by."""
-        value = self.data.get("file_execution_id")
-        return str(value) if value else None
+    def source(self) -> Source:
+        """The file: its name as its sender knows it, its path in the staging or in the source, and its row."""
+        path, row = str(self.data.get("file_path") or ""), self.data.get("file_execution_id")
+        name = self.data.get("file_name") or self.data.get("name") or Path(path).name
+        return Source(str(name), path, str(row) if row else None)
 
 
 @frozen
@@ -100,8 +88,8 @@ def _worked(call: Call, asked: Asked) -> Done:
     fields = tuple(Field(**field) for field in json.loads(asked.workflow["fields"]))
     try:
         path = located(call, asked)
-        extraction = extract(path, mime_type=asked.data.get("mime_type") or None, fields=fields, name=asked.name)
-    except (FileFailed, ExtractionError) as problem:
+        extraction = extract(path, mime_type=asked.data.get("mime_type") or None, fields=fields, name=asked.source.name)
+    except ExtractionError as problem:
         return Done(failure=str(problem))
     return Done(extraction, _result(asked, extraction, time.perf_counter() - started))
 
@@ -111,7 +99,7 @@ def _delivered(call: Call, asked: Asked, done: Done) -> Done:
     if done.result is None:
         return done
     try:
-        written = destinations.write(call.services, asked.workflow, asked, done.result)
+        written = destinations.write(call.services, asked.workflow, asked.source, done.result)
     except OSError as problem:
         return Done(failure=f"Destination error: {problem.strerror or problem}")
     return evolve(done, destination=written)
@@ -138,29 +126,27 @@ def _asked(call: Call) -> Asked:
 
 
 def located(call: Call, asked: Asked) -> Path:
-    """Where the file is. Raises FileFailed for one that is not inside the staging or the source folder."""
+    """Where the file is. Raises ExtractionError for one that is not inside the staging or the source folder."""
     if asked.workflow["type"] == "API":
         base = call.services.root
         staged = ("unstract", "api", asked.organization_id, asked.workflow["id"], asked.execution["id"])
         inside = base.joinpath(*staged)
     else:
-        base, inside = (
-            Path(asked.workflow["source_root"] or "/nowhere"),
-            Path(asked.workflow["source_folder"] or "/nowhere"),
-        )
-    if not asked.path or "\x00" in asked.path:
-        raise FileFailed("the request names no file path")
-    path = (base / asked.path).resolve()
-    if not path.is_relative_to(inside.resolve()) or (base / asked.path).is_symlink():
-        raise FileFailed(f"{asked.path} is not inside the folder that this execution's files are in")
+        base, inside = (Path(asked.workflow[name] or "/nowhere") for name in ("source_root", "source_folder"))
+    wanted = asked.source.path
+    if not wanted or "\x00" in wanted:
+        raise ExtractionError("the request names no file path")
+    path = (base / wanted).resolve()
+    if not path.is_relative_to(inside.resolve()) or (base / wanted).is_symlink():
+        raise ExtractionError(f"{wanted} is not inside the folder that this execution's files are in")
     if not path.is_file():
-        raise FileFailed(f"{asked.path} is not there")
+        raise ExtractionError(f"{wanted} is not there")
     return path
 
 
 def _result(asked: Asked, extraction: Extraction, seconds: float) -> dict[str, Any]:
     metadata = {
-        "source_name": asked.name,
+        "source_name": asked.source.name,
         "source_hash": asked.data.get("file_hash") or None,
         "workflow_id": asked.workflow["id"],
         "execution_id": asked.execution["id"],
@@ -182,7 +168,8 @@ def _words(content: Any) -> int:
 
 def _record(call: Call, asked: Asked, done: Done) -> None:
     """Write the usage (words stand for tokens), the result and the effect, inside the caller's transaction."""
-    file_id, extraction = asked.file_execution_id, done.extraction
+    source, extraction = asked.source, done.extraction
+    file_id = source.file_execution_id
     if extraction is not None and file_id is not None:
         call.database.insert(
             "usage",
@@ -193,20 +180,10 @@ def _record(call: Call, asked: Asked, done: Done) -> None:
             pages=extraction.pages or 1,
         )
     call.database.insert(
-        "results",
-        execution_id=asked.execution["id"],
-        file_execution_id=file_id,
-        file_path=asked.path,
-        status=done.status,
-        error=done.failure,
-        result=json.dumps(done.result) if done.result is not None else None,
-    )
+        "results", execution_id=asked.execution["id"], file_execution_id=file_id, file_path=source.path,
+        status=done.status, error=done.failure, result=json.dumps(done.result) if done.result is not None else None,
+    )  # fmt: skip
     call.effect(
-        "files.execute",
-        execution_id=asked.execution["id"],
-        file=asked.path,
-        file_execution_id=file_id,
-        name=asked.name,
-        status=done.status,
-        destination=done.destination,
-    )
+        "files.execute", execution_id=asked.execution["id"], file=source.path, file_execution_id=file_id,
+        name=source.name, status=done.status, destination=done.destination,
+    )  # fmt: skip
