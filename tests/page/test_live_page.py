@@ -211,7 +211,7 @@ def test_an_execution_is_aborted(up, browser):
 def test_the_page_is_whole_without_scripts(up, browser):
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     browser.get(up.url)
-    find(browser, "form[action='/start/etl'] button").click()
+    find(browser, "form[action='/start/api'] button").click()
     until(browser, lambda: "#e-" in browser.current_url, "the button works")
     execution_id = browser.current_url.split("#e-")[1]
 
