@@ -108,11 +108,11 @@ class Bench:
             target = self.platform.data / "source" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(raw)
-        item = FileItem(next(self.numbers), name, path, **{"size": len(raw), **identity, **changes})
+        item = FileItem(next(self.numbers), name, **{"path": path, "size": len(raw), **identity, **changes})
         if row:
             request = FileHash(
                 file_name=name,
-                file_path=path,
+                file_path=item.path,
                 file_hash=item.hash or None,
                 provider_file_uuid=item.provider_file_uuid,
                 source_connection_type=item.source_connection_type,

@@ -135,6 +135,11 @@ class Platform:
         declared = [{"name": each.name, "pattern": each.pattern, "key": each.key} for each in fields]
         return str(self._create("workflows", name=name, kind=kind, fields=declared, **settings)["workflow_id"])
 
+    def add_tool(self, workflow_id: str, tool_id: str, **metadata: Any) -> str:
+        """Adds a tool to a workflow, with these settings; its instance's id."""
+        content = {"organization_id": self.organization, "workflow_id": workflow_id, "tool_id": tool_id}
+        return str(self.dev("POST", "tool-instances", {**content, "metadata": metadata})["tool_instance_id"])
+
     def create_api_deployment(self, workflow_id: str, api_name: str) -> str:
         """Publishes a workflow under `api_name` and returns the deployment's id."""
         made = self._create("api-deployments", workflow_id=workflow_id, api_name=api_name, display_name=api_name)

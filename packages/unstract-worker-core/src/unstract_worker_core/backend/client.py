@@ -18,6 +18,7 @@ from unstract_worker_core.backend.http import BaseTransport, ThreadTransport, tl
 from unstract_worker_core.backend.notifications import Notifications
 from unstract_worker_core.backend.pipelines import Pipelines
 from unstract_worker_core.backend.silence import SilentCalls
+from unstract_worker_core.backend.tooling import Tooling
 from unstract_worker_core.backend.usage import Configuration, Usage
 from unstract_worker_core.backend.workflows import Tools, Workflows
 from unstract_worker_core.config import BackendSettings
@@ -109,6 +110,7 @@ class Backend:
         self.executions = Executions(call, clock)
         self.workflows = Workflows(call)
         self.tools = Tools(call)
+        self.tooling = Tooling(call)
         self.files = Files(call, settings.file_execution_timeout)
         self.history = History(call)
         self.pipelines = Pipelines(call)

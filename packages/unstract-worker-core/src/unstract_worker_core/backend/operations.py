@@ -95,6 +95,12 @@ CREATE_EXECUTION = Operation("execution.create", "POST", _WM + "execution/create
 CLEAN_UP = Operation("execution.cleanup", "POST", _WM + "execution/cleanup/", Repeat.SAFE, slow=True)
 
 TOOL_INSTANCES = Operation("workflow.tool_instances", "GET", _WM + "workflow/{workflow_id}/tool-instances/")
+# Credentials in plain text: for an executor that reads sources and writes destinations itself.
+WORKFLOW = Operation("workflow.get", "GET", _WM + "workflow/{workflow_id}/")
+# Always 200: a tool that is not known gets an image that is made up.
+TOOL = Operation("tool-execution.tool", "GET", "{tool_execution_prefix}tool/{tool_id}/")
+# An organization without a key is a 500 without a word.
+PLATFORM_KEY = Operation("platform-settings.key", "GET", "{platform_settings_prefix}platform-key/")
 # Changes nothing. A workflow without ends is a 500 ("query does not exist"); a source that is away is one too, and may
 # come back.
 SOURCE_FILES = Operation(

@@ -108,9 +108,11 @@ PIPELINES = (
     post(f"{BUFFER}/mark/dispatched/", buffer.mark_dispatched, page, plain=True),
     post(f"{BUFFER}/mark/dead-letter/", buffer.mark_dead_letter, page, plain=True),
     post(f"{V1}/tool-execution/validate/", settings.validate_tools, parse_refused(server_error)),
+    get(f"{V1}/tool-execution/tool/{{tool_id}}/", settings.tool),
     get(f"{V1}/configuration/{{config_key}}/", settings.configuration),
     get(f"{V1}/platform-settings/platform-key/", settings.platform_key, BROKEN),
     get(f"{USAGE}/aggregated-token-count/{{file_execution_id}}/", settings.tokens),
+    post(f"{USAGE}/batch/", settings.count_usage),
     get(f"{USAGE}/aggregated-pages-processed/{{file_execution_id}}/", settings.pages),
 )
 DEV = tuple(

@@ -100,7 +100,8 @@ def _endpoints(kind: str, source: Path | None, folder: str | None, table: str | 
 
 def tool_instance(call: Call) -> Response:
     """Add a tool to a workflow; with a fault its validation fails for that reason."""
-    body, workflow_id, metadata = call.fields(), _workflow(call)["workflow_id"], {"tool_instance_id": str(uuid.uuid4())}
+    body, workflow_id = call.fields(), _workflow(call)["workflow_id"]
+    metadata = {"tool_instance_id": str(uuid.uuid4()), **body.get("metadata", {})}
     tool = {"tool_id": str(body.get("tool_id", "text_extractor")), "fault": body.get("fault")}
     made = _added(call, "tool_instances", workflow_id=workflow_id, metadata=json.dumps(metadata), **tool)
     return reply(200, {"tool_instance_id": made})

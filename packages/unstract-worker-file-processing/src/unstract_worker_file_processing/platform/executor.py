@@ -1,0 +1,130 @@
+"""The executor `platform`: prepares a file as the platform's own file worker does, and has its executor extract it."""
+
+import mimetypes
+import time
+from typing import Any
+
+from attrs import frozen
+
+from unstract_worker_core.ledger import AnswerTicket, FileItem, RunContext
+from unstract_worker_core.statuses import RunKind
+from unstract_worker_file_processing.executor import FileFailed, FileRequest
+from unstract_worker_file_processing.platform.connectors import Destination, destination_of, source_of
+from unstract_worker_file_processing.platform.gathering import Gathering
+from unstract_worker_file_processing.platform.publisher import RequestPublisher
+from unstract_worker_file_processing.platform.request import (
+    FilePaths,
+    Tool,
+    execution_metadata,
+    extraction_request,
+)
+from unstract_worker_file_processing.platform.stores import Copied, Store, copy_hashed
+
+__all__ = ["PlatformExecutor"]
+
+_NO_REASON = "the executor gives no reason"
+# Of a source's files; uploads are checked by the backend.
+_UNSUPPORTED = ("audio/", "font/", "model/", "video/")
+_UNSUPPORTED_TYPES = frozenset(
+    {
+        "application/gzip", "application/java-archive", "application/vnd.android.package-archive",
+        "application/x-msdownload", "application/x-msdos-program", "application/x-7z-compressed",
+        "application/x-rar-compressed", "application/x-sharedlib", "application/x-sqlite3", "application/x-tar",
+        "application/zip",
+    }
+)  # fmt: skip
+
+
+@frozen(eq=False)
+class PlatformExecutor:
+    """A DeferredExecutor (see `unstract_worker_file_processing.executor`).
+
+    Attributes:
+        uploads: the store of API uploads. `files`: of what belongs to an execution's files.
+        files_prefix: folder of executions in it, bucket first.
+        uploads_prefix: folder of uploads; None: not checked.
+    """
+
+    gathering: Gathering
+    publisher: RequestPublisher
+    uploads: Store
+    files: Store
+    files_prefix: str
+    uploads_prefix: str | None = None
+
+    def prepare(self, request: FileRequest, *, timeout_seconds: float) -> dict[str, Any]:
+        """Copy the file to where the executor reads it, and make the request."""
+        context, file, ends = request.context, request.file, time.monotonic() + timeout_seconds
+        tool, paths = self.gathering.tool(context), self._paths(context, file)
+        if context.kind is not RunKind.API:
+            self._destination(context)  # refused before anything is paid for
+        copied = self._copied(context, file, paths, ends - time.monotonic())
+        metadata = execution_metadata(context, file, sha256=copied.sha256, workflow_start_time=time.time())
+        message = extraction_request(context, file, tool, paths, metadata)
+        self.files.duplicate(paths.source, paths.infile)
+        self.files.write_json(paths.metadata, metadata)
+        return message
+
+    def send(self, prepared: dict[str, Any], ticket: AnswerTicket) -> None:
+        """Publish the request."""
+        self.publisher.publish(prepared, ticket)
+
+    def conclude(self, request: FileRequest, answer: Any, *, timeout_seconds: float) -> Any:
+        """The answer's data; for ETL after it was written to the destination."""
+        if not isinstance(answer, dict) or not isinstance(answer.get("success"), bool):
+            raise FileFailed("the executor's answer is not what the platform promises: success is missing")
+        if not answer["success"]:
+            raise FileFailed(str(answer.get("error") or _NO_REASON))
+        data = answer.get("data")
+        if not isinstance(data, dict):
+            raise FileFailed("the executor's answer is not what the platform promises: data is missing")
+        if request.context.kind is not RunKind.API:
+            self._deliver(request.context, request.file, data)
+        return data
+
+    def _paths(self, context: RunContext, file: FileItem) -> FilePaths:
+        parts = (self.files_prefix, context.organization_id, context.workflow_id, context.execution_id)
+        return FilePaths("/".join((*parts, file.file_execution_id or "")))
+
+    def _copied(self, context: RunContext, file: FileItem, paths: FilePaths, seconds: float) -> Copied:
+        if context.kind is RunKind.API:
+            store, path = self.uploads, self._upload(context, file)
+        else:
+            _check_type(file)
+            store, path = source_of(self.gathering.workflow(context)), file.path
+        copied = copy_hashed(store, path, self.files, paths.source, timeout_seconds=max(1.0, seconds))
+        if not copied.size:
+            raise FileFailed("the file is empty")
+        return copied
+
+    def _upload(self, context: RunContext, file: FileItem) -> str:
+        """The path of an upload, which must be the execution's own."""
+        if self.uploads_prefix is not None:
+            own = (self.uploads_prefix.strip("/"), context.organization_id, context.workflow_id, context.execution_id)
+            if not file.path.strip("/").startswith("/".join(own) + "/"):
+                raise FileFailed("the upload is not in its execution's folder (API_EXECUTION_DIR_PREFIX)")
+        return file.path
+
+    def _destination(self, context: RunContext) -> Destination:
+        return destination_of(self.gathering.workflow(context))
+
+    def _deliver(self, context: RunContext, file: FileItem, data: dict[str, Any]) -> None:
+        """Leave the result where the platform does, then write it to the destination: over itself, if repeated."""
+        paths, destination, tool = self._paths(context, file), self._destination(context), self.gathering.tool(context)
+        self.files.write_json(paths.infile, data)
+        self.files.write_json(paths.output(file.name), data)
+        self.files.write_json(paths.metadata, self._completed(paths, tool))
+        destination.store.write_json(destination.path_of(paths.output(file.name)), data)
+
+    def _completed(self, paths: FilePaths, tool: Tool) -> dict[str, Any]:
+        known = self.files.read_json(paths.metadata)
+        metadata: dict[str, Any] = known if isinstance(known, dict) else {}
+        elapsed = round(max(0.0, time.time() - float(metadata.get("workflow_start_time") or time.time())), 3)
+        ran = {"tool_name": tool.name, "output_type": "JSON", "elapsed_time": elapsed}
+        return {**metadata, "tool_metadata": [ran], "total_elapsed_time": elapsed}
+
+
+def _check_type(file: FileItem) -> None:
+    kind = file.mime_type or mimetypes.guess_type(file.name)[0] or ""
+    if kind.startswith(_UNSUPPORTED) or kind in _UNSUPPORTED_TYPES:
+        raise FileFailed(f"unsupported file type {kind}")

@@ -1,0 +1,132 @@
+"""What a file's request is made of, gathered once a workflow and half a minute in a process: tool, key, registry entry.
+
+What cannot be served is refused here, before anything is copied or sent.
+"""
+
+from typing import Any
+
+from attrs import Factory, frozen
+
+from unstract_worker_core.backend import Backend
+from unstract_worker_core.backend.tooling import ConnectedWorkflow, InstanceSettings, ToolImage
+from unstract_worker_core.config import Secret
+from unstract_worker_core.errors import BackendRefused, BackendUnavailable
+from unstract_worker_core.ledger import RunContext
+from unstract_worker_core.worker.recent import Recent
+from unstract_worker_file_processing.executor import FileFailed
+from unstract_worker_file_processing.platform.request import Tool, check_tool, with_profile
+from unstract_worker_file_processing.platform.service import PlatformService
+
+__all__ = ["Gathering"]
+
+_SECONDS = 30.0
+_ELSEWHERE = "leave this workflow to the platform's own file workers"
+
+
+@frozen(eq=False)
+class Gathering:
+    """Gathers, and keeps what it found for half a minute. Safe for threads.
+
+    Attributes:
+        structure_image: base name of the image of the tools that the executor serves.
+    """
+
+    backend: Backend
+    service: PlatformService
+    structure_image: str
+    _tools: Recent[Tool | FileFailed] = Factory(Recent)
+    _workflows: Recent[ConnectedWorkflow] = Factory(Recent)
+
+    def tool(self, context: RunContext) -> Tool:
+        """The workflow's tool. Raises FileFailed for one that cannot be served, NotNow and BackendError."""
+        name = f"{context.organization_id}:{context.workflow_id}:{context.llm_profile_id or ''}"
+        found = self._tools.get(name, lambda: self._ask(context), seconds=_SECONDS)
+        if isinstance(found, FileFailed):
+            raise FileFailed(found.workflow)
+        return found
+
+    def workflow(self, context: RunContext) -> ConnectedWorkflow:
+        """The workflow's ends with their credentials. Raises BackendError."""
+        name, tooling = f"{context.organization_id}:{context.workflow_id}", self.backend.tooling
+
+        def ask() -> ConnectedWorkflow:
+            return tooling.workflow(context.organization_id, context.workflow_id)
+
+        return self._workflows.get(name, ask, seconds=_SECONDS)
+
+    def _ask(self, context: RunContext) -> Tool | FileFailed:
+        try:
+            return self._found(context)
+        except FileFailed as refused:  # of all files of the workflow, which need not ask again
+            return refused
+
+    def _found(self, context: RunContext) -> Tool:
+        if context.hitl_queue_name:
+            raise FileFailed(f"manual review is a plug-in of the platform's cloud: {_ELSEWHERE}")
+        instance = self._instance(context)
+        registry_id = instance.metadata.get("prompt_registry_id")
+        image = self.backend.tooling.image(context.organization_id, instance.tool_id)
+        self._check_image(image)
+        if not isinstance(registry_id, str) or not registry_id:
+            raise FileFailed(f"the tool {image.name or image.tool_id} is not exported: its prompt_registry_id is empty")
+        key = self._key(context.organization_id)
+        tool = self._exported(image, instance, key, registry_id)
+        if context.llm_profile_id:
+            tool = self._with_profile(tool, key, context.llm_profile_id)
+        check_tool(tool)
+        return tool
+
+    def _instance(self, context: RunContext) -> InstanceSettings:
+        found = self.backend.tooling.instances(context.organization_id, context.workflow_id)
+        if len(found) != 1:
+            number = "no tool" if not found else f"{len(found)} tools"
+            raise FileFailed(f"the workflow has {number}, and this executor serves one: {_ELSEWHERE}")
+        return found[0]
+
+    def _check_image(self, image: ToolImage) -> None:
+        if image.note or image.version in ("unknown", "error"):
+            raise FileFailed(f"the backend does not know the tool {image.tool_id}: add it to the workflow again")
+        base = image.image_name.rpartition("/")[2]
+        if base != self.structure_image.rpartition("/")[2]:
+            text = f"the tool {image.name or image.tool_id} has the image {image.image_name}"
+            raise FileFailed(f"{text}, which only the platform's runner runs: {_ELSEWHERE}")
+
+    def _key(self, organization_id: str) -> Secret:
+        try:
+            return self.backend.tooling.platform_key(organization_id)
+        except BackendUnavailable as error:
+            if error.status != 500:
+                raise
+        except BackendRefused as error:
+            if error.status in (401, 403):
+                raise
+        raise FileFailed("the organization has no active platform key: create one in the platform's settings")
+
+    def _exported(self, image: ToolImage, instance: InstanceSettings, key: Secret, registry_id: str) -> Tool:
+        found, name = self.service.custom_tool(key, registry_id), image.name or image.tool_id
+        if found is None:
+            if self.service.agentic_tool(key, registry_id) is not None:
+                text = f"{name} is an agentic project, and what its executor expects is not known"
+                raise FileFailed(f"{text}: {_ELSEWHERE}")
+            raise FileFailed(f"platform-service does not know the tool {name}: export it again from Prompt Studio")
+        metadata = found.get("tool_metadata")
+        if not isinstance(metadata, dict) or not isinstance(metadata.get("tool_id"), str):
+            raise FileFailed(f"the registry entry of the tool {name} has no tool_metadata: export it again")
+        return Tool(
+            name=name,
+            instance=instance.metadata,
+            tool_id=metadata["tool_id"],
+            settings=_object(metadata.get("tool_settings")),
+            outputs=tuple(each for each in metadata.get("outputs") or () if isinstance(each, dict)),
+            platform_key=key.reveal(),
+        )
+
+    def _with_profile(self, tool: Tool, key: Secret, profile_id: str) -> Tool:
+        profile = self.service.profile(key, profile_id)
+        if profile is None:
+            raise FileFailed("the profile that was asked for (llm_profile_id) does not exist")
+        return with_profile(tool, profile)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,211 @@
+"""Object stores and folders through fsspec: streamed copies, JSON files, and errors that show no credentials."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any
+
+from attrs import define, field, frozen
+
+from unstract_worker_core import serialization
+from unstract_worker_core.config import StoreSettings
+from unstract_worker_core.errors import MessageError
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.worker.progress_mark import mark_progress
+from unstract_worker_file_processing.executor import FileFailed, NotNow
+
+__all__ = ["Copied", "Store", "copy_hashed", "folder", "s3_options", "store_of"]
+
+# What is held of a file at a time. S3 takes parts of 5 MiB and more, and a part on its way is held up to three times.
+_CHUNK = 256 * 1024
+_PART = 5 * 1024 * 1024
+_OVER_HTTP = ("abfs", "gcs", "s3")
+_PROTOCOLS = {"azure": "abfs", "gcs": "gcs", "minio": "s3", "s3": "s3"}
+# A store that is away, or silent, is noticed within about twenty seconds; the file is put off then.
+_S3_CONFIG = {
+    "connect_timeout": 5,
+    "read_timeout": 10,
+    "retries": {"max_attempts": 0},
+    "request_checksum_calculation": "when_required",  # older MinIO knows no others, and each costs a copy
+    "response_checksum_validation": "when_required",
+}
+_S3_ATTEMPTS = 2
+_CALL_SECONDS = 30.0
+_COPY_SECONDS = 120.0  # within the store, of the largest file
+
+log = get_logger(__name__)
+
+
+@frozen
+class Copied:
+    """A copied file: its sha256 in hexadecimal and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@define(eq=False)
+class Store:
+    """A file system of fsspec, opened when it is first needed; each process has its own. Safe for threads.
+
+    Attributes:
+        name: for people, such as "the store of uploads".
+        protocol: fsspec's name of it.
+        options: what opens it; never shown.
+    """
+
+    name: str
+    protocol: str
+    options: Mapping[str, Any] = field(repr=False)
+    _opened: Any = field(default=None, init=False, repr=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+
+    def is_same_as(self, other: "Store") -> bool:
+        """Whether both are one store, opened alike."""
+        return self.protocol == other.protocol and self.options == other.options
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file. Raises NotNow."""
+        with self._guarded(path):
+            return bool(self._call("exists", path))
+
+    def size(self, path: str) -> int:
+        """A file's size in bytes. Raises FileFailed if there is none, and NotNow."""
+        with self._guarded(path):
+            return int(self._call("info", path)["size"] or 0)
+
+    def read_json(self, path: str) -> Any:
+        """What a JSON file holds; None if there is none or it is not JSON. Raises NotNow."""
+        with self._guarded(path):
+            if not self._call("exists", path):
+                return None
+            try:
+                return serialization.loads(self._call("cat_file", path))
+            except MessageError:
+                return None
+
+    def write_json(self, path: str, value: Any) -> None:
+        """Write a JSON file, over what is there. Raises NotNow."""
+        self.write(path, serialization.dumps(value).encode())
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file, over what is there. Raises NotNow."""
+        with self._guarded(path):
+            self._call("pipe_file", path, content)
+
+    def duplicate(self, path: str, other: str) -> None:
+        """Copy a file within the store, over what is there. Raises FileFailed if there is none, and NotNow."""
+        with self._guarded(path):
+            self._call("cp_file", path, other, seconds=_COPY_SECONDS)
+
+    def probe(self, path: str) -> None:
+        """Write a small file and take it away again: whether the store can be used. Raises NotNow."""
+        with self._guarded(path):
+            self._call("pipe_file", path, b"a probe of unstract-worker-file-processing check\n")
+            self._call("rm_file", path)
+
+    def chunks(self, path: str) -> Generator[bytes, None, None]:
+        """A file's content, piece by piece. Raises FileFailed if there is none, and NotNow."""
+        with self._guarded(path):
+            opened = self._system().open(path, "rb", block_size=_CHUNK)
+        with closing(opened):
+            while True:
+                with self._guarded(path):
+                    chunk: bytes = opened.read(_CHUNK)
+                if not chunk:
+                    return
+                yield chunk
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[Any]:
+        """A file to write, over what is there. Raises NotNow."""
+        more = {"max_concurrency": 1} if self.protocol == "s3" else {}
+        with self._guarded(path), self._system().open(path, "wb", block_size=_PART, **more) as opened:
+            yield opened
+
+    @contextmanager
+    def _guarded(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileFailed, NotNow):
+            raise
+        except FileNotFoundError:
+            raise FileFailed(f"{path.rpartition('/')[2]} is not in {self.name}") from None
+        except Exception as error:  # noqa: BLE001 - boundary to the drivers: their texts may hold credentials and URLs
+            kind = type(error).__name__
+            log.warning("a store cannot be used now", store=self.name, kind=kind)
+            raise NotNow(f"{self.name} cannot be used now ({kind})") from None
+
+    def _call(self, method: str, *arguments: Any, seconds: float = _CALL_SECONDS) -> Any:
+        system = self._system()
+        # aiohttp waits for ever for the go-ahead to a body that it offered: only this ends it.
+        limit = {"timeout": seconds} if self.protocol in _OVER_HTTP else {}
+        return getattr(system, method)(*arguments, **limit)
+
+    def _system(self) -> Any:
+        with self._lock:
+            if self._opened is None:
+                import fsspec  # only with this executor, and only where files are handled
+
+                options = {**self.options, "skip_instance_cache": True, "use_listings_cache": False}
+                self._opened = fsspec.filesystem(self.protocol, **options)
+                if self.protocol == "s3":
+                    self._opened.retries = _S3_ATTEMPTS
+                    self._opened.call_s3 = partial(self._opened.call_s3, timeout=_CALL_SECONDS)  # what files use
+            return self._opened
+
+
+def store_of(settings: StoreSettings, name: str) -> Store:
+    """The store that a variable describes."""
+    options = settings.options()
+    if settings.provider in ("minio", "s3"):
+        options = s3_options(options)
+    elif settings.provider == "local":
+        return folder(name, options.get("path"))
+    return Store(name, _PROTOCOLS[settings.provider], options)
+
+
+def folder(name: str, path: str | None = None) -> Store:
+    """A folder of this machine; without a path the paths in it are absolute, or below the working directory."""
+    if path is None:
+        return Store(name, "file", {"auto_mkdir": True})
+    return Store(name, "dir", {"path": path, "target_protocol": "file", "target_options": {"auto_mkdir": True}})
+
+
+def s3_options(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    """Fsspec's options for S3, from endpoint_url, key, secret and region_name."""
+    options = dict(credentials)
+    region = options.pop("region_name", None)
+    more = {"client_kwargs": {"region_name": region}} if region else {}
+    return {**options, **more, "config_kwargs": _S3_CONFIG}
+
+
+def copy_hashed(source: Store, path: str, target: Store, other: str, *, timeout_seconds: float) -> Copied:
+    """Copy a file from one store to another, a chunk at a time; within one store the store itself copies.
+
+    Raises:
+        FileFailed: there is no such file.
+        NotNow: a store is away, or the copy took longer than the timeout.
+    """
+    if source.is_same_as(target):
+        copied = _hashed(source, path, lambda chunk: None, timeout_seconds)
+        target.duplicate(path, other)
+        return copied
+    with target.writing(other) as writer:
+        return _hashed(source, path, writer.write, timeout_seconds)
+
+
+def _hashed(source: Store, path: str, write: Callable[[bytes], object], timeout_seconds: float) -> Copied:
+    ends, digest, size = time.monotonic() + timeout_seconds, hashlib.sha256(), 0
+    with closing(source.chunks(path)) as chunks:
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            write(chunk)
+            mark_progress()
+            if time.monotonic() > ends:
+                raise NotNow(f"copying from {source.name} took longer than {timeout_seconds:.0f} s")
+    return Copied(digest.hexdigest(), size)

@@ -1,0 +1,130 @@
+"""Stores: what is copied, how much memory that takes, and what errors show."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+from structlog.testing import capture_logs
+
+from unstract_devstack.executor.storage import minio
+from unstract_devstack.ports import free_port
+from unstract_worker_core.config.stores import store
+from unstract_worker_file_processing.executor import FileFailed, NotNow
+from unstract_worker_file_processing.platform.stores import copy_hashed, folder, store_of
+
+SECRET = "canary-7d1f"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def kept(request, tmp_path):
+    return folder("the store", str(tmp_path)) if request.param == "folder" else request.getfixturevalue("s3")
+
+
+@pytest.fixture
+def away():
+    described = {"endpoint_url": f"http://127.0.0.1:{free_port()}", "key": "key", "secret": SECRET}
+    return store_of(store(json.dumps({"provider": "minio", "credentials": described})), "the store of uploads")
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 11 * 1024 * 1024 + 7])
+def test_a_copy_is_the_same_and_its_hash_is_taken(kept, s3, size):
+    content = bytes(size)
+    kept.write("unstract/a/SOURCE", content)
+
+    copied = copy_hashed(kept, "unstract/a/SOURCE", s3, "unstract/b/SOURCE", timeout_seconds=60)
+    s3.duplicate("unstract/b/SOURCE", "unstract/b/INFILE")
+
+    assert (copied.sha256, copied.size) == (hashlib.sha256(content).hexdigest(), size)
+    assert b"".join(s3.chunks("unstract/b/INFILE")) == content
+
+
+def test_json_is_written_over_what_is_there_and_what_is_none_reads_as_nothing(kept):
+    kept.write_json("unstract/METADATA.json", {"a": 1})
+    kept.write_json("unstract/METADATA.json", {"b": "ü"})
+    kept.write("unstract/broken.json", b"{")
+
+    assert kept.read_json("unstract/METADATA.json") == {"b": "ü"}
+    assert kept.read_json("unstract/broken.json") is None
+    assert kept.read_json("unstract/nothing.json") is None
+
+
+def test_a_file_that_is_not_there_is_the_files_fault(kept, s3):
+    with pytest.raises(FileFailed, match=r"gone\.pdf is not in the store"):
+        copy_hashed(kept, "unstract/gone.pdf", s3, "unstract/x", timeout_seconds=5)
+
+
+def test_a_store_that_is_away_is_nobodys_fault_and_shows_no_credentials(away, s3):
+    with capture_logs() as logged, pytest.raises(NotNow) as caught:
+        away.write("unstract/a", b"x")
+    with pytest.raises(NotNow, match="the store of uploads"):
+        copy_hashed(away, "unstract/a", s3, "unstract/b", timeout_seconds=5)
+    s3.write("unstract/there", b"x")
+    with pytest.raises(NotNow, match="the store of uploads"):
+        copy_hashed(s3, "unstract/there", away, "unstract/b", timeout_seconds=5)
+
+    shown = f"{caught.value!r} {away!r} {logged}"
+    assert SECRET not in shown
+    assert "127.0.0.1" not in shown
+
+
+def test_a_copy_that_takes_too_long_is_put_off(tmp_path, s3):
+    kept = folder("the source", str(tmp_path))
+    kept.write("a", bytes(2 * 1024 * 1024))
+
+    with pytest.raises(NotNow, match="took longer"):
+        copy_hashed(kept, "a", s3, "unstract/slow", timeout_seconds=0)
+
+
+def test_a_probe_leaves_nothing(kept):
+    kept.probe("unstract/probe/of-check")
+
+    assert not kept.exists("unstract/probe/of-check")
+
+
+PROGRAM = """
+import sys, threading
+from pathlib import Path
+from unstract_worker_core.config.stores import store
+from unstract_worker_file_processing.platform.stores import copy_hashed, folder, store_of
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+target = store_of(store(sys.argv[2]), "target")
+source = store_of(store(sys.argv[3]), "source")
+copy_hashed(source, "in-bucket/small", target, "unstract/small", timeout_seconds=60)  # what is loaded once
+before, most, ended = resident(), 0.0, threading.Event()
+
+def watch():
+    global most
+    while not ended.wait(0.005):
+        most = max(most, resident())
+
+watching = threading.Thread(target=watch)
+watching.start()
+copied = copy_hashed(source, "in-bucket/large", target, "unstract/large", timeout_seconds=300)
+target.duplicate("unstract/large", "unstract/large-again")
+ended.set()
+watching.join()
+print(copied.size, most - before)
+"""
+
+
+@pytest.mark.parametrize(("stores", "most"), [("one", 20), ("two", 24)])
+def test_a_large_file_takes_little_memory(object_store, s3, stores, most):
+    """64 MiB: less than 20 MiB more than a small file takes where one store holds both, a little more across two."""
+    s3.write("in-bucket/small", b"x")
+    with s3.writing("in-bucket/large") as large:
+        for _ in range(64):
+            large.write(bytes(2**20))
+    source = object_store.variable if stores == "one" else minio(object_store.url, secret="another")
+    command = [sys.executable, "-c", PROGRAM, "-", object_store.variable, source]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+    assert done.returncode == 0, done.stderr
+    size, more = done.stdout.split()
+    assert int(size) == 64 * 2**20
+    assert float(more) < most

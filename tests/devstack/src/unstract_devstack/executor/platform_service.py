@@ -1,0 +1,94 @@
+"""The stand-in of platform-service: exported tools by their registry id, for whoever shows the organization's key."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from attrs import define, field
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from unstract_devstack.asgi_server import serving
+from unstract_devstack.extraction import Field
+
+HOST = "127.0.0.1"
+
+
+@define
+class PlatformService:
+    """A running stand-in.
+
+    Attributes:
+        url: where it listens.
+        tools, agentic, profiles: what it knows, by id.
+        status: answered to everything instead, if set. `delay`: seconds before each answer.
+        asked: every request, as its path and query.
+    """
+
+    url: str = ""
+    tools: dict[str, Any] = field(factory=dict)
+    agentic: dict[str, Any] = field(factory=dict)
+    profiles: dict[str, Any] = field(factory=dict)
+    status: int | None = None
+    delay: float = 0.0
+    asked: list[str] = field(factory=list)
+
+    def export(self, fields: Sequence[Field], **settings: Any) -> str:
+        """Export a tool whose outputs are these fields; its registry id."""
+        registry_id = str(uuid.uuid4())
+        outputs = [
+            {"name": each.name, "prompt": f"What is {each.name}?", "type": "text", "pattern": each.pattern,
+             "key": each.key, "llm": "llm-1", "x2text_adapter": "x2text-1", "embedding": "embedding-1",
+             "vector-db": "vector-1", "chunk-size": 0}
+            for each in fields
+        ]  # fmt: skip
+        tool_settings = {"llm": "llm-1", "x2text_adapter": "x2text-1", "embedding": "embedding-1",
+                         "vector-db": "vector-1", "chunk-size": 0, **settings}  # fmt: skip
+        metadata = {"tool_id": str(uuid.uuid4()), "tool_settings": tool_settings, "outputs": outputs}
+        self.tools[registry_id] = {
+            "prompt_registry_id": registry_id, "tool_spec": {}, "tool_metadata": metadata, "tool_property": {},
+        }  # fmt: skip
+        return registry_id
+
+    def _answer(self, request: Request, known: dict[str, Any], name: str) -> Response:
+        self.asked.append(f"{request.url.path}?{request.url.query}")
+        if self.delay:
+            time.sleep(self.delay)
+        if self.status is not None:
+            return PlainTextResponse("a page of the stand-in", status_code=self.status)
+        if not request.headers.get("authorization", "").startswith("Bearer "):
+            return JSONResponse({"error": "Unauthorized"}, status_code=401)
+        found = known.get(request.query_params.get(name, ""))
+        return JSONResponse({"error": "not found"}, status_code=404) if found is None else JSONResponse(found)
+
+
+@contextlib.contextmanager
+def running_platform_service() -> Iterator[PlatformService]:
+    """One on a free port, until the block ends."""
+    service = PlatformService()
+
+    def custom(request: Request) -> Response:
+        return service._answer(request, service.tools, "prompt_registry_id")
+
+    def agentic(request: Request) -> Response:
+        return service._answer(request, service.agentic, "agentic_registry_id")
+
+    def profile(request: Request) -> Response:
+        return service._answer(request, service.profiles, "llm_profile_id")
+
+    def health(request: Request) -> Response:
+        return PlainTextResponse("OK", status_code=service.status or 200)
+
+    routes = [
+        Route("/custom_tool_instance", custom),
+        Route("/agentic_tool_instance", agentic),
+        Route("/llm_profile_instance", profile),
+        Route("/health", health),
+    ]
+    with serving(Starlette(routes=routes), host=HOST) as served:
+        service.url = f"http://{HOST}:{served.port}"
+        yield service

@@ -1,0 +1,127 @@
+"""Starts the stand-ins, and says what a file worker must be told to use them."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from attrs import define, frozen
+
+from unstract_devstack.executor.bill import Bill
+from unstract_devstack.executor.object_store import HOST
+from unstract_devstack.executor.platform_service import PlatformService, running_platform_service
+from unstract_devstack.executor.storage import local, minio
+from unstract_devstack.http_calls import CallFailed, call
+from unstract_devstack.ports import free_port
+from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
+
+READY_SECONDS = 60.0
+BUCKET = "unstract"
+SECRET = "canary-of-the-store"
+UPLOADS_PREFIX = "unstract/api"
+FILES_PREFIX = f"{BUCKET}/execution"
+
+
+@frozen
+class ObjectStore:
+    """A running S3 stand-in."""
+
+    url: str
+    process: ManagedProcess
+
+    @property
+    def variable(self) -> str:
+        """How the platform's variables describe it."""
+        return minio(self.url, secret=SECRET)
+
+
+@define
+class ExecutorStack:
+    """The running stand-ins. `environment`: what makes file-processing use them."""
+
+    process: ManagedProcess
+    service: PlatformService
+    bill: Bill
+    environment: Mapping[str, str]
+
+    def restart(self) -> None:
+        """Start the executor again after it ended."""
+        (self.bill.folder / "ready").unlink(missing_ok=True)
+        self.process.start()
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Returns when the executor takes requests. Raises ProcessError."""
+        ready = self.bill.folder / "ready"
+        wait_until(lambda: not self.process.running or ready.exists(), seconds=READY_SECONDS)
+        if not ready.exists():
+            raise self.process.failure("did not become ready")
+
+
+@contextlib.contextmanager
+def running_object_store(directory: Path, *buckets: str) -> Iterator[ObjectStore]:
+    """An S3 stand-in with these buckets, until the block ends."""
+    directory.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    command = [sys.executable, "-m", "unstract_devstack.executor.object_store", str(port), *(buckets or (BUCKET,))]
+    process = ManagedProcess("object store", command, inherited_environment(), directory / "object-store.log")
+    store = ObjectStore(f"http://{HOST}:{port}", process)
+    process.start()
+    try:
+        wait_until(lambda: not process.running or _lists(store, buckets or (BUCKET,)), seconds=READY_SECONDS)
+        if not _lists(store, buckets or (BUCKET,)):
+            raise process.failure("did not start")
+        yield store
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def running_executor(
+    directory: Path, *, broker_url: str, backend_url: str, api_key: str, uploads: Path, storage: str | None = None
+) -> Iterator[ExecutorStack]:
+    """The executor's process and platform-service, until the block ends.
+
+    Args:
+        directory: where bill, faults and logs go.
+        uploads: the folder below which the reference backend stages uploads.
+        storage: the store of executions' files; None: a folder.
+    """
+    bill = Bill(directory / "executor")
+    bill.prepare()
+    storage = storage or local(directory / "files")
+    environment = inherited_environment() | {
+        "EXECUTOR_BROKER_URL": broker_url, "TEMPORARY_REMOTE_STORAGE": storage, "EXECUTOR_FOLDER": str(bill.folder),
+        "INTERNAL_API_BASE_URL": backend_url, "INTERNAL_SERVICE_API_KEY": api_key,
+    }  # fmt: skip
+    command = [sys.executable, "-m", "unstract_devstack.executor"]
+    process = ManagedProcess("executor", command, environment, bill.folder / "executor.log")
+    with running_platform_service() as service:
+        stack = ExecutorStack(process, service, bill, _environment(service, uploads, storage))
+        process.start()
+        try:
+            stack.wait_ready()
+            yield stack
+        finally:
+            process.stop()
+
+
+def _environment(service: PlatformService, uploads: Path, storage: str) -> dict[str, str]:
+    host, _, port = service.url.rpartition(":")
+    return {
+        "WORKER_FILE_EXECUTOR": "platform",
+        "PLATFORM_SERVICE_HOST": host,
+        "PLATFORM_SERVICE_PORT": port,
+        "WORKFLOW_EXECUTION_DIR_PREFIX": FILES_PREFIX,
+        "API_EXECUTION_DIR_PREFIX": UPLOADS_PREFIX,
+        "WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS": storage,
+        "API_FILE_STORAGE_CREDENTIALS": local(uploads),
+    }
+
+
+def _lists(store: ObjectStore, buckets: tuple[str, ...]) -> bool:
+    try:
+        text = call("GET", store.url, timeout=2.0).text
+    except CallFailed:
+        return False
+    return all(f"<Name>{bucket}</Name>" in text for bucket in buckets)
