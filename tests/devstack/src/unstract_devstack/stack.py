@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from attrs import define
 
 from unstract_devstack.backend_process import BackendProcess, running_backend
+from unstract_devstack.executor import ExecutorStack, running_executor
 from unstract_devstack.fleet import WORKERS, Fleet, WorkerKind, running_fleet
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.sink import SinkHandle, running_sink
@@ -15,7 +16,10 @@ from unstract_devstack.sink import SinkHandle, running_sink
 
 @define
 class Stack:
-    """A running stack. `environment` is what points a worker at it; `fleet` is empty without workers."""
+    """A running stack. `environment` is what points a worker at it; `fleet` is empty without workers.
+
+    `executor`: the stand-ins of the platform's executor, if they were asked for.
+    """
 
     directory: Path
     redis: RedisHandle
@@ -23,6 +27,7 @@ class Stack:
     sink: SinkHandle
     environment: Mapping[str, str]
     fleet: Fleet
+    executor: ExecutorStack | None = None
 
 
 def worker_environment(*, backend_url: str, api_key: str, redis_url: str, broker_url: str) -> dict[str, str]:
@@ -54,6 +59,7 @@ def running_stack(
     appendonly: bool = True,
     broker_url: str | None = None,
     redis: RedisHandle | None = None,
+    executor: bool = False,
 ) -> Iterator[Stack]:
     """The stack in `directory`, until the block is left; parts end in the opposite order of their start.
 
@@ -65,6 +71,7 @@ def running_stack(
         appendonly: whether Redis writes its log to disk.
         broker_url: the broker, if it is not to be this Redis.
         redis: a server that runs already, if it is not to be one of the stack's own.
+        executor: whether files are executed by a stand-in of the platform's executor, and not by the backend.
     """
     with contextlib.ExitStack() as parts:
         redis = redis or parts.enter_context(running_redis(directory / "redis", appendonly=appendonly))
@@ -76,7 +83,19 @@ def running_stack(
         environment = worker_environment(
             backend_url=backend.internal_url, api_key=backend.api_key, redis_url=redis.url, broker_url=broker
         )
+        executing = None
+        if executor:
+            executing = parts.enter_context(
+                running_executor(
+                    directory,
+                    broker_url=broker,
+                    backend_url=backend.internal_url,
+                    api_key=backend.api_key,
+                    uploads=data,
+                )
+            )
+            environment.update(executing.environment)
         environment.update(settings or {})
         sink = parts.enter_context(running_sink())
         fleet = parts.enter_context(running_fleet(environment, directory / "logs", kinds=workers))
-        yield Stack(directory, redis, backend, sink, environment, fleet)
+        yield Stack(directory, redis, backend, sink, environment, fleet, executing)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+from unstract_devstack.demo.executor_run import run_through_executor
 from unstract_devstack.demo.inputs import InputFault, Inputs, collect
 from unstract_devstack.demo.narrator import Narrator
 from unstract_devstack.demo.outcomes import Report
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; returns 0 if all is as it should be, 1 if not, 2 for unusable paths, 130 for Ctrl-C."""
     options = _options(arguments)
     started = time.monotonic()
+    if options.paths and options.executor == "platform":
+        sys.stderr.write("demo: --executor platform sends the sample documents, not your files\n")
+        return 2
     try:
         inputs = collect(options.paths) if options.paths else None
     except InputFault as fault:
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     narrator, report = Narrator.for_output(json=options.json), Report()
     signal.signal(signal.SIGTERM, _end_on_sigterm)
     try:
-        _run(narrator, inputs, report, keep=options.keep)
+        _run(narrator, inputs, report, keep=options.keep, executor=options.executor == "platform")
     except KeyboardInterrupt:
         narrator.step("Interrupted; everything that was started has ended.")
         return INTERRUPTED
@@ -59,23 +63,29 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Documents through the four workers, a real Redis and a reference backend.",
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="your own files or folders")
+    parser.add_argument(
+        "--executor", choices=("backend", "platform"), default="backend",
+        help="what executes the files: the reference backend, or a stand-in of the platform's executor worker",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="end standard output with one JSON object")
     parser.add_argument("--keep", action="store_true", help="keep the data and the logs, and say where")
     return parser.parse_args(arguments)
 
 
-def _run(narrator: Narrator, inputs: Inputs | None, report: Report, *, keep: bool) -> None:
+def _run(narrator: Narrator, inputs: Inputs | None, report: Report, *, keep: bool, executor: bool) -> None:
     with _directory(narrator, keep=keep) as directory:
         narrator.step("Starting Redis, the reference backend and the four workers")
         began = time.monotonic()
         # What the workers do with empty and equal files is shown too; today's platform does not pass them on.
-        with running_stack(directory, backend_options=("--upload-rules", "none")) as stack:
+        with running_stack(directory, backend_options=("--upload-rules", "none"), executor=executor) as stack:
             narrator.step(f"All of them are ready after {time.monotonic() - began:.1f} s")
             platform = stack.backend.platform(ORGANIZATION)
             platform.set_up_organization()
             platform.configure("MAX_PARALLEL_FILE_BATCHES", PARALLEL_BATCHES)
             session = Session(stack, platform, narrator)
-            if inputs is None:
+            if stack.executor is not None:
+                run_through_executor(session, stack.executor, report)
+            elif inputs is None:
                 run_samples(session, report)
             else:
                 _announce(narrator, inputs)

@@ -57,7 +57,10 @@ class ExecutionOutcome:
 
 @define
 class Report:
-    """The whole run. `problems` says in words what is not as it should be; with none, `claim` holds."""
+    """The whole run. `problems` says in words what is not as it should be; with none, `claim` holds.
+
+    `extractions`: the files that an executor had, and how often it extracted one.
+    """
 
     claim: str = "Every outcome is the expected one"
     executions: list[ExecutionOutcome] = field(factory=list)
@@ -65,6 +68,7 @@ class Report:
     webhooks: list[str] = field(factory=list)
     problems: list[str] = field(factory=list)
     seconds: float = 0.0
+    extractions: dict[str, int] | None = None
 
     @property
     def ok(self) -> bool:
@@ -85,4 +89,5 @@ class Report:
             "executions": [execution.as_json() for execution in self.executions],
             "webhooks_delivered": len(self.webhooks),
             "files": [file.as_json() for file in self.files],
+            **({"executor": self.extractions} if self.extractions is not None else {}),
         }
