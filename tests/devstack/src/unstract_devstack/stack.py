@@ -60,6 +60,7 @@ def running_stack(
     broker_url: str | None = None,
     redis: RedisHandle | None = None,
     executor: bool = False,
+    storage: str | None = None,
 ) -> Iterator[Stack]:
     """The stack in `directory`, until the block is left; parts end in the opposite order of their start.
 
@@ -72,6 +73,7 @@ def running_stack(
         broker_url: the broker, if it is not to be this Redis.
         redis: a server that runs already, if it is not to be one of the stack's own.
         executor: whether files are executed by a stand-in of the platform's executor, and not by the backend.
+        storage: the store that such an executor reads, if it is not to be a folder.
     """
     with contextlib.ExitStack() as parts:
         redis = redis or parts.enter_context(running_redis(directory / "redis", appendonly=appendonly))
@@ -92,6 +94,7 @@ def running_stack(
                     backend_url=backend.internal_url,
                     api_key=backend.api_key,
                     uploads=data,
+                    storage=storage,
                 )
             )
             environment.update(executing.environment)

@@ -54,6 +54,9 @@ def make_app(settings: Settings) -> Celery:
         task_queues=[queue], task_default_queue=QUEUE, task_acks_late=True, worker_prefetch_multiplier=1,
         task_serializer="json", accept_content=["json"], broker_connection_retry_on_startup=True,
         worker_hijack_root_logger=False,
+        # As our workers have it: with it Celery's threads write to the connection that the main thread reads, and a
+        # worker that lost its broker once may wait for ever.
+        worker_enable_prefetch_count_reduction=False,
     )  # fmt: skip
     work = Work(settings, Bill(settings.folder))
 

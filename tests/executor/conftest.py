@@ -1,0 +1,163 @@
+"""The four workers with the executor `platform`, and stand-ins of the platform's executor, platform-service and store."""
+
+import contextlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from attrs import define
+
+from unstract_devstack.executor import Bill, ExecutorStack
+from unstract_devstack.executor.running import ObjectStore, running_object_store
+from unstract_devstack.extraction import Field
+from unstract_devstack.multipart import Upload
+from unstract_devstack.platform_client import ExecutionRow, Platform
+from unstract_devstack.processes import end_of, wait_until
+from unstract_devstack.rabbitmq_server import RabbitHandle, running_rabbitmq
+from unstract_devstack.stack import Stack, running_stack
+
+TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
+SECONDS = 100.0
+# Short waits, so that what is lost is found again within a test's patience.
+SETTINGS = {
+    "WORKER_LEASE_SECONDS": "6",
+    "WORKER_SWEEP_SECONDS": "0.5",
+    "WORKER_FIRST_RING_WAIT": "2",
+    "WORKER_MAX_RING_WAIT": "4",
+    "WORKER_RECHECK_SECONDS": "2",
+    "WORKER_DRAIN_SECONDS": "8",
+    "CIRCUIT_BREAKER_RECOVERY_TIMEOUT": "2",
+    "EXECUTOR_RESULT_TIMEOUT": "15",
+    "WORKER_EXECUTOR_UNSENT_TIMEOUT": "6",
+}
+FIELDS = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """What the processes logged last belongs to the report of a test that failed."""
+    report = yield
+    if report.failed:
+        stacks = [value.stack for value in item.funcargs.values() if isinstance(value, Fleet)]
+        for log in sorted(log for stack in stacks for log in stack.directory.rglob("*.log")):
+            report.sections.append((f"end of {log.name}", end_of(log)))
+    return report
+
+
+@define
+class Fleet:
+    """A stack with an executor, and what a test does with it."""
+
+    stack: Stack
+    store: ObjectStore
+    folder: Path
+    numbers: Iterator[int]
+    rabbit: RabbitHandle | None = None
+
+    @property
+    def rabbitmq(self) -> RabbitHandle:
+        assert self.rabbit is not None
+        return self.rabbit
+
+    @property
+    def executor(self) -> ExecutorStack:
+        assert self.stack.executor is not None
+        return self.stack.executor
+
+    @property
+    def bill(self) -> Bill:
+        return self.executor.bill
+
+    def tenant(self) -> "Tenant":
+        platform = self.stack.backend.platform(f"org_executor_{next(self.numbers)}")
+        platform.set_up_organization()
+        platform.configure("MAX_PARALLEL_FILE_BATCHES", 4)
+        workflow = platform.create_workflow("extract", "api", FIELDS)
+        platform.add_tool(workflow, f"tool-{workflow}", prompt_registry_id=self.executor.service.export(FIELDS))
+        platform.create_api_deployment(workflow, "extract")
+        return Tenant(self, platform)
+
+    def kill(self, worker: str = "file-processing") -> None:
+        self.stack.fleet.workers[worker].kill()
+
+    def start(self, worker: str = "file-processing") -> None:
+        self.stack.fleet.workers[worker].start()
+        self.stack.fleet.workers[worker].wait_ready()
+
+
+@define
+class Tenant:
+    """An organization with an API deployment."""
+
+    fleet: Fleet
+    platform: Platform
+
+    def send(self, *names: str) -> str:
+        uploads = []
+        for number, name in enumerate(names):
+            path = self.fleet.folder / f"{next(self.fleet.numbers)}-{name}"
+            path.write_text(f"Total: {number}.00\n{name}")
+            uploads.append(Upload(path, name, path.stat().st_size))
+        return self.platform.send_files("extract", uploads, use_file_history=False)
+
+    def ended(self, execution_id: str, seconds: float = SECONDS) -> ExecutionRow:
+        wait_until(lambda: self.platform.execution(execution_id).status in TERMINAL, seconds=seconds, pause=0.1)
+        return self.platform.execution(execution_id)
+
+    def whole(self, execution_id: str, number: int) -> None:
+        """The execution completed, every file with its result."""
+        row = self.ended(execution_id)
+        assert (row.status, row.total, row.successful, row.failed) == ("COMPLETED", number, number, 0)
+        items = self.platform.results("extract", execution_id).items
+        assert sorted(item["file"] for item in items) == sorted(file.name for file in row.files)
+        assert all(item["status"] == "Success" and item["result"] for item in items)
+
+    def extractions(self, execution_id: str) -> Counter[str]:
+        return self.fleet.bill.per_file(execution_id)
+
+    def sent(self, execution_id: str, number: int = 1) -> None:
+        """Returns once the executor extracted so many files."""
+        assert wait_until(lambda: self.extractions(execution_id).total() >= number, seconds=SECONDS)
+
+
+@pytest.fixture(scope="session")
+def fleet_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Fleet]]:
+    """A fleet on a broker of this name, shared by all tests."""
+    with contextlib.ExitStack() as parts:
+        running: dict[str, Fleet] = {}
+
+        def on(name: str) -> Fleet:
+            if name not in running:
+                folder = tmp_path_factory.mktemp(name)
+                store = parts.enter_context(running_object_store(folder / "store"))
+                rabbit = parts.enter_context(running_rabbitmq(folder / "rabbitmq")) if name == "rabbitmq" else None
+                broker_url, storage = rabbit.url if rabbit else None, store.variable
+                stack = parts.enter_context(
+                    running_stack(folder, settings=SETTINGS, broker_url=broker_url, executor=True, storage=storage)
+                )
+                running[name] = Fleet(stack, store, folder, itertools.count(1), rabbit)
+            return running[name]
+
+        yield on
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def fleet(request: pytest.FixtureRequest, fleet_on: Callable[[str], Fleet]) -> Fleet:
+    return fleet_on(request.param)
+
+
+@pytest.fixture
+def tenant(fleet: Fleet) -> Tenant:
+    return fleet.tenant()
+
+
+@pytest.fixture
+def redis_tenant(fleet_on: Callable[[str], Fleet]) -> Tenant:
+    return fleet_on("redis").tenant()
+
+
+@pytest.fixture
+def rabbit_tenant(fleet_on: Callable[[str], Fleet]) -> Tenant:
+    return fleet_on("rabbitmq").tenant()
