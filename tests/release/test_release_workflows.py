@@ -39,7 +39,7 @@ QUICK = {
 FULL = {
     *("mixed-fleet", "faults", "faults:crash-points", "faults:see", "bench", "bench:test", "images:test", "release"),
     *("release-wheels", "operate", "traces:test", "monitoring:check", "monitoring:live", "rabbitmq", "rabbitmq-faults"),
-    *("brokers", "valkey:test", "moving", "page:test"),
+    *("brokers", "executor", "valkey:test", "moving", "page:test"),
 }
 PORTS = {"api-deployment": "8080", "general": "8081", "file-processing": "8082", "callback": "8083"}
 

@@ -70,3 +70,14 @@ def test_own_files_come_back_whole(tmp_path: Path) -> None:
     assert "empty" in files["empty.txt"]["error"]
     assert "is sent as x__a.txt" in done.stderr
     assert "link is left out" in done.stderr
+
+
+def test_the_documents_go_through_the_platforms_executor_once_each() -> None:
+    done, report = demo("--executor", "platform")
+    assert (done.returncode, report["ok"]) == (0, True), done.stderr
+    (execution,) = report["executions"]
+    names = ("kind", "status", "total", "successful", "failed", "callbacks")
+    assert [execution[name] for name in names] == ["api", "COMPLETED", 15, 11, 4, 1]
+    assert sum(file["result"] is not None for file in report["files"]) == 11
+    # Equal content is one row, an empty file and an unsupported type are never sent.
+    assert report["executor"] == {"files": 12, "extractions": 12}
