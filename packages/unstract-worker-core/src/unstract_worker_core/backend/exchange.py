@@ -68,7 +68,7 @@ class Exchange:
             patience = self.heard_at + self.limits.silence - time.monotonic()
             if patience <= 0:
                 raise TimeoutError(f"nothing came for {self.limits.silence:.0f} s")
-            limit = min(limit, patience)
+            limit = min(limit, self.limits.silence)
         return self.left(limit)
 
     def heard(self) -> None:

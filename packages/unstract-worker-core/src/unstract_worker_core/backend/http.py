@@ -17,11 +17,12 @@ import os
 import select
 import socket
 import ssl
+import struct
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import httpcore
@@ -115,12 +116,17 @@ def make_request(
     """A request. Raises ConnectFailed for a URL or a header that cannot be sent."""
     try:
         fields = [(name.encode("ascii"), value.strip(" \t").encode("latin-1")) for name, value in headers.items()]
-        request = Request(method, url, headers=fields, params=query or None, content=body)
+        request = Request(method, _url(url), headers=fields, params=query or None, content=body)
     except (httpx.InvalidURL, ValueError) as error:
         raise ConnectFailed(f"not a request that can be sent ({type(error).__name__})") from None
     if request.url.scheme not in ("http", "https") or not request.url.host:
         raise ConnectFailed("not an http or https URL")
     return request
+
+
+@lru_cache(maxsize=1024)
+def _url(text: str) -> httpx.URL:
+    return httpx.URL(text)
 
 
 def send(transport: BaseTransport, request: Request, limits: Limits) -> Response:
@@ -297,19 +303,29 @@ class _Network(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A socket whose every wait ends with the time of the exchange that is under way."""
+    """A socket whose every wait ends with the time of the exchange that is under way.
+
+    Without TLS the kernel keeps the time. With Python's own timeouts each read and write polls first, and each call of
+    the system gives the interpreter away, which a process of a hundred threads gets back late.
+    """
 
     def __init__(self, sock: socket.socket, network: _Network) -> None:
-        self._socket, self._network, self._timeout = sock, network, sock.gettimeout()
+        self._socket, self._network = sock, network
+        self._unsent: list[bytes] = []
+        self._timeout = 0.0
+        self._by_kernel = not isinstance(sock, ssl.SSLSocket)
+        if self._by_kernel:
+            sock.settimeout(None)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         exchange = self._network.exchange
         try:
+            self._send_all()
             while True:
-                self._wait_at_most(exchange.slice(reading=True))
+                self._limit(exchange.slice(reading=True))
                 try:
                     content = self._socket.recv(min(max_bytes, _READ_BYTES))
-                except TimeoutError as error:
+                except (TimeoutError, BlockingIOError) as error:
                     if error.errno == errno.ETIMEDOUT:  # the kernel found the other side gone
                         raise httpcore.ReadError from error
                     exchange.unheard()
@@ -323,22 +339,24 @@ class _Stream(httpcore.NetworkStream):
             raise httpcore.ReadError from error
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        exchange, rest = self._network.exchange, memoryview(buffer)
-        try:
-            while rest:
-                self._wait_at_most(exchange.slice(reading=False))
-                try:
-                    sent = self._socket.send(rest[:_WRITE_BYTES])
-                except TimeoutError as error:
-                    if error.errno == errno.ETIMEDOUT:
-                        raise httpcore.WriteError from error
-                else:
-                    exchange.sent += sent
-                    rest = rest[sent:]
-        except TimeoutError as error:
-            raise httpcore.WriteTimeout from error
-        except OSError as error:
-            raise httpcore.WriteError from error
+        """Keep it until the request is whole: head and body go out together."""
+        self._unsent.append(buffer)
+
+    def _send_all(self) -> None:
+        exchange, rest = self._network.exchange, memoryview(b"".join(self._unsent))
+        self._unsent.clear()
+        while rest:
+            self._limit(exchange.slice(reading=False))
+            try:
+                sent = self._socket.send(rest[:_WRITE_BYTES])
+            except (TimeoutError, BlockingIOError) as error:
+                if error.errno == errno.ETIMEDOUT:
+                    raise httpcore.WriteError from error
+            except OSError:
+                return  # it may have answered before it closed, as proxies do that find a request too large
+            else:
+                exchange.sent += sent
+                rest = rest[sent:]
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -361,10 +379,16 @@ class _Stream(httpcore.NetworkStream):
             return bool(waiting.poll(0))
         return self._socket if info == "ssl_object" and isinstance(self._socket, ssl.SSLSocket) else None
 
-    def _wait_at_most(self, seconds: float) -> None:
-        if seconds != self._timeout:  # setting it is a call of the system
+    def _limit(self, seconds: float) -> None:
+        if seconds == self._timeout:  # as nearly always: setting it is a call of the system
+            return
+        self._timeout = seconds
+        if self._by_kernel:
+            micros = max(1, int(seconds * 1_000_000))  # 0 would be for ever
+            for each in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                self._socket.setsockopt(socket.SOL_SOCKET, each, struct.pack("@ll", *divmod(micros, 1_000_000)))
+        else:
             self._socket.settimeout(seconds)
-            self._timeout = seconds
 
 
 def _failure(exchange: Exchange, error: Exception) -> ConnectFailed | ResponseLost:
