@@ -2,18 +2,18 @@
 
 from uuid import uuid4
 
-import stamina
 from attrs import evolve
 
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.executions import Execution, StatusUpdate
 from unstract_worker_core.errors import BackendUnavailable, NotFound, OutcomeUnknown
 from unstract_worker_core.ledger import FinalState
+from unstract_worker_core.retries import Retrying
 from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["add_counts", "correct_late_write", "existing_terminal", "write_final_status"]
 
-_RETRYING = stamina.RetryingCaller(attempts=3, timeout=None)
+_RETRYING = Retrying(attempts=3, timeout=None)
 
 
 def existing_terminal(final: FinalState, execution: Execution) -> FinalState | None:

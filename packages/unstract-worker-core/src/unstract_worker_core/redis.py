@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import stamina
 from attrs import frozen
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -31,6 +30,7 @@ from redis.sentinel import Sentinel
 
 from unstract_worker_core.config.sections import RedisSettings
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
+from unstract_worker_core.retries import Retrying
 
 __all__ = ["Finding", "Observer", "call_redis", "check_ledger_redis", "connect", "ledger_error"]
 
@@ -38,7 +38,6 @@ T = TypeVar("T")
 Observer = Callable[[str, str], None]
 
 _OLDEST = (6, 2)
-_ATTEMPTS = 4
 _CONNECT_SECONDS = 5.0
 # No command of ours takes a second; a connection that is silent for longer is taken for dead.
 _ANSWER_SECONDS = 5.0
@@ -46,6 +45,7 @@ _ANSWER_SECONDS = 5.0
 _CODES = {OutOfMemoryError: "OOM", ReadOnlyError: "READONLY", MasterDownError: "MASTERDOWN", TryAgainError: "TRYAGAIN"}
 # Refusals that pass by themselves.
 _PASSING = frozenset((*_CODES.values(), "LOADING", "NOREPLICAS", "MISCONF", "BUSY", "UNKILLABLE"))
+_RETRYING = Retrying(attempts=4, timeout=30.0, wait_initial=0.1, wait_max=2.0)
 _DEMOTED = frozenset(("READONLY", "MASTERDOWN"))
 
 
@@ -123,21 +123,20 @@ def call_redis(
         LedgerUnavailable: Redis is unreachable or refuses writes for now.
         LedgerError: any other error of Redis.
     """
-    for attempt in stamina.retry_context(
-        on=LedgerUnavailable, attempts=_ATTEMPTS if repeatable else 1, timeout=30.0, wait_initial=0.1, wait_max=2.0
-    ):
-        with attempt:
-            try:
-                value = call()
-            except RedisError as error:
-                observe(step, "error")
-                if isinstance(error, RedisConnectionError | RedisTimeoutError) or _code(error) in _DEMOTED:
-                    # Others lead to the same server: who connects again asks DNS or Sentinel for the master of now.
-                    redis.connection_pool.disconnect(inuse_connections=False)
-                raise ledger_error(error, step) from None
-            observe(step, "ok")
-            return value
-    raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def attempt() -> T:
+        try:
+            value = call()
+        except RedisError as error:
+            observe(step, "error")
+            if isinstance(error, RedisConnectionError | RedisTimeoutError) or _code(error) in _DEMOTED:
+                # Others lead to the same server: who connects again asks DNS or Sentinel for the master of now.
+                redis.connection_pool.disconnect(inuse_connections=False)
+            raise ledger_error(error, step) from None
+        observe(step, "ok")
+        return value
+
+    return _RETRYING(LedgerUnavailable, attempt) if repeatable else attempt()
 
 
 def ledger_error(error: RedisError, step: str) -> LedgerError:

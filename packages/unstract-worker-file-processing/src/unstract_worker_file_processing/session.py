@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-import stamina
 from attrs import Factory, define
 
 from unstract_worker_core.errors import BackendError, LedgerUnavailable, MessageError, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, FileItem, Held, RunContext
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.retries import Retrying
 from unstract_worker_core.runs.failure_policy import (
     ErrorKind,
     Place,
@@ -35,7 +35,7 @@ _SHORTEST_PAUSE = 5.0
 # A file that was sent off takes seconds at least: its batch asks less often whether it was stopped.
 _DEFERRED_STATUS_AGE = 5
 _DELAYS = RetryDelays(unavailable=_SHORTEST_PAUSE, unknown=_SHORTEST_PAUSE)
-_RETRYING = stamina.RetryingCaller(attempts=None, timeout=None, wait_initial=0.5, wait_max=2.0)
+_RETRYING = Retrying(attempts=None, timeout=None, wait_initial=0.5, wait_max=2.0)
 _log = get_logger(__name__)
 
 

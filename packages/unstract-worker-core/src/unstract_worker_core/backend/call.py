@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import quote
 
-import stamina
 from attrs import fields
 
 from unstract_worker_core import identifiers
@@ -37,6 +36,7 @@ from unstract_worker_core.config import BackendSettings
 from unstract_worker_core.errors import BackendError, BackendUnavailable, OutcomeUnknown, UnexpectedAnswer
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.observability.tracing.current import trace_headers, traced_call
+from unstract_worker_core.retries import Retrying
 
 __all__ = ["LONGEST_WAIT_SECONDS", "Caller", "RetryState"]
 
@@ -151,7 +151,7 @@ class Caller:
         self._silence = silence
         self._breaker_wait = breaker_wait
         self._clock = clock
-        self._retrying = stamina.RetryingCaller(attempts=settings.retry_attempts + 1, timeout=None)
+        self._retrying = Retrying(attempts=settings.retry_attempts + 1, timeout=None)
         self._base_url = settings.base_url.rstrip("/") + "/"
         key = settings.api_key.reveal()
         self._raw_key = key.encode()
