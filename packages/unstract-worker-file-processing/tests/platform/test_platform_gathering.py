@@ -34,7 +34,7 @@ def test_a_tool_is_gathered_once_a_workflow(make_platform_bench, service):
 
 def test_a_profile_is_asked_for_and_replaces(make_platform_bench, service):
     bench = make_platform_bench()
-    service.profiles["fast"] = {"llm_id": "llm-fast"}
+    service.profiles["fast"] = {"llm": "llm-fast"}
 
     assert gather(bench, llm_profile_id="fast").settings["llm"] == "llm-fast"
     assert gather(bench).settings["llm"] == "llm-1"

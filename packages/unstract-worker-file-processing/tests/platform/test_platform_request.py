@@ -7,15 +7,12 @@ from attrs import evolve
 
 from unstract_worker_core.ledger import FileItem, RunContext
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_file_processing.executor import FileFailed
 from unstract_worker_file_processing.platform.request import (
     FilePaths,
-    Tool,
-    check_tool,
     execution_metadata,
     extraction_request,
-    with_profile,
 )
+from unstract_worker_file_processing.platform.tool import Tool, check_tool
 
 CONTEXT = RunContext(
     "execution", "org_1", "workflow", RunKind.API, log_channel="session", tags=({"name": "may"},),
@@ -23,10 +20,9 @@ CONTEXT = RunContext(
 )  # fmt: skip
 FILE = FileItem(1, "bill.v2.pdf", "unstract/api/bill.v2.pdf", file_execution_id="row")
 PATHS = FilePaths("bucket/execution/org_1/workflow/execution/row")
-OUTPUT = {"name": "total", "prompt": "What is the total?", "type": "text", "llm": "llm-of-output"}
-TOOL = Tool(
-    "invoices", {}, "tool-1", {"x2text_adapter": "x2text-1", "llm": "llm-1", "chunk-size": 1024}, (OUTPUT,), "the-key"
-)
+OUTPUT = {"name": "total", "prompt": "What is the total?", "type": "text"}
+SETTINGS = {"x2text_instance_id": "x2text-1", "llm": "llm-1", "summarize_prompt": "In short?"}
+TOOL = Tool("invoices", {}, "tool-1", SETTINGS, (OUTPUT,), "the-key")
 
 
 def metadata(context=CONTEXT):
@@ -116,8 +112,7 @@ def test_highlighting_is_told_where_text_is_extracted_and_indexed():
 
 
 def test_a_summary_is_asked_for_and_read_in_place_of_the_text():
-    settings = {**TOOL.settings, "summarize_prompt": "In short?"}
-    found = params(instance={"summarize_as_source": True}, settings=settings)
+    found = params(instance={"summarize_as_source": True})
 
     assert found["summarize_params"] == {
         "llm_adapter_instance_id": "llm-1", "summarize_prompt": "In short?",
@@ -143,38 +138,6 @@ def test_a_table_is_read_from_the_file_itself_if_its_prompt_is_an_object(output,
 
     assert found["pipeline_options"]["skip_extraction_and_indexing"] is skipped
     assert found["answer_params"]["file_path"].endswith("/INFILE" if skipped else "/EXTRACT")
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"outputs": ({"name": "rows", "type": "agentic_table"}, OUTPUT)}, r"agentic_table \(rows\).*own file workers"),
-        ({"outputs": ()}, "no outputs"),
-        ({"settings": {"llm": "x"}, "outputs": ({"name": "total"},)}, "no text extractor"),
-        (
-            {"settings": {"x2text": "x"}, "outputs": ({"name": "t"},), "instance": {"summarize_as_source": True}},
-            "no model to summarize",
-        ),
-    ],
-)
-def test_a_tool_whose_request_is_not_known_is_refused_with_the_reason(changes, told):
-    with pytest.raises(FileFailed, match=told):
-        params(**changes)
-
-
-def test_a_profile_replaces_models_stores_and_sizes_under_the_names_that_are_there():
-    tool = evolve(TOOL, outputs=({**OUTPUT, "vector-db": "old", "chunk-size": 5},))
-    profile = {"llm_id": "new-llm", "vector_store": "new-db", "x2text": "new-x2text", "chunk_size": 0, "name": "mine"}
-
-    found = with_profile(tool, profile)
-
-    assert found.settings == {"x2text_adapter": "new-x2text", "llm": "new-llm", "chunk-size": 0}
-    assert found.outputs == ({**OUTPUT, "llm": "new-llm", "vector-db": "new-db", "chunk-size": 0},)
-
-
-def test_a_profile_of_which_nothing_is_known_is_refused():
-    with pytest.raises(FileFailed, match="llm_profile_id"):
-        with_profile(TOOL, {"colour": "blue"})
 
 
 def test_metadata_before_the_tool():

@@ -3,8 +3,6 @@
 Needs the extra `[platform]`, and `[gcs]`, `[azure]` or `[sftp]` for such stores. See the package's README.
 """
 
-from importlib.util import find_spec
-
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.platform.executor import PlatformExecutor
@@ -14,9 +12,6 @@ from unstract_worker_file_processing.platform.service import PlatformService, ba
 from unstract_worker_file_processing.platform.stores import store_of
 
 __all__ = ["PlatformExecutor", "make"]
-
-# The module behind a store, and the extra that brings it; by default fsspec itself.
-_NEEDED = {"abfs": ("adlfs", "azure"), "gcs": ("gcsfs", "gcs"), "s3": ("s3fs", "platform")}
 
 
 def make(runtime: Runtime) -> PlatformExecutor:
@@ -28,8 +23,7 @@ def make(runtime: Runtime) -> PlatformExecutor:
     uploads = store_of(settings.uploads_store, "the store of uploads (API_FILE_STORAGE_CREDENTIALS)")
     faults = tuple(
         Fault("WORKER_FILE_EXECUTOR", f"install unstract-worker-file-processing[{extra}]")
-        for module, extra in {_NEEDED.get(store.protocol, ("fsspec", "platform")) for store in (files, uploads)}
-        if find_spec(module) is None
+        for extra in {files.missing_extra(), uploads.missing_extra()} - {None}
     )
     if faults:
         raise ConfigurationError(faults)

@@ -1,10 +1,11 @@
 """Sources and destinations of ETL workflows that fsspec can open. Credentials are in memory only.
 
-What cannot be served is refused with what to do, before anything is executed.
+What cannot be served is refused with what to do, before anything is executed. Of the platform's connectors the contract
+shows one, `minio`, with endpoint_url, key, secret and region_name. Inferred: a kind that has the name of one of the
+providers of the platform's stores, or is `sftp`, is that; its settings are taken by the names of fsspec's parameters.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -70,51 +71,50 @@ def _store(end: ConnectedEnd, name: str) -> Store:
     if connector is None:
         raise _NotServed(f"{name} has no connector")
     kind, settings = connector.connector_id.partition("|")[0], connector.connector_metadata
-    protocol, options_of = _KINDS.get(kind, ("", _none))
-    if not protocol:
-        raise _NotServed(f"{name} is a {kind}, which this executor does not open: {_ELSEWHERE}")
-    try:
-        return Store(name, protocol, options_of(settings))
-    except (KeyError, ValueError) as error:
-        raise _NotServed(f"{name} is a {kind} whose settings are not what is known ({type(error).__name__})") from None
+    known = _KINDS.get(kind)
+    if known is None:
+        served = ", ".join(_KINDS)
+        raise _NotServed(f"{name} is a {kind}, which this executor does not open (it opens {served}): {_ELSEWHERE}")
+    options = {key: settings[key] for key in (*known.needed, *known.optional) if settings.get(key)}
+    missing = [key for key in known.needed if key not in options]
+    if missing:
+        there = ", ".join(sorted(map(str, settings))) or "none"
+        text = f"{name} is a {kind} without the settings {', '.join(missing)} (there are: {there})"
+        raise _NotServed(f"{text}, and what others mean is not known: {_ELSEWHERE}")
+    store = Store(name, known.protocol, _options(known.protocol, options))
+    if (extra := store.missing_extra()) is not None:
+        raise _NotServed(f"{name} is a {kind}, which needs unstract-worker-file-processing[{extra}] to be installed")
+    return store
 
 
-def _none(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {}
+def _options(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
+    if protocol == "s3":
+        return s3_options(options)
+    if protocol == "sftp" and not str(options.setdefault("port", 22)).isdigit():
+        raise _NotServed("an sftp connector's port is no number: correct it in the connector's settings")
+    if protocol == "sftp":
+        options["port"] = int(options["port"])
+    return {"auto_mkdir": True} if protocol == "file" else options
 
 
-def _s3(settings: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("endpoint_url", "key", "region_name", "secret")
-    return s3_options({name: settings[name] for name in names if settings.get(name)})
+@frozen
+class _Kind:
+    """A kind of connector: fsspec's protocol, and the settings that open it."""
+
+    protocol: str
+    needed: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
-def _google(settings: Mapping[str, Any]) -> dict[str, Any]:
-    token = settings["json_credentials"]
-    return {"token": json.loads(token) if isinstance(token, str) else token}
-
-
-def _azure(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {"account_name": settings["account_name"], "account_key": settings["access_key"]}
-
-
-def _sftp(settings: Mapping[str, Any]) -> dict[str, Any]:
-    more = {name: settings[name] for name in ("password", "username") if settings.get(name)}
-    return {"host": settings["host"], "port": int(settings.get("port") or 22), **more}
-
-
-def _folder(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {"auto_mkdir": True}
-
-
-# The kinds of connectors, by the first part of their id, with fsspec's protocol.
-_KINDS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = MappingProxyType(
+_S3 = _Kind("s3", optional=("endpoint_url", "key", "region_name", "secret"))
+# By the first part of a connector's id.
+_KINDS: Mapping[str, _Kind] = MappingProxyType(
     {
-        "amazon_s3": ("s3", _s3),
-        "azure_cloud_storage": ("abfs", _azure),
-        "google_cloud_storage": ("gcs", _google),
-        "local": ("file", _folder),
-        "minio": ("s3", _s3),
-        "s3": ("s3", _s3),
-        "sftp": ("sftp", _sftp),
+        "azure": _Kind("abfs", ("account_name", "account_key")),
+        "gcs": _Kind("gcs", ("token",), ("project",)),
+        "local": _Kind("file"),
+        "minio": _S3,
+        "s3": _S3,
+        "sftp": _Kind("sftp", ("host",), ("password", "port", "username")),
     }
 )

@@ -12,18 +12,15 @@ from unstract_worker_file_processing.executor import FileFailed, FileRequest
 from unstract_worker_file_processing.platform.connectors import Destination, destination_of, source_of
 from unstract_worker_file_processing.platform.gathering import Gathering
 from unstract_worker_file_processing.platform.publisher import RequestPublisher
-from unstract_worker_file_processing.platform.request import (
-    FilePaths,
-    Tool,
-    execution_metadata,
-    extraction_request,
-)
+from unstract_worker_file_processing.platform.request import FilePaths, execution_metadata, extraction_request
 from unstract_worker_file_processing.platform.stores import Copied, Store, copy_hashed
+from unstract_worker_file_processing.platform.tool import Tool
 
 __all__ = ["PlatformExecutor"]
 
 _NO_REASON = "the executor gives no reason"
-# Of a source's files; uploads are checked by the backend.
+# Of a source's files; uploads are checked by the backend. Inferred: the contract says that unsupported types are
+# refused, and not which. These are what holds no document; any other type is left to the executor.
 _UNSUPPORTED = ("audio/", "font/", "model/", "video/")
 _UNSUPPORTED_TYPES = frozenset(
     {

@@ -14,8 +14,8 @@ from unstract_worker_core.errors import BackendRefused, BackendUnavailable
 from unstract_worker_core.ledger import RunContext
 from unstract_worker_core.worker.recent import Recent
 from unstract_worker_file_processing.executor import FileFailed
-from unstract_worker_file_processing.platform.request import Tool, check_tool, with_profile
 from unstract_worker_file_processing.platform.service import PlatformService
+from unstract_worker_file_processing.platform.tool import Tool, check_tool, with_profile
 
 __all__ = ["Gathering"]
 

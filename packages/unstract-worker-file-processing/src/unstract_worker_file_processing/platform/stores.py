@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from attrs import define, field, frozen
@@ -22,6 +23,13 @@ __all__ = ["Copied", "Store", "copy_hashed", "folder", "s3_options", "store_of"]
 # What is held of a file at a time. S3 takes parts of 5 MiB and more, and a part on its way is held up to three times.
 _CHUNK = 256 * 1024
 _PART = 5 * 1024 * 1024
+# The module behind a store, and the extra that brings it; by default fsspec itself.
+_NEEDED = {
+    "abfs": ("adlfs", "azure"),
+    "gcs": ("gcsfs", "gcs"),
+    "s3": ("s3fs", "platform"),
+    "sftp": ("paramiko", "sftp"),
+}
 _OVER_HTTP = ("abfs", "gcs", "s3")
 _PROTOCOLS = {"azure": "abfs", "gcs": "gcs", "minio": "s3", "s3": "s3"}
 # A store that is away, or silent, is noticed within about twenty seconds; the file is put off then.
@@ -62,6 +70,11 @@ class Store:
     options: Mapping[str, Any] = field(repr=False)
     _opened: Any = field(default=None, init=False, repr=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+
+    def missing_extra(self) -> str | None:
+        """The extra of this package that opening it needs and that is not installed; None: all is there."""
+        module, extra = _NEEDED.get(self.protocol, ("fsspec", "platform"))
+        return extra if find_spec(module) is None else None
 
     def is_same_as(self, other: "Store") -> bool:
         """Whether both are one store, opened alike."""

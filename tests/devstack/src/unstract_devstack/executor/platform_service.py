@@ -38,16 +38,22 @@ class PlatformService:
     asked: list[str] = field(factory=list)
 
     def export(self, fields: Sequence[Field], **settings: Any) -> str:
-        """Export a tool whose outputs are these fields; its registry id."""
+        """Export a tool whose outputs are these fields; its registry id.
+
+        The contract does not show the inside of tool_settings and outputs: these are the stand-in's own.
+        """
         registry_id = str(uuid.uuid4())
         outputs = [
-            {"name": each.name, "prompt": f"What is {each.name}?", "type": "text", "pattern": each.pattern,
-             "key": each.key, "llm": "llm-1", "x2text_adapter": "x2text-1", "embedding": "embedding-1",
-             "vector-db": "vector-1", "chunk-size": 0}
+            {
+                "name": each.name,
+                "prompt": f"What is {each.name}?",
+                "type": "text",
+                "pattern": each.pattern,
+                "key": each.key,
+            }
             for each in fields
-        ]  # fmt: skip
-        tool_settings = {"llm": "llm-1", "x2text_adapter": "x2text-1", "embedding": "embedding-1",
-                         "vector-db": "vector-1", "chunk-size": 0, **settings}  # fmt: skip
+        ]
+        tool_settings = {"x2text_instance_id": "x2text-1", "llm": "llm-1", **settings}
         metadata = {"tool_id": str(uuid.uuid4()), "tool_settings": tool_settings, "outputs": outputs}
         self.tools[registry_id] = {
             "prompt_registry_id": registry_id, "tool_spec": {}, "tool_metadata": metadata, "tool_property": {},
