@@ -35,7 +35,7 @@ SELDOM = {
 
 
 def of(kind) -> tuple[Operation, ...]:
-    return import_module(f"{kind.package}.operations").OPERATIONS
+    return import_module(f"{kind.package}.definition").DEFINITION.operations
 
 
 def called(worker) -> set[str]:

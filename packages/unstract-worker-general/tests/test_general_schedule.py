@@ -12,8 +12,8 @@ from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUn
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.runs import handle_run, start_of
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_general.creating import find_created_execution, newest
-from unstract_worker_general.tasks import ORCHESTRATE_JOBS, accept_schedule
+from unstract_worker_general.schedule import accept_schedule, find_created_execution, newest
+from unstract_worker_general.tasks import ORCHESTRATE_JOBS
 
 
 def schedule(rig, folder, **pipeline):

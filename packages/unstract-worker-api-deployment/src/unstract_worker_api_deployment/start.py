@@ -1,4 +1,4 @@
-"""Starting an API deployment's execution (contract: flows a): history, rows, batches. Plain steps, repeatable."""
+"""Starts an API deployment's execution (contract: flows a): file history, rows, batches. Every step can be repeated."""
 
 from unstract_worker_core.backend.executions import StatusUpdate
 from unstract_worker_core.ledger import FileItem, RunTask
@@ -12,10 +12,8 @@ from unstract_worker_core.runs import (
     deduplicate,
     get_optional,
     give_up,
-    load_run,
     mark_executed,
-    start_of,
-    validate_tools,
+    open_run,
     write_status_once,
 )
 from unstract_worker_core.statuses import ExecutionStatus
@@ -25,26 +23,20 @@ __all__ = ["JOBS", "history_hashes", "start_execution"]
 
 def start_execution(session: RunSession) -> Decision:
     """From an accepted start message to batches that are ready to be worked on."""
-    message = start_of(session.claim)
-    problem = validate_tools(session, message)
-    if problem is not None:
-        return give_up(session, problem)
-    loaded = load_run(session, message)
+    loaded = open_run(session)
+    if isinstance(loaded, LoadedRun):
+        update = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=len(loaded.message.files))
+        loaded = write_status_once(session, loaded, update, operation="executing")
     if not isinstance(loaded, LoadedRun):
         return loaded
-    session.log_to_ui(loaded.context.log_channel, "Execution is being started.")
-    update = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=len(message.files))
-    loaded = write_status_once(session, loaded, update, operation="executing")
-    if not isinstance(loaded, LoadedRun):
-        return loaded
-    items = deduplicate(message.files)
+    items = deduplicate(loaded.message.files)
     if loaded.message.use_file_history:
         items = mark_executed(items, _completed_before(session, loaded, items))
     return arm_files(session, loaded, create_rows(session, loaded, items))
 
 
 def history_hashes(items: tuple[FileItem, ...]) -> tuple[str, ...]:
-    """The contents that may have a history; a refused type has none, whatever stands in its hash."""
+    """The hashes that may have a history. The hash of a file whose type was refused is not that of its content."""
     return tuple(item.hash for item in items if item.hash and not item.unsupported)
 
 
@@ -53,7 +45,7 @@ def _completed_before(session: RunSession, loaded: LoadedRun, items: tuple[FileI
     if not hashes:
         return frozenset()
     history, workflow = session.runtime.backend.history, loaded.message.workflow_id
-    # Only a hint: whoever works on a file looks its history up again, file by file.
+    # Only a hint: the file-processing worker looks up the history of each file again.
     return get_optional(
         lambda: history.check_batch(session.organization_id, workflow, hashes), frozenset(), what="file history"
     )

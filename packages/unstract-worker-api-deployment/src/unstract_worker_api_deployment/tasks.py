@@ -1,9 +1,13 @@
-"""The api-deployment worker's Celery tasks: a few lines each; the steps are plain functions."""
+"""The api-deployment worker's Celery tasks: starts, doorbells, and two small ones about one execution (tasks 6.2)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from celery import Celery
 
 from unstract_worker_api_deployment.start import JOBS
-from unstract_worker_api_deployment.status import cleaned_up, read_asked, status_of
+from unstract_worker_core.errors import MessageError
+from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.queues import ORCHESTRATE_TASK
 from unstract_worker_core.runs import accept_start, handle_doorbell
 from unstract_worker_core.statuses import RunKind
@@ -12,10 +16,10 @@ from unstract_worker_core.worker.definition import RuntimeOf
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
 
-__all__ = ["register"]
+__all__ = ["read_ids", "register"]
 
-# Today's workers declare these two without a name, so that it depends on how they are loaded.
-_UNNAMED = ("", "tasks.", "api-deployment.tasks.")
+# Today's workers declare these two tasks without a name, so the name depends on how the module is loaded.
+_PREFIXES = ("", "tasks.", "api-deployment.tasks.")
 
 
 def register(app: Celery, runtime: RuntimeOf) -> None:
@@ -23,9 +27,17 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
     for name in ("async_execute_bin", "async_execute_bin_api"):
         add_task(app, runtime, name, _accept, late=True)
     add_task(app, runtime, ORCHESTRATE_TASK, _orchestrate)
-    for prefix in _UNNAMED:
+    for prefix in _PREFIXES:
         add_task(app, runtime, f"{prefix}api_deployment_status_check", _status_check)
         add_task(app, runtime, f"{prefix}api_deployment_cleanup", _cleanup)
+
+
+def read_ids(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[str, str]:
+    """Read the execution's id and its organization's. Raises MessageError."""
+    if len(args) > 2:
+        raise MessageError(f"expected at most 2 arguments, got {len(args)}", field="args")
+    given = dict(zip(("execution_id", "organization_id"), args, strict=False)) | dict(kwargs)
+    return execution_id(given.get("execution_id")), organization_id(given.get("organization_id"))
 
 
 def _accept(runtime: Runtime, delivery: Delivery) -> None:
@@ -37,8 +49,28 @@ def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:
 
 
 def _status_check(runtime: Runtime, delivery: Delivery) -> dict[str, object]:
-    return status_of(runtime.backend, read_asked(delivery.args, delivery.kwargs))
+    execution_id, organization = read_ids(delivery.args, delivery.kwargs)
+    execution = runtime.backend.executions.get(organization, execution_id)
+    return {
+        "execution_id": execution.id,
+        "status": execution.status.value,
+        "created_at": execution.created_at or None,
+        "modified_at": execution.modified_at or None,
+        "total_files": execution.total_files,
+        "attempts": execution.attempts,
+        "execution_time": execution.execution_time,
+        "error_message": execution.error_message or None,
+        "is_api_deployment": True,
+    }
 
 
 def _cleanup(runtime: Runtime, delivery: Delivery) -> dict[str, object]:
-    return cleaned_up(read_asked(delivery.args, delivery.kwargs), delivery.task_id)
+    """Do nothing: the callback worker cleans up."""
+    execution_id, _ = read_ids(delivery.args, delivery.kwargs)
+    now = datetime.now(UTC).isoformat()
+    return {
+        "execution_id": execution_id,
+        "cleanup_completed": True,
+        "cleanup_time": now,
+        "task_id": delivery.task_id,
+    }

@@ -2,6 +2,7 @@
 
 from unstract_worker_callback.services import services
 from unstract_worker_callback.tasks import register
+from unstract_worker_core.backend import operations as ops
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.worker.definition import WorkerDefinition
 
@@ -13,4 +14,15 @@ DEFINITION = WorkerDefinition(
     register,
     services=services,
     commands={"runs": "unstract_worker_callback.runs_command.commands:runs"},
+    operations=(
+        ops.HEALTH,
+        ops.GET_EXECUTION,
+        ops.LIST_EXECUTIONS,
+        ops.UPDATE_EXECUTION,
+        ops.UPDATE_PIPELINE,
+        ops.CLEAN_UP,
+        ops.PIPELINE_TARGETS,
+        ops.API_TARGETS,
+        ops.ENQUEUE,
+    ),
 )

@@ -59,27 +59,11 @@ CALLBACK = """{"task":"process_batch_callback_api","args":[[{"total_files":2,"su
  "execution_time":20.4,"file_results":[],"errors":[],"skipped_already_completed":0,"skipped_active_duplicate":0,
  "organization_id":"org_8QpLr2"}]],"kwargs":{}}"""
 
-SCHEDULE = """{"task":"scheduler.tasks.execute_pipeline_task","args":["0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11",
- "org_8QpLr2","","","c0ffee00-1111-4222-8333-444455556666",false,"Pipeline job-c0ffee00"],"kwargs":{}}"""
-
-BUFFER_WEBHOOK = """{"task":"send_webhook_notification",
- "args":["https://hooks.example.test/x",{"text":"*1 execution* (:white_check_mark: 1 succeeded)"},
- {"Content-Type":"application/json","Authorization":"Bearer s3cr3t"},5],
- "kwargs":{"max_retries":2,"retry_delay":10,"platform":"SLACK","raise_on_final_failure":true,
- "buffer_row_ids":["4c7a3c1e-6b6a-4e0a-9f43-6a5d8a2b1c0d"],"organization_id":7}}"""
-
-SENT_WEBHOOK = """{"task":"send_webhook_notification",
- "args":["https://api.example.test/hook",{"type":"API","status":"COMPLETED"},
- {"Content-Type":"application/json"},30],"kwargs":{"max_retries":3,"retry_delay":60}}"""
-
 MESSAGES = {
     "api_start": API_START,
     "etl_start": ETL_START,
     "batch": BATCH,
     "callback": CALLBACK,
-    "schedule": SCHEDULE,
-    "buffer_webhook": BUFFER_WEBHOOK,
-    "sent_webhook": SENT_WEBHOOK,
 }
 
 

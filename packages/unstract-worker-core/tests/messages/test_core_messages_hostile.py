@@ -17,9 +17,7 @@ from unstract_worker_core.messages import (
     StartMessage,
     read_batch,
     read_results,
-    read_schedule,
     read_start,
-    read_webhook,
 )
 from unstract_worker_core.messages.fields import plain
 from unstract_worker_core.messages.files import file_item, safe_path
@@ -33,9 +31,6 @@ READERS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
     "etl_start": lambda args, kwargs: read_start(args, kwargs, kind=RunKind.ETL),
     "batch": lambda args, kwargs: read_batch(args[0] if args else None),
     "callback": lambda args, kwargs: read_results(args[0] if args else None),
-    "schedule": read_schedule,
-    "buffer_webhook": read_webhook,
-    "sent_webhook": read_webhook,
 }
 
 # Text with half surrogate pairs, numbers without end or meaning: all that a JSON parser may hand us.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileItem, FileOutcome, FinalState, OutcomeKind, RunContext
-from unstract_worker_core.messages import StartMessage, WebhookMessage
+from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -49,13 +49,9 @@ starts = st.builds(
     StartMessage, organization_id=texts, workflow_id=texts, execution_id=texts, kind=st.sampled_from(RunKind),
     files=st.lists(items, max_size=3).map(tuple), refused=maybe, custom_data=st.none() | objects,
 )  # fmt: skip
-webhooks = st.builds(
-    WebhookMessage, url=texts, payload=json_values, headers=st.dictionaries(texts, texts, max_size=3),
-    timeout=st.floats(0, 86400), max_retries=numbers, platform=maybe, buffer_row_ids=names, organization_id=maybe,
-)  # fmt: skip
 
 
-@given(st.one_of(items, contexts, outcomes, finals, starts, webhooks))
+@given(st.one_of(items, contexts, outcomes, finals, starts))
 def test_what_is_encoded_is_decoded(value: Any) -> None:
     text = serialization.encode(value)
 

@@ -5,11 +5,7 @@ from unstract_worker_general.definition import DEFINITION
 
 __all__ = ["main"]
 
-
-def main() -> None:
-    """Run what the command line asks for."""
-    command_line(DEFINITION)()
-
+main = command_line(DEFINITION)
 
 if __name__ == "__main__":
     main()

@@ -5,17 +5,15 @@ from functools import partial
 from celery import Celery
 
 from unstract_worker_core.errors import MessageError
-from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import RunTask
-from unstract_worker_core.messages import read_schedule
 from unstract_worker_core.queues import DELIVER_TASK, ORCHESTRATE_TASK
-from unstract_worker_core.runs import Job, accept_run, accept_start, give_up, handle_doorbell
+from unstract_worker_core.runs import Job, accept_start, give_up, handle_doorbell
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.boundary import add_task, serve_celery_task
 from unstract_worker_core.worker.definition import RuntimeOf
 from unstract_worker_core.worker.delivery import Delivery
 from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_general.schedule import give_up_schedule, start_pipeline
+from unstract_worker_general.schedule import accept_schedule, give_up_schedule, start_pipeline
 from unstract_worker_general.start import start_execution
 from unstract_worker_general.webhooks.client import WebhookClient
 from unstract_worker_general.webhooks.delivery import accept_webhook, webhook_jobs
@@ -43,7 +41,7 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
     for name in ("scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"):
         add_task(app, runtime, name, accept_schedule, late=True)
     add_task(app, runtime, "send_webhook_notification", accept_webhook, late=True)
-    add_task(app, runtime, "scheduler_health_check", _well)
+    add_task(app, runtime, "scheduler_health_check", _report_healthy)
     if app.conf.result_backend:
         serve_celery_task(app, runtime, _CLEANUP, late=True)
     else:
@@ -54,14 +52,6 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
 
 def _accept(runtime: Runtime, delivery: Delivery) -> None:
     accept_start(runtime, delivery, RunKind.ETL)
-
-
-def accept_schedule(runtime: Runtime, delivery: Delivery) -> None:
-    """Accept a schedule message under its message's id. Raises MessageError."""
-    message = read_schedule(delivery.args, delivery.kwargs)
-    run_id = opaque_id(delivery.task_id, field="task_id")
-    organization = message.organization_id
-    accept_run(runtime, run_id, task=RunTask.SCHEDULE, organization_id=organization, message=message)
 
 
 def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:
@@ -77,5 +67,5 @@ def _refuse_cleanup(runtime: Runtime, delivery: Delivery) -> None:
     raise MessageError(CLEANUP_NEEDS)
 
 
-def _well(runtime: Runtime, delivery: Delivery) -> dict[str, str]:
+def _report_healthy(runtime: Runtime, delivery: Delivery) -> dict[str, str]:
     return {"status": "healthy"}

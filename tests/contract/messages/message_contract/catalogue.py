@@ -10,8 +10,14 @@ MODELS: dict[str, tuple[str, ...]] = {
     "run_doorbell": ("unstract_worker_core.doorbells:RunDoorbell",),
     "batch_doorbell": ("unstract_worker_core.doorbells:BatchDoorbell",),
     "start": ("unstract_worker_core.messages:StartMessage",),
-    "schedule": ("unstract_worker_core.messages:ScheduleMessage",),
-    "webhook": ("unstract_worker_core.messages:WebhookMessage",),
+    "schedule": (
+        "unstract_worker_general.schedule:ScheduleMessage",
+        "unstract_worker_core.messages:ScheduleMessage",
+    ),
+    "webhook": (
+        "unstract_worker_general.webhooks.message:WebhookMessage",
+        "unstract_worker_core.messages:WebhookMessage",
+    ),
     "batch": ("unstract_worker_core.messages:BatchMessage",),
     "batch_result": ("unstract_worker_core.messages:BatchResult",),
     "api_result": ("unstract_worker_core.messages:ApiResultItem",),

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from importlib import import_module
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -85,12 +84,11 @@ class _Wanted:
 
 def _findings(definition: WorkerDefinition, wanted: _Wanted) -> list[Finding]:
     settings = settings_or_exit(definition, os.environ)
-    operations = import_module(f"{definition.package}.operations").OPERATIONS
     backend = asking(settings, seconds=_SECONDS)
     if wanted.write:
         note_action("conformance", organization_id=wanted.organization, workflow_id=str(wanted.workflow))
     try:
-        return list(conformance_of(operations, wanted.context(backend), write=wanted.write))
+        return list(conformance_of(definition.operations, wanted.context(backend), write=wanted.write))
     finally:
         backend.close()
 

@@ -13,7 +13,7 @@ from unstract_worker_core.runs.start import (
     decision_if_terminal,
     give_up,
     load_run,
-    validate_tools,
+    open_run,
     write_status_once,
 )
 
@@ -42,12 +42,12 @@ __all__ = [
     "load_run",
     "mark_executed",
     "mark_files",
+    "open_run",
     "put_start",
     "reason_of",
     "release_marks",
     "release_run",
     "split",
     "start_of",
-    "validate_tools",
     "write_status_once",
 ]

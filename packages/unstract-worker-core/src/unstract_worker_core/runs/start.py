@@ -24,8 +24,8 @@ __all__ = [
     "decision_if_terminal",
     "give_up",
     "load_run",
+    "open_run",
     "tool_problem",
-    "validate_tools",
     "write_status_once",
 ]
 
@@ -71,10 +71,19 @@ def context_of(message: StartMessage, execution: Execution | None = None) -> Run
     )
 
 
-def validate_tools(session: RunSession, message: StartMessage) -> str | None:
-    """Why the run cannot be started: its message was refused, or its workflow's tools are not valid. None: it can."""
-    if message.refused is not None:
-        return message.refused
+def open_run(session: RunSession) -> LoadedRun | Decision:
+    """Validate the tools and read the execution of a run that begins; the run, or what ends it here."""
+    message = start_of(session.claim)
+    problem = message.refused or _validate_tools(session, message)
+    if problem is not None:
+        return give_up(session, problem)
+    loaded = load_run(session, message)
+    if isinstance(loaded, LoadedRun):
+        session.log_to_ui(loaded.context.log_channel, "Execution is being started.")
+    return loaded
+
+
+def _validate_tools(session: RunSession, message: StartMessage) -> str | None:
     backend = session.runtime.backend
     instances = backend.workflows.tool_instances(session.organization_id, message.workflow_id)
     if not instances:

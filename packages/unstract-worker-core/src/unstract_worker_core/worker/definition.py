@@ -6,6 +6,7 @@ from typing import Protocol
 from attrs import Factory, frozen
 from celery import Celery
 
+from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.worker.runtime import Runtime
 
@@ -43,6 +44,7 @@ class WorkerDefinition:
         commands: the worker's own commands, as ``module:function`` by name; the function gets this definition.
         checks: what `check` looks at for this worker alone, as ``module:function``; the function gets the settings and
             gives lines (`operator.check.lines.Line`).
+        operations: the backend's operations that this worker calls: what `conformance` tries.
     """
 
     worker: WorkerType
@@ -51,3 +53,4 @@ class WorkerDefinition:
     services: Services = _no_services
     commands: Mapping[str, str] = Factory(dict)
     checks: str = ""
+    operations: tuple[Operation, ...] = ()

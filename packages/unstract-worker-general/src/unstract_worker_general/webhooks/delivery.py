@@ -18,7 +18,6 @@ from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunTask
-from unstract_worker_core.messages import WebhookMessage, read_webhook
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs import Close, Decision, Job, Release, RunSession, accept_run, reason_of
 from unstract_worker_core.statuses import RunKind
@@ -29,6 +28,7 @@ from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_general.webhooks.client import Failure, WebhookClient
 from unstract_worker_general.webhooks.limits import HostLimits
 from unstract_worker_general.webhooks.lookups import LookupsBusy
+from unstract_worker_general.webhooks.message import WebhookMessage, read_webhook
 from unstract_worker_general.webhooks.url import Refused, Target, read_target
 
 __all__ = ["accept_webhook", "webhook_jobs"]

@@ -1,0 +1,32 @@
+"""What every worker's package has: its Celery app and its version, made when they are first used.
+
+Importing a package reads no environment and imports neither Celery nor the HTTP client.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+__all__ = ["package_attributes"]
+
+
+def package_attributes(package: str) -> Callable[[str], Any]:
+    """The module-level ``__getattr__`` of a worker's package, for `app` and `__version__`.
+
+    Args:
+        package: its import name; its module `definition` has the DEFINITION.
+    """
+
+    def get(name: str) -> Any:
+        if name == "__version__":
+            return version(package.replace("_", "-"))
+        if name != "app":
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        from unstract_worker_core.worker.entry import app_of
+
+        app = app_of(import_module(f"{package}.definition").DEFINITION)
+        vars(import_module(package))[name] = app  # the process has one app
+        return app
+
+    return get
