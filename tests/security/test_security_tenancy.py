@@ -17,7 +17,7 @@ from unstract_worker_core.observability.logs import bind_task
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import running_runtime, settings_for
 from unstract_worker_core.worker.boundary import boundary
-from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.runtime import Delivery
 
 LEDGER = 2
 ORGANIZATIONS = ("org_alpha", "org_beta")

@@ -15,8 +15,7 @@ from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
-from unstract_worker_core.worker.delivery import Delivery
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.worker.runtime import Delivery, Runtime
 
 API_KEY = "a-key-of-the-tests"
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from unstract_worker_core.backend.notifications import status_text
 from unstract_worker_core.ledger import RunState
-from unstract_worker_core.notifications import status_text
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 

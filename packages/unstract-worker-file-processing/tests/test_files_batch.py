@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from unstract_worker_core.api_results import result_items
 from unstract_worker_core.ledger import OutcomeKind, RunState
-from unstract_worker_core.messages import result_items
 from unstract_worker_core.messages.files import refused_item
 from unstract_worker_core.statuses import ExecutionStatus
 

@@ -13,8 +13,7 @@ from unstract_worker_core.runs import accept_start, handle_doorbell
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.boundary import add_task
 from unstract_worker_core.worker.definition import RuntimeOf
-from unstract_worker_core.worker.delivery import Delivery
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.worker.runtime import Delivery, Runtime
 
 __all__ = ["read_ids", "register"]
 

@@ -13,12 +13,11 @@ from unstract_worker_callback.chord_compat import load_chord_run
 from unstract_worker_callback.decision import Totals, count, count_rows, final_state, totals_before
 from unstract_worker_callback.final_status import add_counts, existing_terminal, write_final_status
 from unstract_worker_callback.notify import notify
-from unstract_worker_core.api_results import ApiResults
+from unstract_worker_core.api_results import ApiResultItem, ApiResults, result_items
 from unstract_worker_core.backend.executions import Execution
 from unstract_worker_core.backend.pipelines import PipelineUpdate
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, WorkerError
 from unstract_worker_core.ledger import DeadLetter, FinalState, OutcomeKind, RunContext, RunState, RunTask
-from unstract_worker_core.messages import ApiResultItem, result_items
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.runs import RetryDelays, RunSession, release_marks, release_run

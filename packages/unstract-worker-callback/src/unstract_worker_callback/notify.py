@@ -1,9 +1,15 @@
 """Notifications of a finished run: one event for each subscriber, journalled one by one."""
 
-from unstract_worker_core.backend.notifications import ExecutionCounts, Notification, NotificationTargets
+from unstract_worker_core.backend.notifications import (
+    ExecutionCounts,
+    Notification,
+    NotificationTargets,
+    RunEvent,
+    status_text,
+    wanted_targets,
+)
 from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.ledger import FinalState, RunContext
-from unstract_worker_core.notifications import RunEvent, status_text, wanted_targets
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs import RunSession
 from unstract_worker_core.runs.failure_policy import Place, Reaction, reaction_to

@@ -12,8 +12,7 @@ from unstract_worker_core.queues import FINALISE_TASK
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.boundary import accepting, add_task, serve_celery_task
 from unstract_worker_core.worker.definition import RuntimeOf
-from unstract_worker_core.worker.delivery import Delivery
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.worker.runtime import Delivery, Runtime
 
 __all__ = ["register"]
 

@@ -7,22 +7,54 @@ move before the terminal status; in chord mode the file worker pushes each item 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
+from typing import Any
 from uuid import uuid4
 
+from attrs import asdict, frozen
 from redis import Redis
 from redis.exceptions import ResponseError, WatchError
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.failpoints import hit
-from unstract_worker_core.messages.api_result import ApiResultItem
+from unstract_worker_core.ledger.records import FileOutcome, OutcomeKind
 from unstract_worker_core.redis import call_redis
 
-__all__ = ["ApiResults"]
+__all__ = ["ApiResultItem", "ApiResults", "result_items"]
 
 _CHUNK = 100
 # How long a list that is being put together outlives its writer.
 _STAGING_SECONDS = 600
+
+
+@frozen
+class ApiResultItem:
+    """Exactly the six keys that the backend reads; any error makes it Failed."""
+
+    file: str
+    file_execution_id: str | None
+    status: str
+    result: Any
+    error: str | None
+    metadata: dict[str, Any]
+
+    def as_message(self) -> dict[str, Any]:
+        """All keys, nulls included, as plain JSON types."""
+        return asdict(self, recurse=False)
+
+
+def result_items(outcome: FileOutcome) -> Iterator[ApiResultItem]:
+    """One item for each uploaded name that shares this outcome."""
+    completed = outcome.kind is OutcomeKind.COMPLETED
+    for name in (outcome.name, *outcome.copies):
+        yield ApiResultItem(
+            file=name,
+            file_execution_id=outcome.file_execution_id,
+            status="Success" if completed else "Failed",
+            result=outcome.result if completed else None,
+            error=None if completed else (outcome.error or "the file failed without a reason"),
+            metadata=outcome.metadata | {"source_name": name},
+        )
 
 
 class ApiResults:

@@ -11,7 +11,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunState
-from unstract_worker_core.ledger.steps import Steps
+from unstract_worker_core.ledger.store import Steps
 from unstract_worker_core.redis import ledger_error
 
 from .driver import Driver

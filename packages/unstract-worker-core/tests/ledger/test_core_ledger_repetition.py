@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from unstract_worker_core.ledger import FileOutcome, OutcomeKind, RunState
-from unstract_worker_core.ledger.steps import STEP_NAMES
+from unstract_worker_core.ledger.store import STEP_NAMES
 
 from .driver import Driver
 

@@ -10,9 +10,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from unstract_worker_core.api_results import ApiResults
+from unstract_worker_core.api_results import ApiResultItem, ApiResults
 from unstract_worker_core.errors import LeaseLost, LedgerError, LedgerUnavailable
-from unstract_worker_core.messages import ApiResultItem
 
 KEY = "api_results:w:e"
 MARK = "uw:pushed:e:1"

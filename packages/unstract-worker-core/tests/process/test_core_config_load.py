@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unstract_worker_core.config import RedisSettings, Secret, Settings, load_settings
-from unstract_worker_core.config.addresses import join_host_port, split_host_port
+from unstract_worker_core.config.parsers import join_host_port, split_host_port
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.statuses import WorkerType
 

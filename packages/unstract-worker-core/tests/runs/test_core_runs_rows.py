@@ -2,7 +2,7 @@
 
 from unstract_worker_core.backend.files import CreatedFile
 from unstract_worker_core.ledger import FileItem
-from unstract_worker_core.runs.rows_together import match_created
+from unstract_worker_core.runs.rows import match_created
 
 ITEMS = tuple(FileItem(number, f"{number}.txt", f"in/{number}.txt") for number in (1, 2, 3))
 

@@ -10,8 +10,7 @@ from click.testing import CliRunner
 from unstract_worker_core.operator.scaling.hpa import hpa_manifests
 from unstract_worker_core.operator.scaling.keda import keda_manifests
 from unstract_worker_core.operator.scaling.target import Source, target_of
-from unstract_worker_core.operator.scaling.yaml_text import yaml_of
-from unstract_worker_core.operator.scaling_command import scaling
+from unstract_worker_core.operator.scaling_command import scaling, yaml_of
 from unstract_worker_core.queues import WORKER_QUEUES
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.worker.definition import WorkerDefinition

@@ -19,9 +19,9 @@ from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
 from unstract_worker_core.worker import broker_redis
 from unstract_worker_core.worker.broker import publishing_connection, transport_class, transport_options
+from unstract_worker_core.worker.building import make_app
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
-from unstract_worker_core.worker.factory import make_app
 
 DEFINITION = WorkerDefinition(WorkerType.CALLBACK, "tiny", lambda app, runtime: None)
 NAMES = ("some", "other")

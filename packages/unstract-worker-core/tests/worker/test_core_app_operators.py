@@ -8,7 +8,7 @@ from kombu import Connection
 
 from unstract_worker_core.config import BrokerSettings, Secret
 from unstract_worker_core.ledger import DeadLetter
-from unstract_worker_core.operator.requeue import BrokerAway, NotWhole, message_of, publish
+from unstract_worker_core.operator.dead_letters_command import BrokerAway, NotWhole, message_of, publish
 from unstract_worker_core.operator.tables import duration, table
 
 COLUMNS = ("run", "state")

@@ -21,7 +21,7 @@ from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, Ring, environment_for, running_runtime, settings_for
 from unstract_worker_core.worker.boundary import accepting, boundary
-from unstract_worker_core.worker.delivery import Delivery
+from unstract_worker_core.worker.runtime import Delivery
 from unstract_worker_core.worker.solo import SoloGate
 from unstract_worker_core.worker.watchdog import Watchdog, resident_mb
 

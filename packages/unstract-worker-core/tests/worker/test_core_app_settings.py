@@ -8,10 +8,10 @@ import pytest
 from unstract_devstack.processes import wait_until
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
+from unstract_worker_core.worker.building import make_app
 from unstract_worker_core.worker.celery_settings import celery_settings, drop_celery_variables, restore_protected
 from unstract_worker_core.worker.command_line import OPTIONS, long_flag
 from unstract_worker_core.worker.definition import WorkerDefinition
-from unstract_worker_core.worker.factory import make_app
 
 REDIS_ONLY = {
     "visibility_timeout",

@@ -10,7 +10,7 @@ from unstract_worker_core.backend.operations import Operation, Repeat
 from unstract_worker_core.config import Settings, load_settings
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.failpoints.registry import POINTS
-from unstract_worker_core.ledger.steps import STEP_NAMES
+from unstract_worker_core.ledger.store import STEP_NAMES
 from unstract_worker_core.queues import Doorbell
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import environment_for

@@ -12,8 +12,7 @@ from unstract_worker_core.identifiers import opaque_id, random_id
 from unstract_worker_core.ledger import AnswerTicket, ExecutorAnswer, FileItem, Intent
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.worker.boundary import accepting
-from unstract_worker_core.worker.delivery import Delivery
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.worker.runtime import Delivery, Runtime
 from unstract_worker_file_processing.executor import DeferredExecutor, FileFailed, FileRequest, MaybeSent
 from unstract_worker_file_processing.results import error_text
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack

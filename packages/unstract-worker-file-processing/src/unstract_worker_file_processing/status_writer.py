@@ -16,11 +16,10 @@ from itertools import islice
 from attrs import define, evolve, field, frozen
 
 from unstract_worker_core import serialization
-from unstract_worker_core.api_results import ApiResults
+from unstract_worker_core.api_results import ApiResults, result_items
 from unstract_worker_core.backend.files import BatchWritten, FileStatusUpdate
 from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext, RunState
-from unstract_worker_core.messages import result_items
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_core.ui_logs import LogEvent

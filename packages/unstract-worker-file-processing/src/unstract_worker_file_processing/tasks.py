@@ -14,8 +14,7 @@ from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK, EXECUTOR_FAILURE_T
 from unstract_worker_core.worker.boundary import accepting, add_task
 from unstract_worker_core.worker.dead_letters import dead_letter_task
 from unstract_worker_core.worker.definition import RuntimeOf, Service
-from unstract_worker_core.worker.delivery import Delivery
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.worker.runtime import Delivery, Runtime
 from unstract_worker_file_processing.batch import handle_doorbell
 from unstract_worker_file_processing.chord_compat import process_chord_batch
 from unstract_worker_file_processing.deferred import receive_answer, receive_failure

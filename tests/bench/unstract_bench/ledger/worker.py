@@ -12,8 +12,7 @@ from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.worker.boundary import add_task
 from unstract_worker_core.worker.cli import command_line
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
-from unstract_worker_core.worker.delivery import Delivery
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.worker.runtime import Delivery, Runtime
 
 
 def batch(runtime: Runtime, delivery: Delivery) -> None:

@@ -9,7 +9,7 @@ from attrs import Factory, field, frozen
 
 from unstract_worker_core.backend import operations
 from unstract_worker_core.backend.call import Caller
-from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.parsers import Secret
 from unstract_worker_core.identifiers import opaque_id, uuids
 
 __all__ = ["ConnectedEnd", "ConnectedWorkflow", "ConnectorInstance", "InstanceSettings", "ToolImage", "Tooling"]

@@ -1,10 +1,10 @@
 """Settings of a worker: read once from the environment, checked as a whole, then plain frozen values."""
 
-from unstract_worker_core.config.dotenv import read_dotenv
 from unstract_worker_core.config.environment import load_settings
 from unstract_worker_core.config.obsolete import ACCEPTED_WITHOUT_EFFECT
+from unstract_worker_core.config.parsers import Secret
+from unstract_worker_core.config.reader import read_dotenv
 from unstract_worker_core.config.reference import Variable, describe_variables, environment_page
-from unstract_worker_core.config.secret import Secret
 from unstract_worker_core.config.sections import (
     BackendSettings,
     BrokerSettings,

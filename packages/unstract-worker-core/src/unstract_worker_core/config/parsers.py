@@ -7,17 +7,17 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
-from unstract_worker_core.config.secret import Secret
+from attrs import field, frozen
 
 __all__ = [
     "CrashPoint",
     "Parser",
+    "Secret",
     "any_http_url",
+    "bare_host",
     "choice",
     "clamped",
     "crash_point",
@@ -25,6 +25,7 @@ __all__ = [
     "hosts",
     "http_url",
     "integer",
+    "join_host_port",
     "names",
     "networks",
     "path_prefix",
@@ -34,10 +35,70 @@ __all__ = [
     "secret",
     "share",
     "signing_secret",
+    "split_host_port",
+    "split_host_ports",
     "text",
 ]
 
+_NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?"
 Parser = Callable[[str], object]
+
+
+@frozen(repr=False, str=False)
+class Secret:
+    """A password, key or URL with credentials. Equal by value; never shown by repr, str or format."""
+
+    _value: str = field()
+
+    def reveal(self) -> str:
+        """The value itself, for the one place that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a Secret is never serialised")
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+
+def join_host_port(host: str, port: int) -> str:
+    """``host:port``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def split_host_port(text: str, default_port: int) -> tuple[str, int]:
+    """Host and port of ``host``, ``host:port``, an IPv6 address, or ``[address]:port``. Raises ValueError."""
+    found = re.fullmatch(r"(\[[^\[\]]*\]|[^:]*)(?::([0-9]{1,5}))?", text)
+    if found is None:  # more than one colon and no brackets: an address without a port
+        return bare_host(text), default_port
+    port = int(found[2]) if found[2] else default_port
+    if not 0 < port <= 65535:
+        raise ValueError("must have a port between 1 and 65535")
+    return bare_host(found[1]), port
+
+
+def split_host_ports(text: str, default_port: int) -> tuple[tuple[str, int], ...]:
+    """A comma list of such. Raises ValueError."""
+    return tuple(split_host_port(item.strip(), default_port) for item in text.split(","))
+
+
+def bare_host(text: str) -> str:
+    """A host name, or an address without its brackets. Raises ValueError."""
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" in host:
+        ip_address(host)
+    elif text != host or not re.fullmatch(_NAME, host):
+        raise ValueError("is not a host")
+    return host
 
 
 @frozen

@@ -1,5 +1,6 @@
 """Reads declared variables from a mapping and collects every fault instead of stopping at the first."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -7,14 +8,34 @@ from typing import TypeVar
 from attrs import NOTHING, AttrsInstance, define, evolve, field
 
 from unstract_worker_core.config.declarations import Declaration, declarations
-from unstract_worker_core.config.secret import Secret
-from unstract_worker_core.errors import Fault
+from unstract_worker_core.config.parsers import Secret
+from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "read_dotenv"]
 
+_VALUE = r"""(?:"([^"]*)"|'([^']*)'|([^"'#]*?))"""
+_LINE = re.compile(rf"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*{_VALUE}\s*(?:\s#.*)?")
 T = TypeVar("T", bound=AttrsInstance)
 _SECRET_FILE_LIMIT = 64 * 1024
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """The variables of a `.env` file, none without a file. Raises ConfigurationError naming the lines."""
+    if not path.exists():
+        return {}
+    found, faults = {}, []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
+            faults.append(Fault(f"{path.name} line {number}", "is not NAME=value"))
+        else:
+            found[match[1]] = next(text for text in match.groups()[1:] if text is not None)
+    if faults:
+        raise ConfigurationError(tuple(faults))
+    return found
 
 
 @define

@@ -7,7 +7,7 @@ from attrs import NOTHING, Attribute, frozen
 from unstract_worker_core.config import sections
 from unstract_worker_core.config.declarations import Declaration, declarations
 from unstract_worker_core.config.obsolete import ACCEPTED_WITHOUT_EFFECT
-from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.parsers import Secret
 from unstract_worker_core.config.settings import Settings
 from unstract_worker_core.config.urls import BrokerSource, ChordSource
 

@@ -6,9 +6,8 @@ from hashlib import sha256
 from attrs import Factory, frozen
 
 from unstract_worker_core.config import parsers as p
-from unstract_worker_core.config.addresses import bare_host, join_host_port, split_host_ports
 from unstract_worker_core.config.declarations import celery, env
-from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.parsers import Secret, bare_host, join_host_port, split_host_ports
 from unstract_worker_core.config.stores import StoreSettings, store
 from unstract_worker_core.statuses import WorkerType
 

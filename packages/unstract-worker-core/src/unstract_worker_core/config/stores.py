@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.parsers import Secret
 
 __all__ = ["StoreSettings", "store"]
 

@@ -7,9 +7,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlun
 from attrs import frozen
 
 from unstract_worker_core.config import parsers as p
-from unstract_worker_core.config.addresses import join_host_port
 from unstract_worker_core.config.declarations import celery, env
-from unstract_worker_core.config.secret import Secret
+from unstract_worker_core.config.parsers import Secret, join_host_port
 from unstract_worker_core.config.sections import BrokerSettings, RedisSettings
 
 __all__ = ["BrokerSource", "ChordSource", "broker_settings", "redis_url", "result_backend_url"]

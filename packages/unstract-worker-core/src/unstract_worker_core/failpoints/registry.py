@@ -6,7 +6,7 @@ from attrs import frozen
 
 from unstract_worker_core.backend import operations
 from unstract_worker_core.backend.operations import Operation, Repeat
-from unstract_worker_core.ledger.steps import STEP_NAMES
+from unstract_worker_core.ledger.store import STEP_NAMES
 from unstract_worker_core.queues import Doorbell
 
 __all__ = ["POINTS", "Point", "effects"]

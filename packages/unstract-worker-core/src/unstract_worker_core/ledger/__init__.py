@@ -8,8 +8,7 @@ from typing import Protocol
 
 from redis import Redis
 
-from unstract_worker_core.ledger.batches import Batches
-from unstract_worker_core.ledger.claims import BatchClaim, BatchRefusal, PendingRequest, RunClaim
+from unstract_worker_core.ledger.batches import BatchClaim, Batches, BatchRefusal, PendingRequest
 from unstract_worker_core.ledger.dead_letters import DeadLetter, DeadLetterStore
 from unstract_worker_core.ledger.lease import Held, LeaseKeeper
 from unstract_worker_core.ledger.records import (
@@ -24,8 +23,8 @@ from unstract_worker_core.ledger.records import (
     RunTask,
 )
 from unstract_worker_core.ledger.requests import Intent, RecordedAnswer, Requests
-from unstract_worker_core.ledger.runs import Accepted, Armed, Look, Runs
-from unstract_worker_core.ledger.steps import Observer, Steps
+from unstract_worker_core.ledger.runs import Accepted, Armed, Look, RunClaim, Runs
+from unstract_worker_core.ledger.store import Observer, Steps
 
 __all__ = [
     "Accepted",

@@ -1,19 +1,69 @@
 """Steps on one batch: claim, start a file, record its outcome, complete, hand back."""
 
+import math
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from attrs import Factory, frozen
+
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost, LedgerError
-from unstract_worker_core.ledger.claims import BatchClaim, BatchRefusal, PendingRequest
 from unstract_worker_core.ledger.records import ExecutorAnswer, FileItem, FileOutcome, RunContext, RunState
-from unstract_worker_core.ledger.steps import Steps
+from unstract_worker_core.ledger.store import Steps
 
-__all__ = ["Batches"]
+__all__ = ["BatchClaim", "BatchRefusal", "Batches", "PendingRequest"]
 
 _NONE: Mapping[int, str] = MappingProxyType({})
+
+
+@frozen
+class PendingRequest:
+    """A request to an executor that answers later, by Redis's clock when the batch was claimed.
+
+    `age_seconds`: since it was sent (intended, where the sending is not known). `seconds_left`: how long an answer is
+    still awaited; not above 0: it may be sent again.
+    """
+
+    published: bool
+    age_seconds: float
+    seconds_left: float
+
+
+@frozen
+class BatchClaim:
+    """A leased batch. `files` are those of the batch, `recorded` the numbers that have their outcome already.
+
+    `charges` counts, by file number, how often a lease lapsed while that file was in flight; `executed` holds the
+    executor's result (JSON) of files whose effect happened but whose outcome is not recorded yet. `age_seconds`:
+    time since the batch was first claimed, `armed_seconds`: since the run was armed, by Redis's clock. `asked_at`: as
+    in RunClaim. `requests` and `answers`, by file number, are those of executors that answer later.
+    """
+
+    run_id: str
+    epoch: int
+    batch: int
+    token: str
+    fence: int
+    context: RunContext
+    files: tuple[FileItem, ...]
+    recorded: frozenset[int]
+    charges: dict[int, int]
+    executed: dict[int, Any]
+    age_seconds: float
+    stop: bool
+    armed_seconds: float = math.inf
+    asked_at: float = Factory(time.monotonic)
+    requests: dict[int, PendingRequest] = Factory(dict)
+    answers: dict[int, ExecutorAnswer] = Factory(dict)
+
+
+@frozen
+class BatchRefusal:
+    """Why a batch was not claimed: ``closed``, ``done``, ``unknown`` or ``busy``; all are harmless."""
+
+    reason: str
 
 
 class Batches:

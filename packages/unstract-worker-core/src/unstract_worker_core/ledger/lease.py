@@ -12,9 +12,8 @@ from contextlib import contextmanager
 import structlog
 
 from unstract_worker_core.errors import LeaseLost, LedgerError
-from unstract_worker_core.ledger.batches import Batches
-from unstract_worker_core.ledger.claims import BatchClaim, RunClaim
-from unstract_worker_core.ledger.runs import Runs
+from unstract_worker_core.ledger.batches import BatchClaim, Batches
+from unstract_worker_core.ledger.runs import RunClaim, Runs
 
 __all__ = ["Held", "LeaseKeeper"]
 

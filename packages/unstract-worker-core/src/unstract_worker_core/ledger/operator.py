@@ -13,9 +13,18 @@ from redis import Redis
 
 from unstract_worker_core import serialization
 from unstract_worker_core.ledger.records import FinalState, RunContext, RunState
-from unstract_worker_core.ledger.steps import Steps
-from unstract_worker_core.ledger.view_building import FIELDS, RawRun, Work, raw_run, seconds_since, view_of
-from unstract_worker_core.ledger.views import Page, RunDetail, RunView
+from unstract_worker_core.ledger.store import Steps
+from unstract_worker_core.ledger.views import (
+    FIELDS,
+    Page,
+    RawRun,
+    RunDetail,
+    RunView,
+    Work,
+    raw_run,
+    seconds_since,
+    view_of,
+)
 
 __all__ = ["Operator", "Retried"]
 

@@ -12,9 +12,9 @@ from attrs import frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost
-from unstract_worker_core.ledger.claims import BatchClaim
+from unstract_worker_core.ledger.batches import BatchClaim
 from unstract_worker_core.ledger.records import AnswerTicket, ExecutorAnswer
-from unstract_worker_core.ledger.steps import Steps
+from unstract_worker_core.ledger.store import Steps
 from unstract_worker_core.statuses import RunKind
 
 __all__ = ["Intent", "RecordedAnswer", "Requests"]

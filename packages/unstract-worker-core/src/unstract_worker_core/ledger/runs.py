@@ -4,11 +4,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost, LedgerError
-from unstract_worker_core.ledger.claims import RunClaim
 from unstract_worker_core.ledger.records import (
     FileItem,
     FileOutcome,
@@ -17,13 +16,40 @@ from unstract_worker_core.ledger.records import (
     RunState,
     RunTask,
 )
-from unstract_worker_core.ledger.steps import Steps
+from unstract_worker_core.ledger.store import Steps
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["Accepted", "Armed", "Look", "Runs"]
+__all__ = ["Accepted", "Armed", "Look", "RunClaim", "Runs"]
 
 _CHUNK = 500
 _LONGEST_RECORDS = 2**21
+
+
+@frozen
+class RunClaim:
+    """A leased run, for orchestrating (ACCEPTED) or finalising (READY).
+
+    `attempts` counts the claims before this one that failed or lapsed. `start` is the accepted message as JSON,
+    `context` what arming stored (None before), `journal` what was already done. Once there is a context, `start` is
+    empty and the journal comes without the chosen files, their rows and released marks. `asked_at`: when the claim
+    was sent, by the local monotonic clock; the lease is no older.
+    """
+
+    run_id: str
+    token: str
+    fence: int
+    task: RunTask
+    kind: RunKind
+    organization_id: str
+    epoch: int
+    batches: int
+    attempts: int
+    stop: bool
+    last_error: str
+    start: str
+    context: RunContext | None
+    journal: dict[str, str] = Factory(dict)
+    asked_at: float = Factory(time.monotonic)
 
 
 @frozen

@@ -8,16 +8,21 @@ from typing import Any
 
 from attrs import frozen
 
-from unstract_worker_core.errors import MessageError
+from unstract_worker_core.errors import LedgerError, MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
+from unstract_worker_core.migration.forwarding import Forwarding, NotForwarded
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.worker.runtime import Runtime
 
-__all__ = ["Subject", "subject_of"]
+__all__ = ["Share", "Subject", "subject_of"]
 
 _ALIAS = "workflow_manager.workflow_v2.file_execution_tasks."
 _STARTS = frozenset({"async_execute_bin", "async_execute_bin_api", "async_execute_bin_general"})
 _SCHEDULES = frozenset({"scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"})
 _BATCHES = frozenset({"process_file_batch", _ALIAS + "process_file_batch"})
 _CALLBACKS = frozenset({"process_batch_callback", _ALIAS + "process_batch_callback", "process_batch_callback_api"})
+_PAUSE_SECONDS = 1.0
+log = get_logger(__name__)
 
 
 @frozen
@@ -72,3 +77,58 @@ def _given(args: Sequence[Any], place: int, kwargs: Mapping[str, Any], name: str
 def _organization(values: Mapping[str, Any]) -> str:
     given = values.get("organization_id")
     return organization_id(given) if given else ""
+
+
+class Share:
+    """The share of one consumer. Used by its thread alone."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Nothing is connected yet."""
+        self._runtime = runtime
+        self._traffic = runtime.settings.traffic
+        self._forwarding = Forwarding(runtime.settings.broker)
+
+    def settled(self, message: Any, connection_errors: tuple[type[Exception], ...]) -> bool:
+        """Whether an admitted message was the other kind's; then it was handed on, or is back in its queue."""
+        task, task_id, args, kwargs = _call(message)
+        subject = subject_of(task, task_id, args, kwargs)
+        if subject is None:
+            return False
+        queue = str((message.delivery_info or {}).get("routing_key") or "")
+        count = self._runtime.metrics.traffic
+        try:
+            ours = self._is_ours(subject, queue, message)
+            if not ours:
+                self._forwarding.hand_on(message, queue + self._traffic.forward_suffix)
+        except (NotForwarded, LedgerError) as error:
+            count.labels(task, "failed").inc()
+            log.warning("not handed on yet; it goes back", task=task, task_id=task_id, error=str(error))
+            self._runtime.draining.wait(_PAUSE_SECONDS)
+            message.requeue()
+            return True
+        count.labels(task, "ours" if ours else "forwarded").inc()
+        if not ours:
+            log.info("handed on", task=task, task_id=task_id, execution_id=subject.execution_id, queue=queue)
+            message.ack_log_error(log, connection_errors)
+        return not ours
+
+    def _is_ours(self, subject: Subject, queue: str, message: Any) -> bool:
+        # What was handed on once is never handed on again, whoever consumes that queue.
+        if not queue or queue.endswith(self._traffic.forward_suffix):
+            return True
+        if self._traffic.takes(subject.organization_id, subject.execution_id):
+            return True
+        # Accepted here before the share changed, and delivered again: the ledger has it already.
+        return bool(subject.run_id and _again(message)) and self._runtime.ledger.runs.state(subject.run_id) is not None
+
+
+def _again(message: Any) -> bool:
+    return bool((message.delivery_info or {}).get("redelivered") or message.headers.get("redelivered"))
+
+
+def _call(message: Any) -> tuple[str, str, Sequence[Any], Mapping[str, Any]]:
+    """Task, id and arguments of a message that was admitted."""
+    payload, headers = message.payload, message.headers
+    if "task" in headers:
+        return headers["task"], headers["id"], payload[0], payload[1]
+    return payload["task"], payload["id"], payload.get("args", ()), payload.get("kwargs", {})

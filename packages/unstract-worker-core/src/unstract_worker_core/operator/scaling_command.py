@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 from attrs import asdict, evolve
@@ -13,11 +16,37 @@ from unstract_worker_core.operator.scaling.broker import at_broker
 from unstract_worker_core.operator.scaling.hpa import hpa_manifests
 from unstract_worker_core.operator.scaling.keda import keda_manifests, secret_keys
 from unstract_worker_core.operator.scaling.target import Source, Target, target_of
-from unstract_worker_core.operator.scaling.yaml_text import yaml_of
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.worker.definition import WorkerDefinition
 
-__all__ = ["scaling"]
+__all__ = ["scaling", "yaml_of"]
+
+_PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+
+
+def yaml_of(documents: Iterable[dict[str, Any]]) -> str:
+    """The documents, with ``---`` between them."""
+    return "\n---\n".join("\n".join(_lines(document, "")) for document in documents)
+
+
+def _lines(value: dict[str, Any] | list[Any], indent: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            name = key if _PLAIN_KEY.fullmatch(key) and key.lower() not in _NOT_TEXT else json.dumps(key)
+            if isinstance(item, dict | list) and item:
+                yield f"{indent}{name}:"
+                yield from _lines(item, indent + "  ")
+            else:
+                yield f"{indent}{name}: {json.dumps(item)}"
+        return
+    for item in value:
+        if isinstance(item, dict | list) and item:
+            first, *others = _lines(item, indent + "  ")
+            yield f"{indent}- {first.lstrip()}"
+            yield from others
+        else:
+            yield f"{indent}- {json.dumps(item)}"
 
 
 def scaling(definition: WorkerDefinition) -> click.Command:

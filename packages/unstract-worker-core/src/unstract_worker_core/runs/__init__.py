@@ -1,11 +1,18 @@
 """What both orchestrators share: accepting, the harness around a step, opening a run, rows, batches."""
 
-from unstract_worker_core.runs.accepting import accept_run, accept_start, put_start
 from unstract_worker_core.runs.batching import deduplicate, mark_executed, split
 from unstract_worker_core.runs.failure_policy import RetryDelays, get_optional, is_permanent, reason_of
 from unstract_worker_core.runs.files_in_use import active_file, files_in_use, mark_files, release_marks
 from unstract_worker_core.runs.rows import create_rows
-from unstract_worker_core.runs.run_handler import Job, handle_doorbell, handle_run, release_run
+from unstract_worker_core.runs.run_handler import (
+    Job,
+    accept_run,
+    accept_start,
+    handle_doorbell,
+    handle_run,
+    put_start,
+    release_run,
+)
 from unstract_worker_core.runs.session import Arm, Close, Decision, Release, RunSession, start_of
 from unstract_worker_core.runs.start import (
     LoadedRun,

@@ -14,12 +14,11 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from unstract_worker_core.errors import BackendError, LedgerError, LedgerUnavailable, MessageError, SteppedAside
 from unstract_worker_core.failpoints import hit
+from unstract_worker_core.observability.health.progress import progressing
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.worker.dead_letters import dead_letter_task
 from unstract_worker_core.worker.definition import RuntimeOf
-from unstract_worker_core.worker.delivery import Delivery
-from unstract_worker_core.worker.progress_mark import progressing
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.worker.runtime import Delivery, Runtime
 
 __all__ = ["Body", "accepting", "add_task", "boundary", "refuse_celery_tasks", "serve_celery_task"]
 

@@ -1,24 +1,51 @@
 """Builds the runtime of one process from its settings. Nothing is asked of the network yet."""
 
 import threading
+from typing import NoReturn
+
+from celery import Celery
 
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.config import Settings
 from unstract_worker_core.doorbells import Doorbells
+from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.ledger import LeaseKeeper, Ledger
 from unstract_worker_core.observability.health import Progress
+from unstract_worker_core.observability.health.progress import mark_progress
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.observability.tracing import make_traces
 from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.redis import connect
 from unstract_worker_core.ui_logs import LogEvents
-from unstract_worker_core.worker.broker import publishing_connection
+from unstract_worker_core.worker.boundary import refuse_celery_tasks
+from unstract_worker_core.worker.broker import BrokerAMQP, publishing_connection
+from unstract_worker_core.worker.celery_settings import celery_settings, restore_protected
+from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
-from unstract_worker_core.worker.progress_mark import mark_progress
 from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_core.worker.solo import SoloGate
 
-__all__ = ["build_runtime"]
+__all__ = ["build_runtime", "make_app"]
+
+
+def make_app(definition: WorkerDefinition, settings: Settings, runtime: RuntimeOf | None = None) -> Celery:
+    """The app of a worker. `runtime` gives the tasks what they need, when the first one runs.
+
+    Raises:
+        ConfigurationError: something in this process changes a setting that guards the ledger.
+    """
+    app = Celery(definition.package, amqp=BrokerAMQP, fixups=())  # Celery's only one is for Django
+    app.conf.update(celery_settings(settings))
+    overridden = restore_protected(app, settings)
+    if overridden:
+        raise ConfigurationError(tuple(Fault(name, "is fixed: it guards the run ledger") for name in overridden))
+    definition.register(app, runtime or _no_runtime)
+    refuse_celery_tasks(app, runtime or _no_runtime)
+    return app
+
+
+def _no_runtime() -> NoReturn:
+    raise RuntimeError("this app was made for looking at it, not for running tasks")
 
 
 def build_runtime(

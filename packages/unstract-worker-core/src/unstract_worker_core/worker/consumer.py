@@ -15,7 +15,7 @@ from unstract_worker_core.worker.dead_letters import dead_letter_message
 from unstract_worker_core.worker.message_validation import rejection_reason
 
 if TYPE_CHECKING:
-    from unstract_worker_core.migration.sharing import Share
+    from unstract_worker_core.migration.traffic import Share
     from unstract_worker_core.worker.process import WorkerProcess
 
 __all__ = ["Consumer"]
@@ -90,7 +90,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         """What decides about each message; None where everything is ours."""
         if self.process.settings.traffic.whole:
             return None
-        from unstract_worker_core.migration.sharing import Share  # few processes need it, and it loads a driver
+        from unstract_worker_core.migration.traffic import Share  # few processes need it, and it loads a driver
 
         return Share(self.process.runtime())
 

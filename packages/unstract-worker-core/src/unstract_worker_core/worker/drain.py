@@ -4,21 +4,62 @@ Whatever hangs (a call, a thread, the broker), the process is gone a few seconds
 """
 
 import os
+import select
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from attrs import define, field
 
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.worker.lifeline import Lifeline, Wake
 
-__all__ = ["Drain", "within"]
+__all__ = ["Drain", "Lifeline", "Wake", "within"]
 
 # After handing back: what Celery's own shutdown gets for returning unacknowledged messages.
 _LINGER_SECONDS = 5.0
-
 log = get_logger(__name__)
+
+
+@define
+class Wake:
+    """A pipe to oneself."""
+
+    _read: int = field(init=False)
+    _write: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+
+    def notify(self) -> None:
+        """Wake whoever waits; safe in a signal handler."""
+        with suppress(BlockingIOError):  # full: it was woken often enough
+            os.write(self._write, b".")
+
+    def wait(self, seconds: float | None, *others: int) -> bool:
+        """Wait for a notice, or for one of the other descriptors to close; False after the time."""
+        ready, _, _ = select.select([self._read, *others], [], [], seconds)
+        if self._read in ready:
+            os.read(self._read, 1)
+        return bool(ready)
+
+
+@define
+class Lifeline:
+    """Made by the parent before it forks: it cuts the line on purpose or by dying, and every child notices."""
+
+    read: int = field(init=False)
+    _write: int | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.read, self._write = os.pipe()
+
+    def cut(self) -> None:
+        """Close this process's end: the parent to tell its children, a child so that only the parent holds it."""
+        if self._write is not None:
+            os.close(self._write)
+            self._write = None
 
 
 def within(seconds: float, action: Callable[[], object]) -> None:

@@ -22,13 +22,12 @@ from unstract_worker_core.observability.prefork_metrics import SharedFolder
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.worker.broker import declared_queue
 from unstract_worker_core.worker.broker_redis import on_malformed
-from unstract_worker_core.worker.building import build_runtime
+from unstract_worker_core.worker.building import build_runtime, make_app
 from unstract_worker_core.worker.celery_settings import restore_protected
 from unstract_worker_core.worker.dead_letters import dead_letter
 from unstract_worker_core.worker.definition import Service, WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 from unstract_worker_core.worker.drain import Drain, within
-from unstract_worker_core.worker.factory import make_app
 from unstract_worker_core.worker.hooks import tie
 from unstract_worker_core.worker.message_validation import refuse_compression
 from unstract_worker_core.worker.pools import ThreadPool, pool_class

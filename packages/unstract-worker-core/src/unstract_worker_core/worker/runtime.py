@@ -2,10 +2,10 @@
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 from redis import Redis
 
 from unstract_worker_core.config import Settings
@@ -17,13 +17,36 @@ from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_core.worker.recent import Recent
 from unstract_worker_core.worker.solo import SoloGate
 
-if TYPE_CHECKING:  # prometheus_client is imported once the settings are known: see `observability.prefork_metrics`
+if TYPE_CHECKING:
     from unstract_worker_core.backend import Backend
     from unstract_worker_core.observability.health import Progress
     from unstract_worker_core.observability.metrics import Metrics
     from unstract_worker_core.ui_logs import LogEvents
 
-__all__ = ["Runtime", "SoloGate"]
+__all__ = ["Delivery", "Runtime", "SoloGate"]
+
+
+@frozen
+class Delivery:
+    """A delivered task message.
+
+    Attributes:
+        task: registered task name.
+        task_id: Celery's id of the message; the same for a redelivery.
+        queue: where it came from, as far as the broker says.
+        args: positional arguments as decoded (UUID objects included).
+        kwargs: keyword arguments.
+        retries: Celery's count of retries (chord mode).
+        redelivered: whether the broker says that it delivers it again.
+    """
+
+    task: str
+    task_id: str
+    queue: str = ""
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = Factory(dict)
+    retries: int = 0
+    redelivered: bool = False
 
 
 @define(kw_only=True, eq=False)

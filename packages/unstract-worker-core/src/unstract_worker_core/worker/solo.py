@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from unstract_worker_core.errors import SteppedAside
-from unstract_worker_core.worker.progress_mark import mark_progress
+from unstract_worker_core.observability.health.progress import mark_progress
 
 __all__ = ["SoloGate"]
 

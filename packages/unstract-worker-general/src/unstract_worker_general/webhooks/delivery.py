@@ -23,8 +23,7 @@ from unstract_worker_core.runs import Close, Decision, Job, Release, RunSession,
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.boundary import accepting
 from unstract_worker_core.worker.dead_letters import dead_letter
-from unstract_worker_core.worker.delivery import Delivery
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.worker.runtime import Delivery, Runtime
 from unstract_worker_general.webhooks.client import Failure, WebhookClient
 from unstract_worker_general.webhooks.limits import HostLimits
 from unstract_worker_general.webhooks.lookups import LookupsBusy

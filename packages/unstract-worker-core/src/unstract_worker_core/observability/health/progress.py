@@ -5,12 +5,32 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from attrs import define, frozen
 
 from unstract_worker_core.observability.health.checks import CheckResult
 
-__all__ = ["Progress", "SlotState"]
+__all__ = ["Progress", "SlotState", "mark_progress", "progressing"]
+
+_current: ContextVar[Callable[[], None] | None] = ContextVar("progress_of_slot", default=None)
+
+
+@contextmanager
+def progressing(mark: Callable[[], None]) -> Iterator[None]:
+    """Let `mark_progress` reach this slot while the block runs."""
+    token = _current.set(mark)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def mark_progress() -> None:
+    """The current slot got a step further; nothing outside a slot."""
+    mark = _current.get()
+    if mark is not None:
+        mark()
 
 
 @frozen

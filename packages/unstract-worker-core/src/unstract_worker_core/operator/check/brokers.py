@@ -10,8 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from unstract_worker_core.config import BrokerSettings, Settings
-from unstract_worker_core.operator.check.causes import cause_of
-from unstract_worker_core.operator.check.lines import Line
+from unstract_worker_core.operator.check.lines import Line, cause_of
 from unstract_worker_core.operator.check.redis_roles import broker_redis
 from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.worker.broker import declared_queue, publishing_connection

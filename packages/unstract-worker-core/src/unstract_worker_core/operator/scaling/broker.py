@@ -5,7 +5,7 @@ from urllib.parse import SplitResult, urlsplit
 from attrs import evolve
 
 from unstract_worker_core.config import BrokerSettings
-from unstract_worker_core.config.addresses import join_host_port, split_host_port
+from unstract_worker_core.config.parsers import join_host_port, split_host_port
 from unstract_worker_core.operator.scaling.target import Source, Target
 
 __all__ = ["at_broker"]

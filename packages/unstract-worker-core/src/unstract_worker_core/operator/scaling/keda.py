@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from unstract_worker_core.operator.scaling.behavior import behavior
+from unstract_worker_core.operator.scaling.hpa import behavior
 from unstract_worker_core.operator.scaling.target import Source, Target
 
 __all__ = ["keda_manifests", "secret_keys"]

@@ -9,12 +9,11 @@ from celery import Celery, bootsteps
 
 from unstract_worker_core.errors import MessageError, SteppedAside
 from unstract_worker_core.ledger import RunState, RunTask
+from unstract_worker_core.observability.health.progress import mark_progress
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.boundary import accepting, add_task
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
-from unstract_worker_core.worker.delivery import Delivery
-from unstract_worker_core.worker.progress_mark import mark_progress
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.worker.runtime import Delivery, Runtime
 
 
 def note(runtime: Runtime, delivery: Delivery) -> None:
