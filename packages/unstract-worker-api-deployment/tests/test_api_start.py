@@ -66,15 +66,15 @@ def armed(rig, run):
 
 def die_at(rig, monkeypatch, field):
     runs = rig.runtime.ledger.runs
-    note_all = runs.note_all
+    journal = runs.journal
 
     def dying(claim, notes):
         if field in notes:
-            monkeypatch.setattr(runs, "note_all", note_all)
+            monkeypatch.setattr(runs, "journal", journal)
             raise LeaseLost("dead")
-        return note_all(claim, notes)
+        return journal(claim, notes)
 
-    monkeypatch.setattr(runs, "note_all", dying)
+    monkeypatch.setattr(runs, "journal", dying)
 
 
 def test_uploads_become_rows_and_batches(rig):

@@ -287,7 +287,7 @@ def test_at_the_last_try_a_backend_that_is_away_is_still_waited_for(rig):
 
 def test_a_ledger_that_is_away_is_told_to_the_caller(rig, redis_server):
     prepared = rig.run([rig.ok(1)])
-    rig.runtime.ledger.runs._steps._attempts = 1
+    rig.runtime.ledger.runs._store._attempts = 1
     rig.fault("delay", "update_status", delay=0)
     try:
         rig.redis.config_set("maxmemory", "1")

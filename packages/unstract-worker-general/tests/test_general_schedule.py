@@ -117,9 +117,9 @@ def test_two_messages_are_two_executions(rig, folder):
 @pytest.mark.parametrize(
     ("method", "field"),
     [
-        ("note_all", "in_progress"),
-        ("note_all", "create:asked"),
-        ("note_all", "created"),
+        ("journal", "in_progress"),
+        ("journal", "create:asked"),
+        ("journal", "created"),
         ("accept", None),
         ("finish", None),
     ],
@@ -235,7 +235,7 @@ def test_subscribers_are_told_once_that_a_run_begins(rig, folder, monkeypatch):
         pipeline, run = schedule(rig, folder)
         target = {"organization_id": rig.organization, "pipeline_id": pipeline, "url": sink.url, "platform": "SLACK"}
         notification = rig.dev("POST", "/dev/notifications", target)["notification_id"]
-        die_at(rig, monkeypatch, "note_all", "create:asked")
+        die_at(rig, monkeypatch, "journal", "create:asked")
         with pytest.raises(LeaseLost):
             orchestrate(rig, run)
         rig.lapse(run)

@@ -53,15 +53,15 @@ def batches(rig, run, count):
 def die_at(rig, monkeypatch, field):
     """The worker dies right before it journals `field`: what it did is done, but nobody noted it."""
     runs = rig.runtime.ledger.runs
-    note_all = runs.note_all
+    journal = runs.journal
 
     def dying(claim, notes):
         if field in notes:
-            monkeypatch.setattr(runs, "note_all", note_all)
+            monkeypatch.setattr(runs, "journal", journal)
             raise LeaseLost("dead")
-        return note_all(claim, notes)
+        return journal(claim, notes)
 
-    monkeypatch.setattr(runs, "note_all", dying)
+    monkeypatch.setattr(runs, "journal", dying)
 
 
 def test_files_of_the_source_become_rows_and_batches(rig, folder):

@@ -165,14 +165,14 @@ def test_neither_url_nor_header_is_logged_or_kept(rig, sink):
 
 def test_w6_a_death_after_the_post_repeats_it_with_the_same_id(rig, sink, monkeypatch):
     runs = rig.runtime.ledger.runs
-    note_all = runs.note_all
+    journal = runs.journal
 
     def dying(claim, notes):
-        monkeypatch.setattr(runs, "note_all", note_all)
+        monkeypatch.setattr(runs, "journal", journal)
         raise LeaseLost("dead")
 
     run = accept(rig, sink.url, max_retries=0)
-    monkeypatch.setattr(runs, "note_all", dying)
+    monkeypatch.setattr(runs, "journal", dying)
     with pytest.raises(LeaseLost):
         deliver(rig, run)
     rig.lapse(run)

@@ -13,7 +13,7 @@ DEFINITION = WorkerDefinition(
     "unstract_worker_callback",
     register,
     services=services,
-    commands={"runs": "unstract_worker_callback.runs_command.commands:runs"},
+    commands={"runs": "unstract_worker_core.operator.runs_command:runs"},
     operations=(
         ops.HEALTH,
         ops.GET_EXECUTION,

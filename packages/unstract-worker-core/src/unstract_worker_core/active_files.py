@@ -22,7 +22,13 @@ from unstract_worker_core.redis import call_redis
 __all__ = ["ActiveFile", "ActiveFiles", "Mark", "mark_key"]
 
 _LOOK_AGAIN_SECONDS = 10.0
-_DELETE_IF_SAME = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_AT_ONCE = 500
+# Deletes each of the keys that still has the value that belongs to it.
+_DELETE_UNCHANGED = """
+for place, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[place] then redis.call('DEL', key) end
+end
+"""
 
 
 @frozen
@@ -78,20 +84,22 @@ class ActiveFiles:
 
     def discard(self, marks: Mapping[ActiveFile, Mark]) -> None:
         """Delete marks of executions that have ended; one that was replaced meanwhile stays."""
-        for file, mark in marks.items():
-            self._delete_if_same(mark_key(self.workflow_id, file), mark.stored)
+        self._delete_unchanged({mark_key(self.workflow_id, file): mark.stored for file, mark in marks.items()})
 
     def release(self, keys: Sequence[str]) -> None:
         """Delete our own marks, given by their keys."""
         if not keys:
             return
-        for key, stored in zip(keys, self._call(partial(self.redis.mget, keys)), strict=True):
-            # Compared again on deleting: ours may lapse meanwhile and another's take its place.
-            if stored is not None and _read(stored).execution_id == self.execution_id:
-                self._delete_if_same(key, stored)
+        found = zip(keys, self._call(partial(self.redis.mget, keys)), strict=True)
+        own = {key: text for key, text in found if text is not None and _read(text).execution_id == self.execution_id}
+        # Compared again on deleting: ours may lapse meanwhile and another's take its place.
+        self._delete_unchanged(own)
 
-    def _delete_if_same(self, key: str, stored: str | bytes) -> None:
-        self._call(partial(self.redis.eval, _DELETE_IF_SAME, 1, key, stored))
+    def _delete_unchanged(self, stored: Mapping[str, str | bytes]) -> None:
+        pairs = list(stored.items())
+        for start in range(0, len(pairs), _AT_ONCE):
+            keys, values = zip(*pairs[start : start + _AT_ONCE], strict=True)
+            self._call(partial(self.redis.eval, _DELETE_UNCHANGED, len(keys), *keys, *values))
 
     def _set(self, files: Collection[ActiveFile], *, only_new: bool) -> list[Any]:
         with self.redis.pipeline(transaction=False) as pipe:

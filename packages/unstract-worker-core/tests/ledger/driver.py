@@ -17,13 +17,13 @@ from unstract_worker_core.ledger import (
     Armed,
     BatchClaim,
     BatchRefusal,
+    DueDecision,
     ExecutorAnswer,
     FileItem,
     FileOutcome,
     FinalState,
     Intent,
     Ledger,
-    Look,
     OutcomeKind,
     RecordedAnswer,
     RunClaim,
@@ -145,11 +145,11 @@ class Driver:
         self.ready(run, sizes, **accepted)
         self.finish(self.claim(run, RunState.READY), recheck=recheck)
 
-    def look(self, run: str, waiting: int = 0, limit: int = 500) -> Look:
+    def look(self, run: str, waiting: int = 0, limit: int = 500) -> DueDecision:
         waits = dict.fromkeys(RunKind, waiting)
-        return self.ledger.runs.look(run, waiting=waits, recheck_seconds=10.0, limit=limit)
+        return self.ledger.runs.decide_due(run, waiting=waits, recheck_seconds=10.0, limit=limit)
 
-    def look_when_due(self, run: str, waiting: int = 0, limit: int = 500) -> Look:
+    def look_when_due(self, run: str, waiting: int = 0, limit: int = 500) -> DueDecision:
         self.make_due(run)
         return self.look(run, waiting, limit)
 

@@ -66,7 +66,7 @@ class RunRules(CheckedMachine):
     @rule(pick=picks, value=st.sampled_from("xyz"))
     def note(self, pick: int, value: str) -> None:
         claim, model, held = self._run_claim(pick)
-        stands = self.unless_lost(lambda: self.driver.ledger.runs.note(claim, "row", value))
+        stands = self.unless_lost(lambda: self.driver.ledger.runs.journal(claim, {"row": value})["row"])
         assert stands == (model.journal.setdefault("row", value) if held else None)
 
     @precondition(lambda self: self.run_claims)
@@ -74,7 +74,7 @@ class RunRules(CheckedMachine):
     def crash_before_arming(self, pick: int, count: int) -> None:
         claim, _, _ = self._run_claim(pick)
         records = [part for index in range(count) for part in (index, "[]")]
-        self.driver.ledger.runs._steps.run("put_batches", claim.run_id, claim.token, claim.epoch + 1, *records)
+        self.driver.ledger.runs._store.run("put_batches", claim.run_id, claim.token, claim.epoch + 1, *records)
 
     @precondition(lambda self: self.run_claims)
     @rule(pick=picks, sizes=st.sampled_from(SIZES))

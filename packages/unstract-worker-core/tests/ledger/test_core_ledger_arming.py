@@ -15,7 +15,7 @@ OPEN_STATES = ("ACCEPTED", "orchestrating", "ARMED", "working", "READY", "finali
 def test_done_of_a_run_that_was_never_armed_leaves_no_batches_of_the_epoch_to_come(driver: Driver) -> None:
     driver.accept(RUN)
     claim = driver.claim(RUN)
-    driver.ledger.runs._steps.run("put_batches", RUN, claim.token, 1, 0, "[]")
+    driver.ledger.runs._store.run("put_batches", RUN, claim.token, 1, 0, "[]")
 
     assert driver.finish(claim, state=RunState.ACCEPTED)
 
@@ -63,7 +63,7 @@ def test_a_run_with_a_missing_batch_record_is_not_armed(driver: Driver) -> None:
 def test_batches_of_an_owner_that_died_before_arming_do_not_stay(driver: Driver, sizes: tuple[int, ...]) -> None:
     driver.accept(RUN)
     dead = driver.claim(RUN)
-    driver.ledger.runs._steps.run("put_batches", RUN, dead.token, 1, 0, "[]", 1, "[]", 2, "[]")
+    driver.ledger.runs._store.run("put_batches", RUN, dead.token, 1, 0, "[]", 1, "[]", 2, "[]")
     driver.lapse_run(RUN)
 
     driver.arm(driver.claim(RUN), sizes)

@@ -61,7 +61,7 @@ def test_outcomes_that_are_recorded_together_cost_one_round_trip(driver: Driver)
     driver.armed(RUN, (10,))
     claim = driver.claim_batch(RUN, 0)
     calls = []
-    steps = driver.ledger.batches._steps
+    steps = driver.ledger.batches._store
     observed, steps._observe = steps._observe, lambda step, outcome: calls.append(step)
     driver.ledger.batches.record_all(claim, {item.number: "{}" for item in claim.files})
     steps._observe = observed

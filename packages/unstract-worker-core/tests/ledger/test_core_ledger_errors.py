@@ -11,7 +11,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunState
-from unstract_worker_core.ledger.store import Steps
+from unstract_worker_core.ledger.store import LedgerStore
 from unstract_worker_core.redis import ledger_error
 
 from .driver import Driver
@@ -89,7 +89,7 @@ def test_out_of_memory_refuses_each_step_and_leaves_nothing_half_written(driver:
     for step in (
         lambda: driver.accept("new"),
         lambda: driver.claim("idle"),
-        lambda: driver.ledger.runs.note(owner, "a", "b"),
+        lambda: driver.ledger.runs.journal(owner, {"a": "b"}),
         lambda: driver.arm(owner, (1, 1)),
         lambda: driver.ledger.runs.release(owner),
         lambda: driver.ledger.batches.start_file(batch, 1),
@@ -170,7 +170,7 @@ def test_an_error_never_shows_what_was_written(driver: Driver) -> None:
 
 def test_the_observer_is_told_of_every_call(driver: Driver) -> None:
     seen: list[tuple[str, str]] = []
-    steps = Steps(driver.redis, lambda step, outcome: seen.append((step, outcome)))
+    steps = LedgerStore(driver.redis, lambda step, outcome: seen.append((step, outcome)))
     driver.redis.set("uw:{broken}:meta", "x")
 
     steps.run("stop", RUN)

@@ -105,7 +105,7 @@ def test_kinds_have_queues_of_their_own(driver: Driver) -> None:
     driver.armed(RUN, (1,), kind=RunKind.API)
     driver.make_due(RUN)
 
-    look = driver.ledger.runs.look(RUN, waiting={RunKind.ETL: 0, RunKind.API: 1}, recheck_seconds=1)
+    look = driver.ledger.runs.decide_due(RUN, waiting={RunKind.ETL: 0, RunKind.API: 1}, recheck_seconds=1)
 
     assert look.batches == ()
     assert driver.ledger.runs.unclaimed(RunKind.API) == 1
@@ -116,7 +116,7 @@ def test_without_a_count_of_the_queue_no_batch_is_rung_twice(driver: Driver) -> 
     driver.armed(RUN, (1,))
     driver.make_due(RUN)
 
-    assert driver.ledger.runs.look(RUN, waiting={}, recheck_seconds=1).batches == ()
+    assert driver.ledger.runs.decide_due(RUN, waiting={}, recheck_seconds=1).batches == ()
 
 
 def test_waits_of_a_batch_double_with_its_rings(driver: Driver) -> None:
@@ -224,7 +224,7 @@ def test_a_finished_run_is_rechecked_until_it_is_settled(driver: Driver) -> None
     assert (look.action, look.organization_id) == ("recheck", "org_1")
     assert look.final == FinalState(status=ExecutionStatus.COMPLETED, total_files=2, successful_files=2)
     assert 8 < driver.wait_of(RUN) <= 10
-    driver.ledger.runs.settle(RUN)
+    driver.ledger.runs.clear_recheck(RUN)
     assert driver.redis.zscore("uw:due", RUN) is None
 
 
@@ -237,6 +237,6 @@ def test_a_finished_run_without_a_recheck_is_not_due(driver: Driver) -> None:
 def test_settling_an_open_run_keeps_it_due(driver: Driver) -> None:
     driver.accept(RUN)
 
-    driver.ledger.runs.settle(RUN)
+    driver.ledger.runs.clear_recheck(RUN)
 
     assert driver.redis.zscore("uw:due", RUN) is not None

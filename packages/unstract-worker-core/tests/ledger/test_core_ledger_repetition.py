@@ -46,13 +46,13 @@ def release_run(driver: Driver) -> Call:
 def journal(driver: Driver) -> Call:
     driver.accept(RUN)
     claim = driver.claim(RUN)
-    return lambda: driver.ledger.runs.note(claim, "row:1", "id-1")
+    return lambda: driver.ledger.runs.journal(claim, {"row:1": "id-1"})
 
 
 def put_batches(driver: Driver) -> Call:
     driver.accept(RUN)
     claim = driver.claim(RUN)
-    steps = driver.ledger.runs._steps
+    steps = driver.ledger.runs._store
     return lambda: steps.run("put_batches", RUN, claim.token, 1, 0, "[]", 1, "[]")
 
 
@@ -240,7 +240,7 @@ def finish(driver: Driver) -> Call:
 
 def settle(driver: Driver) -> Call:
     driver.done(RUN)
-    return lambda: driver.ledger.runs.settle(RUN)
+    return lambda: driver.ledger.runs.clear_recheck(RUN)
 
 
 def overdue(driver: Driver) -> Call:
@@ -284,7 +284,7 @@ CASES = {
     "finish": [finish],
     "intend_request": [intend_request, intend_lapsed_request, intend_request_too_often],
     "journal": [journal],
-    "look": [look_accepted, look_armed, look_ready, look_done],
+    "decide_due": [look_accepted, look_armed, look_ready, look_done],
     "note_executed": [note_executed, note_executed_late],
     "note_published": [note_published],
     "overdue": [overdue],
@@ -295,7 +295,7 @@ CASES = {
     "release_run": [release_run],
     "renew_batch": [renew_batch],
     "renew_run": [renew_run],
-    "settle": [settle],
+    "clear_recheck": [settle],
     "start_file": [start_file],
     "stop": [stop, stop_while_an_answer_is_out],
     "withdraw_request": [withdraw_request],

@@ -16,7 +16,7 @@ def lead_to(driver: Driver, stage: str) -> None:
     if stage in ("ACCEPTED", "orchestrating"):
         driver.accept(RUN)
     if stage == "orchestrating":
-        driver.ledger.runs.note(driver.claim(RUN), "row:1", "x")
+        driver.ledger.runs.journal(driver.claim(RUN), {"row:1": "x"})
     if stage in ("ARMED", "working"):
         driver.armed(RUN, (2, 1))
     if stage == "working":
@@ -76,7 +76,7 @@ def test_every_open_run_is_found_by_the_sweeper(driver: Driver, stage: str) -> N
 
 def test_done_deletes_payloads_and_leaves_a_tombstone_that_expires(driver: Driver) -> None:
     driver.accept(RUN)
-    driver.ledger.runs.note(driver.claim(RUN, token="me"), "row:1", "x")
+    driver.ledger.runs.journal(driver.claim(RUN, token="me"), {"row:1": "x"})
     driver.arm(driver.claim(RUN, token="me"), (2,))
     claim = driver.claim_batch(RUN, 0)
     driver.ledger.batches.release(claim, charge_file=1)
@@ -166,14 +166,14 @@ def test_a_run_is_only_claimed_in_the_state_asked_for(driver: Driver) -> None:
 def test_the_first_note_of_a_field_stands(driver: Driver) -> None:
     driver.accept(RUN)
     first = driver.claim(RUN)
-    assert driver.ledger.runs.note(first, "create:id", "one") == "one"
+    assert driver.ledger.runs.journal(first, {"create:id": "one"})["create:id"] == "one"
     driver.lapse_run(RUN)
     second = driver.claim(RUN)
 
-    assert driver.ledger.runs.note(second, "create:id", "two") == "one"
+    assert driver.ledger.runs.journal(second, {"create:id": "two"})["create:id"] == "one"
     assert second.journal == {"create:id": "one"}
     with pytest.raises(LeaseLost):
-        driver.ledger.runs.note(first, "create:id", "three")
+        driver.ledger.runs.journal(first, {"create:id": "three"})
 
 
 def test_finish_by_a_non_holder_is_refused(driver: Driver) -> None:
@@ -260,7 +260,7 @@ def test_a_claim_for_finalising_brings_nothing_that_only_the_start_needed(
     driver.accept(RUN, start='{"files": []}')
     claim = driver.claim(RUN, token="me")
     starting = {"files": "[]", "before": "[]", "row:1": "row-1", "row:2": "row-2", "marks:1": "[]"}
-    driver.ledger.runs.note_all(claim, starting | kept)
+    driver.ledger.runs.journal(claim, starting | kept)
     orchestrating = driver.claim(RUN, token="me")
     driver.arm(claim, ())
 

@@ -6,7 +6,7 @@ from redis import Redis
 from unstract_worker_core.fleet import Fleet, FleetMember, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.views import RunView
-from unstract_worker_core.operator.waiting import why_it_waits
+from unstract_worker_core.operator.runs_showing import _journal_entries, why_it_waits
 from unstract_worker_core.statuses import RunKind
 
 
@@ -89,3 +89,10 @@ ALIVE = FleetMember(heartbeat("api_deployment"), 1.0)
 )
 def test_why_a_run_waits(view: RunView, members: tuple[FleetMember, ...], reason: str) -> None:
     assert why_it_waits(view, members).startswith(reason)
+
+
+def test_the_rows_of_a_large_run_are_counted_in_its_journal():
+    few = ("files", "pending", "row:1", "row:2")
+    assert _journal_entries(few) == list(few)
+    many = ("files", *(f"row:{number}" for number in range(1200)))
+    assert _journal_entries(many) == ["files", "row: of 1200 files"]

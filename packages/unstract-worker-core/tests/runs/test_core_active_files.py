@@ -110,3 +110,13 @@ def test_a_redis_that_is_away_is_not_none_active(redis_server, redis):
         for ask, what in ((away.marks_of_others, [A]), (away.mark, [A]), (away.release, ["key"])):
             with pytest.raises(SteppedAside, match="cache Redis"):
                 ask(what)
+
+
+def test_many_marks_are_released_by_few_calls_and_only_ours(redis):
+    files = [ActiveFile(f"etag-{number}", f"inbox/{number}.pdf") for number in range(600)]
+    marks(redis, "theirs").mark(files[:1])
+    marks(redis, "mine").mark(files[1:])
+    redis.config_resetstat()
+    marks(redis, "mine").release([mark_key(WORKFLOW, file) for file in files])
+    assert holders(marks(redis, "another").marks_of_others(files)) == {files[0]: "theirs"}
+    assert redis.info("commandstats")["cmdstat_eval"]["calls"] == 2

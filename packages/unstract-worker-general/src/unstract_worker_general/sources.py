@@ -34,7 +34,7 @@ def choose_files(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]
         items = _choose(session, loaded)
         text = _as_list(items)
         # Not kept in the session, which does not ask for it again: 100,000 files take 25 MB.
-        chosen = session.runtime.ledger.runs.note(session.claim, "files", text)
+        chosen = session.runtime.ledger.runs.journal(session.claim, {"files": text})["files"]
         if chosen == text:
             return items
     return tuple(serialization.structure(entry, FileItem) for entry in serialization.loads(chosen))

@@ -23,8 +23,8 @@ from unstract_worker_core.ledger.records import (
     RunTask,
 )
 from unstract_worker_core.ledger.requests import Intent, RecordedAnswer, Requests
-from unstract_worker_core.ledger.runs import Accepted, Armed, Look, RunClaim, Runs
-from unstract_worker_core.ledger.store import Observer, Steps
+from unstract_worker_core.ledger.runs import Accepted, Armed, DueDecision, RunClaim, Runs
+from unstract_worker_core.ledger.store import LedgerStore, Observer
 
 __all__ = [
     "Accepted",
@@ -35,6 +35,7 @@ __all__ = [
     "Batches",
     "DeadLetter",
     "DeadLetterStore",
+    "DueDecision",
     "ExecutorAnswer",
     "FileItem",
     "FileOutcome",
@@ -44,7 +45,6 @@ __all__ = [
     "LeaseKeeper",
     "Ledger",
     "LedgerTimes",
-    "Look",
     "OutcomeKind",
     "PendingRequest",
     "RecordedAnswer",
@@ -85,15 +85,15 @@ class Ledger:
     """All steps on one Redis: `runs`, `batches`, `requests` and `dead_letters`."""
 
     def __init__(self, redis: Redis, times: LedgerTimes, observe: Observer = lambda step, outcome: None) -> None:
-        steps = Steps(redis, observe)
+        store = LedgerStore(redis, observe)
         self.redis = redis
         self.lease_seconds = times.lease_seconds
         self.runs = Runs(
-            steps,
+            store,
             lease_seconds=times.lease_seconds,
             ring_wait=times.first_ring_wait,
             max_ring_wait=times.max_ring_wait,
         )
-        self.batches = Batches(steps, lease_seconds=times.lease_seconds, ring_wait=times.first_ring_wait)
-        self.requests = Requests(steps, ring_wait=times.first_ring_wait)
+        self.batches = Batches(store, lease_seconds=times.lease_seconds, ring_wait=times.first_ring_wait)
+        self.requests = Requests(store, ring_wait=times.first_ring_wait)
         self.dead_letters = DeadLetterStore(redis, limit=times.dead_letter_limit)

@@ -1,4 +1,4 @@
-"""Steps on one batch: claim, start a file, record its outcome, complete, hand back."""
+"""LedgerStore on one batch: claim, start a file, record its outcome, complete, hand back."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from attrs import Factory, frozen
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost, LedgerError
 from unstract_worker_core.ledger.records import ExecutorAnswer, FileItem, FileOutcome, RunContext, RunState
-from unstract_worker_core.ledger.store import Steps
+from unstract_worker_core.ledger.store import LedgerStore
 
 __all__ = ["BatchClaim", "BatchRefusal", "Batches", "PendingRequest"]
 
@@ -69,15 +69,15 @@ class BatchRefusal:
 class Batches:
     """The batch-level steps; every write carries the claim's token and is refused once the lease is not ours."""
 
-    def __init__(self, steps: Steps, *, lease_seconds: float, ring_wait: float) -> None:
-        self._steps = steps
+    def __init__(self, store: LedgerStore, *, lease_seconds: float, ring_wait: float) -> None:
+        self._store = store
         self._lease_ms = int(lease_seconds * 1000)
         self._wait_ms = int(ring_wait * 1000)
 
     def claim(self, run_id: str, epoch: int, batch: int, token: str) -> BatchClaim | BatchRefusal:
         """Lease a batch. A refusal is harmless: the ledger has rung or will ring whoever is needed."""
         asked_at = time.monotonic()
-        answer = self._steps.run("claim_batch", run_id, epoch, batch, token, self._lease_ms)
+        answer = self._store.run("claim_batch", run_id, epoch, batch, token, self._lease_ms)
         if answer[0] != "leased":
             return BatchRefusal(answer[0])
         _, fence, files, context, age_ms, stop, progress, now_ms, armed_ms = answer
@@ -150,7 +150,7 @@ class Batches:
         self._write("release_batch", claim, int(delay_seconds * 1000), charge_file, reason[:256])
 
     def _write(self, step: str, claim: BatchClaim, *arguments: str | int) -> Any:
-        return self._steps.run(step, claim.run_id, claim.epoch, claim.batch, claim.token, *arguments)
+        return self._store.run(step, claim.run_id, claim.epoch, claim.batch, claim.token, *arguments)
 
 
 def _lost(claim: BatchClaim) -> LeaseLost:

@@ -13,7 +13,7 @@ from redis import Redis
 
 from unstract_worker_core import serialization
 from unstract_worker_core.ledger.records import FinalState, RunContext, RunState
-from unstract_worker_core.ledger.store import Steps
+from unstract_worker_core.ledger.store import LedgerStore
 from unstract_worker_core.ledger.views import (
     FIELDS,
     Page,
@@ -46,13 +46,13 @@ class Operator:
     def __init__(self, redis: Redis) -> None:
         """Nothing is asked yet."""
         self._redis = redis
-        self._steps = Steps(redis)
+        self._store = LedgerStore(redis)
         folder = files("unstract_worker_core.ledger.scripts")
         self._retry = redis.register_script((folder / "prelude.lua").read_text() + (folder / "retry.lua").read_text())
 
     def page(self, *, limit: int, offset: int = 0, wanted: Callable[[RunView], bool] = lambda run: True) -> Page:
         """At most `limit` open runs that are `wanted`, the longest due first, from a place in that order."""
-        total = int(self._steps.attempt("open", lambda: self._redis.scard("uw:open")))
+        total = int(self._store.attempt("open", lambda: self._redis.scard("uw:open")))
         found: list[RunView] = []
         for place, view in self._from(offset):
             if view.state is RunState.DONE or not wanted(view):
@@ -84,13 +84,13 @@ class Operator:
 
     def retry(self, run_id: str, *, fresh: bool = True) -> Retried:
         """Make a run due now, as if nobody had rung for it. `fresh`: its failed attempts are forgotten."""
-        state, held = self._steps.attempt("retry", lambda: self._retry(args=[run_id, "1" if fresh else "0"]))
+        state, held = self._store.attempt("retry", lambda: self._retry(args=[run_id, "1" if fresh else "0"]))
         return Retried(RunState(state) if state else None, int(held))
 
     def _from(self, offset: int) -> Iterator[tuple[int, RunView]]:
         while True:
             read = partial(self._redis.zrange, "uw:due", offset, offset + _CHUNK - 1)
-            ids = self._steps.attempt("due", read)
+            ids = self._store.attempt("due", read)
             for place, raw in enumerate(self._raw(ids), start=offset):
                 if raw is not None:
                     yield place, view_of(raw)
@@ -109,7 +109,7 @@ class Operator:
                     pipe.zscore("uw:due", run_id)
                 return list(pipe.execute())
 
-        (seconds, micros), *answers = self._steps.attempt("views", read)
+        (seconds, micros), *answers = self._store.attempt("views", read)
         now = float(seconds) * 1000 + float(micros) / 1000
         quarters = [answers[start : start + 4] for start in range(0, len(answers), 4)]
         return [raw_run(run_id, now, *parts) for run_id, parts in zip(ids, quarters, strict=True)]
@@ -131,7 +131,7 @@ class Operator:
                     pipe.hmget(_key(run_id, f"batches:{detail.epoch}"), numbers)
                 return list(pipe.execute())
 
-        journal, context, charges, done, recorded, rung, rings, *batches = self._steps.attempt("detail", read)
+        journal, context, charges, done, recorded, rung, rings, *batches = self._store.attempt("detail", read)
         told = serialization.decode(context, RunContext) if context else None
         work = Work(set(done), set(recorded), rung, dict(rings))
         return RunDetail(

@@ -1,4 +1,4 @@
-"""Steps on the requests to executors that answer later: intended, published, answered.
+"""LedgerStore on the requests to executors that answer later: intended, published, answered.
 
 A request is *intended* before it is sent and *published* once the broker confirmed it; a worker that dies in between
 leaves a request that may have been sent. Both have a time for which an answer is awaited. The answer is recorded by
@@ -14,7 +14,7 @@ from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost
 from unstract_worker_core.ledger.batches import BatchClaim
 from unstract_worker_core.ledger.records import AnswerTicket, ExecutorAnswer
-from unstract_worker_core.ledger.store import Steps
+from unstract_worker_core.ledger.store import LedgerStore
 from unstract_worker_core.statuses import RunKind
 
 __all__ = ["Intent", "RecordedAnswer", "Requests"]
@@ -41,8 +41,8 @@ class RecordedAnswer:
 class Requests:
     """The steps; times are given in seconds and measured by Redis's clock."""
 
-    def __init__(self, steps: Steps, *, ring_wait: float) -> None:
-        self._steps = steps
+    def __init__(self, store: LedgerStore, *, ring_wait: float) -> None:
+        self._store = store
         self._wait_ms = int(ring_wait * 1000)
 
     def intend(self, claim: BatchClaim, number: int, nonce: str, *, wait_seconds: float, max_charges: int) -> Intent:
@@ -69,7 +69,7 @@ class Requests:
 
     def withdraw(self, claim: BatchClaim, number: int, nonce: str) -> None:
         """The intended request was certainly not sent. Needs no lease."""
-        self._steps.run("withdraw_request", claim.run_id, claim.epoch, number, nonce)
+        self._store.run("withdraw_request", claim.run_id, claim.epoch, number, nonce)
 
     def park(self, claim: BatchClaim, number: int, *, delay_seconds: float) -> ExecutorAnswer | None:
         """Give the batch back, uncharged, until the file's answer comes or the delay is over.
@@ -83,10 +83,10 @@ class Requests:
     def record(self, ticket: AnswerTicket, answer: ExecutorAnswer) -> RecordedAnswer:
         """Record an executor's answer; the first one counts."""
         text = serialization.encode(answer)
-        told = self._steps.run(
+        told = self._store.run(
             "record_answer", ticket.run_id, ticket.epoch, ticket.batch, ticket.number, text, self._wait_ms
         )
         return RecordedAnswer(late=told[0] == "late", ring=RunKind(told[1]) if told[0] == "ring" else None)
 
     def _step(self, step: str, claim: BatchClaim, *arguments: str | int) -> Any:
-        return self._steps.run(step, claim.run_id, claim.epoch, claim.batch, *arguments)
+        return self._store.run(step, claim.run_id, claim.epoch, claim.batch, *arguments)

@@ -1,4 +1,4 @@
-"""Steps on a run as a whole: accept, claim, journal, arm, finish, look."""
+"""LedgerStore on a run as a whole: accept, claim, journal, arm, finish, decide what a due run needs."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +16,10 @@ from unstract_worker_core.ledger.records import (
     RunState,
     RunTask,
 )
-from unstract_worker_core.ledger.store import Steps
+from unstract_worker_core.ledger.store import LedgerStore
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["Accepted", "Armed", "Look", "RunClaim", "Runs"]
+__all__ = ["Accepted", "Armed", "DueDecision", "RunClaim", "Runs"]
 
 _CHUNK = 500
 _LONGEST_RECORDS = 2**21
@@ -69,7 +69,7 @@ class Armed:
 
 
 @frozen
-class Look:
+class DueDecision:
     """What a due run needs. `action`: drop, later, orchestrate, ring, finalise or recheck."""
 
     action: str
@@ -85,8 +85,8 @@ class Look:
 class Runs:
     """The run-level steps. Times are given in seconds and kept in milliseconds of Redis's clock."""
 
-    def __init__(self, steps: Steps, *, lease_seconds: float, ring_wait: float, max_ring_wait: float) -> None:
-        self._steps = steps
+    def __init__(self, store: LedgerStore, *, lease_seconds: float, ring_wait: float, max_ring_wait: float) -> None:
+        self._store = store
         self._lease_ms = int(lease_seconds * 1000)
         self._wait_ms = int(ring_wait * 1000)
         self._max_wait_ms = int(max_ring_wait * 1000)
@@ -102,13 +102,13 @@ class Runs:
         state: RunState = RunState.ACCEPTED,
     ) -> Accepted:
         """Write a message down. A second message for the same run changes nothing."""
-        answer = self._steps.run("accept", run_id, task, kind, organization_id, start, self._wait_ms, state)
+        answer = self._store.run("accept", run_id, task, kind, organization_id, start, self._wait_ms, state)
         return Accepted(RunState(answer[0]), bool(answer[1]))
 
     def claim(self, run_id: str, token: str, *, state: RunState) -> RunClaim | None:
         """Lease the run if it is in `state` and nobody else holds it; None otherwise (busy, closed, unknown)."""
         asked_at = time.monotonic()
-        answer = self._steps.run("claim_run", run_id, token, state, self._lease_ms)
+        answer = self._store.run("claim_run", run_id, token, state, self._lease_ms)
         if answer[0] != "leased":
             return None
         meta = _pairs(answer[2])
@@ -133,35 +133,38 @@ class Runs:
 
     def renew(self, claim: RunClaim) -> bool:
         """Extend the lease; False when it is no longer ours."""
-        return bool(self._steps.run("renew_run", claim.run_id, claim.token, self._lease_ms))
+        return bool(self._store.run("renew_run", claim.run_id, claim.token, self._lease_ms))
 
     def release(self, claim: RunClaim, *, delay_seconds: float = 0.0, charge: bool = False, reason: str = "") -> None:
         """Hand the run back for another claim after the delay; `charge` counts it as a failed attempt."""
         delay, cost = int(delay_seconds * 1000), int(charge)
-        self._steps.run("release_run", claim.run_id, claim.token, delay, cost, reason[:256])
+        self._store.run("release_run", claim.run_id, claim.token, delay, cost, reason[:256])
 
-    def note(self, claim: RunClaim, field: str, value: str) -> str:
-        """Journal what was done; the first note of a field stands and is returned. Raises LeaseLost."""
-        return self.note_all(claim, {field: value})[field]
+    def journal(self, claim: RunClaim, entries: Mapping[str, str]) -> dict[str, str]:
+        """Write down what was done. The first value of a field is kept.
 
-    def note_all(self, claim: RunClaim, notes: Mapping[str, str]) -> dict[str, str]:
-        """Journal several fields; the values that stand, by field. Raises LeaseLost."""
-        stands: list[str] = []
-        flat = [part for pair in notes.items() for part in pair]
+        Returns:
+            The values that are kept, by field.
+
+        Raises:
+            LeaseLost: another worker has the run.
+        """
+        kept: list[str] = []
+        flat = [part for pair in entries.items() for part in pair]
         for start in range(0, len(flat), 2 * _CHUNK):
-            answer = self._steps.run("journal", claim.run_id, claim.token, *flat[start : start + 2 * _CHUNK])
+            answer = self._store.run("journal", claim.run_id, claim.token, *flat[start : start + 2 * _CHUNK])
             if answer[0] != "ok":
                 raise LeaseLost(f"run {claim.run_id}: the lease is somebody else's")
-            stands += answer[1:]
-        return dict(zip(notes, stands, strict=True))
+            kept += answer[1:]
+        return dict(zip(entries, kept, strict=True))
 
     def arm(self, claim: RunClaim, batches: Sequence[Sequence[FileItem]], context: RunContext) -> Armed:
         """Store the batches and flip ACCEPTED to ARMED (READY without batches). Repeatable. Raises LeaseLost."""
         epoch = claim.epoch + 1
         for records in _batch_records(batches):
-            self._steps.run("put_batches", claim.run_id, claim.token, epoch, *records)
+            self._store.run("put_batches", claim.run_id, claim.token, epoch, *records)
         stored = serialization.encode(context)
-        answer = self._steps.run("arm", claim.run_id, claim.token, len(batches), stored, self._wait_ms)
+        answer = self._store.run("arm", claim.run_id, claim.token, len(batches), stored, self._wait_ms)
         if answer[0] in ("armed", "already") and int(answer[1] or 0):
             return Armed(int(answer[1]), RunState(answer[2]))
         if answer[0] == "incomplete":
@@ -178,7 +181,7 @@ class Runs:
         state: RunState = RunState.READY,
     ) -> bool:
         """Close the run: payloads are deleted, a tombstone with `final` stays. False: the lease was lost."""
-        answer = self._steps.run(
+        answer = self._store.run(
             "finish", claim.run_id, claim.token, state, serialization.encode(final),
             int(recheck_seconds * 1000), int(tombstone_seconds * 1000),
         )  # fmt: skip
@@ -187,50 +190,59 @@ class Runs:
     def outcomes(self, run_id: str) -> Iterator[FileOutcome]:
         """All recorded outcomes, by file number, read in chunks."""
         key = f"uw:{{{run_id}}}:results"
-        redis = self._steps.redis
-        numbers = sorted(self._steps.attempt("outcomes", lambda: redis.hkeys(key)), key=int)
+        redis = self._store.redis
+        numbers = sorted(self._store.attempt("outcomes", lambda: redis.hkeys(key)), key=int)
         for start in range(0, len(numbers), _CHUNK):
             chunk = numbers[start : start + _CHUNK]
-            for raw in self._steps.attempt("outcomes", partial(redis.hmget, key, chunk)):
+            for raw in self._store.attempt("outcomes", partial(redis.hmget, key, chunk)):
                 if raw is not None:
                     yield serialization.decode(raw, FileOutcome)
 
     def final(self, run_id: str) -> FinalState | None:
         """What a finished run said last, or None while it is open or unknown."""
-        raw = self._steps.attempt("final", lambda: self._steps.redis.hget(f"uw:{{{run_id}}}:meta", "final"))
+        raw = self._store.attempt("final", lambda: self._store.redis.hget(f"uw:{{{run_id}}}:meta", "final"))
         return serialization.decode(raw, FinalState) if raw else None
 
     def state(self, run_id: str) -> RunState | None:
         """The state of a run, or None when the ledger does not know it."""
-        raw = self._steps.attempt("state", lambda: self._steps.redis.hget(f"uw:{{{run_id}}}:meta", "state"))
+        raw = self._store.attempt("state", lambda: self._store.redis.hget(f"uw:{{{run_id}}}:meta", "state"))
         return RunState(raw) if raw else None
 
     def request_stop(self, run_id: str) -> None:
         """No further file of the run starts; it will end STOPPED."""
-        self._steps.run("stop", run_id)
+        self._store.run("stop", run_id)
 
     def overdue(self, limit: int) -> tuple[str, ...]:
         """Ids of due runs, the longest due first."""
-        return tuple(self._steps.run("overdue", "", limit))
+        return tuple(self._store.run("overdue", "", limit))
 
-    def look(self, run_id: str, *, waiting: Mapping[RunKind, int], recheck_seconds: float, limit: int = _CHUNK) -> Look:
-        """Decide what a due run needs and mark it as asked for. `waiting`: doorbells in the broker, by kind."""
+    def decide_due(
+        self, run_id: str, *, waiting: Mapping[RunKind, int], recheck_seconds: float, limit: int = _CHUNK
+    ) -> DueDecision:
+        """Decide what a due run needs and mark it as asked for.
+
+        Args:
+            waiting: number of doorbells in the broker, by kind.
+            recheck_seconds: when a finished run is due again if this recheck does not end.
+            limit: most batches to ring for.
+        """
         depths = [part for kind, count in waiting.items() for part in (kind, count)]
         recheck_ms = int(recheck_seconds * 1000)
-        return _look(self._steps.run("look", run_id, self._wait_ms, self._max_wait_ms, limit, recheck_ms, *depths))
+        answer = self._store.run("decide_due", run_id, self._wait_ms, self._max_wait_ms, limit, recheck_ms, *depths)
+        return _due_decision(answer)
 
-    def settle(self, run_id: str) -> None:
-        """The second read-back is done; the tombstone needs no further look."""
-        self._steps.run("settle", run_id)
+    def clear_recheck(self, run_id: str) -> None:
+        """The second read-back is done; the finished run is not due any more."""
+        self._store.run("clear_recheck", run_id)
 
     def organizations(self) -> frozenset[str]:
         """Organizations that ever had a run here."""
-        redis = self._steps.redis
-        return frozenset(self._steps.attempt("organizations", lambda: redis.smembers("uw:organizations")))
+        redis = self._store.redis
+        return frozenset(self._store.attempt("organizations", lambda: redis.smembers("uw:organizations")))
 
     def unclaimed(self, kind: RunKind) -> int:
         """Doorbells of batches that were rung and not claimed yet, over all runs of the kind."""
-        raw = self._steps.attempt("unclaimed", lambda: self._steps.redis.hget("uw:unclaimed", kind))
+        raw = self._store.attempt("unclaimed", lambda: self._store.redis.hget("uw:unclaimed", kind))
         return int(raw or 0)
 
 
@@ -248,19 +260,19 @@ def _batch_records(batches: Sequence[Sequence[FileItem]]) -> Iterator[list[int |
         yield records
 
 
-def _look(answer: list[object]) -> Look:
+def _due_decision(answer: list[object]) -> DueDecision:
     action = str(answer[0])
     if action in ("dropped", "later"):
-        return Look("drop" if action == "dropped" else "later")
+        return DueDecision("drop" if action == "dropped" else "later")
     task, kind = RunTask(str(answer[1])), RunKind(str(answer[2]))
     if action == "recheck":
         final = serialization.decode(str(answer[4]), FinalState)
-        return Look("recheck", task, kind, organization_id=str(answer[3]), final=final)
+        return DueDecision("recheck", task, kind, organization_id=str(answer[3]), final=final)
     if action == RunState.ARMED:
         batches = tuple(int(index) for index in answer[4])  # type: ignore[attr-defined]
-        return Look("ring", task, kind, epoch=int(str(answer[3])), batches=batches)
+        return DueDecision("ring", task, kind, epoch=int(str(answer[3])), batches=batches)
     name = "orchestrate" if action == RunState.ACCEPTED else "finalise"
-    return Look(name, task, kind, rings=int(str(answer[3])))
+    return DueDecision(name, task, kind, rings=int(str(answer[3])))
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:

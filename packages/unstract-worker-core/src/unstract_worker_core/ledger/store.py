@@ -13,16 +13,16 @@ from redis import Redis
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.redis import Observer, call_redis
 
-__all__ = ["STEP_NAMES", "Observer", "Steps"]
+__all__ = ["STEP_NAMES", "LedgerStore", "Observer"]
 
 STEP_NAMES = (
-    "accept", "arm", "await_answer", "claim_batch", "claim_run", "complete_batch", "finish", "intend_request",
-    "journal", "look", "note_executed", "note_published", "overdue", "put_batches", "record_answer", "record_file",
-    "release_batch", "release_run", "renew_batch", "renew_run", "settle", "start_file", "stop", "withdraw_request",
+    "accept", "arm", "await_answer", "claim_batch", "claim_run", "clear_recheck", "complete_batch", "decide_due",
+    "finish", "intend_request", "journal", "note_executed", "note_published", "overdue", "put_batches", "record_answer",
+    "record_file", "release_batch", "release_run", "renew_batch", "renew_run", "start_file", "stop", "withdraw_request",
 )  # fmt: skip
 
 
-class Steps:
+class LedgerStore:
     """Named Lua steps on one Redis. `observe` gets each attempt's step and outcome, for metrics."""
 
     def __init__(self, redis: Redis, observe: Observer = lambda step, outcome: None) -> None:

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger.records import FinalState
-from unstract_worker_core.ledger.runs import Look, Runs
+from unstract_worker_core.ledger.runs import DueDecision, Runs
 from unstract_worker_core.statuses import RunKind
 
 __all__ = ["Finaliser", "Sweep", "Sweeper"]
@@ -103,34 +103,34 @@ class Sweeper:
         return sweep
 
     def _visit(self, run_id: str, waiting: dict[RunKind, int], sweep: Sweep) -> Sweep:
-        look = self._runs.look(run_id, waiting=waiting, recheck_seconds=self._recheck)
+        decision = self._runs.decide_due(run_id, waiting=waiting, recheck_seconds=self._recheck)
         sweep = evolve(sweep, looked=sweep.looked + 1)
-        if look.action == "drop":
+        if decision.action == "drop":
             return evolve(sweep, dropped=sweep.dropped + 1)
-        if look.action == "recheck":
-            return self._recheck_finished(run_id, look, sweep)
-        if look.action == "finalise":
-            return self._finalise(run_id, look, sweep)
-        if look.action == "ring" and look.kind is not None and look.batches:
-            self._doorbells.ring_batches(run_id, epoch=look.epoch, batches=look.batches, kind=look.kind)
-            waiting[look.kind] = waiting.get(look.kind, 0) + len(look.batches)
-            return evolve(sweep, batches=sweep.batches + len(look.batches))
-        if look.action == "orchestrate" and look.task is not None and look.kind is not None:
-            self._doorbells.ring_start(run_id, task=look.task, kind=look.kind)
+        if decision.action == "recheck":
+            return self._recheck_finished(run_id, decision, sweep)
+        if decision.action == "finalise":
+            return self._finalise(run_id, decision, sweep)
+        if decision.action == "ring" and decision.kind is not None and decision.batches:
+            self._doorbells.ring_batches(run_id, epoch=decision.epoch, batches=decision.batches, kind=decision.kind)
+            waiting[decision.kind] = waiting.get(decision.kind, 0) + len(decision.batches)
+            return evolve(sweep, batches=sweep.batches + len(decision.batches))
+        if decision.action == "orchestrate" and decision.task is not None and decision.kind is not None:
+            self._doorbells.ring_start(run_id, task=decision.task, kind=decision.kind)
             return evolve(sweep, orchestrate=sweep.orchestrate + 1)
         return sweep
 
-    def _finalise(self, run_id: str, look: Look, sweep: Sweep) -> Sweep:
-        if look.rings > _INLINE_AFTER:
+    def _finalise(self, run_id: str, decision: DueDecision, sweep: Sweep) -> Sweep:
+        if decision.rings > _INLINE_AFTER:
             self._finaliser.finalise(run_id)
         else:
             self._doorbells.ring_callback(run_id)
         return evolve(sweep, finalise=sweep.finalise + 1)
 
-    def _recheck_finished(self, run_id: str, look: Look, sweep: Sweep) -> Sweep:
-        if look.final is not None:
-            self._finaliser.recheck(run_id, look.organization_id, look.final)
-        self._runs.settle(run_id)
+    def _recheck_finished(self, run_id: str, decision: DueDecision, sweep: Sweep) -> Sweep:
+        if decision.final is not None:
+            self._finaliser.recheck(run_id, decision.organization_id, decision.final)
+        self._runs.clear_recheck(run_id)
         return evolve(sweep, rechecked=sweep.rechecked + 1)
 
     def _loop(self) -> None:

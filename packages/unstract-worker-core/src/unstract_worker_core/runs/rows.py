@@ -70,7 +70,7 @@ def created_together(session: RunSession, loaded: LoadedRun, items: Sequence[Fil
         lost = put_pending(session, list(made.values()))
         notes = {f"row:{number}": row for number, row in made.items() if row not in lost}
         # Not kept in the session: `rows` has them.
-        stands = session.runtime.ledger.runs.note_all(session.claim, notes)
+        stands = session.runtime.ledger.runs.journal(session.claim, notes)
         rows |= {int(name.removeprefix("row:")): row for name, row in stands.items()}
     return rows
 

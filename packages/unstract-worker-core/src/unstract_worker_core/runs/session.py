@@ -80,7 +80,7 @@ class RunSession:
 
     def journal_put_all(self, notes: Mapping[str, str]) -> dict[str, str]:
         """As `journal_put`, for several steps at once; the first values, by name. Raises LeaseLost."""
-        first = self.runtime.ledger.runs.note_all(self.claim, notes) if notes else {}
+        first = self.runtime.ledger.runs.journal(self.claim, notes) if notes else {}
         self.journal.update(first)
         return first
 

@@ -2,21 +2,60 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from attrs import asdict, frozen
 
+from unstract_worker_core.fleet import FleetMember, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.views import BatchView, Page, RunDetail, RunView
 from unstract_worker_core.operator.console import UNKNOWN, Access, stop_here
 from unstract_worker_core.operator.tables import duration, table
-from unstract_worker_core.operator.waiting import why_it_waits
+from unstract_worker_core.statuses import RunKind, WorkerType
 
-__all__ = ["Wanted", "found", "how_it_ended", "page_as_json", "page_as_text", "show_run"]
+__all__ = ["Wanted", "found", "how_it_ended", "page_as_json", "page_as_text", "show_run", "why_it_waits"]
 
 _COLUMNS = ("run", "task", "state", "batches", "attempts", "held by", "age", "next look", "organization", "reason")
+_ROWS_LISTED = 10
 _BATCH_COLUMNS = ("batch", "files", "recorded", "state", "held by", "lease", "file", "rung", "next ring")
+
+
+def why_it_waits(run: RunView, members: Sequence[FleetMember]) -> str:
+    """The reason, for the column of `runs`; empty for a run that has ended."""
+    if run.state is RunState.DONE:
+        return ""
+    alive = [member.heartbeat for member in members if member.alive]
+    silent = [call for heartbeat in alive for call in heartbeat.silent_calls if run.run_id in call]
+    if silent or run.owners:
+        return silent[0] if silent else "working"
+    needed = _needed(run)
+    able = [heartbeat for heartbeat in alive if heartbeat.worker == needed.value]
+    return _of_unowned(run, needed.value.replace("_", "-"), able)
+
+
+def _of_unowned(run: RunView, worker: str, able: Sequence[Heartbeat]) -> str:
+    """`able`: the live workers of the type that takes the next step."""
+    if not able:
+        return f"no {worker} worker is alive"
+    if run.last_error:
+        return f"put off: {run.last_error}"
+    if all(heartbeat.backend != "closed" for heartbeat in able):
+        return f"the backend does not answer: circuit breaker open in {len(able)} worker(s)"
+    if all(heartbeat.running >= heartbeat.slots for heartbeat in able):
+        return f"all {sum(one.slots for one in able)} slots of {len(able)} {worker} worker(s) are in use"
+    return "its doorbell is on the way"
+
+
+def _needed(run: RunView) -> WorkerType:
+    """The type of worker that takes the run's next step."""
+    if run.task is RunTask.WEBHOOK:
+        return WorkerType.GENERAL
+    if run.state is RunState.READY:
+        return WorkerType.CALLBACK
+    if run.state is RunState.ARMED:
+        return WorkerType.FILE_PROCESSING
+    return WorkerType.API_DEPLOYMENT if run.kind is RunKind.API else WorkerType.GENERAL
 
 
 @frozen
@@ -147,7 +186,15 @@ def _facts(detail: RunDetail, reason: str) -> Iterator[tuple[str, str]]:
     if detail.charges:
         yield "charged", ", ".join(f"file {number}: {count} times" for number, count in detail.charges)
     if detail.journal:
-        yield "journal", ", ".join(detail.journal)
+        yield "journal", ", ".join(_journal_entries(detail.journal))
+
+
+def _journal_entries(names: Sequence[str]) -> list[str]:
+    """The names of the journal; the rows of many files are counted, not listed."""
+    rows = [name for name in names if name.startswith("row:")]
+    if len(rows) <= _ROWS_LISTED:
+        return list(names)
+    return [*(name for name in names if not name.startswith("row:")), f"row: of {len(rows)} files"]
 
 
 def _batch_row(batch: BatchView) -> tuple[str, ...]:

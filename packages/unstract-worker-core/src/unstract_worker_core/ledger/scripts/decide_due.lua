@@ -1,4 +1,4 @@
--- look(run, first_wait_ms, max_wait_ms, limit, recheck_ms, kind, waiting, kind, waiting, ...): decide what a due run
+-- decide_due(run, first_wait_ms, max_wait_ms, limit, recheck_ms, kind, waiting, kind, waiting, ...): decide what a due run
 -- needs and mark it as asked for. A batch that was rung and not claimed is rung again only if the queue of its kind
 -- holds fewer doorbells than there are unclaimed batches: a backlog is not a loss.
 local first_wait, max_wait, limit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -1,0 +1,165 @@
+"""`runs [--watch] [--json]`, `runs show`, `runs retry`, `runs abort`: what an operator sees and does."""
+
+import sys
+import time
+
+import click
+
+from unstract_worker_core.ledger import DueDecision, RunState, RunTask
+from unstract_worker_core.ledger.views import RunView
+from unstract_worker_core.observability.metrics import Metrics
+from unstract_worker_core.operator.console import AWAY, ENDED, REFUSED, Access, confirm, note_action, opened, stop_here
+from unstract_worker_core.operator.runs_showing import Wanted, found, how_it_ended, page_as_json, page_as_text, show_run
+from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
+from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.worker.definition import WorkerDefinition
+from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
+
+__all__ = ["abort_run", "retry_run", "runs"]
+
+_STOPS_BY = {
+    RunState.ACCEPTED: "the worker that starts it (api-deployment or general) ends it instead",
+    RunState.ARMED: "files in work are finished, the file-processing worker marks the others as not started",
+    RunState.READY: "the callback worker writes STOPPED instead of its result",
+}
+_NO_STOP = {
+    RunTask.WEBHOOK: "a webhook delivery ends by itself after its last try",
+    RunTask.SCHEDULE: "a schedule becomes an execution within seconds: abort that",
+    RunTask.CHORD_BATCH: "the chord that it belongs to is the other workers': stop the execution at the platform",
+}
+_STATES = [state.value for state in RunState if state is not RunState.DONE]
+
+
+def retry_run(access: Access, run_id: str, *, yes: bool) -> str:
+    """Make a run due, forget its failed attempts, and ring for it; says what was done."""
+    run = found(access, run_id)
+    if run.state is RunState.DONE:
+        stop_here(f"run {run_id} cannot be retried: {how_it_ended(access, run_id)}", ENDED)
+    if run.task is RunTask.CHORD_BATCH:
+        stop_here(f"run {run_id} is driven by its own Celery message, which the broker delivers again", REFUSED)
+    confirm(f"Look at run {run_id} ({run.state.value}, {_progress(run)}) now, with fresh attempts?", yes=yes)
+    told = _look_now(access, run_id, "retry")
+    return f"run {run_id}: {told}"
+
+
+def abort_run(access: Access, run_id: str, *, yes: bool) -> str:
+    """Set the run's stop, and have it looked at; says how it will end."""
+    run = found(access, run_id)
+    if run.state is RunState.DONE:
+        ended = how_it_ended(access, run_id)
+        if run.stop:
+            return f"run {run_id} was aborted before: {ended}"
+        stop_here(f"run {run_id} cannot be aborted: {ended}", ENDED)
+    if run.task in _NO_STOP:
+        stop_here(f"run {run_id} cannot be aborted: {_NO_STOP[run.task]}", REFUSED)
+    confirm(f"Abort run {run_id} ({run.state.value}, {_progress(run)})? It ends STOPPED; this is final.", yes=yes)
+    access.ledger.runs.request_stop(run_id)
+    told = _look_now(access, run_id, "abort")
+    return f"run {run_id}: it will end STOPPED; {_STOPS_BY[run.state]}; {told}"
+
+
+def _look_now(access: Access, run_id: str, action: str) -> str:
+    retried = access.operator.retry(run_id)
+    if retried.state in (None, RunState.DONE):  # it ended between our look and our step
+        stop_here(f"run {run_id} has ended meanwhile: {how_it_ended(access, run_id)}", ENDED)
+    note_action(action, run_id=run_id, state=str(retried.state), held=retried.held)
+    decision = access.ledger.runs.decide_due(run_id, waiting={}, recheck_seconds=access.settings.ledger.recheck_seconds)
+    bells = CeleryDoorbells(access.settings.broker, Metrics())
+    try:
+        told = _ring(bells, run_id, decision)
+    finally:
+        bells.close()
+    if told is None:
+        stop_here(
+            f"run {run_id} is due now, but the broker could not be asked to ring for it (CELERY_BROKER_BASE_URL): "
+            "the sweeper of a callback worker rings once the broker is back, or repeat this command",
+            AWAY,
+        )
+    busy = f"live leases, left alone: {retried.held}" if retried.held else ""
+    return "; ".join(part for part in (told, busy) if part)
+
+
+def _ring(bells: CeleryDoorbells, run_id: str, decision: DueDecision) -> str | None:
+    """Ring for what is due, as the sweeper does; None where the broker cannot be asked."""
+    if decision.action not in ("ring", "orchestrate", "finalise") or decision.kind is None:
+        return "nothing had to be rung for"
+    if bells.depth((DOORBELL_QUEUES[Doorbell.CALLBACK],)) is None:
+        return None
+    if decision.action == "finalise":
+        bells.ring_callback(run_id)
+        return "the callback worker was rung"
+    if decision.action == "orchestrate":
+        bells.ring_start(run_id, task=decision.task or RunTask.EXECUTION, kind=decision.kind)
+        return f"the {'api-deployment' if decision.kind is RunKind.API else 'general'} worker was rung"
+    bells.ring_batches(run_id, epoch=decision.epoch, batches=decision.batches, kind=decision.kind)
+    return f"file-processing workers were rung for {len(decision.batches)} batches"
+
+
+def _progress(run: RunView) -> str:
+    return f"{run.done} of {run.batches} batches done" if run.batches else "no batches yet"
+
+
+def runs(definition: WorkerDefinition) -> click.Command:
+    """The group of commands; without one of them the open runs are listed."""
+
+    @click.group(invoke_without_command=True)
+    @click.option("--state", type=click.Choice(_STATES), help="Only runs in this state.")
+    @click.option("--task", type=click.Choice([task.value for task in RunTask]), help="Only runs of this task.")
+    @click.option("--organization", help="Only runs of this organization.")
+    @click.option("--overdue", is_flag=True, help="Only runs whose next look is past.")
+    @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+    @click.option("--offset", type=click.IntRange(0), default=0, help="Where to go on, as the last page said.")
+    @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+    @click.option("--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="For --watch.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, a line a look.")
+    @click.pass_context
+    def group(
+        context: click.Context, *, state: str | None, task: str | None, organization: str | None, overdue: bool,
+        limit: int, offset: int, watch: bool, interval: float, as_json: bool,
+    ) -> None:  # fmt: skip
+        """Runs that are open, the longest due first. Needs the broker's and the ledger's variables, no backend key."""
+        if context.invoked_subcommand is not None:
+            return
+        wanted = Wanted(RunState(state) if state else None, RunTask(task) if task else None, organization, overdue)
+        with opened(definition) as access:
+            while True:
+                page = access.operator.page(limit=limit, offset=offset, wanted=wanted)
+                _print(page_as_json(page, access) if as_json else page_as_text(page, access), fresh=watch)
+                if not watch:
+                    return
+                time.sleep(interval)
+
+    _add_commands(group, definition)
+    return group
+
+
+def _print(text: str, *, fresh: bool) -> None:
+    """On a terminal in place of what was there, if `fresh`."""
+    if fresh and sys.stdout.isatty():
+        click.clear()
+    click.echo(text)
+
+
+def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
+    @group.command(help="One run with its batches; of a finished one what it said last.")
+    @click.argument("run_id")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+    def show(*, run_id: str, as_json: bool) -> None:
+        with opened(definition) as access:
+            click.echo(show_run(access, run_id, as_json=as_json))
+
+    @group.command(help="Have runs looked at now, with fresh attempts. What a worker is busy with is left to it.")
+    @click.argument("run_ids", nargs=-1, required=True)
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    def retry(*, run_ids: tuple[str, ...], yes: bool) -> None:
+        with opened(definition) as access:
+            for run_id in run_ids:
+                click.echo(retry_run(access, run_id, yes=yes))
+
+    @group.command(help="Stop executions: no further file starts, what is done is kept, the status becomes STOPPED.")
+    @click.argument("run_ids", nargs=-1, required=True)
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    def abort(*, run_ids: tuple[str, ...], yes: bool) -> None:
+        with opened(definition) as access:
+            for run_id in run_ids:
+                click.echo(abort_run(access, run_id, yes=yes))
