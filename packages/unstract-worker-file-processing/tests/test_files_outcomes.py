@@ -141,4 +141,4 @@ def test_every_upload_is_counted_once_whatever_became_of_it(fates):
 
 @pytest.mark.parametrize("decision", [FileDecision("row-id"), FileDecision(reason="two words"), FileDecision()])
 def test_decisions_survive_the_journal(decision):
-    assert FileDecision.read(decision.text()) == decision
+    assert FileDecision.read(decision.as_text()) == decision

@@ -344,7 +344,7 @@ def test_whether_an_execution_with_marks_has_ended_is_never_guessed(rig, folder)
 
 
 def test_files_are_marked_and_journalled_a_page_at_a_time(rig, folder, monkeypatch):
-    monkeypatch.setattr(sources, "_AT_ONCE", 2)
+    monkeypatch.setattr(sources, "_PAGE_FILES", 2)
     _, execution = begin(rig, folder)
 
     orchestrate(rig, execution)

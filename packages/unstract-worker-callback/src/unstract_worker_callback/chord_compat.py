@@ -1,7 +1,7 @@
-"""Callbacks of chords that today's workers build: `process_batch_callback*` with a list of batch results.
+"""Chord mode: `process_batch_callback*` messages of today's workers, with a list of batch results.
 
-Such a message becomes a run of its own that is READY at once, so that duplicates, crashes and backend outages are
-handled as for our own runs. The chord's API items were pushed by its file workers: they are never touched here.
+Each becomes a run that is READY at once, so that duplicates, crashes and backend outages are handled as for other runs.
+The file workers of the chord pushed its API items; the callback worker never changes them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ __all__ = ["ChordCallback", "load_chord_run", "read_callback"]
 
 @frozen
 class ChordCallback:
-    """What a chord's callback message says."""
+    """A chord's callback message."""
 
     execution_id: str
     organization_id: str
@@ -50,7 +50,7 @@ def read_callback(results: object, extra: Sequence[object], kwargs: Mapping[str,
 
 
 def load_chord_run(backend: Backend, claim: RunClaim) -> tuple[RunContext, Totals, Execution]:
-    """Context, totals and execution of a chord's run; its kind, workflow and pipeline are the execution's."""
+    """Context, totals and execution of a chord's run. Its kind, workflow and pipeline come from the execution."""
     message = serialization.decode(claim.start, ChordCallback)
     execution = backend.executions.get(message.organization_id, message.execution_id)
     context = RunContext(

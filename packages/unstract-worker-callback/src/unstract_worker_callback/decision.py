@@ -1,4 +1,4 @@
-"""From outcomes to the final state: counting files and deciding the status. Pure functions."""
+"""Pure functions from outcomes to the final state: count the files, decide the status."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ __all__ = ["Totals", "count", "count_results", "count_rows", "final_state", "tot
 
 @frozen
 class Totals:
-    """Uploaded files by how they ended; total = successful + failed + skipped. `reason`: of the first failure."""
+    """Numbers of uploaded files; total = successful + failed + skipped. `reason`: of the first failure."""
 
     total: int = 0
     successful: int = 0
@@ -23,7 +23,7 @@ class Totals:
     reason: str | None = None
 
     def plus(self, outcome: FileOutcome) -> "Totals":
-        """These totals and one more outcome, which counts for every upload that shares it."""
+        """These totals plus one outcome, which counts for each of its uploads."""
         files = outcome.uploads
         more = evolve(self, total=self.total + files)
         if outcome.kind is OutcomeKind.COMPLETED:
@@ -34,14 +34,14 @@ class Totals:
 
 
 def totals_before(context: RunContext) -> Totals:
-    """The files that ended in a run of the same execution before the ledger lost it."""
+    """The files that ended in an earlier run of this execution that the ledger lost."""
     completed, failed = context.completed_before, context.failed_before
     reason = "failed before the run was started again" if failed else None
     return Totals(total=completed + failed, successful=completed, failed=failed, reason=reason)
 
 
 def count(outcomes: Iterable[FileOutcome], *, before: Totals | None = None) -> Totals:
-    """Count a run's outcomes, on top of those from `before`."""
+    """Count a run's outcomes, added to `before`."""
     totals = before or Totals()
     for outcome in outcomes:
         totals = totals.plus(outcome)
@@ -49,7 +49,7 @@ def count(outcomes: Iterable[FileOutcome], *, before: Totals | None = None) -> T
 
 
 def count_rows(rows: Iterable[FileExecution]) -> Totals:
-    """Count an execution's rows as the backend has them; those that have not ended were not started."""
+    """Count an execution's rows in the backend; a row that has not ended counts as skipped."""
     totals = Totals()
     for row in rows:
         totals = evolve(
@@ -62,7 +62,7 @@ def count_rows(rows: Iterable[FileExecution]) -> Totals:
 
 
 def count_results(results: Iterable[BatchResult]) -> Totals:
-    """Count what the batches of a chord report; a batch without a total has the sum of its parts, none below 0."""
+    """Count what a chord's batches report. A negative number counts as 0, a missing total as the sum of its parts."""
     successful = failed = skipped = total = 0
     for result in results:
         good, bad = max(0, result.successful_files), max(0, result.failed_files)
@@ -75,10 +75,13 @@ def count_results(results: Iterable[BatchResult]) -> Totals:
 
 
 def final_state(totals: Totals, context: RunContext, *, expected: int, stopped: bool) -> FinalState:
-    """The final state of an execution.
+    """Decide the final state of an execution. A file without an outcome is never a success.
 
-    `expected` is how many files it was started with. Nothing reported is not success; a stop wins over everything
-    that was not written before it.
+    Args:
+        totals: of the run's outcomes.
+        context: of the run; its error or stop decides the status.
+        expected: number of files that the execution was started with.
+        stopped: whether the user stopped the execution; a stop wins over every status that is not written yet.
     """
     final = FinalState(
         total_files=max(totals.total, expected) if totals.total else expected,

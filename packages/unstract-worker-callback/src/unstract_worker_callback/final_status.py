@@ -1,4 +1,4 @@
-"""The terminal status of an execution: written once with its counts, read back, never over another terminal one."""
+"""The terminal status of an execution: written once with its counts, read back, never over another terminal status."""
 
 from uuid import uuid4
 
@@ -17,9 +17,9 @@ _RETRYING = Retrying(attempts=3, timeout=None)
 
 
 def existing_terminal(final: FinalState, execution: Execution) -> FinalState | None:
-    """The final state that the backend shows already; None while it shows nothing terminal.
+    """The final state that the backend shows; None if its status is not terminal.
 
-    The first terminal status is kept: ours from an attempt before this one, a user's stop, or another worker's.
+    The first terminal status is kept: that of an earlier attempt, of a user's stop, or of another worker.
     """
     if not execution.status.terminal:
         return None
@@ -37,14 +37,14 @@ def write_final_status(
         The final state that the backend shows afterwards: `final`, or another terminal one that came first.
 
     Raises:
-        BackendUnavailable: another write came after this one, twice.
+        BackendUnavailable: twice another write replaced the status.
         BackendError: the status could not be written or read.
     """
 
     def once() -> FinalState:
         try:
             return _write_and_read_back(backend, organization_id, execution_id, final, key)
-        except OutcomeUnknown:  # looked for before it is repeated
+        except OutcomeUnknown:  # read before the write is repeated
             shown = existing_terminal(final, backend.executions.get(organization_id, execution_id))
             if shown is None:
                 raise
@@ -56,12 +56,12 @@ def write_final_status(
 def add_counts(
     backend: Backend, organization_id: str, execution_id: str, final: FinalState, status: ExecutionStatus, key: str
 ) -> None:
-    """Write a terminal status that is there already once more, with the counts that it lacks. Raises BackendError."""
+    """Write an execution's terminal status again, with the counts that it lacks. Raises BackendError."""
     backend.executions.update_status(organization_id, execution_id, _update(evolve(final, error=None), status), key=key)
 
 
 def correct_late_write(backend: Backend, organization_id: str, execution_id: str, final: FinalState) -> bool:
-    """The second read-back: write the terminal status again over a late EXECUTING. True if that was needed."""
+    """Read back once more, and write the terminal status over a late EXECUTING. Returns whether that was needed."""
     if final.status is None:
         return False
     try:
@@ -80,7 +80,7 @@ def _write_and_read_back(
     if final.status is None:
         raise ValueError("a final state needs a status")
     update = _update(final, final.status)
-    # A backend that keeps keys would only replay its answer to the first, so the second write has its own.
+    # A backend that keeps keys would only repeat its answer to the first write, so the second has its own key.
     for each in (key, f"{key}:{uuid4().hex}"):
         backend.executions.update_status(organization_id, execution_id, update, key=each)
         shown = existing_terminal(final, backend.executions.get(organization_id, execution_id))

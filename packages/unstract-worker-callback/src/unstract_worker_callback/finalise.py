@@ -1,7 +1,7 @@
 """Finalising a READY run: count, decide, write results and status once, follow up, close.
 
-Every step may be repeated: a claim that crashed anywhere is continued by the next one, which finds in the backend and
-in the journal what was done already. What each error means is decided in `runs.failure_policy`.
+Every step can be repeated. After a crash the next claim continues: the backend and the journal show which steps were
+done. `runs.failure_policy` decides what each error means.
 """
 
 from collections.abc import Iterator
@@ -28,11 +28,11 @@ from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["MAX_ATTEMPTS", "finalise_run"]
 
-# Failed attempts before the run is ended in ERROR with what can be had.
+# After so many failed attempts the run ends in ERROR, with the results that can be read.
 MAX_ATTEMPTS = 5
-# Everything is read again before it is written again, so that an unknown outcome needs no longer wait.
+# Every value is read before it is written again, so an unknown outcome needs no longer wait.
 _DELAYS = RetryDelays(unavailable=1.0, unknown=1.0)
-# Journal fields: the caller's list is in place; the status that is about to be written; counts were added to this one.
+# Journal fields: the API results are written; the status that will be written; the status that counts were added to.
 _RESULTS, _STATUS, _COUNTS = "results", "status", "counts"
 
 _log = get_logger(__name__)
@@ -40,7 +40,7 @@ _log = get_logger(__name__)
 
 @frozen
 class LoadedRun:
-    """A run that is finalised: its context, its outcomes counted, its execution as the backend shows it."""
+    """A run to finalise: its context, the totals of its outcomes, its execution as the backend shows it."""
 
     context: RunContext
     totals: Totals
@@ -48,10 +48,10 @@ class LoadedRun:
 
 
 def finalise_run(runtime: Runtime, run_id: str) -> bool:
-    """Finalise a run if it is READY and free. False: there was nothing to do.
+    """Finalise a run if it is READY and free. Returns False if there was nothing to do.
 
     Raises:
-        LeaseLost, LedgerError: the run could not be given back to the ledger; its lease lapses.
+        LeaseLost, LedgerError: the run could not be given back to the ledger; its lease will lapse.
     """
     claim = runtime.ledger.runs.claim(run_id, runtime.token(), state=RunState.READY)
     if claim is None:
@@ -65,7 +65,7 @@ def finalise_run(runtime: Runtime, run_id: str) -> bool:
         session = RunSession(runtime, claim, held)
         try:
             _finalise(session)
-        except Exception as error:  # boundary of one attempt: the run goes back, or its lease lapses
+        except Exception as error:  # boundary of one attempt: the run is given back, or its lease lapses
             if reaction_to(error, Place.FINALISE) is Reaction.LEAVE:
                 raise
             if kind_of(error) is ErrorKind.DEFECT:
@@ -75,7 +75,7 @@ def finalise_run(runtime: Runtime, run_id: str) -> bool:
 
 
 def _finalise(session: RunSession) -> None:
-    if session.claim.task is RunTask.CHORD_BATCH:  # its own message, acknowledged late, finishes it
+    if session.claim.task is RunTask.CHORD_BATCH:  # the delivery of its own message finishes it
         session.runtime.ledger.runs.release(session.claim)
         return
     run = _load(session)
@@ -85,7 +85,7 @@ def _finalise(session: RunSession) -> None:
         release_marks(session)
         _finish(session, FinalState(status=run.execution.status, error="ended before it was started"))
         return
-    final = _settle(session, run, _decide(session, run))
+    final = _write_end(session, run, _decide(session, run))
     release_marks(session)
     try:
         _update_pipeline(session, run.context, final)
@@ -95,11 +95,12 @@ def _finalise(session: RunSession) -> None:
         if not (_last_attempt(session) and reaction_to(error, Place.FOLLOW_UP) is Reaction.CHARGE):
             raise
         _log.error("the status is written, but not all follow-up calls were made", reason=str(error))
-    _close(session, run.context, final)
+    _log_end(session, run.context, final)
+    _finish(session, final, recheck_seconds=session.runtime.settings.ledger.recheck_seconds)
 
 
 def _load(session: RunSession) -> LoadedRun | None:
-    """The run with its execution; None after it was closed with a dead letter, because nothing can be written."""
+    """The run with its execution; None after the run was closed with a dead letter."""
     claim, backend = session.claim, session.runtime.backend
     try:
         if claim.task is RunTask.CHORD_CALLBACK or claim.context is None:
@@ -108,19 +109,19 @@ def _load(session: RunSession) -> LoadedRun | None:
         totals = _count(session, context)
         execution = backend.executions.get(context.organization_id, context.execution_id)
         if claim.batches == 0 and execution.status is ExecutionStatus.STOPPED:
-            # Stopped before this run had files. It may have run before the ledger lost it: then its rows say so.
+            # Stopped before this run had files. If the ledger lost an earlier run of it, its rows show the files.
             totals = count_rows(backend.files.list(context.organization_id, context.execution_id))
         return LoadedRun(context, totals, execution)
     except (BackendRefused, MessageError) as error:
         reaction = reaction_to(error, Place.FINALISE)
         if reaction is Reaction.END or (reaction is Reaction.CHARGE and _last_attempt(session)):
-            _put_aside(session, str(error))
+            _close_with_dead_letter(session, str(error))
             return None
         raise
 
 
 def _ended_before_its_start(session: RunSession, run: LoadedRun) -> bool:
-    """Whether the execution ended by itself before this run had files: a start message that came once more."""
+    """Whether the execution ended before this run had files: its start message was delivered again."""
     status, claim = run.execution.status, session.claim
     ended = status.terminal and status is not ExecutionStatus.STOPPED
     nothing_done = claim.task is RunTask.EXECUTION and claim.batches == 0
@@ -130,7 +131,7 @@ def _ended_before_its_start(session: RunSession, run: LoadedRun) -> bool:
 def _count(session: RunSession, context: RunContext) -> Totals:
     try:
         return count(session.runtime.ledger.runs.outcomes(session.claim.run_id), before=totals_before(context))
-    except MessageError:  # a record that cannot be read: the reason for ERROR at the last attempt
+    except MessageError:  # a record that cannot be read; at the last attempt the run ends in ERROR for it
         if not _last_attempt(session):
             raise
         return Totals()
@@ -145,11 +146,10 @@ def _decide(session: RunSession, run: LoadedRun) -> FinalState:
     return evolve(final, status=ExecutionStatus.ERROR, error=reason)
 
 
-def _settle(session: RunSession, run: LoadedRun, final: FinalState) -> FinalState:
-    """Put results and status in place; returns the final state that the backend shows.
+def _write_end(session: RunSession, run: LoadedRun, final: FinalState) -> FinalState:
+    """Write results and status. Returns the final state that the backend shows.
 
-    A status that is terminal already never changes. If it is not of an attempt before this one, the results and the
-    counts are still owed.
+    A terminal status never changes. Unless an earlier attempt wrote it, results and counts are still to be written.
     """
     backend, context, shown = session.runtime.backend, run.context, run.execution.status
     ids, key = (context.organization_id, context.execution_id), _key(session, context)
@@ -174,7 +174,7 @@ def _settle(session: RunSession, run: LoadedRun, final: FinalState) -> FinalStat
 
 
 def _write_results(session: RunSession, context: RunContext) -> None:
-    """The API caller's list, in place before the terminal status that releases the caller."""
+    """Write the API caller's list. It must be there before the terminal status, which ends the caller's waiting."""
     if context.kind is not RunKind.API or context.chord:
         return
     runtime = session.runtime
@@ -188,16 +188,16 @@ def _write_results(session: RunSession, context: RunContext) -> None:
 
 
 def _result_items(session: RunSession) -> Iterator[ApiResultItem]:
-    """An item for each upload that was done; none for files that a stop kept from starting."""
+    """An item for each upload, except for files that did not start because of a stop."""
     for outcome in session.runtime.ledger.runs.outcomes(session.claim.run_id):
         if outcome.kind is not OutcomeKind.SKIPPED:
             yield from result_items(outcome)
-    # After the last was read: an owner that was paused saw outcomes vanish and must not put the rest in place.
+    # After the last item: if this owner was paused and the run expired meanwhile, the list is incomplete.
     session.held.check()
 
 
 def _update_pipeline(session: RunSession, context: RunContext, final: FinalState) -> None:
-    """The status of the pipeline's last run, written once. Raises BackendError: to be repeated later."""
+    """Write the status of the pipeline's last run, once. Raises BackendError: it is repeated later."""
     if context.kind is RunKind.API or context.pipeline_id is None or final.status is None:
         return
     if session.journal_get("pipeline") is not None:
@@ -208,7 +208,7 @@ def _update_pipeline(session: RunSession, context: RunContext, final: FinalState
         session.runtime.backend.pipelines.update(
             context.organization_id, context.pipeline_id, update, key=f"{_key(session, context)}:pipeline"
         )
-    except (BackendError, MessageError) as error:  # paused, gone, no UUID: the execution's own status counts
+    except (BackendError, MessageError) as error:  # paused, deleted, no UUID: the execution's own status counts
         if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:
             raise
         _log.warning("the pipeline's status was refused", pipeline_id=context.pipeline_id, reason=str(error))
@@ -216,7 +216,7 @@ def _update_pipeline(session: RunSession, context: RunContext, final: FinalState
 
 
 def _clean_up(session: RunSession, context: RunContext) -> None:
-    """Staging directories are the backend's; one that offers no clean-up is counted."""
+    """Have the backend delete the staging directories; count the backends that do not offer it."""
     session.held.check()
     try:
         offered = session.runtime.backend.executions.cleanup(
@@ -230,28 +230,25 @@ def _clean_up(session: RunSession, context: RunContext) -> None:
         _warn_not_offered()
 
 
-@cache
+@cache  # once per process
 def _warn_not_offered() -> None:
-    """Once per process."""
     _log.warning("the backend does not offer to clean up staging directories: do it there")
 
 
-def _close(session: RunSession, context: RunContext, final: FinalState) -> None:
-    """A last line for the platform's log, then DONE."""
-    runtime = session.runtime
+def _log_end(session: RunSession, context: RunContext, final: FinalState) -> None:
+    """The last line of the execution's log in the platform's UI."""
     text = (
         f"Execution ended {final.status}: {final.successful_files} of {final.total_files} files succeeded, "
         f"{final.failed_files} failed." + (f" {final.error}" if final.error else "")
     )
     level = "INFO" if final.status is ExecutionStatus.COMPLETED else "ERROR"
-    runtime.log_events.log(
+    session.runtime.log_events.log(
         LogEvent(context.log_channel, text, context.execution_id, context.organization_id, "TERMINATION", level)
     )
-    _finish(session, final, recheck_seconds=runtime.settings.ledger.recheck_seconds)
 
 
-def _put_aside(session: RunSession, reason: str) -> None:
-    """Close a run whose execution the backend does not know. Visible in the dead letters."""
+def _close_with_dead_letter(session: RunSession, reason: str) -> None:
+    """Close a run whose status cannot be written, because the backend does not know its execution."""
     runtime, claim = session.runtime, session.claim
     release_marks(session)
     queue = DOORBELL_QUEUES[Doorbell.CALLBACK]
@@ -270,10 +267,10 @@ def _finish(session: RunSession, final: FinalState, *, recheck_seconds: float = 
 
 
 def _last_attempt(session: RunSession) -> bool:
-    """Whether this claim must end the run with what can be had."""
+    """Whether this claim must end the run, with the results that can be read."""
     return session.claim.attempts >= MAX_ATTEMPTS
 
 
 def _key(session: RunSession, context: RunContext) -> str:
-    """Idempotency key of the run's end; the key of each part starts with it."""
+    """Idempotency key of the final status; the keys of the follow-up calls start with it."""
     return f"{context.execution_id}:{session.claim.epoch}:final"

@@ -21,12 +21,12 @@ _log = get_logger(__name__)
 
 
 def notify(session: RunSession, context: RunContext, final: FinalState) -> None:
-    """Enqueue one event for each active subscriber; an empty run that completed has none (contract: flows b.11).
+    """Enqueue one event for each active subscriber; a run that completed without files has none (contract: flows b.11).
 
-    The backend keeps no keys here, so a kill between its answer and our journal repeats that one event: at least once.
+    At least once: the backend keeps no keys here, so a crash between its answer and the journal repeats the event.
 
     Raises:
-        BackendError: to be repeated later; what can never pass is logged instead.
+        BackendError: to be repeated later. A permanent error is logged instead.
     """
     empty = final.status is ExecutionStatus.COMPLETED and final.total_files == 0
     if context.pipeline_id is None or final.status is None or empty:
@@ -63,7 +63,7 @@ def _targets(session: RunSession, context: RunContext, pipeline_id: str) -> Noti
 
 
 def _enqueue(session: RunSession, event: RunEvent, target: Notification) -> str:
-    """What is journalled: the buffer's row, or why there is none."""
+    """The journal entry: the id of the buffer's row, or why there is none."""
     key = f"{event.execution_id}:{session.claim.epoch}:{event.status}:{target.id}"
     try:
         row = session.runtime.backend.notifications.enqueue(

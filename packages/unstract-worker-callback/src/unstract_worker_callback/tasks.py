@@ -1,4 +1,4 @@
-"""The callback worker's Celery tasks: a few lines each; the steps are plain functions."""
+"""The callback worker's Celery tasks; the steps are plain functions in other modules."""
 
 from celery import Celery
 
@@ -31,7 +31,7 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
     if not app.conf.result_backend:
         add_task(app, runtime, "celery.chord_unlock", _refuse_unlock)
     else:
-        # Acknowledged once its next look or the callback is sent: a look that is cut off is given again.
+        # Acknowledged after it sent itself again, or the callback: one that was cut off is delivered again.
         serve_celery_task(app, runtime, "celery.chord_unlock", late=True)
 
 

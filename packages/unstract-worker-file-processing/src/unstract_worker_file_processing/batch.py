@@ -1,4 +1,4 @@
-"""One batch: claim it, process its files one after the other, complete it, ring the callback."""
+"""One batch: claim it, process its files one after the other, complete it, ring for the callback worker."""
 
 import time
 
@@ -19,10 +19,10 @@ _log = get_logger(__name__)
 
 
 def handle_doorbell(runtime: Runtime, executor: GuardedExecutor, doorbell: BatchDoorbell) -> None:
-    """Process the batch that a doorbell names, if it needs it.
+    """Process the batch that a doorbell names, if it is free and not done.
 
     Raises:
-        SteppedAside, LedgerError: the batch is not finished; it is back in the ledger, or its lease will lapse.
+        SteppedAside, LedgerError: the batch is not finished; it was given back, or its lease will lapse.
     """
     claim = runtime.ledger.batches.claim(doorbell.run_id, doorbell.epoch, doorbell.batch, runtime.token())
     if isinstance(claim, BatchRefusal):
@@ -37,14 +37,14 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
     """Process a claimed batch.
 
     Returns:
-        The state that the run is in once the batch is complete.
+        The run's state once the batch is complete.
 
     Raises:
-        SteppedAside: the batch is back in the ledger.
-        LeaseLost, LedgerUnavailable: the lease lapsed, or will.
+        SteppedAside: the batch was given back to the ledger.
+        LeaseLost, LedgerUnavailable: the lease lapsed, or will lapse.
     """
     runtime.progress.claim_made()
-    repeated = claim.fence > 1 and not claim.requests  # an answer's return is no repetition
+    repeated = claim.fence > 1 and not claim.requests  # claiming it again for an answer is no repetition
     runtime.metrics.attempts.labels("batch", "yes" if repeated else "no").inc()
     ends = time.monotonic() + runtime.settings.process.time_limit - claim.age_seconds
     context = claim.context
@@ -63,9 +63,8 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
         except Parked:
             raise  # the batch was given back already
         except SteppedAside as error:
-            _flush(writer)
-            charged = error.charge_file if isinstance(error, HandedBack) else 0
-            _release(runtime, claim, error, charge_file=charged)
+            _try_flush(writer)
+            _release(runtime, claim, error)
             raise
         except BackendError as error:
             handed_back = HandedBack.after(error, runtime)
@@ -73,15 +72,16 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
             raise handed_back from None
 
 
-def _release(runtime: Runtime, claim: BatchClaim, error: SteppedAside, *, charge_file: int = 0) -> None:
+def _release(runtime: Runtime, claim: BatchClaim, error: SteppedAside) -> None:
+    charge_file = error.charge_file if isinstance(error, HandedBack) else 0
     runtime.ledger.batches.release(
         claim, delay_seconds=error.delay_seconds, charge_file=charge_file, reason=error.reason
     )
 
 
-def _flush(writer: StatusWriter) -> None:
-    """Before a batch is handed back: write what has ended. What cannot be written now is left to the next owner."""
+def _try_flush(writer: StatusWriter) -> None:
+    """Write what has ended before the batch is given back. What cannot be written now is left to the next owner."""
     try:
         writer.flush()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the batch must go back
+    except Exception as error:  # noqa: BLE001 - boundary: the batch must be given back after any error
         _log.warning("statuses are left to the next owner", reason=str(error), kind=type(error).__name__)

@@ -1,8 +1,8 @@
 """Chord mode: `process_file_batch` messages of today's orchestrators, whose results a chord waits for.
 
-Each message has a run of its own in the ledger, with one batch, so that a redelivery does nothing twice: while the
-lease lives it waits, after the end it returns what was recorded. API items are pushed as each file ends. What becomes
-of each file is journalled before it is worked on, as `file:{number}`: "row <id>", "skip" or "fail <reason>".
+Each message has its own run in the ledger, with one batch, so that a redelivery repeats nothing: it waits while the
+lease is held, and returns the recorded result after the end. API items are pushed as each file ends. The decision about
+each file is journalled before the file is worked on, as `file:{number}`: "row <id>", "skip" or "fail <reason>".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,24 +58,24 @@ __all__ = ["IN_USE", "FileDecision", "batch_result", "process_chord_batch"]
 
 _EPOCH = 1  # such a run is armed once
 _BATCH = 0
-_ANSWER_LOOK_SECONDS = 5.0
+_ANSWER_CHECK_SECONDS = 5.0
 IN_USE = "the file is being processed by another execution"
 
 
 @frozen
 class FileDecision:
-    """What becomes of one file: worked on with its row's id, skipped, or failed with the reason."""
+    """The decision about one file: work on it with this row, skip it, or fail it with this reason."""
 
     row_id: str = ""
     reason: str = ""
 
-    def text(self) -> str:
-        """For the journal."""
+    def as_text(self) -> str:
+        """The journal's form."""
         return f"row {self.row_id}" if self.row_id else f"fail {self.reason}" if self.reason else "skip"
 
     @staticmethod
     def read(text: str) -> "FileDecision":
-        """From the journal."""
+        """Read the journal's form."""
         word, _, rest = text.partition(" ")
         return FileDecision(row_id=rest if word == "row" else "", reason=rest if word == "fail" else "")
 
@@ -83,7 +83,7 @@ class FileDecision:
 def process_chord_batch(
     runtime: Runtime, executor: GuardedExecutor, message: BatchMessage, task_id: str
 ) -> dict[str, Any]:
-    """What the chord gets for this message. Raises SteppedAside or LedgerError when it is to come again."""
+    """The message's result for its chord. Raises SteppedAside or LedgerError if the message must be sent again."""
     context, runs = message.context, runtime.ledger.runs
     run_id = f"{context.execution_id}.{opaque_id(task_id, field='task_id')}"
     with bind_task(execution_id=context.execution_id, organization_id=context.organization_id):
@@ -108,14 +108,14 @@ def process_chord_batch(
         final = runs.final(run_id)
     if final is None:
         lease = runtime.settings.ledger.lease_seconds
-        raise SteppedAside("another delivery of this batch is at work", delay_seconds=lease)
+        raise SteppedAside("another delivery of this batch is being processed", delay_seconds=lease)
     return final.detail
 
 
 def batch_result(
     items: Iterable[FileItem], outcomes: Iterable[FileOutcome], journal: Mapping[str, str], organization_id: str
 ) -> BatchResult:
-    """Every upload counted once (contract: tasks 4.3): what was neither run nor failed counts as done already."""
+    """Count every upload once (contract: tasks 4.3); one that neither ran nor failed counts as completed before."""
     uploads = {item.number: item.uploads for item in items}
     done, failed, seconds = 0, 0, 0.0
     for outcome in outcomes:
@@ -139,12 +139,12 @@ def batch_result(
 def _process(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim) -> None:
     try:
         process_batch(runtime, executor, claim)
-    except Parked as waiting:  # the answer rings for the batch; its message is what brings the chord the result
-        raise SteppedAside(waiting.reason, delay_seconds=min(waiting.delay_seconds, _ANSWER_LOOK_SECONDS)) from None
+    except Parked as parked:  # only this message, sent again, can give the chord its result
+        raise SteppedAside(parked.reason, delay_seconds=min(parked.delay_seconds, _ANSWER_CHECK_SECONDS)) from None
 
 
 def _prepare(runtime: Runtime, run_id: str, message: BatchMessage) -> None:
-    """Rows for the files, then ARMED. Raises SteppedAside after handing the run back."""
+    """Create the files' rows and arm the run. Raises SteppedAside after giving the run back."""
     runs = runtime.ledger.runs
     claim = runs.claim(run_id, runtime.token(), state=RunState.ACCEPTED)
     if claim is None:
@@ -152,17 +152,17 @@ def _prepare(runtime: Runtime, run_id: str, message: BatchMessage) -> None:
     with runtime.keeper.run(claim) as held:
         session = RunSession(runtime, claim, held)
         try:
-            context, ready = _ready(session, message)
+            context, ready = _files_with_rows(session, message)
             runs.arm(claim, [ready] if ready else [], context)
-        except Exception as error:  # boundary of one attempt: whatever went wrong, the run must go back
+        except Exception as error:  # boundary of one attempt: the run must be given back after any error
             if reaction_to(error, Place.START) is Reaction.LEAVE:
                 raise
             released = release_run(session, error, Place.START, RetryDelays())
             raise SteppedAside(released.reason, delay_seconds=released.delay_seconds) from error
 
 
-def _ready(session: RunSession, message: BatchMessage) -> tuple[RunContext, Sequence[FileItem]]:
-    """The files to work on, with their rows. The failed ones get their API items here."""
+def _files_with_rows(session: RunSession, message: BatchMessage) -> tuple[RunContext, Sequence[FileItem]]:
+    """The files to work on, with their rows. API items of failed files are pushed here."""
     items = _items(message)
     context = evolve(message.context, total_files=sum(item.uploads for item in items))
     loaded = _load(session, context)
@@ -172,7 +172,7 @@ def _ready(session: RunSession, message: BatchMessage) -> tuple[RunContext, Sequ
         found = _decisions(session, message, items, loaded)
     else:
         for item in items:
-            session.journal_put(f"file:{item.number}", FileDecision(reason=loaded).text())
+            session.journal_put(f"file:{item.number}", FileDecision(reason=loaded).as_text())
         found = [FileDecision(reason=loaded)] * len(items)
     for item, decision in zip(items, found, strict=True):
         if decision.reason:
@@ -218,45 +218,45 @@ def _finish(runtime: Runtime, run_id: str, message: BatchMessage) -> None:
 
 
 def _items(message: BatchMessage) -> tuple[FileItem, ...]:
-    """The batch's files; API uploads of equal content are one item, as the backend has one row for them."""
+    """The batch's files. API uploads of equal content are one item: the backend has one row for them."""
     return deduplicate(message.files) if message.context.kind is RunKind.API else message.files
 
 
 def _decisions(
     session: RunSession, message: BatchMessage, items: Sequence[FileItem], execution: Execution
 ) -> list[FileDecision]:
-    """A decision for each item, in order; one that is journalled is kept."""
+    """A decision for each item, in order. Journalled decisions are kept."""
     noted = [session.journal_get(f"file:{item.number}") for item in items]
     fresh = [item for item, text in zip(items, noted, strict=True) if text is None]
-    over = execution.status.terminal
-    taken = frozenset() if over else _in_use(session, message, fresh)
+    ended = execution.status.terminal
+    in_use = frozenset() if ended else _in_use(session, message, fresh)
     found = []
     for item, journalled in zip(items, noted, strict=True):
         session.check()
         text = journalled
         if text is None:
-            decision = FileDecision() if over else _decide(session, message, item, taken=item.number in taken)
-            text = session.journal_put(f"file:{item.number}", decision.text())
+            decision = FileDecision() if ended else _decide(session, message, item, in_use=item.number in in_use)
+            text = session.journal_put(f"file:{item.number}", decision.as_text())
         found.append(FileDecision.read(text))
     return found
 
 
 def _in_use(session: RunSession, message: BatchMessage, items: Sequence[FileItem]) -> frozenset[int]:
-    """Numbers of files that another execution works on; API uploads have no identity to look up."""
+    """Numbers of files that another execution works on. API uploads have no identity to compare."""
     known = {file: item for item in items if (file := active_file(item)) is not None}
     return frozenset(known[file].number for file in files_in_use(session, _marks(session, message), known))
 
 
-def _decide(session: RunSession, message: BatchMessage, item: FileItem, *, taken: bool) -> FileDecision:
+def _decide(session: RunSession, message: BatchMessage, item: FileItem, *, in_use: bool) -> FileDecision:
     try:
         row = _row(session, message, item)
     except (BackendRefused, UnexpectedAnswer) as error:
         return FileDecision(reason=reason_of(error))
-    # The row of an equal upload from another batch is not this upload's: its own item is still owed.
+    # Another batch may have completed an upload of equal content, with the same row: this one still needs its item.
     owed = message.context.kind is RunKind.API and row.file_name != item.name
     if row.status is not None and row.status.terminal and not owed:
         return FileDecision()
-    reason = item.refused or (IN_USE if taken else "")
+    reason = item.refused or (IN_USE if in_use else "")
     status = ExecutionStatus.ERROR if reason else ExecutionStatus.PENDING
     if reason or row.status is None:
         update = FileStatusUpdate(status=status, error_message=reason or None)
@@ -270,7 +270,7 @@ def _decide(session: RunSession, message: BatchMessage, item: FileItem, *, taken
 
 
 def _row(session: RunSession, message: BatchMessage, item: FileItem) -> FileExecution:
-    """The file's row, created where there is none. Parallel batches may have doubled it: then any of them."""
+    """The file's row, created if there is none. Parallel batches may have created two: then either of them."""
     context, files = message.context, session.runtime.backend.files
     request, key = row_request(item, context.kind), session.key("row", str(item.number))
     try:

@@ -1,7 +1,7 @@
-"""Executors that answer later: send a file off once, give its batch back, and go on with the answer when it is there.
+"""Deferred executors: send a file off once, give its batch back, and continue with the answer when it has come.
 
-The batch is given back to the ledger while the answer is out, so that waiting holds no slot; the answer, received by
-any worker, rings the batch again. What keeps a file from being sent twice is in `core.ledger.requests`.
+The batch is given back to the ledger while an answer is pending, so that waiting holds no slot. Any worker receives the
+answer and rings for the batch again. `core.ledger.requests` keeps a file from being sent twice.
 """
 
 from typing import Any
@@ -20,8 +20,8 @@ from unstract_worker_file_processing.status_writer import StatusWriter
 
 __all__ = ["Parked", "await_answer", "obtain_answer", "receive_answer", "receive_failure"]
 
-# A parked batch looks this often whether its execution was stopped, and after a stop it waits this long for an answer.
-_LOOK_SECONDS = 60.0
+# How often a parked batch asks whether its execution was stopped, and how long it waits for an answer after a stop.
+_STOP_CHECK_SECONDS = 60.0
 _STOP_PATIENCE_SECONDS = 30.0
 _SCHEMA = 1
 
@@ -29,22 +29,22 @@ log = get_logger(__name__)
 
 
 class Parked(SteppedAside):
-    """The batch was given back until the answer for one of its files comes; nothing of it is held any more."""
+    """The batch was given back until the answer for one of its files comes; its lease is released."""
 
 
 def await_answer(session: BatchSession, writer: StatusWriter, file: FileItem) -> str | None:
-    """Look after a file whose answer is out.
+    """Wait for the answer to a file that was sent.
 
     Returns:
-        None: the answer has come. Else why it is not awaited any longer: the file's error.
+        None: the answer has come. Else the file's error: why the answer is not awaited any longer.
 
     Raises:
-        Parked: it is still out.
+        Parked: the answer is pending.
     """
     request = session.claim.requests[file.number]
     if session.seconds_left() <= 0:
         return error_text(processing="the executor has not answered before the batch's deadline")
-    delay = min(request.seconds_left, _LOOK_SECONDS)
+    delay = min(request.seconds_left, _STOP_CHECK_SECONDS)
     if session.stop_requested():
         delay = _STOP_PATIENCE_SECONDS - request.age_seconds
         if delay <= 0:
@@ -54,13 +54,16 @@ def await_answer(session: BatchSession, writer: StatusWriter, file: FileItem) ->
 
 
 def obtain_answer(session: BatchSession, writer: StatusWriter, request: FileRequest, budget: float) -> ExecutorAnswer:
-    """The answer for a file, which is sent off for it if it was not.
+    """The answer for a file. Sends the file if it was not sent.
 
     Args:
-        budget: seconds for preparing it.
+        session: the batch.
+        writer: writes the row's EXECUTING before the file is sent.
+        request: the file.
+        budget: seconds for preparing the file.
 
     Raises:
-        Parked: the answer is out.
+        Parked: the answer is pending.
         HandedBack: nothing was sent.
     """
     answer = session.claim.answers.get(request.file.number)
@@ -73,11 +76,11 @@ def obtain_answer(session: BatchSession, writer: StatusWriter, request: FileRequ
         return ExecutorAnswer(error=error_text(workflow=error.workflow, destination=error.destination))
     except (BackendRefused, UnexpectedAnswer) as error:
         return ExecutorAnswer(error=error_text(workflow=error.message))
-    return _park(session, writer, request.file, min(wait, _LOOK_SECONDS))
+    return _park(session, writer, request.file, min(wait, _STOP_CHECK_SECONDS))
 
 
 def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
-    """Prepare the file and send it off; for how many seconds an answer is awaited. Raises HandedBack."""
+    """Prepare and send the file. Returns how many seconds the answer is awaited. Raises HandedBack."""
     executor, file, nonce = session.executor.executor, request.file, random_id()
     claim, requests, settings = session.claim, session.runtime.ledger.requests, session.runtime.settings.executor
     if not isinstance(executor, DeferredExecutor):
@@ -108,17 +111,17 @@ def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
 
 
 def _park(session: BatchSession, writer: StatusWriter, file: FileItem, delay: float) -> ExecutorAnswer:
-    """Give the batch back until the answer comes. Returns it if it is there already, else raises Parked."""
+    """Give the batch back until the answer comes. Returns the answer if it has come already, else raises Parked."""
     writer.flush()
     claim, requests = session.claim, session.runtime.ledger.requests
     answer = session.persist(lambda: requests.park(claim, file.number, delay_seconds=delay))
     if answer is None:
-        raise Parked(f"file {file.number}: its answer is out", delay_seconds=delay)
+        raise Parked(f"file {file.number}: its answer is pending", delay_seconds=delay)
     return answer
 
 
 def receive_answer(runtime: Runtime, delivery: Delivery) -> None:
-    """The task behind an executor's answer: arguments the answer and the ticket. Raises MessageError for another."""
+    """Record an executor's answer. Arguments of the task: the answer, the ticket. Raises MessageError for others."""
     value, ticket = _arguments(delivery)
     size, limit = len(serialization.dumps(value).encode()), runtime.settings.ledger.max_file_result_bytes
     if size > limit:
@@ -129,7 +132,7 @@ def receive_answer(runtime: Runtime, delivery: Delivery) -> None:
 
 
 def receive_failure(runtime: Runtime, delivery: Delivery) -> None:
-    """The task behind an executor's task that failed: arguments that task's id and the ticket."""
+    """Record that the executor's task failed. Arguments of the task: that task's id, the ticket."""
     _, ticket = _arguments(delivery)
     _record(runtime, ticket, ExecutorAnswer(error="the executor's task failed; its own log says why"))
 
@@ -137,12 +140,11 @@ def receive_failure(runtime: Runtime, delivery: Delivery) -> None:
 def _arguments(delivery: Delivery) -> tuple[Any, AnswerTicket]:
     if len(delivery.args) != 2 or not isinstance(delivery.args[1], dict):
         raise MessageError("not an answer and its ticket", field="args")
-    value, told = delivery.args
-    ticket = serialization.structure(told, AnswerTicket)
+    ticket = serialization.structure(delivery.args[1], AnswerTicket)
     if ticket.schema > _SCHEMA:
         raise MessageError("a ticket of a newer form", field="AnswerTicket.schema")
     opaque_id(ticket.run_id, field="run_id")
-    return value, ticket
+    return delivery.args[0], ticket
 
 
 def _record(runtime: Runtime, ticket: AnswerTicket, answer: ExecutorAnswer) -> None:

@@ -1,7 +1,7 @@
-"""What runs the workflow for one file: the backend by default, others by entry point.
+"""Executors: they run the workflow for one file. The backend is the default, others are found by entry point.
 
-There are two kinds. A `FileExecutor` answers at once: one method, which holds a slot for as long as the file takes. A
-`DeferredExecutor` sends the file off and gets its answer later, as a message; meanwhile the file holds no slot.
+There are two kinds. A `FileExecutor` returns the result: its call holds a slot for as long as the file takes. A
+`DeferredExecutor` sends the file off and gets its answer later, as a message; the file holds no slot until then.
 """
 
 from collections.abc import Callable, Iterator
@@ -48,9 +48,9 @@ class FileFailed(WorkerError):
 
 
 class NotNow(WorkerError):
-    """What the executor needs (a store, a broker, a service) is away, and nothing was done.
+    """What the executor needs (a store, a broker, a service) is unavailable, and nothing was done.
 
-    The file is put off, and no file is charged for it. After several in a row the executor is left alone for a while.
+    The file is put off and not charged. After several such errors in a row the executor is not called for a while.
     `delay_seconds`: how long to wait at least.
     """
 
@@ -60,7 +60,7 @@ class NotNow(WorkerError):
 
 
 class MaybeSent(WorkerError):
-    """Whether the request was sent is not known; an answer is awaited for a while before it is sent again."""
+    """It is unknown whether the request was sent. An answer is awaited for a while before it is sent again."""
 
 
 @frozen
@@ -70,7 +70,7 @@ class FileRequest:
     Attributes:
         context: the run: organization, workflow, execution, kind (API or ETL), tags, custom data, profile.
         file: name, path in its source, content hash, size, MIME type, the id of its row (`file_execution_id`).
-        key: the same at every try: an executor that remembers it applies the file once.
+        key: idempotency key, the same in every attempt.
     """
 
     context: RunContext
@@ -79,7 +79,7 @@ class FileRequest:
 
 
 class FileExecutor(Protocol):
-    """Runs the workflow for a file, its destination included, and answers at once."""
+    """Runs the workflow for a file, its destination included, and returns the result."""
 
     def execute(self, request: FileRequest, *, timeout_seconds: float) -> Any:
         """The file's result as JSON, within the timeout. Called from many threads at a time.
@@ -87,7 +87,7 @@ class FileExecutor(Protocol):
         Raises:
             FileFailed: the file is at fault. BackendRefused and UnexpectedAnswer mean the same.
             NotNow: nothing was done; the file is put off. BackendUnavailable means the same for the backend.
-            OutcomeUnknown: the file may have been run; its row is looked at, and the next try is charged to the file.
+            OutcomeUnknown: the file may have been run; its row is read, and the file is charged if that shows nothing.
         """
 
 
@@ -96,12 +96,12 @@ class DeferredExecutor(Protocol):
     """Sends the file off; the answer comes later, to any worker. Called from many threads at a time.
 
     The answer is a Celery message to the queue `uw_executor_answers`: task `unstract_worker.executor_answer`, arguments
-    the answer (any JSON) and the ticket as it was given. `prepare` and `conclude` may be repeated, `send` is not: it is
-    called again only after the answer stayed away.
+    the answer (any JSON) and the ticket, unchanged. `prepare` and `conclude` may be repeated. `send` is called again
+    only if no answer came in time.
     """
 
     def prepare(self, request: FileRequest, *, timeout_seconds: float) -> Any:
-        """All that comes before the file is sent and may be repeated; what it returns goes to `send`.
+        """All steps before the file is sent. The returned value is given to `send`.
 
         Raises:
             FileFailed: the file is at fault.
@@ -118,20 +118,20 @@ class DeferredExecutor(Protocol):
         """
 
     def conclude(self, request: FileRequest, answer: Any, *, timeout_seconds: float) -> Any:
-        """The file's result as JSON, from the executor's answer, after all that is left to do, such as the destination.
+        """Do the remaining steps, such as the destination. Returns the file's result as JSON.
 
         Raises:
             FileFailed: the file is at fault.
-            NotNow: the answer is kept, this is tried again later.
+            NotNow: the answer is kept, and `conclude` is called again later.
         """
 
 
-# What an entry point names: makes the executor of one process.
+# An entry point names such a factory; it makes the executor of one process.
 ExecutorFactory = Callable[[Runtime], FileExecutor | DeferredExecutor]
 
 
 class ExecutorAway(Exception):
-    """The executor is not called now; again in `seconds`."""
+    """The executor is unavailable; call it again in `seconds`."""
 
     def __init__(self, reason: str, seconds: float) -> None:
         self.seconds = seconds
@@ -140,14 +140,14 @@ class ExecutorAway(Exception):
 
 @frozen(eq=False)
 class GuardedExecutor:
-    """An executor behind a circuit breaker of its own: NotNow, several times in a row, opens it."""
+    """An executor with its own circuit breaker: several NotNow in a row open it."""
 
     executor: FileExecutor | DeferredExecutor
     breaker: Breaker
 
     @property
     def deferred(self) -> bool:
-        """Whether its answers come later."""
+        """Whether answers come later, as messages."""
         return isinstance(self.executor, DeferredExecutor)
 
     @contextmanager
@@ -155,8 +155,8 @@ class GuardedExecutor:
         """Around each call of the executor. Raises ExecutorAway for NotNow, and while the breaker is open."""
         try:
             self.breaker.admit()
-        except BreakerOpen as closed:
-            raise ExecutorAway(f"the executor is left alone: {closed}", closed.seconds) from None
+        except BreakerOpen as refusal:
+            raise ExecutorAway(f"the executor is not called: {refusal}", refusal.seconds) from None
         try:
             yield
         except NotNow as error:
@@ -170,14 +170,14 @@ class GuardedExecutor:
 
 @frozen
 class BackendExecutor:
-    """Lets the platform's backend do it."""
+    """Lets the platform's backend execute the file."""
 
     backend: Backend
 
     def execute(self, request: FileRequest, *, timeout_seconds: float) -> Any:
-        """As FileExecutor says."""
+        """See FileExecutor."""
         context, file = request.context, request.file
-        asked = ExecuteFile(
+        wanted = ExecuteFile(
             workflow_id=context.workflow_id,
             execution_id=context.execution_id,
             file=FileToExecute(
@@ -194,25 +194,26 @@ class BackendExecutor:
                 fs_metadata=file.fs_metadata or None,
             ),
         )
-        done = self.backend.files.execute(
-            context.organization_id, asked, key=request.key, timeout_seconds=timeout_seconds
+        executed = self.backend.files.execute(
+            context.organization_id, wanted, key=request.key, timeout_seconds=timeout_seconds
         )
-        return done.result
+        return executed.result
 
 
 def load_executor(runtime: Runtime) -> GuardedExecutor:
     """The executor that WORKER_FILE_EXECUTOR names. Raises ConfigurationError if it cannot be used."""
-    settings = runtime.settings.backend
-    return GuardedExecutor(_made(runtime), Breaker(settings.breaker_threshold, settings.breaker_recovery))
-
-
-def _made(runtime: Runtime) -> FileExecutor | DeferredExecutor:
-    name = runtime.settings.files.executor
-    return BackendExecutor(runtime.backend) if name == BACKEND else executor_factory(name)(runtime)
+    settings, name = runtime.settings.backend, runtime.settings.files.executor
+    executor = BackendExecutor(runtime.backend) if name == BACKEND else executor_factory(name)(runtime)
+    return GuardedExecutor(executor, Breaker(settings.breaker_threshold, settings.breaker_recovery))
 
 
 def executor_factory(name: str) -> ExecutorFactory:
-    """What an installed package offers under this name. Raises ConfigurationError, and whatever its import raises."""
+    """The factory that an installed package offers under this name.
+
+    Raises:
+        ConfigurationError: no package offers it, or more than one.
+        Exception: any error of the package's import.
+    """
     installed = entry_points(group=GROUP)
     found = installed.select(name=name)
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""File history: the result of equal content is used again, and what ran is written down."""
+"""File history: results of equal content are reused, and each executed file is recorded."""
 
 import hashlib
 
@@ -15,13 +15,13 @@ from unstract_worker_file_processing.session import BatchSession
 
 __all__ = ["content_key", "history_row", "reuse", "write_history"]
 
-# How old the list of known contents may be: another execution may complete one meanwhile.
+# How old the cached hashes may be: another execution may complete further files.
 _KNOWN_SECONDS = 10.0
 _log = get_logger(__name__)
 
 
 def reuse(session: BatchSession, file: FileItem) -> Executed | None:
-    """What an earlier execution of the workflow made of the same content, for API files that ask for it."""
+    """The result of an earlier execution of the workflow for the same content; for API runs with file history only."""
     context, runtime = session.context, session.runtime
     if context.kind is not RunKind.API or not context.use_file_history or not file.hash:
         return None
@@ -42,7 +42,7 @@ def reuse(session: BatchSession, file: FileItem) -> Executed | None:
 
 
 def _known_hashes(session: BatchSession) -> frozenset[str] | None:
-    """Contents of the batch that the workflow has completed before: one call for all; None where it is refused."""
+    """Hashes in the batch that the workflow has completed before, by one call; None if the backend refuses it."""
     context, history = session.context, session.runtime.backend.history
     left = [each for each in session.claim.files if each.number not in session.claim.recorded]
     hashes = [each.hash for each in left if each.hash and not each.unsupported]
@@ -53,35 +53,35 @@ def _known_hashes(session: BatchSession) -> frozenset[str] | None:
 
 
 def write_history(session: BatchSession, file: FileItem, executed: Executed, outcome: FileOutcome) -> None:
-    """Write down what ran. A refusal never fails the file; only an unreachable backend is waited for.
+    """Write the file's history. A refusal never fails the file; only an unreachable backend is waited for.
 
-    Each write counts against the file's limit, so an owner that may come after one that wrote looks first, and so
-    does one that got no answer.
+    Each write counts towards the file's execution limit. So the history is read first if an earlier owner of the batch
+    may have written it, and after a write without an answer.
     """
     row = history_row(session, file, executed, outcome)
     if row is None:
         return
     history, organization = session.runtime.backend.history, session.context.organization_id
-    look = file.number in session.claim.executed
+    may_exist = file.number in session.claim.executed
     for _ in range(2):
-        if look:
+        if may_exist:
             found = session.try_call(
                 "file-history.by_hash",
                 lambda: history.by_hash(organization, row.workflow_id, row.file_hash, file_path=row.file_path),
             )
-            if found is not None and _says(found, row):
+            if found is not None and _same(found, row):
                 return
         try:
             session.try_call("file-history.create", lambda: _create(session, file, row))
         except OutcomeUnknown:
-            look = True
+            may_exist = True
         else:
             return
-    _log.warning("whether the file's history was written is unknown")
+    _log.warning("it is unknown whether the file's history was written")
 
 
 def history_row(session: BatchSession, file: FileItem, executed: Executed, outcome: FileOutcome) -> NewHistory | None:
-    """The row to write: always for ETL, for API files if history is in use and there is something to keep."""
+    """The row to write: always for ETL; for API runs with file history if there is a result or an error."""
     context = session.context
     api = context.kind is RunKind.API
     key = content_key(file, executed)
@@ -106,9 +106,9 @@ def history_row(session: BatchSession, file: FileItem, executed: Executed, outco
 
 
 def content_key(file: FileItem, executed: Executed) -> str:
-    """What the row is kept under: the content's hash, or for a source that gives none one of the storage's own id.
+    """The row's hash: of the content, or of the storage's own id and the path where the source gives no content hash.
 
-    Sources are looked up by that id and the path (contract: flows b.8), so the stand-in serves the next listing.
+    The next listing looks up history by that id and the path (contract: flows b.8).
     """
     if file.hash or executed.source_hash:
         return file.hash or executed.source_hash
@@ -121,6 +121,6 @@ def _create(session: BatchSession, file: FileItem, row: NewHistory) -> str:
     return history.create(organization, row, key=session.key(file, "history"))
 
 
-def _says(found: FileHistory, row: NewHistory) -> bool:
+def _same(found: FileHistory, row: NewHistory) -> bool:
     same_result = row.result is None or found.result == row.result
     return found.status is row.status and (found.error or None) == row.error and same_result

@@ -1,13 +1,15 @@
-"""One file, from its turn in the batch to its written outcome: refuse, or reuse, or execute; measure; write.
+"""One file: refuse, or reuse an earlier result, or execute; measure; write the history; record one outcome.
 
-Whatever happens to a file, it gets exactly one outcome and never keeps its siblings from theirs. Only a lost lease,
-an unreachable ledger or backend and a hand-back end the batch's step instead; the next owner continues from the ledger.
+A file gets exactly one outcome, and its failure never affects the other files. A lost lease, an unreachable ledger or
+backend and a hand-back end the work on the whole batch instead; the next owner continues from the ledger.
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from attrs import evolve
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import (
@@ -38,24 +40,24 @@ _log = get_logger(__name__)
 
 
 def process_file(session: BatchSession, writer: StatusWriter, file: FileItem) -> None:
-    """Bring the file to an outcome and hand that to the writer.
+    """Process the file and give its outcome to the writer.
 
     Raises:
-        LedgerError, SteppedAside: the batch's step ends here.
+        LedgerError, SteppedAside: the work on the batch ends here.
         BackendError: the backend cannot be reached.
     """
     charged = 0 < session.claim.charges.get(file.number, 0) < MAX_CHARGES
     with bind_task(file_execution_id=file.file_execution_id):
         gate = session.runtime.solo.alone() if charged else session.runtime.solo.shared()
         with step_span("file", file=file.number), gate:
-            outcome = _outcome(session, writer, file)
+            outcome = _outcome_or_error(session, writer, file)
         with charging_defects(session, file):
             writer.end(file, outcome)
 
 
 @contextmanager
 def charging_defects(session: BatchSession, file: FileItem) -> Iterator[None]:
-    """Around storing an outcome: one that cannot be stored would come back for ever, so the file is charged."""
+    """Charge the file for an outcome that cannot be stored: without a charge it would be tried again for ever."""
     try:
         yield
     except (LedgerError, BackendError, SteppedAside):
@@ -66,10 +68,10 @@ def charging_defects(session: BatchSession, file: FileItem) -> Iterator[None]:
         raise HandedBack(reason, delay_seconds=pause_seconds(session.runtime), charge_file=file.number) from error
 
 
-def _outcome(session: BatchSession, writer: StatusWriter, file: FileItem) -> FileOutcome:
-    """How the file ends. Its own defects are its own ERROR."""
+def _outcome_or_error(session: BatchSession, writer: StatusWriter, file: FileItem) -> FileOutcome:
+    """The file's outcome; an error that concerns this file alone becomes its outcome ERROR."""
     try:
-        return _steps(session, writer, file)
+        return _outcome(session, writer, file)
     except (LedgerError, SteppedAside):
         raise
     except (BackendError, MessageError) as error:
@@ -83,45 +85,39 @@ def _outcome(session: BatchSession, writer: StatusWriter, file: FileItem) -> Fil
     return to_outcome(session.context, file, Executed(error=text))
 
 
-def _steps(session: BatchSession, writer: StatusWriter, file: FileItem) -> FileOutcome:
-    refused = _refuse_or_start(session, writer, file)
-    if refused is not None:
-        return refused
-    executed = _journalled(session, file) or reuse(session, file) or _execute(session, writer, file)
+def _outcome(session: BatchSession, writer: StatusWriter, file: FileItem) -> FileOutcome:
+    refusal = _refuse_or_start(session, writer, file)
+    if refusal is not None:
+        return to_outcome(session.context, file, Executed(error=refusal))
+    executed = _executed_before(session, file) or reuse(session, file) or _execute(session, writer, file)
     usage = _measure(session, file, executed)
     outcome = to_outcome(session.context, file, executed, usage)
     write_history(session, file, executed, outcome)
     return outcome
 
 
-def _refuse_or_start(session: BatchSession, writer: StatusWriter, file: FileItem) -> FileOutcome | None:
-    """The outcome of a file that must not start; None: it is in flight from now on. Raises Parked if it waits."""
+def _refuse_or_start(session: BatchSession, writer: StatusWriter, file: FileItem) -> str | None:
+    """Why the file must not start; None: the ledger has it in flight from now on. Raises Parked while it waits."""
     claim, number = session.claim, file.number
-    ran = number in claim.executed or number in claim.answers
-    error = _given_up(session, file)
-    if error is None and not ran:
-        waits = number in claim.requests and claim.requests[number].seconds_left > 0
-        error = await_answer(session, writer, file) if waits else _refusal(session, file)
-        ran = waits
-    if error is None:
-        stopped = session.persist(lambda: session.runtime.ledger.batches.start_file(claim, number))
-        if ran or not stopped:
-            return None
-        session.stopped, error = True, NOT_STARTED
-    return to_outcome(session.context, file, Executed(error=error), skipped=error == NOT_STARTED)
-
-
-def _given_up(session: BatchSession, file: FileItem) -> str | None:
-    charges = session.claim.charges.get(file.number, 0)
-    if charges < MAX_CHARGES:
-        return None
-    return error_text(
-        processing=f"given up after {charges} tries: each time its worker died or the outcome stayed unknown"
-    )
+    charges = claim.charges.get(number, 0)
+    if charges >= MAX_CHARGES:
+        text = f"given up after {charges} tries: each time its worker died or the outcome stayed unknown"
+        return error_text(processing=text)
+    sent = number in claim.executed or number in claim.answers
+    if not sent:
+        sent = number in claim.requests and claim.requests[number].seconds_left > 0
+        refusal = await_answer(session, writer, file) if sent else _refusal(session, file)
+        if refusal is not None:
+            return refusal
+    stopped = session.persist(lambda: session.runtime.ledger.batches.start_file(claim, number))
+    if stopped and not sent:
+        session.stopped = True
+        return NOT_STARTED
+    return None
 
 
 def _refusal(session: BatchSession, file: FileItem) -> str | None:
-    """Why a file that has not run must not start. Raises HandedBack while the process drains."""
+    """Why a file that was not sent to the executor must not start. Raises HandedBack while the process drains."""
     if session.runtime.draining.is_set():
         raise HandedBack("the process drains", delay_seconds=0)
     if session.seconds_left() <= 0 and not session.stopped:
@@ -137,14 +133,14 @@ def _refusal(session: BatchSession, file: FileItem) -> str | None:
     return None
 
 
-def _journalled(session: BatchSession, file: FileItem) -> Executed | None:
-    """What an owner before this one wrote down of the file, if it ran."""
+def _executed_before(session: BatchSession, file: FileItem) -> Executed | None:
+    """The journal entry of an earlier owner of the batch, if it ran the file."""
     note = session.claim.executed.get(file.number)
     return None if note is None else serialization.structure(note, Executed)
 
 
 def _execute(session: BatchSession, writer: StatusWriter, file: FileItem) -> Executed:
-    """Run the file and journal at once what came of it. The only step that may take an hour. Raises Parked."""
+    """Run the file and journal the result at once. The only step that may take an hour. Raises Parked."""
     sent = session.claim.requests.get(file.number)
     budget = max(1.0, min(session.runtime.settings.backend.file_execution_timeout, session.seconds_left()))
     request = FileRequest(session.context, file, session.key(file, "execute"))
@@ -168,7 +164,7 @@ def _execute(session: BatchSession, writer: StatusWriter, file: FileItem) -> Exe
         if not is_permanent(error, Place.FILE):
             raise
         executed = Executed(error=error_text(workflow=error.message))
-    executed = executed.after(time.monotonic() - started + (sent.age_seconds if sent else 0.0))
+    executed = evolve(executed, seconds=time.monotonic() - started + (sent.age_seconds if sent else 0.0))
     note = serialization.unstructure(executed)
     session.persist(lambda: session.runtime.ledger.batches.note_executed(session.claim, file.number, note))
     return executed
@@ -186,9 +182,10 @@ def _result(session: BatchSession, request: FileRequest, answer: ExecutorAnswer 
 
 
 def _after_unknown(session: BatchSession, file: FileItem, error: OutcomeUnknown, *, timed_out: bool) -> Executed:
-    """What the file's row says of a run without an answer. Raises HandedBack, at the file's charge, if it says nothing.
+    """The result of a call without an answer, by the file's row. A COMPLETED row is enough for ETL only.
 
-    A COMPLETED row is enough for ETL, where the effect is the destination; an API caller needs the result.
+    Raises:
+        HandedBack: the row does not show whether the file ran; the file is charged.
     """
     context, row_id = session.context, file.file_execution_id or ""
     files = session.runtime.backend.files
@@ -207,7 +204,7 @@ def _after_unknown(session: BatchSession, file: FileItem, error: OutcomeUnknown,
 
 
 def _measure(session: BatchSession, file: FileItem, executed: Executed) -> Usage:
-    """What the run of the file cost; only API callers are told."""
+    """What the run of the file cost. Only API callers get this."""
     if session.context.kind is not RunKind.API or executed.reused:
         return Usage()
     usage, organization = session.runtime.backend.usage, session.context.organization_id

@@ -1,9 +1,9 @@
-"""What became of a file, as values: error texts, what the executor said, what it cost, the outcome that is stored."""
+"""A file's result as values: error texts, the executor's result, its cost, the outcome that is stored."""
 
 import ast
 from typing import Any
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend.usage import TokenUsage
@@ -30,12 +30,12 @@ _PREFIXES = ("Workflow error:", "Destination error:", "Processing error:", "Vali
 
 @frozen
 class Executed:
-    """What is known of a file before its outcome; journalled at once where it ran, so that the rest can be repeated.
+    """A file before its outcome is made. Journalled as soon as the file ran, so that the later steps can be repeated.
 
     Attributes:
         seconds: how long it ran.
-        source_hash: the content's hash, where the executor told it.
-        reused: nothing ran, `result` and `metadata` are those of an earlier execution.
+        source_hash: the content's hash, if the executor returned one.
+        reused: nothing ran; `result` and `metadata` are those of an earlier execution.
     """
 
     result: Any = None
@@ -45,14 +45,10 @@ class Executed:
     reused: bool = False
     metadata: dict[str, Any] | None = None
 
-    def after(self, seconds: float) -> "Executed":
-        """The same, having run for so long."""
-        return evolve(self, seconds=seconds)
-
 
 @frozen
 class Usage:
-    """What a file cost; None where the backend does not say."""
+    """What a file cost; None where the backend reports nothing."""
 
     tokens: TokenUsage | None = None
     pages: int | None = None
@@ -70,7 +66,13 @@ def error_text(*, workflow: str = "", destination: str = "", processing: str = "
 
 
 def executed_with(result: Any, *, kind: RunKind, limit: int) -> Executed:
-    """What a result amounts to: only API callers get it back, so only theirs is kept and has a limit in bytes."""
+    """Check and keep an executor's result. Only API callers get results back, so for other runs none is kept.
+
+    Args:
+        result: any JSON.
+        kind: of the run.
+        limit: bytes that the result may have; a larger one is the file's error.
+    """
     source_hash = _inner(result, "source_hash")
     known = source_hash if isinstance(source_hash, str) else ""
     if kind is not RunKind.API:
@@ -85,12 +87,12 @@ def executed_with(result: Any, *, kind: RunKind, limit: int) -> Executed:
     return Executed(result=result, source_hash=known)
 
 
-def to_outcome(
-    context: RunContext, file: FileItem, executed: Executed, usage: Usage | None = None, *, skipped: bool = False
-) -> FileOutcome:
-    """The file's outcome. Result and metadata stay only where an API caller waits for them."""
+def to_outcome(context: RunContext, file: FileItem, executed: Executed, usage: Usage | None = None) -> FileOutcome:
+    """The file's outcome: SKIPPED for NOT_STARTED. Result and metadata are kept for API callers only."""
     api = context.kind is RunKind.API
-    kind = OutcomeKind.SKIPPED if skipped else OutcomeKind.ERROR if executed.error else OutcomeKind.COMPLETED
+    kind = OutcomeKind.ERROR if executed.error else OutcomeKind.COMPLETED
+    if executed.error == NOT_STARTED:
+        kind = OutcomeKind.SKIPPED
     return FileOutcome(
         number=file.number,
         name=file.name,
@@ -105,7 +107,7 @@ def to_outcome(
 
 
 def result_metadata(context: RunContext, file: FileItem, executed: Executed, usage: Usage | None) -> dict[str, Any]:
-    """The `metadata` of an API result item: what an earlier execution stored, or what this one cost."""
+    """The `metadata` of an API result item: that of the execution whose result is reused, or of this one."""
     stored = executed.metadata if executed.reused else None
     if stored is not None:
         return stored | _identity(context, file, executed.seconds)
@@ -115,7 +117,7 @@ def result_metadata(context: RunContext, file: FileItem, executed: Executed, usa
 def file_metadata(
     context: RunContext, file: FileItem, executed: Executed, usage: Usage | None = None
 ) -> dict[str, Any]:
-    """The `metadata` of an API result item (contract: flows 0.1); what is not known is null."""
+    """The `metadata` of an API result item (contract: flows 0.1); unknown values are null."""
     tools, known = _inner(executed.result, "tool_metadata"), usage or Usage()
     return {
         **_identity(context, file, executed.seconds),
@@ -140,7 +142,7 @@ def stored_value(text: str | None) -> Any:
 
 
 def _identity(context: RunContext, file: FileItem, seconds: float) -> dict[str, Any]:
-    """Whose file it is: what changes when a stored result is used again."""
+    """The part that is replaced when a stored result is used again."""
     return {
         "source_name": file.name,
         "source_hash": file.hash,

@@ -1,4 +1,4 @@
-"""One claimed batch while its files are processed: what the steps share, and what a failed call means for them."""
+"""One claimed batch while its files are processed: what the steps share, and how they react to failed calls."""
 
 import math
 import time
@@ -30,9 +30,9 @@ from unstract_worker_file_processing.executor import ExecutorAway, GuardedExecut
 __all__ = ["MAX_CHARGES", "BatchSession", "HandedBack", "pause_seconds"]
 
 T = TypeVar("T")
-MAX_CHARGES = 3  # tries of a file that may be its fault
+MAX_CHARGES = 3  # failed attempts that may be the file's own fault
 _SHORTEST_PAUSE = 5.0
-# A file that was sent off takes seconds at least: its batch asks less often whether it was stopped.
+# A deferred file takes seconds at least, so its batch asks less often whether it was stopped.
 _DEFERRED_STATUS_AGE = 5
 _DELAYS = RetryDelays(unavailable=_SHORTEST_PAUSE, unknown=_SHORTEST_PAUSE)
 _RETRYING = Retrying(attempts=None, timeout=None, wait_initial=0.5, wait_max=2.0)
@@ -40,7 +40,7 @@ _log = get_logger(__name__)
 
 
 class HandedBack(SteppedAside):
-    """The batch goes back to the ledger; `charge_file` is the number of the file that is charged for it (0: none)."""
+    """The batch is given back to the ledger. `charge_file`: number of the file that is charged for it (0: none)."""
 
     def __init__(self, reason: str, *, delay_seconds: float, charge_file: int = 0) -> None:
         self.charge_file = charge_file
@@ -57,7 +57,7 @@ class HandedBack(SteppedAside):
 
 
 def pause_seconds(runtime: Runtime) -> float:
-    """How long work that waits for the backend is put off."""
+    """Seconds by which work that waits for the backend is put off."""
     return max(_SHORTEST_PAUSE, runtime.backend.breaker.seconds_until_trial())
 
 
@@ -68,7 +68,7 @@ class BatchSession:
     Attributes:
         ends: the batch's deadline on the monotonic clock.
         stopped: whether the run was stopped: no further file starts.
-        known_hashes: contents of the batch that have a history, as the backend said a moment ago.
+        known_hashes: cache of the hashes in this batch that have a history.
     """
 
     runtime: Runtime
@@ -81,7 +81,7 @@ class BatchSession:
 
     @property
     def context(self) -> RunContext:
-        """What the files of the run share."""
+        """The data that all files of the run share."""
         return self.claim.context
 
     def key(self, file: FileItem, operation: str) -> str:
@@ -95,8 +95,8 @@ class BatchSession:
     def stop_requested(self) -> bool:
         """Ask the backend whether the execution was stopped, and write it into the ledger if it was.
 
-        All batches of the execution in this process share an answer for a second, and that of the orchestrator counts
-        for as long. Once the ledger knows of the stop, the backend is not asked any more.
+        All batches of the execution in this process share an answer for a second, as they share the orchestrator's
+        last one. Once the ledger knows of the stop, the backend is not asked any more.
         """
         context = self.context
         if not self.stopped:
@@ -109,7 +109,7 @@ class BatchSession:
             except BackendError as error:
                 if is_permanent(error, Place.FILE):
                     raise
-                # Any 500 too: it concerns the whole execution, and the batch's deadline bounds the waiting.
+                # Also for a 500: it concerns the whole execution, and the batch's deadline bounds the waiting.
                 raise HandedBack.after(error, self.runtime) from None
             self.stopped = status is ExecutionStatus.STOPPED
             if self.stopped:
@@ -117,7 +117,7 @@ class BatchSession:
         return self.stopped
 
     def _executing_age(self) -> float:
-        """Seconds since the orchestrator learned from the backend that the execution is EXECUTING."""
+        """Seconds since the backend told the orchestrator that the execution is EXECUTING."""
         known = self.context.executing_seconds
         if known is None:
             return math.inf
@@ -128,7 +128,7 @@ class BatchSession:
 
     @contextmanager
     def calling_executor(self, file: FileItem) -> Iterator[None]:
-        """Around each call of the executor. Raises HandedBack, charging no file, while what it needs is away."""
+        """Around each call of the executor. Raises HandedBack, without a charge, while the executor is unavailable."""
         try:
             with self.executor.calling():
                 yield
@@ -156,15 +156,11 @@ class BatchSession:
             return None
 
     def persist(self, step: Callable[[], T]) -> T:
-        """Write to the ledger, again and again while the lease is ours: what was done must survive a restart of Redis.
+        """Write to the ledger; repeated while the lease is ours, so that results survive a restart of Redis.
 
         Raises:
-            LedgerUnavailable: Redis stayed away until the lease ran down.
+            LedgerUnavailable: Redis was unavailable until the lease ended.
             LeaseLost: another worker has the batch.
         """
         self.held.check()
-
-        def worth_it(error: Exception) -> bool:
-            return isinstance(error, LedgerUnavailable) and not self.held.lost
-
-        return _RETRYING(worth_it, step)
+        return _RETRYING(lambda error: isinstance(error, LedgerUnavailable) and not self.held.lost, step)

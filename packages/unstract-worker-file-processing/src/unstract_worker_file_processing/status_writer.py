@@ -1,10 +1,10 @@
-"""The statuses of a batch's rows: written together about every second, each file's outcome recorded right after.
+"""The statuses of a batch's rows: written together about every second, then the outcomes are recorded in the ledger.
 
-EXECUTING is always written before the file is executed, so that a row which is read after a call without an answer
-shows the backend's own last word. It is written for ten files at a time, which makes it one call for ten files; a
-file of these that then does not start is PENDING again. Files that are sent off and answered later get it one by one.
-A last status is written within about a second of the file's end, before its outcome is recorded: the next owner after
-a crash finds no outcome whose row was not written. What ran is in the ledger all the while.
+EXECUTING is always written before the file is executed: after a call without an answer the row shows what the backend
+wrote last. One call writes it for ten files; a file of these that then does not start becomes PENDING again. Files of
+a deferred executor get it one by one.
+The last status is written within about a second of the file's end and before its outcome is recorded, so that after a
+crash the next owner finds no outcome without a written row. The executor's result is in the ledger meanwhile.
 """
 
 import threading
@@ -34,7 +34,7 @@ _log = get_logger(__name__)
 
 @frozen
 class _Ended:
-    """A file that ended, without what only the caller gets; `text`: its outcome as it is stored."""
+    """A file that ended, without its result. `text`: its outcome as it is stored."""
 
     file: FileItem
     kind: OutcomeKind
@@ -46,13 +46,18 @@ class _Ended:
 
 @define(eq=False)
 class StatusWriter:
-    """Statuses and outcomes of one batch on their way. Used by the batch's thread, and by the ticker's beside it."""
+    """Statuses and outcomes of one batch that are still to be written. Used by the batch's thread and the ticker's."""
 
     session: BatchSession
+    _positions: dict[int, int] = field(init=False)  # in the batch, by file number
     _executing: set[int] = field(factory=set, init=False)
     _ended: list[_Ended] = field(factory=list, init=False)
     _since: float = field(default=0.0, init=False)
     _lock: threading.RLock = field(factory=threading.RLock, init=False)
+
+    @_positions.default
+    def _index_files(self) -> dict[int, int]:
+        return {file.number: position for position, file in enumerate(self.session.claim.files)}
 
     def begin(self, file: FileItem) -> None:
         """Have the file's row say EXECUTING. Raises as `flush` does."""
@@ -61,13 +66,13 @@ class StatusWriter:
                 self._flush(self._starting(file))
 
     def end(self, file: FileItem, outcome: FileOutcome) -> None:
-        """The file has this outcome; it is written and recorded within a second. Raises as `flush` does."""
+        """Write and record the file's outcome within about a second. Raises as `flush` does."""
         session = self.session
         if session.context.chord:
             session.persist(lambda: push_api_items(session.runtime, session.claim.run_id, session.context, outcome))
             outcome = evolve(outcome, result=None, metadata={})
         text = serialization.encode(outcome)
-        text.encode()  # what Redis could not take is found out now, while it is known whose it is
+        text.encode()  # text that is not Unicode must fail here, where it is known which file is at fault
         with self._lock:
             if not self._ended:
                 self._since = time.monotonic()
@@ -76,7 +81,7 @@ class StatusWriter:
                 self.flush()
 
     def tick(self) -> None:
-        """Flush what has waited long enough while the batch's thread is busy; what fails is left to that thread."""
+        """Flush outcomes that are due while the batch's thread is busy. A failure is left to that thread."""
         if not self._ended or not self._lock.acquire(blocking=False):
             return
         try:
@@ -90,7 +95,7 @@ class StatusWriter:
             self._lock.release()
 
     def flush(self) -> None:
-        """Write all statuses that wait, then record the outcomes.
+        """Write the statuses of all files that ended, then record their outcomes.
 
         Raises:
             BackendError: the backend cannot be reached.
@@ -99,7 +104,7 @@ class StatusWriter:
         self._flush(())
 
     def complete(self) -> RunState:
-        """After the last file: as `flush`, and the batch is closed with it; the state that the run is in then."""
+        """Flush after the last file and close the batch in the same step. Returns the run's state afterwards."""
         with self._lock:
             self._write_all(())
             session, texts = self.session, self._texts()
@@ -130,10 +135,12 @@ class StatusWriter:
         return time.monotonic() - self._since >= self.session.runtime.settings.files.status_seconds
 
     def _starting(self, file: FileItem) -> list[FileItem]:
-        """The file, and those after it that start next."""
+        """The file, and those after it that start next: nine, or none if files are only sent off."""
+        if self.session.executor.deferred:
+            return [file]
         files = self.session.claim.files
-        later = (each for each in files[files.index(file) + 1 :] if self._will_start(each))
-        return [file, *islice(later, 0 if self.session.executor.deferred else _EXECUTING_AT_ONCE - 1)]
+        later = (files[position] for position in range(self._positions[file.number] + 1, len(files)))
+        return [file, *islice(filter(self._will_start, later), _EXECUTING_AT_ONCE - 1)]
 
     def _will_start(self, file: FileItem) -> bool:
         claim = self.session.claim
@@ -142,7 +149,7 @@ class StatusWriter:
         return not (over or odd)
 
     def _last_status(self, ended: _Ended) -> tuple[FileItem, FileStatusUpdate] | None:
-        """The last status of a file that ended. One that did not start is PENDING, where it may say EXECUTING."""
+        """The last status of a file's row. A file that did not start is PENDING again if its row may be EXECUTING."""
         file = ended.file
         if file.file_execution_id is None:
             return None
@@ -154,7 +161,7 @@ class StatusWriter:
         return file, FileStatusUpdate(status=status, error_message=error, execution_time=ended.seconds)
 
     def _write(self, updates: Sequence[tuple[FileItem, FileStatusUpdate]]) -> None:
-        """In one call; what it could not write by itself, so that each gets its own retries or refusal."""
+        """Write in one call; then write singly what failed, so that each row gets its own retries or refusal."""
         left: Iterable[tuple[FileItem, FileStatusUpdate]] = updates
         if len(updates) > 1:
             written = self._write_together(updates)
@@ -173,7 +180,7 @@ class StatusWriter:
         session, claim = self.session, self.session.claim
         statuses = "".join(f"{file.identity}{update.status}" for file, update in updates)
         digest = sha256(statuses.encode()).hexdigest()[:16]
-        # The fence is in the key: what another owner wrote in between must not keep this from being carried out.
+        # With the fence: a backend that keeps keys must carry this out again after another owner wrote in between.
         key = f"{claim.run_id}:{claim.epoch}:{claim.batch}.{claim.fence}:statuses-{digest}"
         rows = [(file.file_execution_id or "", update) for file, update in updates]
         return session.try_call(
@@ -186,7 +193,7 @@ class StatusWriter:
         for each in recorded:
             self._report(each)
         completed = [each for each in recorded if each.kind is OutcomeKind.COMPLETED]
-        if completed:  # one record for all: for each its own would be a twentieth of what a file costs
+        if completed:  # one log record for all: a record for each would be a twentieth of a file's cost
             _log.info(
                 "files ended",
                 file_execution_id=" ".join(each.file.file_execution_id or "" for each in completed),
@@ -220,7 +227,7 @@ class StatusWriter:
 
 
 def push_api_items(runtime: Runtime, run_id: str, context: RunContext, outcome: FileOutcome) -> None:
-    """Append the items of one file to its chord's API results, once however often it is called."""
+    """Append the items of one file to its chord's API results. Repeated calls append nothing."""
     if context.kind is RunKind.API:
         results = ApiResults(runtime.platform_redis, ttl_seconds=runtime.settings.files.result_ttl_seconds)
         marker, items = f"{run_id}:{outcome.number}", tuple(result_items(outcome))

@@ -1,4 +1,4 @@
-"""The file-processing worker's Celery tasks: a few lines each; the steps are plain functions."""
+"""The file-processing worker's Celery tasks; the steps are plain functions in other modules."""
 
 from collections.abc import Callable
 from functools import cache
@@ -26,7 +26,7 @@ _CHORD_TASKS = (
     "process_file_batch",
     "workflow_manager.workflow_v2.file_execution_tasks.process_file_batch",
 )
-# Registered by today's workers, sent by nobody, and broken there (contract: tasks 4.5).
+# Today's workers register them, but no producer sends them, and they fail there (contract: tasks 4.5).
 _NEVER_WORKED = ("process_file_batch_api", "process_file_batch_resilient")
 _CHORD_OFF = (
     "a batch of a chord, but CHORD_COMPAT is off here: set it, and the result backend's variables, on this worker, "
@@ -44,19 +44,13 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
     add_task(app, runtime, EXECUTOR_ANSWER_TASK, receive_answer, late=True)
     add_task(app, runtime, EXECUTOR_FAILURE_TASK, receive_failure, late=True)
     for name in _CHORD_TASKS:
-        add_task(
-            app,
-            runtime,
-            name,
-            lambda process, delivery: _chord_batch(process, delivery, executor),
-            result=True,
-        )
+        add_task(app, runtime, name, lambda process, delivery: _chord_batch(process, delivery, executor), result=True)
     for name in _NEVER_WORKED:
         add_task(app, runtime, name, _refuse, late=True)
 
 
 def services(runtime: Runtime) -> tuple[Service, ...]:
-    """Nothing runs beside the tasks. Raises ConfigurationError at the start, if the executor is not installed."""
+    """None; but a worker whose executor is not installed must not start. Raises ConfigurationError."""
     load_executor(runtime)
     return ()
 

@@ -1,6 +1,6 @@
-"""Which files a run works on, chosen once: the backend's listing, without files that need no work or are in use.
+"""Choosing a run's files, once: the backend's listing without files that were processed before or are in use.
 
-Every file that is left out is named in the user's log, with the reason.
+The user's log names every file that is left out, with the reason.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["choose_files", "read_listing", "skip_reason"]
 
-_AT_ONCE = 500
+_PAGE_FILES = 500
 _NAMES_A_LINE = 20
 _STARTED_OR_DONE = (ExecutionStatus.PENDING, ExecutionStatus.EXECUTING, ExecutionStatus.COMPLETED)
 
@@ -28,12 +28,12 @@ log = get_logger(__name__)
 
 
 def choose_files(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]:
-    """The run's files, numbered from 1. The first choice is kept: rows and batches go by its numbers."""
+    """The run's files, numbered from 1. The first choice is kept, because rows and batches refer to its numbers."""
     chosen = session.journal_get("files")
     if chosen is None:
         items = _choose(session, loaded)
         text = _as_list(items)
-        # Not kept in the session, which does not ask for it again: 100,000 files take 25 MB.
+        # Not kept in the session's journal, which does not need it again: 100,000 files take 25 MB.
         chosen = session.runtime.ledger.runs.journal(session.claim, {"files": text})["files"]
         if chosen == text:
             return items
@@ -41,16 +41,16 @@ def choose_files(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]
 
 
 def _as_list(items: Sequence[FileItem]) -> str:
-    """A JSON list, as of all items at once, with the objects of one page at a time."""
+    """The items as a JSON list, built page by page to save memory."""
     return f"[{','.join(','.join(map(serialization.encode, page)) for page in _pages(items))}]"
 
 
 def _pages(items: Sequence[FileItem]) -> Iterator[Sequence[FileItem]]:
-    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
+    return (items[start : start + _PAGE_FILES] for start in range(0, len(items), _PAGE_FILES))
 
 
 def read_listing(files: Iterable[SourceFile | UnreadableFile]) -> tuple[FileItem, ...]:
-    """Files as items, each path once, in order. One that cannot be used says why in `refused`."""
+    """Items from listed files: each path once, in order. `refused` says why a file cannot be used."""
     items: dict[str, FileItem] = {}
     for number, file in enumerate(files, start=1):
         item = _item(file, number)
@@ -59,7 +59,7 @@ def read_listing(files: Iterable[SourceFile | UnreadableFile]) -> tuple[FileItem
 
 
 def skip_reason(item: FileItem, history: FileHistory) -> str | None:
-    """Why a file's history says that it is not to be processed; None: it is."""
+    """Why a file is not processed because of its history; None if it is processed."""
     if history.has_exceeded_limit:
         limit = history.max_execution_count
         of_limit = "" if limit is None else f", the limit is {limit}"
@@ -96,7 +96,7 @@ def _choose(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]:
 
 
 def _list_source(session: RunSession, loaded: LoadedRun) -> tuple[SourceFile | UnreadableFile, ...]:
-    """The source's files. A listing that fails ends the run: it is never read as "no files", nor tried for ever."""
+    """The source's files. A failed listing ends the run; it never counts as "no files" and is not repeated for ever."""
     message = loaded.message
     try:
         return session.runtime.backend.workflows.source_files(
@@ -109,12 +109,12 @@ def _list_source(session: RunSession, loaded: LoadedRun) -> tuple[SourceFile | U
     except BackendUnavailable as error:
         if error.status != 500:
             raise
-        # The backend answers 500 for a source that cannot be listed, and did so on every try.
+        # The backend answers 500 for a source that cannot be listed; the client has repeated the call already.
         raise BackendRefused(error.message, endpoint=error.endpoint, status=error.status) from error
 
 
 def _skipped_by_history(session: RunSession, loaded: LoadedRun, items: Iterable[FileItem]) -> dict[int, str]:
-    """Why files are not processed again, by number. The listing knows only what was COMPLETED, and no limit."""
+    """Why files are not processed again, by number. The listing leaves out COMPLETED files only and has no limit."""
     if not loaded.message.use_file_history:
         return {}
     known = [item for item in items if (item.provider_file_uuid or item.hash) and not item.refused]
@@ -139,7 +139,7 @@ def _skipped_by_history(session: RunSession, loaded: LoadedRun, items: Iterable[
 
 
 def _mark_free(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
-    """Mark the files that are free as ours; why the others are left out, by number."""
+    """Mark free files as used by this execution. Returns why the others are left out, by number."""
     message, runtime = loaded.message, session.runtime
     ttl = runtime.settings.files.active_file_ttl_seconds
     marks = ActiveFiles(runtime.cache_redis, message.workflow_id, message.execution_id, ttl)
@@ -156,7 +156,7 @@ def _mark_free(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]
 def _log_left_out(
     session: RunSession, loaded: LoadedRun, items: Iterable[FileItem], left_out: Mapping[int, str]
 ) -> None:
-    """One line in the user's log for a reason and the files that it applies to, twenty names a line."""
+    """Write the files that are left out into the user's log, by reason, twenty names a line."""
     names: dict[str, list[str]] = {}
     for item in items:
         if item.number in left_out:

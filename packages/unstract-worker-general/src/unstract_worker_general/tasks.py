@@ -1,4 +1,4 @@
-"""The general worker's Celery tasks: a few lines each; the steps are plain functions."""
+"""The general worker's Celery tasks; the steps are plain functions in other modules."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ from unstract_worker_general.webhooks.delivery import accept_webhook, webhook_jo
 
 __all__ = ["CLEANUP_NEEDS", "ORCHESTRATE_JOBS", "register"]
 
-# The platform's Beat sends it daily, without a queue: the result table is that of its executor and log workers.
+# The platform's Beat sends it daily without a queue. It cleans the result table of the executor and log workers.
 _CLEANUP = "celery.backend_cleanup"
 CLEANUP_NEEDS = (
     "the platform's result table is not cleaned: set CHORD_COMPAT=true and CELERY_BACKEND_DB_* on the general worker, "

@@ -1,7 +1,7 @@
-"""Which addresses are public: what a webhook may be sent to unless the operator allows more.
+"""Public addresses: a webhook is sent to no other ones unless the operator allows more.
 
-The lists are our own. `ipaddress.is_global` differs by Python version, and it takes NAT64 and 6to4 forms of
-127.0.0.1 and multicast for global addresses.
+The lists are our own: `ipaddress.is_global` differs by Python version, and it counts multicast and the NAT64 and 6to4
+forms of 127.0.0.1 as global.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ _V4 = tuple(
         ("240.0.0.0/4", "reserved"),
     )
 )
-# The first that matches names the rule, so narrow networks come before those around them.
+# The first match names the rule, so narrow networks come before wider ones.
 _V6 = tuple(
     (IPv6Network(network), name)
     for network, name in (
@@ -63,7 +63,7 @@ _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 
 def plain(address: Address) -> Address:
-    """The address as the socket takes it: an IPv4-mapped one is the IPv4 address itself."""
+    """The address that a socket would use: the IPv4 address of an IPv4-mapped one."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped
 
@@ -88,7 +88,7 @@ def _listed_v4(address: IPv4Address) -> str | None:
 
 
 def _hidden(address: IPv6Address) -> Iterator[tuple[IPv4Address, str]]:
-    """The IPv4 addresses that a packet to an IPv6 address may end up at, and how it says so."""
+    """The IPv4 addresses that an IPv6 address embeds, and in which form: a packet may be sent on to them."""
     low = IPv4Address(int(address) & 0xFFFF_FFFF)
     if address in _NAT64:
         yield low, "NAT64"

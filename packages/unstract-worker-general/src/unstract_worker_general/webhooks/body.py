@@ -1,4 +1,4 @@
-"""What a webhook's receiver gets: the envelope of the API platform, or Slack's text (contract: tasks 6.3, 6.4)."""
+"""A webhook's body: the envelope of the API platform, or Slack's text (contract: tasks 6.3, 6.4)."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ _GOOD, _BAD = ":white_check_mark:", ":x:"
 
 
 def render(payload: Any, platform: str | None) -> Any:
-    """The body for a platform; SLACK gets text, every other one the envelope, which a flat payload is put into."""
+    """The body for a platform: text for SLACK, the envelope for every other one. A flat payload is put into it."""
     if not isinstance(payload, Mapping):
         return {"text": str(payload)} if platform == "SLACK" else payload
     if platform == "SLACK":
@@ -30,7 +30,7 @@ def render(payload: Any, platform: str | None) -> Any:
 
 
 def envelope(payload: Event) -> dict[str, Any]:
-    """The envelope around one flat payload, whose own keys stay beside it. Unknown keys are kept as its data."""
+    """The envelope around one flat payload, with the payload's own keys beside it. Unknown keys go to its data."""
     unknown = {key: payload[key] for key in payload if key not in (*_FLAT_KEYS, "is_failure")}
     known = {**payload, "additional_data": payload.get("additional_data") or unknown}
     event = {key: known.get(key) for key in _EVENT_KEYS} | {
@@ -55,10 +55,10 @@ def slack_text(events: Iterable[Event]) -> str:
 
 
 def failed(event: Event) -> bool:
-    """Whether an event tells of a failure: by its own word, its status, or a file that failed."""
-    verdict = event.get("is_failure")
-    if verdict is not None:
-        return bool(verdict)
+    """Whether an event reports a failure: by its flag `is_failure`, its status, or a failed file."""
+    flag = event.get("is_failure")
+    if flag is not None:
+        return bool(flag)
     return event.get("status") in ("ERROR", "STOPPED") or bool(_count(event, "failed_files"))
 
 

@@ -1,6 +1,6 @@
-"""Posts webhooks: to checked addresses only, signed, bounded in time and in what is read; no redirects, no proxies.
+"""Posts webhooks: to checked addresses only, signed, within limits of time and size; no redirects, no proxies.
 
-Neither the URL nor a header is part of a reason: both may carry credentials.
+Reasons never contain the URL or a header: both may carry credentials.
 """
 
 import base64
@@ -25,31 +25,31 @@ from unstract_worker_general.webhooks.url import Refused, Target
 
 __all__ = ["Failure", "WebhookClient", "headers_of", "seconds_for", "signature_headers"]
 
-# Headers that belong to the connection or to the delivery; a message cannot set them.
+# Headers of the connection or of the delivery; a message cannot set them.
 _RESERVED = (
     "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization",
     "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     "webhook-id", "webhook-signature", "webhook-timestamp",
 )  # fmt: skip
 _MOST_ADDRESSES = 3
-# The first of several addresses may swallow packets.
+# The first of several addresses may drop packets without an answer.
 _ONE_ADDRESS_SECONDS = 3.0
 _ADDRESS_KEPT_SECONDS = 300.0
 _MOST_HOSTS_KEPT = 1000
 _GONE = 410
-# What a receiver answers that will take the webhook later. Any other 4xx is about the webhook itself.
+# The receiver may accept the webhook later. Any other 4xx concerns the webhook itself.
 _MAY_PASS = (408, 425, 429)
 _LONGEST_WAIT_SECONDS = 3600.0
 
 
 @frozen
 class Failure:
-    """Why a webhook was not taken, safe to show.
+    """Why a webhook was not accepted.
 
     Attributes:
-        reason: in one line.
-        attempts: after so many failed attempts in all there is no other; None: as many as the message allows.
-        wait: seconds until the next attempt that the receiver asks for.
+        reason: in one line, without credentials.
+        attempts: the most attempts in all; None: as many as the message allows.
+        wait: seconds until the next attempt, if the receiver asked for it.
     """
 
     reason: str
@@ -59,7 +59,7 @@ class Failure:
 
 @define(eq=False)
 class WebhookClient:
-    """What the deliveries of one process share. `now`: seconds since the epoch."""
+    """Posts webhooks; shared by all deliveries of one process. `now`: seconds since the epoch."""
 
     lookups: Lookups = Factory(Lookups)
     limiter: HostLimiter = Factory(HostLimiter)
@@ -69,7 +69,7 @@ class WebhookClient:
     def post(
         self, message: WebhookMessage, target: Target, delivery_id: str, settings: WebhookSettings
     ) -> Failure | None:
-        """Post a webhook once; None when it was taken (2xx). Raises LookupsBusy: nothing was tried."""
+        """Post a webhook once; None if it was accepted (2xx). Raises LookupsBusy: nothing was sent."""
         content = json.dumps(render(message.payload, message.platform), allow_nan=False).encode()
         ends = time.monotonic() + seconds_for(message.timeout, settings)
         try:
@@ -84,10 +84,11 @@ class WebhookClient:
         return self._post_to_first(target, addresses[:_MOST_ADDRESSES], content, headers, settings, ends)
 
     def addresses(self, target: Target, settings: WebhookSettings, *, seconds: float) -> tuple[Address, ...]:
-        """Where a connection for `target` may go: looked up now, and every one of them allowed.
+        """The addresses of `target`, looked up now. The one that worked last comes first.
 
-        One answer that is not allowed refuses all of them. The address that worked a moment ago comes first. Raises
-        Refused, NotResolved or LookupsBusy.
+        Raises:
+            Refused: an address is not allowed; then none is used.
+            NotResolved, LookupsBusy: the addresses are not known.
         """
         lasting = target.address is not None
         if target.address is None:
@@ -147,7 +148,7 @@ class WebhookClient:
 
 
 def headers_of(given: dict[str, str], delivery_id: str) -> dict[str, str]:
-    """The message's headers, JSON as their content type unless it says otherwise, and the delivery's id."""
+    """The message's headers, with the delivery's id, and with JSON as content type if the message sets none."""
     headers = {name: value for name, value in given.items() if name.strip().lower() not in _RESERVED}
     if not any(name.lower() == "content-type" for name in headers):
         headers["Content-Type"] = "application/json"
@@ -155,15 +156,20 @@ def headers_of(given: dict[str, str], delivery_id: str) -> dict[str, str]:
 
 
 def seconds_for(wanted: float, settings: WebhookSettings) -> float:
-    """The budget of a delivery: what the message asks for, within the worker's limits."""
+    """The time budget of a delivery in seconds: the message's timeout, within the worker's limits."""
     return min(wanted or settings.deadline_seconds, settings.timeout_cap, settings.deadline_seconds)
 
 
 def signature_headers(secret: Secret, delivery_id: str, *, at: int, content: bytes) -> dict[str, str]:
-    """The signature of one attempt, as Standard Webhooks has it: HMAC-SHA256 over id, time and body.
+    """The signature of one attempt by Standard Webhooks: HMAC-SHA256 over id, time and body.
 
-    A receiver takes what verifies and is at most 300 seconds old, and drops an id that it has seen. `at` is seconds
-    since the epoch.
+    A receiver accepts a valid signature that is at most 300 seconds old, and drops an id that it has seen before.
+
+    Args:
+        secret: in base64, with or without the prefix ``whsec_``.
+        delivery_id: the same for all attempts.
+        at: seconds since the epoch.
+        content: the body.
     """
     key = base64.b64decode(secret.reveal().removeprefix("whsec_"))
     signed = hmac.new(key, f"{delivery_id}.{at}.".encode() + content, hashlib.sha256).digest()

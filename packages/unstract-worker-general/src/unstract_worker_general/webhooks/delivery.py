@@ -1,10 +1,10 @@
 """One webhook, from its message to a delivery or a dead letter (contract: tasks 6.3).
 
-At least once: a worker that dies between the post and its journal entry posts again, with the same `webhook-id`.
-Neither the URL nor a header is ever part of a reason, a log line or a dead letter: both may carry credentials.
+At least once: after a crash between the post and its journal entry it is posted again, with the same `webhook-id`.
+Reasons, log lines and dead letters never contain the URL or a header: both may carry credentials.
 
-A URL that is refused for what it says ends at once. A host whose addresses are refused has failed one attempt: DNS may
-answer otherwise next time. Waiting for a busy host is no attempt.
+A URL that is refused ends the delivery at once. A host whose addresses are refused counts as one failed attempt: DNS
+may answer differently next time. Waiting for a busy host is no attempt.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,16 +35,16 @@ __all__ = ["accept_webhook", "webhook_jobs"]
 _TASK = "send_webhook_notification"
 _RUN_PREFIX = "webhook."
 _LOOKUPS_BUSY_SECONDS = 5.0
-_OF_ROWS = ("buffer_row_ids", "organization_id")
+_ROW_FIELDS = ("buffer_row_ids", "organization_id")
 
 log = get_logger(__name__)
 
 
 def accept_webhook(runtime: Runtime, delivery: Delivery) -> None:
-    """Accept a webhook under its message's id. Its organization, if any, is a primary key.
+    """Accept a webhook under its message's id.
 
-    A message that cannot be read becomes a dead letter here and not at the task's boundary, which would keep its
-    arguments: any of them may be a URL or a header with a credential.
+    A message that cannot be read becomes a dead letter here. The task's boundary would keep its arguments in the dead
+    letter, and any of them may be a URL or a header with a credential.
     """
     try:
         message = read_webhook(delivery.args, delivery.kwargs)
@@ -57,10 +57,10 @@ def accept_webhook(runtime: Runtime, delivery: Delivery) -> None:
 
 @contextmanager
 def webhook_jobs(runtime: Runtime, client: WebhookClient) -> Iterator[Mapping[RunTask, Job]]:
-    """The jobs for one doorbell. When the block is left, its run waits in the limiter if its host was busy.
+    """The jobs for one doorbell. When the block is left, its run is queued in the limiter if its host was busy.
 
-    Then the doorbell of a run that waits and may be delivered now is rung, whatever this one led to: this run may have
-    made room, or it was called from the queue itself and another worker had claimed it.
+    Afterwards it rings for a waiting run that may be delivered now: this delivery may have freed a slot, or it was
+    itself called from the queue and another worker had claimed it.
     """
     busy: list[tuple[str, str]] = []
 
@@ -79,20 +79,20 @@ def webhook_jobs(runtime: Runtime, client: WebhookClient) -> Iterator[Mapping[Ru
 
 @frozen
 class _Attempts:
-    """Attempts of a delivery: posts that failed, and claims whose worker died without saying how they ended."""
+    """Attempts of a delivery: failed posts, and claims whose worker died before it recorded a result."""
 
     failed: int
     lapsed: int
 
     @classmethod
     def of(cls, session: RunSession) -> "_Attempts":
-        """Read from the run: each failed post is journalled and charged, a worker's death is charged only."""
+        """Count them: a failed post is journalled and charged, a worker's death is charged only."""
         failed = sum(1 for name in session.claim.journal if name.startswith("failed:"))
         return cls(failed, max(0, session.claim.attempts - failed))
 
 
 def _deliver(session: RunSession, client: WebhookClient, busy: list[tuple[str, str]]) -> Decision:
-    """One attempt. A host that takes no other delivery now is added to `busy`, with the run."""
+    """One attempt. If the host takes no other delivery now, it is added to `busy` with the run."""
     message = serialization.decode(session.claim.start, WebhookMessage)
     settings, attempts = session.runtime.settings, _Attempts.of(session)
     if session.journal_get("delivered") is not None:
@@ -128,7 +128,7 @@ def _post(
 
 
 def _webhook_id(session: RunSession) -> str:
-    """What a receiver can recognise repetitions by; the same for every attempt."""
+    """The id by which a receiver recognises repetitions; the same for every attempt."""
     return session.claim.run_id.removeprefix(_RUN_PREFIX)
 
 
@@ -183,13 +183,13 @@ def _reject(runtime: Runtime, delivery: Delivery, reason: str) -> None:
 
     accepting(runtime, keep)
     runtime.metrics.webhook_deliveries.labels("dead").inc()
-    rows = {name: delivery.kwargs[name] for name in _OF_ROWS if name in delivery.kwargs}
-    with suppress(MessageError):  # then nothing says which rows they were
+    rows = {name: delivery.kwargs[name] for name in _ROW_FIELDS if name in delivery.kwargs}
+    with suppress(MessageError):  # the rows cannot be read either
         _mark_rows(runtime, read_webhook(("http://unread", "unread"), rows), dead=True)
 
 
 def _mark_rows(runtime: Runtime, message: WebhookMessage, *, dead: bool) -> None:
-    """Report to the backend how the delivery of its buffered rows ended; best effort: its lease on them runs out."""
+    """Report the end of the delivery to the backend, for its buffered rows. Best effort: its lease on them expires."""
     if not message.buffer_row_ids or message.organization_id is None:
         return
     notifications = runtime.backend.notifications

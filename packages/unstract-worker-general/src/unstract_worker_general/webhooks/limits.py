@@ -1,7 +1,7 @@
-"""How many deliveries run at a time to one host and in all, so that a slow receiver delays only its own webhooks.
+"""Limits of concurrent deliveries, to one host and in all, so that a slow receiver delays only its own webhooks.
 
-Counted in this process. A delivery beyond the limit goes back to the ledger for a while and waits here: its doorbell is
-rung as soon as the limit allows it. The queue is a shortcut; what it forgets, the ledger rings for.
+Counted in this process. A delivery beyond the limit goes back to the ledger for a while and is queued here: its
+doorbell is rung as soon as the limit allows it. The queue is only faster than the ledger, which rings for lost entries.
 """
 
 import threading
@@ -16,27 +16,27 @@ from unstract_worker_core.config import Settings
 __all__ = ["HostLimiter", "HostLimits"]
 
 _LONGEST_QUEUE = 10_000
-# Seconds after which the ledger rings for a delivery that waits: the first, more for each that waits, the most.
+# Seconds until the ledger rings for a waiting delivery: at least, more for each other waiting one, at most.
 _FIRST, _EACH, _LAST = 10.0, 0.1, 300.0
 
 
 @frozen
 class HostLimits:
-    """How many deliveries may run: to one host, and in all."""
+    """How many deliveries may run: to one host, in all."""
 
     host: int
     total: int
 
     @classmethod
     def of(cls, settings: Settings) -> "HostLimits":
-        """One host gets half of the slots at most, and a quarter stays free of deliveries: for starts and schedules."""
+        """One host gets at most half of the slots. A quarter of all slots is kept for starts and schedules."""
         slots = settings.process.concurrency
         return cls(min(settings.webhook.per_host, max(1, slots // 2)), max(1, slots - slots // 4))
 
 
 @define(eq=False)
 class HostLimiter:
-    """The running deliveries of one process, and those that wait."""
+    """The running and the waiting deliveries of one process."""
 
     _running: Counter[str] = field(factory=Counter, init=False)
     _waiting: dict[str, dict[str, None]] = field(factory=dict, init=False)  # runs by host, in order
@@ -44,7 +44,7 @@ class HostLimiter:
 
     @contextmanager
     def acquire(self, host: str, run_id: str, limits: HostLimits) -> Iterator[bool]:
-        """Whether the delivery may run now; if so, it counts until the block is left."""
+        """Yields whether the delivery may run now; if so, it counts until the block is left."""
         with self._lock:
             allowed = self._allowed(host, limits)
             self._running[host] += allowed
@@ -59,18 +59,18 @@ class HostLimiter:
                     del self._running[host]
 
     def wait_seconds(self) -> float:
-        """How long a delivery that waits should rest unless it is called before."""
+        """Seconds until the ledger should ring for a delivery that waits."""
         with self._lock:
             return min(_FIRST + _EACH * self._length(), _LAST)
 
     def enqueue(self, host: str, run_id: str) -> None:
-        """Let a run wait. Call it after the run was released: before, no other worker could claim it."""
+        """Let a run wait. Call it after the run was released, so that any worker can claim it."""
         with self._lock:
             if self._length() < _LONGEST_QUEUE:
                 self._waiting.setdefault(host, {})[run_id] = None
 
     def next_waiting(self, limits: HostLimits) -> str | None:
-        """A run that may be delivered now, if any; it waits no more. Hosts take turns."""
+        """Remove and return a run that may be delivered now, if any. Hosts take turns."""
         with self._lock:
             host = next((each for each in self._waiting if self._allowed(each, limits)), None)
             if host is None:

@@ -1,7 +1,7 @@
-"""Looks up host names in bounded time: a DNS server that does not answer delays only the deliveries to its hosts.
+"""Looks up host names within a time limit: a DNS server that does not answer delays only the deliveries to its hosts.
 
-getaddrinfo takes no time limit, so it runs in a thread that is left behind when it takes too long. There is at most one
-such thread for a host, and a bounded number of them in all.
+getaddrinfo has no time limit, so it runs in a thread, which is abandoned if it takes too long. There is at most one
+such thread for a host, and a limited number of them in all.
 """
 
 import socket
@@ -26,18 +26,18 @@ class NotResolved(WorkerError):
 
 
 class LookupsBusy(WorkerError):
-    """Too many look-ups are under way; this says nothing about the host."""
+    """Too many look-ups are under way. The host is not at fault."""
 
 
 def system_addresses(host: str) -> Sequence[str]:
-    """What the system's resolver says, in its order of preference. Raises OSError."""
+    """The addresses from the system's resolver, in its order of preference. Raises OSError."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return [str(sockaddr[0]) for _, _, _, _, sockaddr in found]
 
 
 @define(eq=False)
 class Lookups:
-    """The look-ups of one process; at most `most` run at a time, those left behind included."""
+    """The look-ups of one process; at most `most` run at a time, including abandoned ones."""
 
     resolve: Resolver = system_addresses
     most: int = 32
@@ -71,7 +71,7 @@ class Lookups:
     def _resolve(self, host: str, result: Future[Sequence[str]]) -> None:
         try:
             texts = self.resolve(host)
-        except Exception as error:  # noqa: BLE001 - boundary of the thread: the error goes to those who wait
+        except Exception as error:  # noqa: BLE001 - boundary of the thread: the error goes to the waiting threads
             self._forget(host)
             result.set_exception(error)
         else:

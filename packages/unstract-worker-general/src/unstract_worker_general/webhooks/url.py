@@ -1,6 +1,6 @@
-"""Reads a webhook's URL strictly: one that two readers could take for two different hosts is refused.
+"""Reads a webhook's URL strictly: a URL that two parsers could read as two different hosts is refused.
 
-The URL that is sent to is built from the parts read here, so the HTTP client sees the host that was checked.
+The posted URL is built from the parts read here, so the HTTP client uses the host that was checked.
 """
 
 import re
@@ -24,9 +24,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Refused(WorkerError):
-    """A webhook that is not sent, and by which rule. `lasting`: another attempt would end in the same way.
+    """The rule by which a webhook is not sent. `lasting`: every further attempt would be refused too.
 
-    The text names no part of the URL: it is stored and logged.
+    The text contains no part of the URL, because it is stored and logged.
     """
 
     def __init__(self, rule: str, *, lasting: bool) -> None:
@@ -88,7 +88,7 @@ def _named(text: str) -> tuple[str, Address | None]:
     if host.endswith("."):
         raise _refusal("the URL's host name ends with a dot")
     labels = host.split(".")
-    # A name that ends like a number is an IPv4 address to some resolver: 127.1, 0x7f.1, 017700000001, 2130706433.
+    # Some resolvers read a name that ends like a number as an IPv4 address: 127.1, 0x7f.1, 017700000001, 2130706433.
     if _NUMBER.fullmatch(labels[-1]):
         try:
             return host, IPv4Address(text)
