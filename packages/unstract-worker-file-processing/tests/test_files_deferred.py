@@ -199,14 +199,14 @@ def test_an_answer_that_cannot_be_concluded_now_is_kept(made, answer):
     assert len(bench.executor.sent) == 1
 
 
-def test_an_executor_that_is_away_again_and_again_is_left_alone(made):
+def test_an_executor_that_is_away_again_and_again_is_not_called_for_a_while(made):
     bench = made("a.txt", prepare=NotNow("away"))
     for _ in range(3):
         with pytest.raises(SteppedAside):
             bench.process()
     bench.executor.scripts["prepare"] = None
 
-    with pytest.raises(SteppedAside, match="left alone") as caught:
+    with pytest.raises(SteppedAside, match="is not called") as caught:
         bench.process()
 
     assert caught.value.delay_seconds >= 4  # the first trial comes after 5 s, more or less
