@@ -14,10 +14,10 @@ from structlog.contextvars import get_contextvars
 from unstract_devstack.producer import StartOptions
 from unstract_worker_core.errors import MessageError, NotFound
 from unstract_worker_core.observability.logs import bind_task
+from unstract_worker_core.runs.runtime import Delivery
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import running_runtime, settings_for
-from unstract_worker_core.worker.boundary import boundary
-from unstract_worker_core.worker.runtime import Delivery
+from unstract_worker_core.worker.tasks import boundary
 
 LEDGER = 2
 ORGANIZATIONS = ("org_alpha", "org_beta")

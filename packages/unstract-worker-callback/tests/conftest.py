@@ -27,9 +27,9 @@ from unstract_worker_core.ledger import (
     RunState,
     RunTask,
 )
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import ExecutionStatus, RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
-from unstract_worker_core.worker.runtime import Runtime
 
 API_KEY = "a-key-of-the-tests"
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")

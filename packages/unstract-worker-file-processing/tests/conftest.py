@@ -34,9 +34,9 @@ from unstract_worker_core.ledger import (
     RunState,
     RunTask,
 )
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import running_runtime, settings_for
-from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing import tasks
 from unstract_worker_file_processing.batch import handle_doorbell
 from unstract_worker_file_processing.executor import BackendExecutor, FileFailed, GuardedExecutor, NotNow

@@ -264,7 +264,7 @@ def test_a_file_that_was_charged_runs_alone(bench, scripted):
     seen = []
 
     def looking(request):
-        beside = threading.Thread(target=lambda: seen.append(_enters(bench.runtime.solo)))
+        beside = threading.Thread(target=lambda: seen.append(_enters(bench.runtime.isolation)))
         beside.start()
         beside.join(0.5)
         seen.append(beside.is_alive())
@@ -307,7 +307,7 @@ def test_each_file_is_in_flight_while_it_runs(bench, scripted):
 
 
 def test_a_file_that_waits_for_one_that_runs_alone_is_not_in_flight(bench, scripted):
-    gate, ends = bench.runtime.solo, threading.Event()
+    gate, ends = bench.runtime.isolation, threading.Event()
     alone = threading.Thread(target=lambda: _alone(gate, ends))
 
     def executing(request):
@@ -331,7 +331,7 @@ def test_a_file_that_waits_for_one_that_runs_alone_is_not_in_flight(bench, scrip
 
 
 def _alone(gate, ends):
-    with gate.alone():
+    with gate.exclusive():
         assert ends.wait(10)
 
 

@@ -10,10 +10,10 @@ from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.queues import ORCHESTRATE_TASK
 from unstract_worker_core.runs import accept_start, handle_doorbell
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.boundary import add_task
 from unstract_worker_core.worker.definition import RuntimeOf
-from unstract_worker_core.worker.runtime import Delivery, Runtime
+from unstract_worker_core.worker.tasks import add_task
 
 __all__ = ["read_ids", "register"]
 

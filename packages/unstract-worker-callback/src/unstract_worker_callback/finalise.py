@@ -22,9 +22,9 @@ from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.runs import RetryDelays, RunSession, release_marks, release_run
 from unstract_worker_core.runs.failure_policy import ErrorKind, Place, Reaction, kind_of, reaction_to
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import ExecutionStatus, RunKind, pipeline_status_for
 from unstract_worker_core.ui_logs import LogEvent
-from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["MAX_ATTEMPTS", "finalise_run"]
 

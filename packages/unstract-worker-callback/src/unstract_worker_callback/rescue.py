@@ -17,8 +17,8 @@ from unstract_worker_core.errors import BackendError, MessageError, WorkerError
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["Rescue"]
 

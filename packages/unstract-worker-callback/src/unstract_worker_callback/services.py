@@ -5,8 +5,8 @@ from unstract_worker_callback.finalise import finalise_run
 from unstract_worker_callback.rescue import Rescue
 from unstract_worker_core.ledger import FinalState
 from unstract_worker_core.ledger.sweeper import Sweep, Sweeper
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.worker.definition import Service
-from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["services"]
 

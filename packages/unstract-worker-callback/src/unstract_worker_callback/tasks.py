@@ -9,10 +9,11 @@ from unstract_worker_core.doorbells import read_run_doorbell
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import Accepted, RunState, RunTask
 from unstract_worker_core.queues import FINALISE_TASK
+from unstract_worker_core.runs.run_handler import retry_until_accepted
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.boundary import accepting, add_task, serve_celery_task
 from unstract_worker_core.worker.definition import RuntimeOf
-from unstract_worker_core.worker.runtime import Delivery, Runtime
+from unstract_worker_core.worker.tasks import add_task, serve_celery_task
 
 __all__ = ["register"]
 
@@ -55,7 +56,7 @@ def _chord_callback(runtime: Runtime, delivery: Delivery) -> None:
             state=RunState.READY,
         )
 
-    if accepting(runtime, accept).state is RunState.READY:
+    if retry_until_accepted(runtime, accept).state is RunState.READY:
         runtime.doorbells.ring_callback(callback.run_id)
 
 

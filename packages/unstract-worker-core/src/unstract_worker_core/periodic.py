@@ -9,11 +9,11 @@ from functools import partial
 import structlog
 from attrs import define, field
 
-__all__ = ["Ticker"]
+__all__ = ["PeriodicThread"]
 
 
 @define(eq=False)
-class Ticker:
+class PeriodicThread:
     """Calls each registered action every `seconds`, one after the other; for what may also be late."""
 
     seconds: float

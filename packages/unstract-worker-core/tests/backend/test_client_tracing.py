@@ -9,8 +9,7 @@ import structlog
 
 from unstract_devstack.sink import running_sink
 from unstract_worker_core.errors import BackendError, SteppedAside
-from unstract_worker_core.observability.tracing import NoTraces, make_traces, step_span, trace_headers
-from unstract_worker_core.observability.tracing.identity import TraceIdentity
+from unstract_worker_core.observability.tracing import NoTraces, TraceIdentity, make_traces, step_span, trace_headers
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
 
@@ -150,7 +149,7 @@ from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
 runtime = build_runtime(settings_for(WorkerType.CALLBACK{variables}))
 # redis-py imports what there is of OpenTelemetry by itself, but no exporter.
-ours = ("unstract_worker_core.observability.tracing.otel", "opentelemetry.exporter.otlp")
+ours = ("unstract_worker_core.observability.otel", "opentelemetry.exporter.otlp")
 print(type(runtime.traces).__name__, any(name.startswith(ours) for name in sys.modules))
 """
 

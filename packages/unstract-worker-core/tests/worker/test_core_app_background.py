@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from unstract_worker_core.periodic import Ticker
-from unstract_worker_core.worker.recent import Recent
+from unstract_worker_core.periodic import PeriodicThread
+from unstract_worker_core.runs.ttl_cache import TtlCache
 
 
 class Clock:
@@ -17,7 +17,7 @@ class Clock:
 
 def test_an_answer_serves_for_its_time_and_by_its_name() -> None:
     clock = Clock()
-    recent: Recent[int] = Recent(clock)
+    recent: TtlCache[int] = TtlCache(clock)
     answers = iter(range(10))
     ask = answers.__next__
 
@@ -29,7 +29,7 @@ def test_an_answer_serves_for_its_time_and_by_its_name() -> None:
 
 
 def test_what_could_not_be_asked_is_asked_again() -> None:
-    recent: Recent[int] = Recent(Clock())
+    recent: TtlCache[int] = TtlCache(Clock())
 
     def fail() -> int:
         raise OSError("away")
@@ -42,7 +42,7 @@ def test_what_could_not_be_asked_is_asked_again() -> None:
 
 def test_while_one_asks_the_others_do_not_wait_and_go_by_nothing_that_is_too_old() -> None:
     clock = Clock()
-    recent: Recent[int] = Recent(clock)
+    recent: TtlCache[int] = TtlCache(clock)
     recent.get("a", lambda: 1, seconds=1.0)
     clock.now += 1.5
     asked, answer = threading.Event(), threading.Event()
@@ -64,7 +64,7 @@ def test_while_one_asks_the_others_do_not_wait_and_go_by_nothing_that_is_too_old
 
 def test_answers_nobody_asks_for_any_more_are_dropped() -> None:
     clock = Clock()
-    recent: Recent[int] = Recent(clock)
+    recent: TtlCache[int] = TtlCache(clock)
     for number in range(3000):
         clock.now += 0.01
         recent.get(str(number), lambda: 1, seconds=1.0)
@@ -73,7 +73,7 @@ def test_answers_nobody_asks_for_any_more_are_dropped() -> None:
 
 
 def test_actions_are_repeated_while_their_block_runs_and_a_bad_one_ends_no_other() -> None:
-    ticker, ticks = Ticker(0.005), threading.Semaphore(0)
+    ticker, ticks = PeriodicThread(0.005), threading.Semaphore(0)
 
     def tick() -> None:
         ticks.release()

@@ -18,11 +18,12 @@ from unstract_worker_core.errors import (
     SteppedAside,
 )
 from unstract_worker_core.ledger import RunTask
+from unstract_worker_core.runs.isolation import IsolationLock
+from unstract_worker_core.runs.run_handler import retry_until_accepted
+from unstract_worker_core.runs.runtime import Delivery
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, Ring, environment_for, running_runtime, settings_for
-from unstract_worker_core.worker.boundary import accepting, boundary
-from unstract_worker_core.worker.runtime import Delivery
-from unstract_worker_core.worker.solo import SoloGate
+from unstract_worker_core.worker.tasks import boundary
 from unstract_worker_core.worker.watchdog import Watchdog, resident_mb
 
 DELIVERY = Delivery("task.name", "id-1", "queue", args=(1,), kwargs={"api_key": "canary", "x": "y" * 9000})
@@ -56,11 +57,11 @@ class Running:
 
 
 def test_shared_files_run_together_and_one_alone_keeps_all_out():
-    gate = SoloGate(threading.Event())
+    gate = IsolationLock(threading.Event())
     first, second = Running(gate.shared()), Running(gate.shared())
     assert first.inside.wait(5)
     assert second.inside.wait(5)
-    alone = Running(gate.alone())
+    alone = Running(gate.exclusive())
     assert wait_until(lambda: gate._waiting_alone == 1, seconds=5)
     late = Running(gate.shared())
     first.leave()
@@ -74,10 +75,10 @@ def test_shared_files_run_together_and_one_alone_keeps_all_out():
 
 
 def test_a_file_that_hangs_keeps_one_alone_out_but_not_for_ever_the_others():
-    gate = SoloGate(threading.Event(), patience=0.3)
+    gate = IsolationLock(threading.Event(), patience=0.3)
     hanging = Running(gate.shared())
     assert hanging.inside.wait(5)
-    alone = Running(gate.alone())
+    alone = Running(gate.exclusive())
     alone.thread.join(5)
     assert isinstance(alone.error, SteppedAside)
     assert alone.error.delay_seconds == 0.3
@@ -87,11 +88,11 @@ def test_a_file_that_hangs_keeps_one_alone_out_but_not_for_ever_the_others():
     hanging.leave()
 
 
-@pytest.mark.parametrize("kind", ["shared", "alone"])
+@pytest.mark.parametrize("kind", ["shared", "exclusive"])
 def test_waiting_at_the_gate_ends_with_a_drain(kind):
     draining = threading.Event()
-    gate = SoloGate(draining)
-    holder = Running(gate.alone())
+    gate = IsolationLock(draining)
+    holder = Running(gate.exclusive())
     assert holder.inside.wait(5)
     waiter = Running(getattr(gate, kind)())
     draining.set()
@@ -159,7 +160,7 @@ def test_accepting_tries_until_the_ledger_is_back(runtime):
             raise answer
         return answer
 
-    assert accepting(runtime, step) == "accepted"
+    assert retry_until_accepted(runtime, step) == "accepted"
 
 
 def test_accepting_gives_the_message_back_when_the_process_drains(runtime):
@@ -168,7 +169,7 @@ def test_accepting_gives_the_message_back_when_the_process_drains(runtime):
 
     runtime.draining.set()
     with pytest.raises(Reject) as caught:
-        accepting(runtime, step)
+        retry_until_accepted(runtime, step)
     assert caught.value.requeue
 
 

@@ -6,7 +6,7 @@ from unstract_worker_core.doorbells import BatchDoorbell
 from unstract_worker_core.errors import BackendError, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, BatchRefusal, RunState
 from unstract_worker_core.observability.logs import bind_task, get_logger
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_file_processing.deferred import Parked
 from unstract_worker_file_processing.executor import GuardedExecutor
 from unstract_worker_file_processing.process_file import charging_defects, process_file
@@ -54,7 +54,7 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
         session = BatchSession(runtime, executor, claim, held, ends, stopped=claim.stop)
         writer = StatusWriter(session)
         try:
-            with runtime.ticker.calling(writer.tick):
+            with runtime.periodic.calling(writer.tick):
                 for file in claim.files:
                     if file.number not in claim.recorded:
                         process_file(session, writer, file)

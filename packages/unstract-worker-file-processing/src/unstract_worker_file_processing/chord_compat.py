@@ -43,11 +43,10 @@ from unstract_worker_core.runs.failure_policy import (
 )
 from unstract_worker_core.runs.files_in_use import active_file, files_in_use
 from unstract_worker_core.runs.rows import match_rows, row_request
-from unstract_worker_core.runs.run_handler import release_run
+from unstract_worker_core.runs.run_handler import release_run, retry_until_accepted
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_core.worker.boundary import accepting
-from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.batch import process_batch
 from unstract_worker_file_processing.deferred import Parked
 from unstract_worker_file_processing.executor import GuardedExecutor
@@ -87,7 +86,7 @@ def process_chord_batch(
     context, runs = message.context, runtime.ledger.runs
     run_id = f"{context.execution_id}.{opaque_id(task_id, field='task_id')}"
     with bind_task(execution_id=context.execution_id, organization_id=context.organization_id):
-        accepting(
+        retry_until_accepted(
             runtime,
             lambda: runs.accept(
                 run_id,

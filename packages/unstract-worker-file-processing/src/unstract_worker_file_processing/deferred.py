@@ -11,8 +11,8 @@ from unstract_worker_core.errors import BackendRefused, MessageError, SteppedAsi
 from unstract_worker_core.identifiers import opaque_id, random_id
 from unstract_worker_core.ledger import AnswerTicket, ExecutorAnswer, FileItem, Intent
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.worker.boundary import accepting
-from unstract_worker_core.worker.runtime import Delivery, Runtime
+from unstract_worker_core.runs.run_handler import retry_until_accepted
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_file_processing.executor import DeferredExecutor, FileFailed, FileRequest, MaybeSent
 from unstract_worker_file_processing.results import error_text
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack
@@ -148,7 +148,7 @@ def _arguments(delivery: Delivery) -> tuple[Any, AnswerTicket]:
 
 
 def _record(runtime: Runtime, ticket: AnswerTicket, answer: ExecutorAnswer) -> None:
-    recorded = accepting(runtime, lambda: runtime.ledger.requests.record(ticket, answer))
+    recorded = retry_until_accepted(runtime, lambda: runtime.ledger.requests.record(ticket, answer))
     if recorded.late:
         runtime.metrics.executor_answers.labels("late").inc()
         log.warning("a late answer is dropped", run_id=ticket.run_id, file=ticket.number)

@@ -16,7 +16,7 @@ from unstract_worker_core.backend.breaker import Breaker, BreakerOpen
 from unstract_worker_core.backend.files import ExecuteFile, FileToExecute
 from unstract_worker_core.errors import ConfigurationError, Fault, WorkerError
 from unstract_worker_core.ledger import AnswerTicket, FileItem, RunContext
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.runs.runtime import Runtime
 
 __all__ = [
     "BACKEND",

@@ -48,7 +48,7 @@ def process_file(session: BatchSession, writer: StatusWriter, file: FileItem) ->
     """
     charged = 0 < session.claim.charges.get(file.number, 0) < MAX_CHARGES
     with bind_task(file_execution_id=file.file_execution_id):
-        gate = session.runtime.solo.alone() if charged else session.runtime.solo.shared()
+        gate = session.runtime.isolation.exclusive() if charged else session.runtime.isolation.shared()
         with step_span("file", file=file.number), gate:
             outcome = _outcome_or_error(session, writer, file)
         with charging_defects(session, file):

@@ -22,9 +22,9 @@ from unstract_worker_core.runs.failure_policy import (
     reaction_to,
     release_after,
 )
+from unstract_worker_core.runs.runtime import Runtime
+from unstract_worker_core.runs.ttl_cache import TtlCache
 from unstract_worker_core.statuses import ExecutionStatus
-from unstract_worker_core.worker.recent import Recent
-from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.executor import ExecutorAway, GuardedExecutor
 
 __all__ = ["MAX_CHARGES", "BatchSession", "HandedBack", "pause_seconds"]
@@ -77,7 +77,7 @@ class BatchSession:
     held: Held
     ends: float
     stopped: bool = False
-    known_hashes: Recent[frozenset[str] | None] = Factory(Recent)
+    known_hashes: TtlCache[frozenset[str] | None] = Factory(TtlCache)
 
     @property
     def context(self) -> RunContext:

@@ -21,9 +21,9 @@ from unstract_worker_core.backend.files import BatchWritten, FileStatusUpdate
 from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext, RunState
 from unstract_worker_core.observability.logs import bind_task, get_logger
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_core.ui_logs import LogEvent
-from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.session import BatchSession
 
 __all__ = ["StatusWriter", "push_api_items"]

@@ -11,10 +11,11 @@ from unstract_worker_core.errors import MessageError
 from unstract_worker_core.messages import BatchResult, read_batch
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK, EXECUTOR_FAILURE_TASK, PROCESS_BATCH_TASK
-from unstract_worker_core.worker.boundary import accepting, add_task
+from unstract_worker_core.runs.run_handler import retry_until_accepted
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.worker.dead_letters import dead_letter_task
 from unstract_worker_core.worker.definition import RuntimeOf, Service
-from unstract_worker_core.worker.runtime import Delivery, Runtime
+from unstract_worker_core.worker.tasks import add_task
 from unstract_worker_file_processing.batch import handle_doorbell
 from unstract_worker_file_processing.chord_compat import process_chord_batch
 from unstract_worker_file_processing.deferred import receive_answer, receive_failure
@@ -71,7 +72,7 @@ def _chord_batch(runtime: Runtime, delivery: Delivery, executor: ExecutorOf) -> 
         message = read_batch(batch)
     except MessageError as error:  # the chord waits for a result all the same
         reason = str(error)
-        accepting(runtime, lambda: dead_letter_task(runtime, delivery, reason))
+        retry_until_accepted(runtime, lambda: dead_letter_task(runtime, delivery, reason))
         files = batch.get("files") if isinstance(batch, dict) else None
         count = len(files) if isinstance(files, list) else 0
         return BatchResult(total_files=count, failed_files=count, errors=(reason,)).as_message()

@@ -17,8 +17,8 @@ from unstract_devstack.executor.running import FILES_PREFIX, UPLOADS_PREFIX, Obj
 from unstract_devstack.executor.storage import local
 from unstract_devstack.extraction import Field
 from unstract_worker_core.config.stores import store
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_file_processing.platform import make
 from unstract_worker_file_processing.platform.stores import Store, store_of
 

@@ -22,8 +22,8 @@ from unstract_worker_core.messages.fields import one_line
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.runs import Close, Decision, RunSession, accept_run, is_permanent, put_start, reason_of
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus, RunKind, WorkerType
-from unstract_worker_core.worker.runtime import Delivery, Runtime
 
 __all__ = [
     "ScheduleMessage",

@@ -8,10 +8,10 @@ from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.queues import DELIVER_TASK, ORCHESTRATE_TASK
 from unstract_worker_core.runs import Job, accept_start, give_up, handle_doorbell
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.boundary import add_task, serve_celery_task
 from unstract_worker_core.worker.definition import RuntimeOf
-from unstract_worker_core.worker.runtime import Delivery, Runtime
+from unstract_worker_core.worker.tasks import add_task, serve_celery_task
 from unstract_worker_general.schedule import accept_schedule, give_up_schedule, start_pipeline
 from unstract_worker_general.start import start_execution
 from unstract_worker_general.webhooks.client import WebhookClient

@@ -10,9 +10,9 @@ from unstract_worker_core.config import load_settings
 from unstract_worker_core.ledger import BatchRefusal, FileItem, FinalState, RunContext, RunState, RunTask
 from unstract_worker_core.ledger.sweeper import Sweeper
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.building import build_runtime
-from unstract_worker_core.worker.runtime import Runtime
 
 # Sends a run of this id with so many batches.
 Dispatch = Callable[[str, int], None]

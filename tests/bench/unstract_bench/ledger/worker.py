@@ -8,11 +8,11 @@ from celery import Celery
 from unstract_worker_core.doorbells import read_batch_doorbell, read_run_doorbell
 from unstract_worker_core.ledger import BatchRefusal, FileOutcome, FinalState, OutcomeKind, RunState
 from unstract_worker_core.queues import FINALISE_TASK, PROCESS_BATCH_TASK
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import WorkerType
-from unstract_worker_core.worker.boundary import add_task
 from unstract_worker_core.worker.cli import command_line
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
-from unstract_worker_core.worker.runtime import Delivery, Runtime
+from unstract_worker_core.worker.tasks import add_task
 
 
 def batch(runtime: Runtime, delivery: Delivery) -> None:

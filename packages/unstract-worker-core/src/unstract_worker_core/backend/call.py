@@ -35,7 +35,7 @@ from unstract_worker_core.backend.silence import SilentCalls
 from unstract_worker_core.config import BackendSettings
 from unstract_worker_core.errors import BackendError, BackendUnavailable, OutcomeUnknown, UnexpectedAnswer
 from unstract_worker_core.failpoints import hit
-from unstract_worker_core.observability.tracing.current import trace_headers, traced_call
+from unstract_worker_core.observability.tracing import trace_headers, traced_call
 from unstract_worker_core.retries import Retrying
 
 __all__ = ["LONGEST_WAIT_SECONDS", "Caller", "RetryState"]

@@ -12,9 +12,9 @@ from unstract_worker_core.errors import LedgerError, MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.migration.forwarding import Forwarding, NotForwarded
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.runs.runtime import Runtime
 
-__all__ = ["Share", "Subject", "subject_of"]
+__all__ = ["Subject", "TrafficSplit", "subject_of"]
 
 _ALIAS = "workflow_manager.workflow_v2.file_execution_tasks."
 _STARTS = frozenset({"async_execute_bin", "async_execute_bin_api", "async_execute_bin_general"})
@@ -79,7 +79,7 @@ def _organization(values: Mapping[str, Any]) -> str:
     return organization_id(given) if given else ""
 
 
-class Share:
+class TrafficSplit:
     """The share of one consumer. Used by its thread alone."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -88,7 +88,7 @@ class Share:
         self._traffic = runtime.settings.traffic
         self._forwarding = Forwarding(runtime.settings.broker)
 
-    def settled(self, message: Any, connection_errors: tuple[type[Exception], ...]) -> bool:
+    def forward_if_foreign(self, message: Any, connection_errors: tuple[type[Exception], ...]) -> bool:
         """Whether an admitted message was the other kind's; then it was handed on, or is back in its queue."""
         task, task_id, args, kwargs = _call(message)
         subject = subject_of(task, task_id, args, kwargs)

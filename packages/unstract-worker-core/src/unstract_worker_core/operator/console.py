@@ -21,9 +21,19 @@ from unstract_worker_core.redis import connect
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.entry import settings_or_exit
 
-__all__ = ["AWAY", "ENDED", "REFUSED", "UNKNOWN", "Access", "confirm", "note_action", "opened", "stop_here"]
+__all__ = [
+    "EXIT_ENDED",
+    "EXIT_REFUSED",
+    "EXIT_UNAVAILABLE",
+    "EXIT_UNKNOWN",
+    "Access",
+    "confirm",
+    "fail",
+    "note_action",
+    "open_ledger",
+]
 
-REFUSED, UNKNOWN, ENDED, AWAY = 1, 3, 4, 5
+EXIT_REFUSED, EXIT_UNKNOWN, EXIT_ENDED, EXIT_UNAVAILABLE = 1, 3, 4, 5
 """Exit codes: refused or not confirmed, no such id, it has ended already, Redis or the broker does not answer."""
 
 # Nothing is asked of the backend, so that its address and key need not be at hand; the settings want them all the same.
@@ -55,10 +65,10 @@ class Access:
 
 
 @contextmanager
-def opened(definition: WorkerDefinition, environ: Mapping[str, str] | None = None) -> Iterator[Access]:
+def open_ledger(definition: WorkerDefinition, environ: Mapping[str, str] | None = None) -> Iterator[Access]:
     """Access by the environment of a worker, where only the broker's and the ledger's variables are needed.
 
-    A ledger that does not answer ends the command with the exit code AWAY.
+    A ledger that does not answer ends the command with the exit code EXIT_UNAVAILABLE.
     """
     settings = settings_or_exit(definition, _completed(os.environ if environ is None else environ))
     redis = connect(settings.ledger_redis, name="operator")
@@ -68,7 +78,7 @@ def opened(definition: WorkerDefinition, environ: Mapping[str, str] | None = Non
         yield access
     except LedgerError as error:
         where = settings.ledger_redis.location
-        stop_here(f"the ledger at {where}: {error}. Look at WORKER_LEDGER_REDIS_URL or REDIS_*.", AWAY)
+        fail(f"the ledger at {where}: {error}. Look at WORKER_LEDGER_REDIS_URL or REDIS_*.", EXIT_UNAVAILABLE)
     finally:
         redis.close()
 
@@ -78,9 +88,9 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        stop_here(f"not confirmed: {question} Nobody can be asked here: say --yes.", REFUSED)
+        fail(f"not confirmed: {question} Nobody can be asked here: say --yes.", EXIT_REFUSED)
     if not click.confirm(question, err=True):
-        stop_here("nothing was changed", REFUSED)
+        fail("nothing was changed", EXIT_REFUSED)
 
 
 def note_action(action: str, **fields: str | float) -> None:
@@ -88,7 +98,7 @@ def note_action(action: str, **fields: str | float) -> None:
     get_logger(__name__).warning("operator's action", action=action, by=_whoever(), **fields)
 
 
-def stop_here(reason: str, code: int) -> NoReturn:
+def fail(reason: str, code: int) -> NoReturn:
     """End the command: the reason on stderr, and this exit code."""
     raise _Ended(reason, code)
 

@@ -14,14 +14,14 @@ from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.ledger import DeadLetter
 from unstract_worker_core.ledger.dead_letters import DeadLetterStore, StoredLetter
 from unstract_worker_core.operator.console import (
-    AWAY,
-    REFUSED,
-    UNKNOWN,
+    EXIT_REFUSED,
+    EXIT_UNAVAILABLE,
+    EXIT_UNKNOWN,
     Access,
     confirm,
+    fail,
     note_action,
-    opened,
-    stop_here,
+    open_ledger,
 )
 from unstract_worker_core.operator.tables import table
 from unstract_worker_core.queues import WORKER_QUEUES, queue_for
@@ -123,7 +123,7 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
     @click.option("--offset", type=click.IntRange(0), default=0, help="Skip that many of the newest.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     def listed(*, limit: int, offset: int, as_json: bool) -> None:
-        with opened(definition) as access:
+        with open_ledger(definition) as access:
             store = access.ledger.dead_letters
             _list(store, list(islice(store.letters(offset), limit)), access, as_json=as_json)
 
@@ -131,7 +131,7 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
     @click.argument("letter_id")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     def show(*, letter_id: str, as_json: bool) -> None:
-        with opened(definition) as access:
+        with open_ledger(definition) as access:
             told = _told(_found(access.ledger.dead_letters, letter_id), access)
         click.echo(json.dumps(told) if as_json else "\n".join(f"{name:<8} {value}" for name, value in told.items()))
 
@@ -140,7 +140,7 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
     @click.option("--queue", help="Send to this queue instead of the one that each came from.")
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def requeue(*, letter_ids: tuple[str, ...], queue: str | None, yes: bool) -> None:
-        with opened(definition) as access:
+        with open_ledger(definition) as access:
             for letter_id in letter_ids:
                 _requeue(access, letter_id, queue, yes=yes)
 
@@ -166,7 +166,7 @@ def _told(kept: StoredLetter, access: Access) -> dict[str, Any]:
 def _found(store: DeadLetterStore, letter_id: str) -> StoredLetter:
     kept = store.find(letter_id)
     if kept is None:
-        stop_here(f"there is no letter {letter_id}: it was requeued, or pushed out by newer ones", UNKNOWN)
+        fail(f"there is no letter {letter_id}: it was requeued, or pushed out by newer ones", EXIT_UNKNOWN)
     return kept
 
 
@@ -176,12 +176,15 @@ def _requeue(access: Access, letter_id: str, queue: str | None, *, yes: bool) ->
     try:
         message = message_of(kept.letter, queue)
     except NotWhole as reason:
-        stop_here(f"letter {letter_id} cannot be sent again: {reason}", REFUSED)
+        fail(f"letter {letter_id} cannot be sent again: {reason}", EXIT_REFUSED)
     confirm(f"Send {message.task} ({message.task_id}) to {message.queue} again?", yes=yes)
     try:
         publish(message, access.settings.broker)
     except BrokerAway as error:
-        stop_here(f"the broker did not take it ({error}); the letter is kept. Look at CELERY_BROKER_BASE_URL.", AWAY)
+        fail(
+            f"the broker did not take it ({error}); the letter is kept. Look at CELERY_BROKER_BASE_URL.",
+            EXIT_UNAVAILABLE,
+        )
     store.remove(kept)
     note_action("requeue", letter=letter_id, task=message.task, task_id=message.task_id, queue=message.queue)
     click.echo(f"letter {letter_id}: {message.task} was sent to {message.queue}")

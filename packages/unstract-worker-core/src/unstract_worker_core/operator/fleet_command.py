@@ -9,7 +9,7 @@ import click
 from attrs import asdict
 
 from unstract_worker_core.fleet import FleetMember
-from unstract_worker_core.operator.console import opened
+from unstract_worker_core.operator.console import open_ledger
 from unstract_worker_core.operator.tables import duration, table
 from unstract_worker_core.worker.definition import WorkerDefinition
 
@@ -28,7 +28,7 @@ def fleet(definition: WorkerDefinition) -> click.Command:
     @click.option("--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="For --watch.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, a line a look.")
     def command(*, watch: bool, interval: float, as_json: bool) -> None:
-        with opened(definition) as access:
+        with open_ledger(definition) as access:
             while True:
                 members = access.fleet.members()
                 if watch and sys.stdout.isatty():

@@ -8,7 +8,16 @@ import click
 from unstract_worker_core.ledger import DueDecision, RunState, RunTask
 from unstract_worker_core.ledger.views import RunView
 from unstract_worker_core.observability.metrics import Metrics
-from unstract_worker_core.operator.console import AWAY, ENDED, REFUSED, Access, confirm, note_action, opened, stop_here
+from unstract_worker_core.operator.console import (
+    EXIT_ENDED,
+    EXIT_REFUSED,
+    EXIT_UNAVAILABLE,
+    Access,
+    confirm,
+    fail,
+    note_action,
+    open_ledger,
+)
 from unstract_worker_core.operator.runs_showing import Wanted, found, how_it_ended, page_as_json, page_as_text, show_run
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.statuses import RunKind
@@ -34,9 +43,9 @@ def retry_run(access: Access, run_id: str, *, yes: bool) -> str:
     """Make a run due, forget its failed attempts, and ring for it; says what was done."""
     run = found(access, run_id)
     if run.state is RunState.DONE:
-        stop_here(f"run {run_id} cannot be retried: {how_it_ended(access, run_id)}", ENDED)
+        fail(f"run {run_id} cannot be retried: {how_it_ended(access, run_id)}", EXIT_ENDED)
     if run.task is RunTask.CHORD_BATCH:
-        stop_here(f"run {run_id} is driven by its own Celery message, which the broker delivers again", REFUSED)
+        fail(f"run {run_id} is driven by its own Celery message, which the broker delivers again", EXIT_REFUSED)
     confirm(f"Look at run {run_id} ({run.state.value}, {_progress(run)}) now, with fresh attempts?", yes=yes)
     told = _look_now(access, run_id, "retry")
     return f"run {run_id}: {told}"
@@ -49,9 +58,9 @@ def abort_run(access: Access, run_id: str, *, yes: bool) -> str:
         ended = how_it_ended(access, run_id)
         if run.stop:
             return f"run {run_id} was aborted before: {ended}"
-        stop_here(f"run {run_id} cannot be aborted: {ended}", ENDED)
+        fail(f"run {run_id} cannot be aborted: {ended}", EXIT_ENDED)
     if run.task in _NO_STOP:
-        stop_here(f"run {run_id} cannot be aborted: {_NO_STOP[run.task]}", REFUSED)
+        fail(f"run {run_id} cannot be aborted: {_NO_STOP[run.task]}", EXIT_REFUSED)
     confirm(f"Abort run {run_id} ({run.state.value}, {_progress(run)})? It ends STOPPED; this is final.", yes=yes)
     access.ledger.runs.request_stop(run_id)
     told = _look_now(access, run_id, "abort")
@@ -61,7 +70,7 @@ def abort_run(access: Access, run_id: str, *, yes: bool) -> str:
 def _look_now(access: Access, run_id: str, action: str) -> str:
     retried = access.operator.retry(run_id)
     if retried.state in (None, RunState.DONE):  # it ended between our look and our step
-        stop_here(f"run {run_id} has ended meanwhile: {how_it_ended(access, run_id)}", ENDED)
+        fail(f"run {run_id} has ended meanwhile: {how_it_ended(access, run_id)}", EXIT_ENDED)
     note_action(action, run_id=run_id, state=str(retried.state), held=retried.held)
     decision = access.ledger.runs.decide_due(run_id, waiting={}, recheck_seconds=access.settings.ledger.recheck_seconds)
     bells = CeleryDoorbells(access.settings.broker, Metrics())
@@ -70,10 +79,10 @@ def _look_now(access: Access, run_id: str, action: str) -> str:
     finally:
         bells.close()
     if told is None:
-        stop_here(
+        fail(
             f"run {run_id} is due now, but the broker could not be asked to ring for it (CELERY_BROKER_BASE_URL): "
             "the sweeper of a callback worker rings once the broker is back, or repeat this command",
-            AWAY,
+            EXIT_UNAVAILABLE,
         )
     busy = f"live leases, left alone: {retried.held}" if retried.held else ""
     return "; ".join(part for part in (told, busy) if part)
@@ -121,7 +130,7 @@ def runs(definition: WorkerDefinition) -> click.Command:
         if context.invoked_subcommand is not None:
             return
         wanted = Wanted(RunState(state) if state else None, RunTask(task) if task else None, organization, overdue)
-        with opened(definition) as access:
+        with open_ledger(definition) as access:
             while True:
                 page = access.operator.page(limit=limit, offset=offset, wanted=wanted)
                 _print(page_as_json(page, access) if as_json else page_as_text(page, access), fresh=watch)
@@ -145,14 +154,14 @@ def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
     @click.argument("run_id")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     def show(*, run_id: str, as_json: bool) -> None:
-        with opened(definition) as access:
+        with open_ledger(definition) as access:
             click.echo(show_run(access, run_id, as_json=as_json))
 
     @group.command(help="Have runs looked at now, with fresh attempts. What a worker is busy with is left to it.")
     @click.argument("run_ids", nargs=-1, required=True)
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def retry(*, run_ids: tuple[str, ...], yes: bool) -> None:
-        with opened(definition) as access:
+        with open_ledger(definition) as access:
             for run_id in run_ids:
                 click.echo(retry_run(access, run_id, yes=yes))
 
@@ -160,6 +169,6 @@ def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
     @click.argument("run_ids", nargs=-1, required=True)
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def abort(*, run_ids: tuple[str, ...], yes: bool) -> None:
-        with opened(definition) as access:
+        with open_ledger(definition) as access:
             for run_id in run_ids:
                 click.echo(abort_run(access, run_id, yes=yes))

@@ -10,7 +10,7 @@ from attrs import asdict, frozen
 from unstract_worker_core.fleet import FleetMember, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.views import BatchView, Page, RunDetail, RunView
-from unstract_worker_core.operator.console import UNKNOWN, Access, stop_here
+from unstract_worker_core.operator.console import EXIT_UNKNOWN, Access, fail
 from unstract_worker_core.operator.tables import duration, table
 from unstract_worker_core.statuses import RunKind, WorkerType
 
@@ -94,7 +94,7 @@ def page_as_text(page: Page, access: Access) -> str:
 
 
 def show_run(access: Access, run_id: str, *, as_json: bool) -> str:
-    """One run; ends the command with UNKNOWN where the ledger does not know it."""
+    """One run; ends the command with EXIT_UNKNOWN where the ledger does not know it."""
     detail = access.operator.detail(run_id)
     if detail is None:
         _unknown(run_id)
@@ -108,7 +108,7 @@ def show_run(access: Access, run_id: str, *, as_json: bool) -> str:
 
 
 def found(access: Access, run_id: str) -> RunView:
-    """The run; ends the command with UNKNOWN where the ledger does not know it."""
+    """The run; ends the command with EXIT_UNKNOWN where the ledger does not know it."""
     view = access.operator.view(run_id)
     if view is None:
         _unknown(run_id)
@@ -128,10 +128,10 @@ def how_it_ended(access: Access, run_id: str) -> str:
 
 
 def _unknown(run_id: str) -> NoReturn:
-    stop_here(
+    fail(
         f"the ledger knows no run {run_id}: it never came here, or it ended and its tombstone is gone "
         "(WORKER_TOMBSTONE_SECONDS). Ask the platform for the execution's status.",
-        UNKNOWN,
+        EXIT_UNKNOWN,
     )
 
 

@@ -4,11 +4,14 @@ Whatever a step raises, the run is either ended with a reason or goes back into 
 """
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from attrs import Factory, frozen
+from celery.exceptions import Reject
 
 from unstract_worker_core import serialization
 from unstract_worker_core.doorbells import read_run_doorbell
+from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.ledger import Accepted, Armed, RunClaim, RunState, RunTask
 from unstract_worker_core.messages import StartMessage, read_start
 from unstract_worker_core.observability.logs import bind_task, get_logger
@@ -24,21 +27,48 @@ from unstract_worker_core.runs.failure_policy import (
     release_after,
 )
 from unstract_worker_core.runs.files_in_use import release_marks
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.runs.session import Arm, Close, Decision, Release, RunSession
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.boundary import accepting
-from unstract_worker_core.worker.runtime import Delivery, Runtime
 
-__all__ = ["Job", "accept_run", "accept_start", "handle_doorbell", "handle_run", "put_start", "release_run"]
+__all__ = [
+    "Job",
+    "accept_run",
+    "accept_start",
+    "handle_doorbell",
+    "handle_run",
+    "put_start",
+    "release_run",
+    "retry_until_accepted",
+]
+
+# Pause between two attempts to write into a ledger that is away.
+_ACCEPT_PAUSE_SECONDS = 1.0
+T = TypeVar("T")
 
 log = get_logger(__name__)
+
+
+def retry_until_accepted(runtime: Runtime, step: Callable[[], T]) -> T:
+    """Run the step that writes a message into the ledger until it succeeds, however long Redis is away.
+
+    For tasks added with ``late=True``: their message is acknowledged only once this returned. While the process
+    drains the message goes back to the broker (Celery's Reject).
+    """
+    while True:
+        try:
+            return step()
+        except LedgerUnavailable as error:
+            log.warning("message not accepted yet", error=str(error))
+            if runtime.draining.wait(_ACCEPT_PAUSE_SECONDS):
+                raise Reject("the process drains and the ledger is away", requeue=True) from None
 
 
 def accept_start(runtime: Runtime, delivery: Delivery, kind: RunKind) -> None:
     """Accept `async_execute_bin`; a repeated message changes nothing. Raises MessageError if it cannot be read."""
     message = read_start(delivery.args, delivery.kwargs, kind=kind)
     with bind_task(execution_id=message.execution_id, organization_id=message.organization_id):
-        accepted = accepting(runtime, lambda: put_start(runtime, message))
+        accepted = retry_until_accepted(runtime, lambda: put_start(runtime, message))
         _ring_start(runtime, accepted, message.execution_id, RunTask.EXECUTION, kind)
 
 
@@ -63,7 +93,7 @@ def accept_run(runtime: Runtime, run_id: str, *, task: RunTask, organization_id:
         )
         return _traced(runtime, accepted, run_id, task)
 
-    _ring_start(runtime, accepting(runtime, put), run_id, task, RunKind.ETL)
+    _ring_start(runtime, retry_until_accepted(runtime, put), run_id, task, RunKind.ETL)
 
 
 def _traced(runtime: Runtime, accepted: Accepted, run_id: str, task: RunTask) -> Accepted:

@@ -8,8 +8,8 @@ from unstract_worker_core import serialization
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, Held, RunClaim, RunContext
 from unstract_worker_core.messages import StartMessage
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.ui_logs import LogEvent
-from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["Arm", "Close", "Decision", "Release", "RunSession", "start_of"]
 

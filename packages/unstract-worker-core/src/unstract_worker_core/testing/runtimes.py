@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 from unstract_worker_core.config import Settings, load_settings
 from unstract_worker_core.doorbells import Doorbells
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing.doubles import RecordingDoorbells
 from unstract_worker_core.worker.building import build_runtime
-from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["environment_for", "running_runtime", "settings_for"]
 

@@ -10,20 +10,19 @@ from unstract_worker_core.config import Settings
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.ledger import LeaseKeeper, Ledger
-from unstract_worker_core.observability.health import Progress
-from unstract_worker_core.observability.health.progress import mark_progress
 from unstract_worker_core.observability.metrics import Metrics
+from unstract_worker_core.observability.progress import Progress, mark_progress
 from unstract_worker_core.observability.tracing import make_traces
 from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.redis import connect
+from unstract_worker_core.runs.isolation import IsolationLock
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.ui_logs import LogEvents
-from unstract_worker_core.worker.boundary import refuse_celery_tasks
 from unstract_worker_core.worker.broker import BrokerAMQP, publishing_connection
 from unstract_worker_core.worker.celery_settings import celery_settings, restore_protected
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
-from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_core.worker.solo import SoloGate
+from unstract_worker_core.worker.tasks import refuse_celery_tasks
 
 __all__ = ["build_runtime", "make_app"]
 
@@ -87,7 +86,7 @@ def build_runtime(
             ttl_seconds=settings.files.logs_ttl_seconds,
             observe=lambda outcome: metrics.log_events.labels(outcome).inc(),
         ),
-        solo=SoloGate(draining, patience=3 * settings.ledger.lease_seconds),
+        isolation=IsolationLock(draining, patience=3 * settings.ledger.lease_seconds),
         draining=draining,
         traces=make_traces(settings),
     )

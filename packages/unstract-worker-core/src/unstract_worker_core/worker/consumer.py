@@ -15,7 +15,7 @@ from unstract_worker_core.worker.dead_letters import dead_letter_message
 from unstract_worker_core.worker.message_validation import rejection_reason
 
 if TYPE_CHECKING:
-    from unstract_worker_core.migration.traffic import Share
+    from unstract_worker_core.migration.traffic import TrafficSplit
     from unstract_worker_core.worker.process import WorkerProcess
 
 __all__ = ["Consumer"]
@@ -63,7 +63,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         reason = rejection_reason(message)
         if reason is not None:
             self.refuse(message, reason)
-        elif self.share is None or not self.share.settled(message, self.connection_errors):
+        elif self.traffic_split is None or not self.traffic_split.forward_if_foreign(message, self.connection_errors):
             receive(message)  # refuses by itself what it cannot read: see the methods below
             if not message.acknowledged:  # as what was refused is; Celery's own acknowledgement comes later
                 self.process.task_received(message)
@@ -86,13 +86,13 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
             message.reject_log_error(log, self.connection_errors, requeue=True)
 
     @cached_property
-    def share(self) -> "Share | None":
+    def traffic_split(self) -> "TrafficSplit | None":
         """What decides about each message; None where everything is ours."""
         if self.process.settings.traffic.whole:
             return None
-        from unstract_worker_core.migration.traffic import Share  # few processes need it, and it loads a driver
+        from unstract_worker_core.migration.traffic import TrafficSplit  # few processes need it, and it loads a driver
 
-        return Share(self.process.runtime())
+        return TrafficSplit(self.process.runtime())
 
     def refuse(self, message: Any, reason: str) -> None:
         """Dead-letter a message and acknowledge it; where it cannot be kept, it goes back to its queue."""

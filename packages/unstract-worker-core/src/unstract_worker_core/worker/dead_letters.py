@@ -7,8 +7,8 @@ from unstract_worker_core.ledger import DeadLetter
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.redaction import Redactor
 from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.worker.message_validation import rejection_reason
-from unstract_worker_core.worker.runtime import Delivery, Runtime
 
 __all__ = ["dead_letter", "dead_letter_message", "dead_letter_task"]
 

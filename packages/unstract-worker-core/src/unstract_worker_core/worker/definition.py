@@ -7,8 +7,8 @@ from attrs import Factory, frozen
 from celery import Celery
 
 from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import WorkerType
-from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["Register", "RuntimeOf", "Service", "Services", "WorkerDefinition"]
 

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from unstract_worker_core.observability.logs import get_logger
 
-__all__ = ["Drain", "Lifeline", "Wake", "within"]
+__all__ = ["Drain", "ParentPipe", "SelfPipe", "within"]
 
 # After handing back: what Celery's own shutdown gets for returning unacknowledged messages.
 _LINGER_SECONDS = 5.0
@@ -22,7 +22,7 @@ log = get_logger(__name__)
 
 
 @define
-class Wake:
+class SelfPipe:
     """A pipe to oneself."""
 
     _read: int = field(init=False)
@@ -46,7 +46,7 @@ class Wake:
 
 
 @define
-class Lifeline:
+class ParentPipe:
     """Made by the parent before it forks: it cuts the line on purpose or by dying, and every child notices."""
 
     read: int = field(init=False)
@@ -84,8 +84,8 @@ class Drain:
     hand_back: Callable[[], object]
     draining: threading.Event = field(factory=threading.Event)
     hurry: threading.Event = field(factory=threading.Event)
-    _wake: Wake = field(factory=Wake)
-    _lines: tuple[Lifeline, Lifeline] = field(factory=lambda: (Lifeline(), Lifeline()))
+    _wake: SelfPipe = field(factory=SelfPipe)
+    _lines: tuple[ParentPipe, ParentPipe] = field(factory=lambda: (ParentPipe(), ParentPipe()))
 
     def listen(self) -> None:
         """In the main process: wait for notices."""
@@ -93,7 +93,7 @@ class Drain:
 
     def listen_in_child(self, idle: Callable[[], bool]) -> None:
         """In a prefork child, right after the fork: wait for notices of its own and for the parent's."""
-        self.draining, self.hurry, self._wake = threading.Event(), threading.Event(), Wake()
+        self.draining, self.hurry, self._wake = threading.Event(), threading.Event(), SelfPipe()
         for line in self._lines:
             line.cut()
         threading.Thread(target=self._child, args=(idle,), name="drain", daemon=True).start()

@@ -20,6 +20,7 @@ from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.observability.prefork_metrics import SharedFolder
 from unstract_worker_core.queues import queues_of
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.worker.broker import declared_queue
 from unstract_worker_core.worker.broker_redis import on_malformed
 from unstract_worker_core.worker.building import build_runtime, make_app
@@ -33,7 +34,6 @@ from unstract_worker_core.worker.message_validation import refuse_compression
 from unstract_worker_core.worker.pools import ThreadPool, pool_class
 from unstract_worker_core.worker.readiness import check_ledger, health_server
 from unstract_worker_core.worker.reporting import Reporter
-from unstract_worker_core.worker.runtime import Runtime
 from unstract_worker_core.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from unstract_worker_core.errors import ConfigurationError, Fault, LedgerUnavail
 from unstract_worker_core.observability.health import CheckResult, HealthServer
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.redis import check_ledger_redis
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import WorkerType
-from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["check_ledger", "health_server"]
 

@@ -21,9 +21,9 @@ from unstract_worker_core.observability import readings as told
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.readings import Reading
 from unstract_worker_core.queues import queues_of
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
-from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["Reporter"]
 

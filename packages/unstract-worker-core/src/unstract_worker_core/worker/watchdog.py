@@ -10,8 +10,8 @@ from typing import NoReturn
 from attrs import define, field
 
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.worker.drain import within
-from unstract_worker_core.worker.runtime import Runtime
 
 __all__ = ["Watchdog", "resident_mb"]
 

@@ -4,7 +4,7 @@ Needs the extra `[platform]`, and `[gcs]`, `[azure]` or `[sftp]` for such stores
 """
 
 from unstract_worker_core.errors import ConfigurationError, Fault
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_file_processing.platform.executor import PlatformExecutor
 from unstract_worker_file_processing.platform.gathering import Gathering
 from unstract_worker_file_processing.platform.publisher import RequestPublisher

@@ -12,7 +12,7 @@ from unstract_worker_core.backend.tooling import ConnectedWorkflow, InstanceSett
 from unstract_worker_core.config import Secret
 from unstract_worker_core.errors import BackendRefused, BackendUnavailable
 from unstract_worker_core.ledger import RunContext
-from unstract_worker_core.worker.recent import Recent
+from unstract_worker_core.runs.ttl_cache import TtlCache
 from unstract_worker_file_processing.executor import FileFailed
 from unstract_worker_file_processing.platform.service import PlatformService
 from unstract_worker_file_processing.platform.tool import Tool, check_tool, with_profile
@@ -34,8 +34,8 @@ class Gathering:
     backend: Backend
     service: PlatformService
     structure_image: str
-    _tools: Recent[Tool | FileFailed] = Factory(Recent)
-    _workflows: Recent[ConnectedWorkflow] = Factory(Recent)
+    _tools: TtlCache[Tool | FileFailed] = Factory(TtlCache)
+    _workflows: TtlCache[ConnectedWorkflow] = Factory(TtlCache)
 
     def tool(self, context: RunContext) -> Tool:
         """The workflow's tool. Raises FileFailed for one that cannot be served, NotNow and BackendError."""

@@ -19,7 +19,7 @@ from unstract_worker_core.backend.http import (
     tls_context,
 )
 from unstract_worker_core.config import ExecutorSettings, Secret
-from unstract_worker_core.observability.health.progress import mark_progress
+from unstract_worker_core.observability.progress import mark_progress
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 
 __all__ = ["PlatformService", "base_url"]

@@ -14,8 +14,8 @@ from attrs import define, field, frozen
 from unstract_worker_core import serialization
 from unstract_worker_core.config import StoreSettings
 from unstract_worker_core.errors import MessageError
-from unstract_worker_core.observability.health.progress import mark_progress
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.observability.progress import mark_progress
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 
 __all__ = ["Copied", "Store", "copy_hashed", "folder", "s3_options", "store_of"]

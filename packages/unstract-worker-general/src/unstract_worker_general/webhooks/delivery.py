@@ -20,10 +20,10 @@ from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunTask
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs import Close, Decision, Job, Release, RunSession, accept_run, reason_of
+from unstract_worker_core.runs.run_handler import retry_until_accepted
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.boundary import accepting
 from unstract_worker_core.worker.dead_letters import dead_letter
-from unstract_worker_core.worker.runtime import Delivery, Runtime
 from unstract_worker_general.webhooks.client import Failure, WebhookClient
 from unstract_worker_general.webhooks.limits import HostLimits
 from unstract_worker_general.webhooks.lookups import LookupsBusy
@@ -181,7 +181,7 @@ def _reject(runtime: Runtime, delivery: Delivery, reason: str) -> None:
         task, queue = delivery.task, delivery.queue
         dead_letter(runtime, task=task, task_id=delivery.task_id, queue=queue, reason=reason, content=None)
 
-    accepting(runtime, keep)
+    retry_until_accepted(runtime, keep)
     runtime.metrics.webhook_deliveries.labels("dead").inc()
     rows = {name: delivery.kwargs[name] for name in _ROW_FIELDS if name in delivery.kwargs}
     with suppress(MessageError):  # the rows cannot be read either

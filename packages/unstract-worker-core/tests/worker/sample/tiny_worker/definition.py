@@ -9,11 +9,12 @@ from celery import Celery, bootsteps
 
 from unstract_worker_core.errors import MessageError, SteppedAside
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.observability.health.progress import mark_progress
+from unstract_worker_core.observability.progress import mark_progress
+from unstract_worker_core.runs.run_handler import retry_until_accepted
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
-from unstract_worker_core.worker.boundary import accepting, add_task
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
-from unstract_worker_core.worker.runtime import Delivery, Runtime
+from unstract_worker_core.worker.tasks import add_task
 
 
 def note(runtime: Runtime, delivery: Delivery) -> None:
@@ -49,7 +50,7 @@ def leased(runtime: Runtime, delivery: Delivery) -> None:
 def start(runtime: Runtime, delivery: Delivery) -> None:
     """Accept a run, as start messages do."""
     name = delivery.kwargs["name"]
-    accepting(
+    retry_until_accepted(
         runtime,
         lambda: runtime.ledger.runs.accept(
             name, task=RunTask.EXECUTION, kind=RunKind.ETL, organization_id="org_1", start="{}"

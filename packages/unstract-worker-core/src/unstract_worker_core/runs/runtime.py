@@ -12,18 +12,18 @@ from unstract_worker_core.config import Settings
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.ledger import LeaseKeeper, Ledger
 from unstract_worker_core.observability.tracing import NoTraces, Traces
-from unstract_worker_core.periodic import Ticker
+from unstract_worker_core.periodic import PeriodicThread
+from unstract_worker_core.runs.isolation import IsolationLock
+from unstract_worker_core.runs.ttl_cache import TtlCache
 from unstract_worker_core.statuses import ExecutionStatus
-from unstract_worker_core.worker.recent import Recent
-from unstract_worker_core.worker.solo import SoloGate
 
 if TYPE_CHECKING:
     from unstract_worker_core.backend import Backend
-    from unstract_worker_core.observability.health import Progress
     from unstract_worker_core.observability.metrics import Metrics
+    from unstract_worker_core.observability.progress import Progress
     from unstract_worker_core.ui_logs import LogEvents
 
-__all__ = ["Delivery", "Runtime", "SoloGate"]
+__all__ = ["Delivery", "Runtime"]
 
 
 @frozen
@@ -55,10 +55,10 @@ class Runtime:
 
     Attributes:
         keeper: holds the leases of what runs; it has its own connection to the ledger.
-        solo: whether files run side by side or one runs alone.
+        isolation: whether files run side by side or one runs alone.
         draining: set once the process must end; steps hand back what they have not finished.
         statuses: of executions, as the backend told them a moment ago.
-        ticker: repeats what is to happen about every second while a batch runs.
+        periodic: repeats what is to happen about every second while a batch runs.
     """
 
     settings: Settings
@@ -71,10 +71,10 @@ class Runtime:
     cache_redis: Redis
     progress: "Progress"
     log_events: "LogEvents"
-    solo: SoloGate
+    isolation: IsolationLock
     draining: threading.Event
-    statuses: Recent[ExecutionStatus] = Factory(Recent)
-    ticker: Ticker = Factory(lambda: Ticker(1.0))
+    statuses: TtlCache[ExecutionStatus] = Factory(TtlCache)
+    periodic: PeriodicThread = Factory(lambda: PeriodicThread(1.0))
     traces: Traces = Factory(NoTraces)
 
     def token(self) -> str:

@@ -7,26 +7,25 @@ dead-lettered once, what may pass later stays in the ledger, everything else is 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from celery import Celery
 from celery.exceptions import Ignore, Reject, Retry
 
-from unstract_worker_core.errors import BackendError, LedgerError, LedgerUnavailable, MessageError, SteppedAside
+from unstract_worker_core.errors import BackendError, LedgerError, MessageError, SteppedAside
 from unstract_worker_core.failpoints import hit
-from unstract_worker_core.observability.health.progress import progressing
 from unstract_worker_core.observability.logs import bind_task, get_logger
+from unstract_worker_core.observability.progress import progressing
+from unstract_worker_core.runs.run_handler import retry_until_accepted
+from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.worker.dead_letters import dead_letter_task
 from unstract_worker_core.worker.definition import RuntimeOf
-from unstract_worker_core.worker.runtime import Delivery, Runtime
 
-__all__ = ["Body", "accepting", "add_task", "boundary", "refuse_celery_tasks", "serve_celery_task"]
+__all__ = ["Body", "add_task", "boundary", "refuse_celery_tasks", "serve_celery_task"]
 
-T = TypeVar("T")
 Body = Callable[[Runtime, Delivery], Any]
 
-# Pause between two attempts to write into a ledger that is away, and before a chord's task is tried again.
-_ACCEPT_PAUSE_SECONDS = 1.0
+# Before a chord's task is tried again.
 _AGAIN_SECONDS = 5.0
 _REQUEST = "unstract_worker_core.worker.task_request:TaskRequest"
 _SIGNALS = {Reject: "rejected", Retry: "retried"}
@@ -40,8 +39,8 @@ def add_task(
     """Register `body` as the task `name`, inside the boundary. Any arguments are taken.
 
     Args:
-        late: acknowledge only after the body returned: for start, schedule and webhook messages (with `accepting`).
-            Doorbells are acknowledged on receipt.
+        late: acknowledge only after the body returned: for start, schedule and webhook messages, whose body calls
+            `retry_until_accepted`. Doorbells are acknowledged on receipt.
         result: a task of a chord (implies `late`): what the body returns is stored; where it raises SteppedAside, a
             LedgerError or a BackendError that may pass, its message is sent again after a delay instead.
     """
@@ -136,23 +135,8 @@ def boundary(
             runtime.metrics.tasks.labels(delivery.task, outcome).inc()
 
 
-def accepting(runtime: Runtime, step: Callable[[], T]) -> T:
-    """Run the step that writes a message into the ledger until it succeeds, however long Redis is away.
-
-    For tasks added with ``late=True``: their message is acknowledged only once this returned. While the process
-    drains the message goes back to the broker (Celery's Reject).
-    """
-    while True:
-        try:
-            return step()
-        except LedgerUnavailable as error:
-            log.warning("message not accepted yet", error=str(error))
-            if runtime.draining.wait(_ACCEPT_PAUSE_SECONDS):
-                raise Reject("the process drains and the ledger is away", requeue=True) from None
-
-
 def _reject(runtime: Runtime, delivery: Delivery, error: MessageError) -> None:
-    accepting(runtime, lambda: dead_letter_task(runtime, delivery, str(error)))
+    retry_until_accepted(runtime, lambda: dead_letter_task(runtime, delivery, str(error)))
 
 
 def _ended_early(error: SteppedAside | BackendError | LedgerError) -> str:

@@ -31,8 +31,7 @@ from structlog.contextvars import bound_contextvars
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import BackendError, SteppedAside
-from unstract_worker_core.observability.tracing.current import entered
-from unstract_worker_core.observability.tracing.identity import TraceIdentity
+from unstract_worker_core.observability.tracing import TraceIdentity, entered
 
 __all__ = ["OtelTraces"]
 

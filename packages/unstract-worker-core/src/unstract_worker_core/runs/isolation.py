@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from unstract_worker_core.errors import SteppedAside
-from unstract_worker_core.observability.health.progress import mark_progress
+from unstract_worker_core.observability.progress import mark_progress
 
-__all__ = ["SoloGate"]
+__all__ = ["IsolationLock"]
 
 # How soon a waiting file notices that the process drains; a signal handler cannot notify a condition.
 _LOOK_SECONDS = 0.2
 
 
-class SoloGate:
+class IsolationLock:
     """A readers-writer gate of one process: `shared` files run together, `alone` waits for all and keeps out all.
 
     `patience`: seconds that a file waits for those beside it to end; one that hangs must not keep out all others.
@@ -43,7 +43,7 @@ class SoloGate:
                     self._changed.notify_all()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Run with nothing beside it; new files wait meanwhile. Raises SteppedAside on a drain and out of patience."""
         ends = time.monotonic() + self._patience
         with self._changed:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 from attrs import define, frozen
 
-from unstract_worker_core.observability.health.checks import CheckResult
+from unstract_worker_core.observability.health import CheckResult
 
 __all__ = ["Progress", "SlotState", "mark_progress", "progressing"]
 

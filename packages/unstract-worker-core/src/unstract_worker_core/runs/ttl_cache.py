@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
-__all__ = ["Recent"]
+__all__ = ["TtlCache"]
 
 T = TypeVar("T")
 _MOST = 1000
@@ -21,7 +21,7 @@ class _Entry(Generic[T]):
 
 
 @define(eq=False)
-class Recent(Generic[T]):
+class TtlCache(Generic[T]):
     """Answers by name, each at most so old. While one thread asks anew the others do with twice the age, not wait."""
 
     clock: Callable[[], float] = time.monotonic

@@ -1,0 +1,168 @@
+"""Traces of executions, with the extra ``[otel]``: one for each, through all four workers.
+
+A trace's id is the execution's own id, and its root's follows from it, so that every process knows both: nothing
+travels in messages or in the ledger, workers of other versions need not take part, and whoever has an execution's id
+has its trace. Whether an execution is traced follows from its id as well, the same in every process.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import wraps
+from hashlib import sha256
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+from uuid import UUID
+
+from attrs import frozen
+
+from unstract_worker_core.observability.logs import get_logger
+
+if TYPE_CHECKING:
+    from unstract_worker_core.backend.operations import Operation
+    from unstract_worker_core.config import Settings
+
+__all__ = [
+    "ActiveSpan",
+    "NoTraces",
+    "TraceIdentity",
+    "Traces",
+    "entered",
+    "make_traces",
+    "step_span",
+    "trace_headers",
+    "traced_call",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Caller = TypeVar("Caller")
+_NO_HEADERS: Mapping[str, str] = {}
+log = get_logger(__name__)
+
+
+@frozen
+class TraceIdentity:
+    """Ids as OpenTelemetry's numbers: 128 bits for the trace, 64 for its root span; never 0, which means none."""
+
+    trace_id: int
+    root_id: int
+    share: float
+
+    @classmethod
+    def of(cls, execution_id: str) -> "TraceIdentity":
+        """Of an execution, or of whatever else the ledger keeps under an id (a webhook, a schedule).
+
+        `share` is where it stands between 0 and 1, evenly: it is traced where this is below the ratio. The id's own
+        bits would not do, since some of a UUID's are fixed.
+        """
+        digest = sha256(execution_id.encode()).digest()
+        try:
+            trace_id = UUID(execution_id).int
+        except ValueError:
+            trace_id = int.from_bytes(digest[:16])
+        share = int.from_bytes(digest[24:32]) / 2**64
+        return cls(trace_id or 1, int.from_bytes(digest[16:24]) or 1, share)
+
+
+class Traces(Protocol):
+    """The traces of one process. `execution_id` names the trace; attributes never hold file names or results."""
+
+    def accepted(self, execution_id: str, what: str) -> None:
+        """The execution was written down just now, for the first time: the root of its trace."""
+        ...
+
+    def span(self, execution_id: str, what: str, **attributes: str | int) -> AbstractContextManager[None]:
+        """Around the work on one claim; its ids are on every log record and backend call inside."""
+        ...
+
+    def flush(self, seconds: float) -> None:
+        """Send what ended, within the time."""
+        ...
+
+
+class NoTraces:
+    """Neither configured nor installed: costs next to nothing."""
+
+    def accepted(self, execution_id: str, what: str) -> None:
+        """Nothing."""
+
+    def span(self, execution_id: str, what: str, **attributes: str | int) -> AbstractContextManager[None]:
+        """Nothing around."""
+        return nullcontext()
+
+    def flush(self, seconds: float) -> None:
+        """Nothing to send."""
+
+
+class ActiveSpan(Protocol):
+    """A span that is under way."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What tells another service of it: W3C trace context."""
+        ...
+
+    def call(self, operation: "Operation") -> AbstractContextManager[None]:
+        """A span below it around one call to the backend."""
+        ...
+
+    def step(self, what: str, **attributes: str | int) -> AbstractContextManager[None]:
+        """A span below it around one step of the work."""
+        ...
+
+
+_active: ContextVar[ActiveSpan | None] = ContextVar("active_span", default=None)
+
+
+@contextmanager
+def entered(span: ActiveSpan) -> Iterator[None]:
+    """Let the functions here find the span while the block runs."""
+    token = _active.set(span)
+    try:
+        yield
+    finally:
+        _active.reset(token)
+
+
+def trace_headers() -> Mapping[str, str]:
+    """Headers for a request to the backend; none outside of a traced span."""
+    span = _active.get()
+    return _NO_HEADERS if span is None else span.headers
+
+
+def step_span(what: str, **attributes: str | int) -> AbstractContextManager[None]:
+    """A span around a step of traced work; nothing elsewhere."""
+    span = _active.get()
+    return nullcontext() if span is None else span.step(what, **attributes)
+
+
+def traced_call(
+    call: Callable[Concatenate[Caller, "Operation", P], T],
+) -> Callable[Concatenate[Caller, "Operation", P], T]:
+    """Around the client's call of an operation: a span of its own, all tries included, while traced work goes on."""
+
+    @wraps(call)
+    def calling(caller: Caller, operation: "Operation", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        span = _active.get()
+        if span is None:
+            return call(caller, operation, *args, **kwargs)
+        with span.call(operation):
+            return call(caller, operation, *args, **kwargs)
+
+    return calling
+
+
+def make_traces(settings: "Settings") -> Traces:
+    """The traces of a process: none unless OTEL_EXPORTER_OTLP_ENDPOINT is set. Nothing is imported or sent until then.
+
+    Without the extra it says so and goes on: seeing less must not keep a worker from working.
+    """
+    if settings.tracing.url is None:
+        return NoTraces()
+    try:
+        from unstract_worker_core.observability.otel import OtelTraces
+    except ImportError:
+        extra = f"{settings.worker.distribution}[otel]"
+        log.warning("OTEL_EXPORTER_OTLP_ENDPOINT has no effect: install the extra", extra=extra)
+        return NoTraces()
+    return OtelTraces(settings)
