@@ -95,6 +95,16 @@ def test_trouble_with_one_organization_is_not_that_of_the_others(rig, rescue):
     assert rescue.tick() == 1
 
 
+def test_an_execution_that_cannot_be_read_keeps_no_other_from_its_rescue(rig, rescue):
+    first, second = rig.prepare(RunKind.ETL), rig.prepare(RunKind.ETL)
+    broken = rig.prepare(RunKind.ETL)
+    rig.fault("body", f"workflow-execution/{broken.id}/$", status=200, body='{"execution": {"total_files": NaN}}')
+
+    assert rescue.tick() == 2
+
+    assert {ring.run_id for ring in rig.rung.of("start")} == {first.id, second.id}
+
+
 def test_a_time_that_cannot_be_read_leaves_the_execution_alone(rig, rescue):
     from unstract_worker_callback.rescue import _age
 

@@ -78,13 +78,16 @@ def test_one_unreadable_entry_of_a_batch_fails_alone(bench):
         ["b.txt", {"file_name": "b.txt", "file_path": "in/b.txt", "mime_type": "x" * 600, **source}]
     )
     message["files"].append("no file at all")
+    for name, size in (("c\ud800.txt", 1), ("d.txt", float("nan")), ("e.txt", float("inf"))):
+        message["files"].append({"file_name": name, "file_path": f"in/{name}", "file_size": size, **source})
 
     result = process_chord_batch(bench.runtime, bench.guarded(), read_batch(message), TASK)
 
-    assert (result["total_files"], result["successful_files"], result["failed_files"]) == (3, 1, 2)
+    assert (result["total_files"], result["successful_files"], result["failed_files"]) == (6, 1, 5)
     items = {item["file"]: item for item in pushed(bench)}
     assert {name: item["status"] for name, item in items.items()} == {
         "a.txt": "Success", "b.txt": "Failed", "file 3": "Failed",
+        "c%ED%A0%80.txt": "Failed", "d.txt": "Failed", "e.txt": "Failed",
     }  # fmt: skip
     assert items["b.txt"]["error"].endswith("mime_type: not a short printable text")
     rows = bench.rows()

@@ -241,6 +241,16 @@ def test_an_answer_beyond_the_limit_fails_its_file_and_names_the_limit(made, ans
     assert "MAX_FILE_RESULT_BYTES is 20000" in bench.outcomes()["a.txt"].error
 
 
+def test_an_answer_that_is_no_json_fails_its_file_at_once(made, answer):
+    bench = made("a.txt", "b.txt")
+    answer(parked(bench), {"pages": float("nan")})
+    answer(parked(bench), "half \ud83d")
+    bench.process()
+    outcomes = bench.outcomes()
+    assert outcomes["a.txt"].error == "Workflow error: the executor's answer is not JSON"
+    assert outcomes["b.txt"].result == {"output": "half \ufffd"}
+
+
 def test_an_executor_whose_task_failed_fails_the_file(made, answer):
     bench = made("a.txt")
     answer(parked(bench), "id-of-its-task", name=FAILURE)

@@ -139,7 +139,6 @@ def test_a_webhook_sent_at_once(message):
         ({"retry_delay": 86_401}, "retry_delay"),
         ({"platform": ["SLACK"]}, "platform"),
         ({"buffer_row_ids": "abc"}, "buffer_row_ids"),
-        ({"buffer_row_ids": ["a b"]}, "buffer_row_ids"),
         ({"organization_id": True}, "organization_id"),
         ({"organization_id": {"id": 7}}, "organization_id"),
     ],
@@ -149,6 +148,13 @@ def test_a_webhook_that_cannot_be_sent_names_the_field(change, field):
         read_webhook([], {"url": "https://x.test", "payload": {"a": 1}} | change)
 
     assert caught.value.field == field
+
+
+def test_a_row_id_that_cannot_be_read_keeps_neither_the_webhook_nor_the_other_rows():
+    rows = [WORKFLOW, "a b", 7, "\ud800", "row-1", PIPELINE]
+    message = read_webhook(["https://x.test", "text"], {"buffer_row_ids": rows})
+
+    assert message.buffer_row_ids == (WORKFLOW, PIPELINE)
 
 
 def test_headers_may_hold_tabs():

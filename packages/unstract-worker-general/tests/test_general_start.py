@@ -588,6 +588,43 @@ def test_an_unreadable_file_of_the_source_has_its_row_and_place_in_a_batch(rig, 
     assert context(rig, execution).total_files == 4
 
 
+def test_a_listing_that_is_no_strict_json_costs_only_the_files_that_it_is_not_for(rig, folder):
+    workflow, execution = begin(rig, folder)
+    good = {"file_name": "a.txt", "file_path": "inbox/a.txt", "provider_file_uuid": "u1"}
+    loose = ['"\\ud800.txt"', '"\\ud801.txt"', "NaN", "Infinity", "9" * 5000, '{"a": 1, "a": 2}']
+    entries = [
+        f'"inbox/{number}": {{"file_name": {text}, "file_path": "x{number}"}}' for number, text in enumerate(loose)
+    ]
+    entries += [
+        f'"more": {json.dumps({**good, "file_path": "inbox/more", "provider_file_uuid": "u2"})[:-1]}, "file_size": NaN}}'
+    ]
+    entries += [f'"last": {json.dumps({**good, "file_path": "inbox/z.txt", "file_name": "z.txt"})}']
+    body = f'{{"files": {{"first": {json.dumps(good)}, {", ".join(entries)}}}, "total_files": {len(entries) + 1}}}'
+    rig.fault("body", f"source-files/{workflow}", status=200, body=body)
+    orchestrate(rig, execution)
+    (items,) = batches(rig, execution, 1)
+    assert [item.refused is None for item in items] == [True, *[False] * 7, True]
+    rows = {row["id"]: row["name"] for row in rig.seen(execution)["files"]}
+    assert [rows[item.file_execution_id] for item in items] == [item.name for item in items]
+    assert [item.name for item in items[1:3]] == ["%ED%A0%80.txt", "%ED%A0%81.txt"]
+    assert items[1].refused.endswith("file_name: text that is not Unicode")
+
+
+def test_a_file_whose_history_cannot_be_read_fails_alone(rig, folder):
+    _, execution = begin(rig, folder)
+    found = {"found": True, "file_history": {"id": "1", "status": "ERROR", "execution_count": "LOOSE"}}
+    answer = {"file_histories": {"1": {"found": False}, "2": found, "3": {"found": False}}}
+    rig.fault("body", "batch-lookup", status=200, body=json.dumps(answer).replace('"LOOSE"', "NaN"))
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert [item.refused for item in files] == [
+        None, "its file history cannot be read: FileHistory.execution_count: expected int, got float", None,
+    ]  # fmt: skip
+    assert [item.name for item in files] == ["a.txt", "b.txt", "c.txt"]
+    assert files[1].unsupported
+    assert len(rig.seen(execution)["files"]) == 3
+
+
 def history(rig, workflow, name, times=1, **more):
     """What `times` executions of a source's file left behind."""
     body = {

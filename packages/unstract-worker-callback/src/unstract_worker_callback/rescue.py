@@ -17,6 +17,7 @@ from unstract_worker_core.errors import BackendError, MessageError, WorkerError
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs.failure_policy import is_permanent
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
@@ -60,10 +61,17 @@ class Rescue:
     def _look_at(self, organization: str) -> int:
         rescued = 0
         try:
-            for summary in self.runtime.backend.executions.list(organization, None, _OPEN):
-                rescued += self._rescue(organization, summary)
+            found = self.runtime.backend.executions.list(organization, None, _OPEN, skip_unreadable=True)
         except (BackendError, MessageError) as error:  # one organization's trouble is not that of the others
             _log.warning("rescue could not look", organization_id=organization, error=str(error))
+            return 0
+        for summary in found:
+            try:
+                rescued += self._rescue(organization, summary)
+            except (BackendError, MessageError) as error:  # nor one execution's
+                _log.warning("rescue could not look", execution_id=summary.id, error=str(error))
+                if not is_permanent(error):
+                    break
         return rescued
 
     def _rescue(self, organization: str, summary: ExecutionSummary) -> bool:

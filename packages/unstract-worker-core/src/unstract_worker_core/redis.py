@@ -8,9 +8,10 @@ drops the connections that may lead to the old server, and what may be repeated 
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
 from attrs import frozen
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -47,6 +48,8 @@ _CODES = {OutOfMemoryError: "OOM", ReadOnlyError: "READONLY", MasterDownError: "
 _PASSING = frozenset((*_CODES.values(), "LOADING", "NOREPLICAS", "MISCONF", "BUSY", "UNKILLABLE"))
 _RETRYING = Retrying(attempts=4, timeout=30.0, wait_initial=0.1, wait_max=2.0)
 _DEMOTED = frozenset(("READONLY", "MASTERDOWN"))
+# The pools of every role: they mostly lead to one server or through one network.
+_POOLS: WeakSet[ConnectionPool] = WeakSet()
 
 
 @frozen
@@ -94,6 +97,12 @@ def connect(settings: RedisSettings, *, name: str) -> Redis:
         "client_name": f"unstract-worker-{name}",
         "max_connections": 1024,
     }
+    client = _client(settings, shared, options)
+    _POOLS.add(client.connection_pool)
+    return client
+
+
+def _client(settings: RedisSettings, shared: dict[str, Any], options: dict[str, Any]) -> Redis:
     if not settings.sentinel:
         ((host, port),) = settings.nodes
         return Redis(host=host, port=port, **options)
@@ -130,13 +139,21 @@ def call_redis(
         except RedisError as error:
             observe(step, "error")
             if isinstance(error, RedisConnectionError | RedisTimeoutError) or _code(error) in _DEMOTED:
-                # Others lead to the same server: who connects again asks DNS or Sentinel for the master of now.
-                redis.connection_pool.disconnect(inuse_connections=False)
+                _drop_idle(redis)
             raise ledger_error(error, step) from None
         observe(step, "ok")
         return value
 
     return _RETRYING(LedgerUnavailable, attempt) if repeatable else attempt()
+
+
+def _drop_idle(redis: Redis) -> None:
+    """Disconnect what is idle, in every role: each dead connection would cost its own silence, one after the other.
+
+    Who connects again asks DNS or Sentinel for the master of now.
+    """
+    for pool in {redis.connection_pool, *_POOLS}:
+        pool.disconnect(inuse_connections=False)
 
 
 def ledger_error(error: RedisError, step: str) -> LedgerError:

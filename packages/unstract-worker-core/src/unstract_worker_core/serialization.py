@@ -17,6 +17,7 @@ from cattrs.errors import BaseValidationError, StructureHandlerNotFoundError
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from unstract_worker_core.errors import MessageError
+from unstract_worker_core.text import has_escaped_halves, replace_halves
 
 __all__ = ["decode", "dumps", "encode", "loads", "structure", "unstructure"]
 
@@ -38,6 +39,8 @@ def _exactly(kind: type) -> Callable[[object, type], Any]:
 def _number(value: object, _: type) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"expected number, got {type(value).__name__}")
+    if not math.isfinite(value):
+        raise TypeError("expected finite number")
     return float(value)
 
 
@@ -124,9 +127,11 @@ def dumps(value: object) -> str:
 
 
 def loads(text: str | bytes) -> Any:
-    """Parse JSON; NaN and infinities are refused. Raises MessageError."""
+    """Parse JSON; NaN and infinities are refused, halves of surrogate pairs replaced. Raises MessageError."""
     try:
-        return _DECODER.decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text)))
+        decoded = text if isinstance(text, str) else text.decode(json.detect_encoding(text))
+        value = _DECODER.decode(decoded)
+        return replace_halves(value) if has_escaped_halves(decoded) else value
     except (ValueError, RecursionError):
         raise MessageError("not valid JSON") from None
 

@@ -1,13 +1,17 @@
 """What is sent: the paths, methods and bodies of the contract; and the short cuts that send nothing."""
 
+import json
+
 import pytest
 
+from unstract_worker_core import serialization
 from unstract_worker_core.backend.executions import Execution, NewExecution, StatusUpdate, StatusWritten
 from unstract_worker_core.backend.files import BatchCreated, BatchWritten, FileHash, FileStatusUpdate
 from unstract_worker_core.backend.history import HistoryQuery
 from unstract_worker_core.backend.pipelines import PipelineUpdate
 from unstract_worker_core.backend.workflows import SourceFile, ToolProblem, UnreadableFile
 from unstract_worker_core.errors import BackendRefused, UnexpectedAnswer
+from unstract_worker_core.messages.files import file_item
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
 
 ORG = "org_alpha"
@@ -111,6 +115,77 @@ def test_one_entry_of_a_listing_that_cannot_be_read_does_not_hide_the_others(ser
     assert first == SourceFile("a", "in/a")
     assert [(each.name, type(each)) for each in others] == [(name, UnreadableFile) for name in "bcd"]
     assert "file_name" in others[0].reason
+
+
+# What a body may hold that strict JSON may not, each in one entry of a list.
+LOOSE = [
+    b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"-1e999", b'{"a": 1, "a": 2}', b'"\\ud800"', b'"\xff"', b'"\xed\xa0\x80"',
+]  # fmt: skip
+
+
+def loose(server, value, written):
+    """An answer in which this stands for "LOOSE"."""
+    body = json.dumps(value).encode().replace(b'"LOOSE"', written)
+    server.answer(server.raw(body, content_type="application/json"))
+
+
+@pytest.mark.parametrize("field", ["file_name", "file_size", "mime_type", "fs_metadata"])
+@pytest.mark.parametrize("written", LOOSE)
+def test_what_is_no_strict_json_spoils_only_its_own_entry_of_a_listing(server, backend, written, field):
+    files = {name: {"file_name": name, "file_path": f"in/{name}"} for name in "abc"}
+    files["b"][field] = "LOOSE"
+    loose(server, {"files": files, "total_files": 3}, written)
+    first, second, third = backend.workflows.source_files(ORG, ID, ID)
+    assert (first, third) == (SourceFile("a", "in/a"), SourceFile("c", "in/c"))
+    if isinstance(second, SourceFile):  # its text and its own JSON are checked by who makes a file of it
+        assert file_item(serialization.unstructure(second), number=2, name="b").refused
+
+
+@pytest.mark.parametrize("written", LOOSE)
+def test_one_row_that_cannot_be_read_does_not_hide_the_others(server, backend, written):
+    rows = [{"id": ID, "file_name": name, "file_size": 1, "status": ""} for name in "abc"]
+    rows[0]["file_size"] = "LOOSE"  # nothing is made of it
+    rows[1]["file_name"] = 5
+    loose(server, rows, written)
+    assert [row.file_name for row in backend.files.list(ORG, ID)] == ["a", "c"]
+
+
+@pytest.mark.parametrize("written", LOOSE[:6])
+def test_one_history_that_cannot_be_read_is_said_of_its_file_alone(server, backend, written):
+    row = {"id": ID, "status": "COMPLETED"}
+    histories = {name: {"found": True, "file_history": row} for name in "ab"}
+    histories["b"] = {"found": True, "file_history": {**row, "execution_count": "LOOSE"}}
+    loose(server, {"file_histories": {**histories, "c": {"found": False}}}, written)
+    found = backend.history.find_many(ORG, ID, [HistoryQuery(identifier=name, file_path=name) for name in "abcd"])
+    assert found["a"].status is ExecutionStatus.COMPLETED
+    assert found["b"].reason.startswith("FileHistory.execution_count: expected int")
+    assert "c" not in found
+    assert found["d"].reason == "file_histories.d: missing"
+
+
+def test_one_subscriber_that_cannot_be_read_does_not_hide_the_others(server, backend):
+    targets = [{"id": name, "notification_type": "WEBHOOK", "is_active": True} for name in "abc"]
+    targets[1]["is_active"] = "LOOSE"
+    counts = {"total_files": "LOOSE"}
+    loose(server, {"pipeline_name": "p", "notifications": targets, "execution_counts": counts}, b"NaN")
+    found = backend.notifications.for_pipeline(ORG, ID, execution_id=ID)
+    assert ([each.id for each in found.notifications], found.counts) == (["a", "c"], None)
+
+
+def test_one_execution_that_cannot_be_read_hides_the_others_only_from_who_needs_all(server, backend):
+    rows = [{"id": ID, "workflow_id": ID, "status": "PENDING", "total_files": number} for number in (1, "LOOSE", 3)]
+    loose(server, rows, b"NaN")
+    seen = backend.executions.list(ORG, None, [ExecutionStatus.PENDING], skip_unreadable=True)
+    assert [row.total_files for row in seen] == [1, 3]
+    loose(server, rows, b"NaN")
+    with pytest.raises(UnexpectedAnswer, match="total_files"):
+        backend.executions.list(ORG, None, [ExecutionStatus.PENDING])
+
+
+def test_what_is_no_identifier_is_not_read_as_free(server, backend):
+    server.answer(server.sends({"active_identifiers": [["u:p"]], "active_files": {}}))
+    with pytest.raises(UnexpectedAnswer, match="active_identifiers"):
+        backend.files.check_active(ORG, ID, [("u", "p")], None)
 
 
 MANY = [f"00000000-0000-0000-0000-{number:012}" for number in range(11)]

@@ -160,6 +160,13 @@ def test_nulls_in_a_result_mean_the_default() -> None:
     assert read_results([{"total_files": None, "batch_id": "x"}]) == (BatchResult(),)
 
 
+def test_a_field_that_cannot_be_read_hides_neither_its_batch_nor_the_others() -> None:
+    good = {"total_files": 2, "successful_files": 2}
+    bad = {"execution_time": float("nan"), "file_results": ["\ud800"], "organization_id": 7}
+
+    assert read_results([good, {**good, **bad}, good]) == (BatchResult(2, 2),) * 3
+
+
 @pytest.mark.parametrize("value", [None, "text", b"bytes", {}, 5])
 def test_results_that_are_no_list_are_refused(value: object) -> None:
     with pytest.raises(MessageError, match="results"):

@@ -1,10 +1,13 @@
 """Files in messages: what is refused, what people's names look like, and credentials that never survive."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
+from kombu.message import Message
+from kombu.serialization import loads
 
 from unstract_worker_core import serialization
 from unstract_worker_core.ledger import FileItem
@@ -15,6 +18,7 @@ from unstract_worker_core.messages import (
 )
 from unstract_worker_core.messages.files import file_item, safe_path
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.worker.message_validation import rejection_reason
 
 WORKFLOW = "0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11"
 EXECUTION = "7d3f5a0c-2f0b-4a6f-b1b7-c8b9a0e1d2c3"
@@ -100,6 +104,33 @@ def test_a_file_that_cannot_be_read_is_refused_by_itself(entry: object, reason: 
             assert item.unsupported, "a worker that does not know the field executes it neither"
             assert serialization.decode(serialization.encode(item), FileItem) == item
         assert items[1].hash != items[2].hash, "it is equal to no other upload"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b'"\\ud800"', b'"\xff"', b'"\xed\xa0\x80"', b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"-" + b"9" * 5000],
+)
+def test_a_body_that_is_no_strict_json_costs_only_the_file_that_it_is_not_for(written: bytes) -> None:
+    """As the worker reads it off the broker: the start message and a chord's batch, in kombu's own envelope."""
+    files = {"first": GOOD, "second": {**GOOD, "file_size": "LOOSE", "file_name": "LOOSE"}, "last": GOOD}
+    data = {"workflow_id": WORKFLOW, "execution_id": EXECUTION, "organization_id": "org_1"}
+
+    def received(args: list[object]) -> list[Any]:
+        body = json.dumps([args, {}, {}]).encode().replace(b'"LOOSE"', written)
+        message = Message(
+            body=body, content_type="application/json", content_encoding="utf-8", headers={"task": "t", "id": "i"}
+        )
+        assert rejection_reason(message) is None
+        # Celery decodes the body once more.
+        found = loads(message.body, "application/json", "utf-8", accept={"application/json"})
+        return list(found[0])
+
+    start = read_start(received(["org_1", WORKFLOW, EXECUTION, files]), {}, kind=RunKind.API)
+    batch = read_batch(received([{"files": [list(pair) for pair in files.items()], "file_data": data}])[0])
+
+    for items in (start.files, batch.files):
+        assert [item.refused is None for item in items] == [True, False, True]
+        serialization.encode(items[1]).encode()
 
 
 def test_what_is_shown_of_a_refused_file_is_safe_and_tells_it_from_others() -> None:

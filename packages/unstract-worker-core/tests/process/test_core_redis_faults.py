@@ -164,6 +164,23 @@ def test_the_server_falls_silent(
         assert use(client)
 
 
+def test_one_silence_is_enough_for_every_role(
+    redis_server: RedisHandle, redis: Redis, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(core_redis, "_ANSWER_SECONDS", 0.5)
+    with running_relay("silent", redis_server.port) as relay:
+        ledger, platform, cache = through(relay), through(relay), through(relay)
+        for client in (ledger, platform, cache):
+            warm(client)
+        relay.silence()
+        relay.heal()  # what is connected stays silent for ever
+        assert ledger_step(ledger)
+        assert "retry" in capsys.readouterr().out
+        assert results_list(platform)
+        assert marks(cache)
+        assert "retry" not in capsys.readouterr().out
+
+
 @each_use
 def test_every_connection_is_killed(redis_server: RedisHandle, redis: Redis, use: Use) -> None:
     client = connect(RedisSettings(host="127.0.0.1", port=redis_server.port), name="tried")

@@ -84,7 +84,7 @@ def test_success_needs_every_tool(validation, problem):
 
 
 def row(row_id, name="n", **more):
-    return FileExecution(row_id, "e", name, **more)
+    return FileExecution(row_id, name, **more)
 
 
 def test_api_rows_are_matched_by_content():

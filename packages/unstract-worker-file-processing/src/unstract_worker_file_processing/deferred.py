@@ -13,6 +13,7 @@ from unstract_worker_core.ledger import AnswerTicket, ExecutorAnswer, FileItem, 
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
+from unstract_worker_core.text import replace_halves
 from unstract_worker_file_processing.executor import DeferredExecutor, FileFailed, FileRequest, MaybeSent
 from unstract_worker_file_processing.results import error_text
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack
@@ -123,12 +124,19 @@ def _park(session: BatchSession, writer: StatusWriter, file: FileItem, delay: fl
 def receive_answer(runtime: Runtime, delivery: Delivery) -> None:
     """Record an executor's answer. Arguments of the task: the answer, the ticket. Raises MessageError for others."""
     value, ticket = _arguments(delivery)
-    size, limit = len(serialization.dumps(value).encode()), runtime.settings.ledger.max_file_result_bytes
+    _record(runtime, ticket, _answer(replace_halves(value), runtime.settings.ledger.max_file_result_bytes))
+
+
+def _answer(value: Any, limit: int) -> ExecutorAnswer:
+    """The answer as it can be stored. One that cannot is the file's error, which must not wait for another."""
+    try:
+        size = len(serialization.dumps(value).encode())
+    except (ValueError, RecursionError):
+        return ExecutorAnswer(error="the executor's answer is not JSON")
     if size > limit:
         text = f"the executor's answer has {size} bytes, the limit MAX_FILE_RESULT_BYTES is {limit}"
-        _record(runtime, ticket, ExecutorAnswer(error=text))
-    else:
-        _record(runtime, ticket, ExecutorAnswer(value))
+        return ExecutorAnswer(error=text)
+    return ExecutorAnswer(value)
 
 
 def receive_failure(runtime: Runtime, delivery: Delivery) -> None:

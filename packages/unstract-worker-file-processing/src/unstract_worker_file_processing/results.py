@@ -10,6 +10,7 @@ from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
 from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.text import replace_halves
 
 __all__ = [
     "NOT_STARTED",
@@ -59,7 +60,7 @@ def error_text(*, workflow: str = "", destination: str = "", processing: str = "
     parts = []
     for prefix, text in zip(_PREFIXES, (workflow, destination, processing, validation), strict=True):
         if text:
-            flat = " ".join(text.split())
+            flat = " ".join(replace_halves(text).split())
             parts.append(flat if flat.startswith(_PREFIXES) else f"{prefix} {flat}")
     joined = "; ".join(parts) or "Processing error: no reason given"
     return joined if len(joined) <= _LONGEST_ERROR else joined[: _LONGEST_ERROR - 3] + "..."

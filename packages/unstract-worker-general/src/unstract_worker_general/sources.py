@@ -9,7 +9,7 @@ from attrs import evolve
 
 from unstract_worker_core import serialization
 from unstract_worker_core.active_files import ActiveFiles
-from unstract_worker_core.backend.history import FileHistory, HistoryQuery
+from unstract_worker_core.backend.history import FileHistory, HistoryQuery, UnreadableHistory
 from unstract_worker_core.backend.workflows import SourceFile, UnreadableFile
 from unstract_worker_core.errors import BackendRefused, BackendUnavailable
 from unstract_worker_core.ledger import FileItem
@@ -83,7 +83,9 @@ def _item(file: SourceFile | UnreadableFile, number: int) -> FileItem:
 
 def _choose(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]:
     found = read_listing(_list_source(session, loaded))
-    skipped = _skipped_by_history(session, loaded, found)
+    histories = _histories(session, loaded, found)
+    found = tuple(_refuse_unreadable(item, histories.get(item.number)) for item in found)
+    skipped = _skipped_by_history(found, histories)
     wanted = [item for item in found if item.number not in skipped]
     in_use = _mark_free(session, loaded, wanted)
     free = [item for item in wanted if item.number not in in_use]
@@ -113,12 +115,14 @@ def _list_source(session: RunSession, loaded: LoadedRun) -> tuple[SourceFile | U
         raise BackendRefused(error.message, endpoint=error.endpoint, status=error.status) from error
 
 
-def _skipped_by_history(session: RunSession, loaded: LoadedRun, items: Iterable[FileItem]) -> dict[int, str]:
-    """Why files are not processed again, by number. The listing leaves out COMPLETED files only and has no limit."""
+def _histories(
+    session: RunSession, loaded: LoadedRun, items: Iterable[FileItem]
+) -> dict[int, FileHistory | UnreadableHistory]:
+    """The files' histories by number. The listing leaves out COMPLETED files only and has no limit."""
     if not loaded.message.use_file_history:
         return {}
     known = [item for item in items if (item.provider_file_uuid or item.hash) and not item.refused]
-    skipped: dict[int, str] = {}
+    histories: dict[int, FileHistory | UnreadableHistory] = {}
     for items_of_page in _pages(known):
         page = {str(item.number): item for item in items_of_page}
         queries = [
@@ -131,10 +135,29 @@ def _skipped_by_history(session: RunSession, loaded: LoadedRun, items: Iterable[
             for name, item in page.items()
         ]
         found = session.runtime.backend.history.find_many(session.organization_id, loaded.message.workflow_id, queries)
-        for name, history in found.items():
-            reason = skip_reason(page[name], history)
-            if reason is not None:
-                skipped[page[name].number] = reason
+        histories |= {page[name].number: history for name, history in found.items()}
+    return histories
+
+
+def _refuse_unreadable(item: FileItem, history: FileHistory | UnreadableHistory | None) -> FileItem:
+    """A file whose limit cannot be known is not executed: it ends in ERROR, for its neighbours to go on."""
+    if not isinstance(history, UnreadableHistory):
+        return item
+    described = {"file_path": item.path, "source_connection_type": item.source_connection_type}
+    refused = refused_item(described, number=item.number, name=item.name, reason="")
+    return evolve(refused, refused=f"its file history cannot be read: {history.reason}")
+
+
+def _skipped_by_history(
+    items: Iterable[FileItem], histories: Mapping[int, FileHistory | UnreadableHistory]
+) -> dict[int, str]:
+    """Why files are not processed again, by number."""
+    skipped: dict[int, str] = {}
+    for item in items:
+        history = histories.get(item.number)
+        reason = skip_reason(item, history) if isinstance(history, FileHistory) else None
+        if reason is not None:
+            skipped[item.number] = reason
     return skipped
 
 

@@ -31,19 +31,16 @@ class FileHash:
 
 @frozen
 class FileExecution:
-    """A file's row. `status` is None right after creation; `file_path` is None for API files that are read back."""
+    """What is used of a file's row. `status`: None right after creation; `file_path`: None for API files read back."""
 
     id: str
-    workflow_execution_id: str
     file_name: str
     file_path: str | None = None
     file_hash: str | None = None
-    file_size: int | None = None
-    mime_type: str | None = None
     provider_file_uuid: str | None = None
     status: ExecutionStatus | None = None
     execution_error: str | None = None
-    created_at: str = ""
+    workflow_execution_id: str = ""  # workers of earlier releases want it where a row is journalled
 
 
 @frozen
@@ -136,9 +133,9 @@ class Files:
         return _row(response, response.object())
 
     def list(self, organization_id: str, execution_id: str) -> tuple[FileExecution, ...]:
-        """All rows of an execution; empty also for an execution of another organization."""
+        """All rows of an execution that can be read; empty also for an execution of another organization."""
         response = self._call(operations.LIST_FILES, organization_id, query=uuids(execution_id=execution_id))
-        return tuple(_row(response, item) for item in response.items())
+        return response.readable(FileExecution, [_with_status(item) for item in response.items()])
 
     def create(
         self,
@@ -176,7 +173,7 @@ class Files:
             response = self._call(operations.CREATE_FILES, organization_id, body=body, key=part.key(key))
             created = [_with_status(item) for item in response.items("successful_creations")]
             failed = _failures(response, "failed_creations", "file_name")
-            return BatchCreated(response.many(CreatedFile, created), failed)
+            return BatchCreated(response.readable(CreatedFile, created), failed)
 
         parts = tuple(in_parts(create, files))
         return BatchCreated(
@@ -241,7 +238,9 @@ class Files:
         def check(some: Sequence[tuple[str, str]], _: Part) -> dict[tuple[str, str], str]:
             body = {**ids, "files": [{"uuid": uuid, "path": path} for uuid, path in some]}
             response = self._call(operations.CHECK_ACTIVE, organization_id, body=body)
-            active, rows = frozenset(response.items("active_identifiers")), response.object().get("active_files")
+            active, rows = response.items("active_identifiers"), response.object().get("active_files")
+            if not all(isinstance(each, str) for each in active):
+                raise response.unexpected("active_identifiers: not a list of strings")
             return {pair: _executed_by(rows, *pair) for pair in some if ":".join(pair) in active}
 
         return {pair: by for found in in_parts(check, wanted) for pair, by in found.items()}

@@ -8,6 +8,8 @@ from unstract_worker_core import identifiers, serialization
 from unstract_worker_core.backend import operations
 from unstract_worker_core.backend.bulk import Part, in_parts
 from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.responses import ApiResponse
+from unstract_worker_core.errors import UnexpectedAnswer
 from unstract_worker_core.identifiers import content_hash, uuids
 from unstract_worker_core.statuses import ExecutionStatus
 
@@ -29,6 +31,13 @@ class FileHistory:
     execution_count: int = 0
     max_execution_count: int | None = None
     has_exceeded_limit: bool = False
+
+
+@frozen
+class UnreadableHistory:
+    """The answer about one file's history that is not what the contract says."""
+
+    reason: str
 
 
 @frozen(kw_only=True)
@@ -98,7 +107,7 @@ class History:
 
     def find_many(
         self, organization_id: str, workflow_id: str, files: Iterable[HistoryQuery]
-    ) -> dict[str, FileHistory]:
+    ) -> dict[str, FileHistory | UnreadableHistory]:
         """The histories of files, in one call for at most 500.
 
         Returns:
@@ -111,15 +120,12 @@ class History:
         organization = identifiers.organization_id(organization_id)
         ids = {**uuids(workflow_id=workflow_id), "organization_id": organization}
 
-        def find(some: Sequence[HistoryQuery], _: Part) -> dict[str, FileHistory]:
+        def find(some: Sequence[HistoryQuery], _: Part) -> dict[str, FileHistory | UnreadableHistory]:
             body = {**ids, "files": [serialization.unstructure(each) for each in some]}
             response = self._call(operations.FIND_HISTORIES, organization, body=body)
-            found = {each.identifier: response.object("file_histories", each.identifier) for each in some}
-            return {
-                name: response.one(FileHistory, response.object("file_histories", name, "file_history"))
-                for name, entry in found.items()
-                if entry.get("found") is not False
-            }
+            response.object("file_histories")
+            found = {each.identifier: _found(response, each.identifier) for each in some}
+            return {name: history for name, history in found.items() if history is not None}
 
         return {name: one for found in in_parts(find, tuple(wanted.values())) for name, one in found.items()}
 
@@ -129,3 +135,14 @@ class History:
         body = serialization.unstructure(history) | uuids(workflow_id=history.workflow_id)
         response = self._call(operations.CREATE_HISTORY, organization_id, body=body, key=key)
         return response.one(FileHistory, response.object("file_history")).id
+
+
+def _found(response: ApiResponse, name: str) -> FileHistory | UnreadableHistory | None:
+    """What a bulk answer says about one file."""
+    where = ("file_histories", name)
+    try:
+        if response.object(*where).get("found") is False:
+            return None
+        return response.one(FileHistory, response.object(*where, "file_history"))
+    except UnexpectedAnswer as error:
+        return UnreadableHistory(error.message)

@@ -11,6 +11,7 @@ from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.identifiers import uuids
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_core.text import replace_halves
 
 __all__ = ["IN_PROGRESS", "RunEvent", "status_text", "wanted_targets"]
 
@@ -39,7 +40,7 @@ class ExecutionCounts:
 
 @frozen
 class NotificationTargets:
-    """Who is to be told about a run; `counts` is None where the backend does not know the run."""
+    """Who is to be told about a run; `counts` is None where the backend does not say, or not readably."""
 
     name: str
     notifications: tuple[Notification, ...] = ()
@@ -120,9 +121,9 @@ class Notifications:
         response = self._call(operation, organization_id, ids=target, query=query)
         counts = response.object("execution_counts")
         return NotificationTargets(
-            name=str(response.member(name)),
-            notifications=response.many(Notification, response.items("notifications")),
-            counts=response.one(ExecutionCounts, counts) if counts else None,
+            name=replace_halves(str(response.member(name))),
+            notifications=response.readable(Notification, response.items("notifications")),
+            counts=next(iter(response.readable(ExecutionCounts, [counts] if counts else [])), None),
         )
 
 

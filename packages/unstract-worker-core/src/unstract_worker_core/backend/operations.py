@@ -54,6 +54,7 @@ class Operation:
         answers: statuses beyond 2xx whose body is an answer.
         organization: False for the few calls that the contract makes with the bearer key alone.
         slow: it may take long before its first byte; any other is given up after some seconds of silence.
+        lenient: it lists what is read one by one: NaN and the like spoil only the entry that they are in.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Operation:
     answers: frozenset[int] = frozenset()
     organization: bool = True
     slow: bool = False
+    lenient: bool = False
 
     def refuses(self, reason: str) -> bool:
         """Whether a 500 with this reason will be a 500 the next time too."""
@@ -85,7 +87,7 @@ GET_EXECUTION = Operation(
     "{workflow_prefix}{execution_id}/",
     permanent=("failed to retrieve workflow execution",),
 )
-LIST_EXECUTIONS = Operation("workflow-execution.list", "GET", "{workflow_prefix}")
+LIST_EXECUTIONS = Operation("workflow-execution.list", "GET", "{workflow_prefix}", lenient=True)
 # An unknown id is a 500 that "matches the given query" here. The backend takes a repeat, but also over a stop or an
 # end that came in between, and counts the duration anew.
 UPDATE_EXECUTION = Operation(
@@ -99,8 +101,6 @@ TOOL_INSTANCES = Operation("workflow.tool_instances", "GET", _WM + "workflow/{wo
 WORKFLOW = Operation("workflow.get", "GET", _WM + "workflow/{workflow_id}/")
 # Always 200: a tool that is not known gets an image that is made up.
 TOOL = Operation("tool-execution.tool", "GET", "{tool_execution_prefix}tool/{tool_id}/")
-# An organization without a key is a 500 without a word.
-PLATFORM_KEY = Operation("platform-settings.key", "GET", "{platform_settings_prefix}platform-key/")
 # Changes nothing. A workflow without ends is a 500 ("query does not exist"); a source that is away is one too, and may
 # come back.
 SOURCE_FILES = Operation(
@@ -109,17 +109,18 @@ SOURCE_FILES = Operation(
     _WM + "source-files/{workflow_id}/",
     permanent=("is not a valid directory",),
     slow=True,
+    lenient=True,
 )
 VALIDATE_TOOLS = Operation(
     "tool-execution.validate", "POST", "{tool_execution_prefix}validate/", answers=frozenset({422}), slow=True
 )
 
-LIST_FILES = Operation("file-execution.list", "GET", "{file_execution_prefix}")
+LIST_FILES = Operation("file-execution.list", "GET", "{file_execution_prefix}", lenient=True)
 GET_FILE = Operation("file-execution.get", "GET", "{file_execution_prefix}{file_execution_id}/")
 # Parallel creates double API files, and a create repeated after a 500 can "succeed" with a half-made row.
-CREATE_FILE = Operation("file-execution.create", "POST", "{file_execution_prefix}", Repeat.LOOK_FIRST)
+CREATE_FILE = Operation("file-execution.create", "POST", "{file_execution_prefix}", Repeat.LOOK_FIRST, lenient=True)
 CREATE_FILES = Operation(
-    "file-execution.batch_create", "POST", "{file_execution_prefix}batch-create/", Repeat.LOOK_FIRST
+    "file-execution.batch_create", "POST", "{file_execution_prefix}batch-create/", Repeat.LOOK_FIRST, lenient=True
 )
 UPDATE_FILE = Operation(
     "file-execution.status", "POST", "{file_execution_prefix}{file_execution_id}/status/", Repeat.SAFE
@@ -128,13 +129,13 @@ UPDATE_FILES = Operation(
     "file-execution.batch_status", "POST", "{file_execution_prefix}batch-status-update/", Repeat.SAFE, slow=True
 )
 # The one path of all that has no trailing slash. Changes nothing.
-CHECK_ACTIVE = Operation("file-execution.check_active", "POST", _WM + "file-execution/check-active")
+CHECK_ACTIVE = Operation("file-execution.check_active", "POST", _WM + "file-execution/check-active", lenient=True)
 # A refusal comes as 200 with status "error"; a 500 in the API's own words is a refusal too, any other is not.
 EXECUTE_FILE = Operation("execute-file", "POST", _WM + "execute-file/", Repeat.ONCE, slow=True)
 
 HISTORY_BY_HASH = Operation("file-history.by_hash", "GET", "{file_history_prefix}cache-key/{file_hash}/")
-CHECK_HISTORY = Operation("file-history.check_batch", "POST", _WM + "file-history/check-batch/")
-FIND_HISTORIES = Operation("file-history.batch_lookup", "POST", "{file_history_prefix}batch-lookup/")
+CHECK_HISTORY = Operation("file-history.check_batch", "POST", _WM + "file-history/check-batch/", lenient=True)
+FIND_HISTORIES = Operation("file-history.batch_lookup", "POST", "{file_history_prefix}batch-lookup/", lenient=True)
 # Every create adds one to the file's count, which has a limit.
 CREATE_HISTORY = Operation("file-history.create", "POST", "{file_history_prefix}create/", Repeat.LOOK_FIRST)
 
@@ -145,7 +146,7 @@ UPDATE_PIPELINE = Operation(
 )
 
 PIPELINE_TARGETS = Operation(
-    "webhook.pipeline_notifications", "GET", "{webhook_prefix}pipeline/{target_id}/notifications/"
+    "webhook.pipeline_notifications", "GET", "{webhook_prefix}pipeline/{target_id}/notifications/", lenient=True
 )
 # A deployment that is gone is this 500, not a 404.
 API_TARGETS = Operation(
@@ -153,6 +154,7 @@ API_TARGETS = Operation(
     "GET",
     "{webhook_prefix}api/{target_id}/notifications/",
     permanent=("internal server error",),
+    lenient=True,
 )
 # Buffers once more each time, but there is nothing to look it up by: at least once.
 ENQUEUE = Operation("webhook.enqueue", "POST", "{webhook_prefix}buffer/enqueue/", Repeat.SAFE)
@@ -173,11 +175,11 @@ MARK_DEAD_LETTER = Operation(
 
 TOKENS = Operation("usage.tokens", "GET", "v1/usage/aggregated-token-count/{file_execution_id}/")
 PAGES = Operation("usage.pages", "GET", "v1/usage/aggregated-pages-processed/{file_execution_id}/")
-# For `check`. An organization without a key is this 500.
+# An organization without a key is this 500.
 PLATFORM_KEY = Operation(
     "platform-settings.platform_key",
     "GET",
-    "v1/platform-settings/platform-key/",
+    "{platform_settings_prefix}platform-key/",
     permanent=("internal server error",),
 )
 # The organization counts as a query parameter only; the header alone is a 400.

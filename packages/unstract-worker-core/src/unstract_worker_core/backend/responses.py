@@ -18,7 +18,8 @@ from unstract_worker_core import serialization
 from unstract_worker_core.backend.http import Response
 from unstract_worker_core.backend.operations import Operation, Repeat
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, NotFound, UnexpectedAnswer
-from unstract_worker_core.text import one_line
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.text import has_escaped_halves, one_line, replace_halves
 
 __all__ = ["ApiResponse", "Json", "NotJson", "TransientError", "classify", "parse", "reason_in", "retry_after"]
 
@@ -34,6 +35,8 @@ _KEY_REFUSED = {
     401: "the backend does not accept the API key (INTERNAL_SERVICE_API_KEY)",
     403: "the backend forbids this call",
 }
+
+log = get_logger(__name__)
 
 
 class TransientError(Exception):
@@ -73,14 +76,19 @@ class NotJson(Exception):
     """The body is not JSON that is fit to be read; the message says why, without the body."""
 
 
+class RepeatedKey(list[tuple[str, Json]]):
+    """The members of an object that has a key twice, in a body that is read leniently."""
+
+
 @frozen
 class ApiResponse:
-    """A response that the contract allows, still to be read."""
+    """A response that the contract allows, still to be read. `lenient`: what is not strict JSON is still in it."""
 
     operation: str
     status: int
     request_id: str
     body: Json = field(repr=False)
+    lenient: bool = False
 
     def member(self, *path: str) -> Json:
         """The value at a path of object keys. Raises UnexpectedAnswer where it is missing."""
@@ -115,13 +123,23 @@ class ApiResponse:
     def one(self, cls: type[T], value: Json) -> T:
         """A model from a part of the body."""
         try:
-            return serialization.structure(value, cls)
+            return serialization.structure(replace_halves(value) if self.lenient else value, cls)
         except MessageError as error:
             raise self.unexpected(f"{error.field}: {error.reason}") from None
 
     def many(self, cls: type[T], values: list[Json]) -> tuple[T, ...]:
         """Models from a list in the body."""
         return tuple(self.one(cls, value) for value in values)
+
+    def readable(self, cls: type[T], values: list[Json]) -> tuple[T, ...]:
+        """As `many`, without the entries that cannot be read, which are logged: they do not hide the others."""
+        found = []
+        for number, value in enumerate(values, start=1):
+            try:
+                found.append(self.one(cls, value))
+            except UnexpectedAnswer as error:
+                log.warning("an entry of a list is unreadable", call=self.operation, entry=number, reason=error.message)
+        return tuple(found)
 
     def unexpected(self, reason: str) -> UnexpectedAnswer:
         """The error that says what is wrong with this response."""
@@ -159,7 +177,7 @@ def classify(operation: Operation, response: Response, request_id: str, *, key: 
 def _accepted(operation: Operation, response: Response, body: bytes, request_id: str) -> ApiResponse:
     status = response.status_code
     try:
-        value = parse(body)
+        value = parse(body, lenient=operation.lenient)
     except NotJson as error:
         what = "HTML" if "html" in response.headers.get("content-type", "").lower() else str(error)
         raise UnexpectedAnswer(
@@ -169,7 +187,7 @@ def _accepted(operation: Operation, response: Response, body: bytes, request_id:
     if failed and status not in operation.answers:
         reason = _reason(value) or "the backend reported an error without a reason"
         raise BackendRefused(reason, endpoint=operation.name, status=status, request_id=request_id)
-    return ApiResponse(operation.name, status, request_id, value)
+    return ApiResponse(operation.name, status, request_id, value, operation.lenient)
 
 
 def _refusal(operation: Operation, response: Response, body: bytes) -> tuple[type[BackendError], str]:
@@ -236,22 +254,30 @@ def retry_after(header: str | None) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def parse(body: bytes) -> Json:
-    """JSON from bytes. Raises NotJson, also for what json.loads lets pass: NaN, repeated keys, endless integers."""
+def parse(body: bytes, *, lenient: bool = False) -> Json:
+    """JSON from bytes; halves of surrogate pairs are replaced.
+
+    Args:
+        lenient: what is not strict JSON stays where it is, to be refused with its own entry of a list: NaN, a number
+            beyond all bounds as infinity, an object with a repeated key as `RepeatedKey`, text that is not Unicode
+            with halves of surrogate pairs in it.
+
+    Raises:
+        NotJson: it is not JSON; unless `lenient`, also for what json.loads lets pass.
+    """
+    decoder = _LENIENT_DECODER if lenient else _DECODER
     try:
-        text = body.decode("utf-8").strip(_BLANKS)
-        value, end = _DECODER.raw_decode(text)
+        text = body.decode("utf-8", "surrogateescape" if lenient else "strict").strip(_BLANKS)
+        value, end = decoder.raw_decode(text)
         if end != len(text):
             raise ValueError("something follows")
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair fits nowhere
+        return replace_halves(value) if not lenient and has_escaped_halves(text) else value
     except UnicodeError:
         raise NotJson("text that is not Unicode") from None
     except RecursionError:
         raise NotJson("nested too deeply") from None
     except ValueError:
         raise NotJson("empty body" if not body.strip() else "not JSON") from None
-    return value
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -259,6 +285,11 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     if len(members) != len(pairs):
         raise NotJson("an object with a repeated key")
     return members
+
+
+def _object_or_pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json] | RepeatedKey:
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else RepeatedKey(pairs)
 
 
 def _constant(name: str) -> Json:
@@ -271,6 +302,10 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
+def _integer_or_infinity(digits: str) -> float:
+    return math.inf if len(digits) > _LONGEST_INTEGER else int(digits)
+
+
 def _float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
@@ -279,3 +314,4 @@ def _float(digits: str) -> float:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+_LENIENT_DECODER = json.JSONDecoder(object_pairs_hook=_object_or_pairs, parse_int=_integer_or_infinity)

@@ -5,10 +5,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from unstract_worker_core import serialization
 from unstract_worker_core.backend import operations
 from unstract_worker_core.backend.call import Caller
-from unstract_worker_core.backend.responses import ApiResponse, Json
-from unstract_worker_core.errors import UnexpectedAnswer
+from unstract_worker_core.backend.responses import Json
+from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import uuids
 
 
@@ -96,14 +97,15 @@ class Workflows:
         if response.member("total_files") != len(entries):
             raise response.unexpected("total_files: not the number of files")
         # An entry takes ten times the memory of a SourceFile: each is dropped as soon as it is read.
-        return tuple(_source_file(response, name, entries.pop(name)) for name in tuple(entries))
+        return tuple(_source_file(name, entries.pop(name)) for name in tuple(entries))
 
 
-def _source_file(response: ApiResponse, name: str, entry: Json) -> SourceFile | UnreadableFile:
+def _source_file(name: str, entry: Json) -> SourceFile | UnreadableFile:
+    """Text is kept as it came: a replaced half of a surrogate pair could turn one file's name into another's."""
     try:
-        return response.one(SourceFile, entry)
-    except UnexpectedAnswer as error:
-        return UnreadableFile(name, error.message)
+        return serialization.structure(entry, SourceFile)
+    except MessageError as error:
+        return UnreadableFile(name, f"{error.field}: {error.reason}")
 
 
 @frozen

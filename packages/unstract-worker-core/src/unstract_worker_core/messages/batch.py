@@ -10,9 +10,14 @@ from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.ledger.records import FileItem, RunContext
 from unstract_worker_core.messages.fields import optional_id, optional_text, read
 from unstract_worker_core.messages.files import FILES_LIMIT, file_item
+from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.statuses import RunKind
 
 __all__ = ["BatchMessage", "BatchResult", "read_batch", "read_results"]
+
+_COUNTS = frozenset(("total_files", "successful_files", "failed_files", "skipped_files", "skipped_already_completed"))
+
+log = get_logger(__name__)
 
 
 @frozen
@@ -110,15 +115,26 @@ def _file(entry: object, number: int) -> FileItem:
 
 
 def read_results(value: object) -> tuple[BatchResult, ...]:
-    """Read a chord callback's results; entries that are not objects are skipped, as today. Raises MessageError."""
+    """Read a chord callback's results; entries that are not objects are skipped, as today. Raises MessageError.
+
+    What is said of an entry's files, beside its counts, is left out where it cannot be read. A count is never guessed.
+    """
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise MessageError("expected list", field="results")
-    return tuple(
-        read(_without_nulls(entry), BatchResult, field=f"results[{index}]")
-        for index, entry in enumerate(value)
-        if isinstance(entry, dict)
-    )
+    numbered = enumerate(value)
+    return tuple(_result(entry, field=f"results[{index}]") for index, entry in numbered if isinstance(entry, dict))
 
 
-def _without_nulls(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if value is not None}
+def _result(entry: dict[str, Any], *, field: str) -> BatchResult:
+    given = {key: value for key, value in entry.items() if value is not None}
+    kept = {key: value for key, value in given.items() if key in _COUNTS or _readable(key, value)}
+    return read(kept, BatchResult, field=field)
+
+
+def _readable(key: str, value: object) -> bool:
+    try:
+        read({key: value}, BatchResult, field=key)
+    except MessageError as error:
+        log.warning("a field of a batch's result is unreadable", field=error.field, reason=error.reason)
+        return False
+    return True

@@ -3,14 +3,18 @@
 Everything else is refused before anything of it is decoded or run.
 """
 
+import json
+import math
 from typing import Any, NoReturn
 
 from kombu import compression
+from kombu.exceptions import DecodeError
 
 __all__ = ["BODY_LIMIT", "refuse_compression", "rejection_reason"]
 
 BODY_LIMIT = 64 * 1024 * 1024
 _TEXT = ("utf-8", "utf8", "us-ascii", None)
+_LONGEST_INTEGER = 4000  # digits; Python itself reads 4300
 
 
 def rejection_reason(message: Any, *, limit: int = BODY_LIMIT) -> str | None:
@@ -19,7 +23,7 @@ def rejection_reason(message: Any, *, limit: int = BODY_LIMIT) -> str | None:
     if reason is not None:
         return reason
     try:
-        payload = message.payload
+        payload = _decoded(message)
     except Exception as error:  # noqa: BLE001 - process boundary: whatever a decoder raises, the message is what is wrong
         return f"its body cannot be decoded ({type(error).__name__})"
     if "task" in message.headers:
@@ -27,6 +31,23 @@ def rejection_reason(message: Any, *, limit: int = BODY_LIMIT) -> str | None:
     if not isinstance(payload, dict) or not isinstance(payload.get("task"), str):
         return "it is not a task message"
     return _call(payload.get("id"), payload.get("args", ()), payload.get("kwargs", {}))
+
+
+def _decoded(message: Any) -> Any:
+    """The body. What a decoder refuses at one place becomes a value that is refused with its own field.
+
+    Bytes that are not UTF-8 become halves of surrogate pairs, integers of thousands of digits become infinity.
+    """
+    try:
+        return message.payload
+    except DecodeError:
+        text = message.body if isinstance(message.body, str) else bytes(message.body).decode("utf-8", "surrogateescape")
+        message.body = json.dumps(json.loads(text, parse_int=_integer))
+        return message.payload
+
+
+def _integer(digits: str) -> float:
+    return math.inf if len(digits) > _LONGEST_INTEGER else int(digits)
 
 
 def _envelope(message: Any, limit: int) -> str | None:

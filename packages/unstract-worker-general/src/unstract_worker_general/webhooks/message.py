@@ -6,10 +6,13 @@ from typing import Any
 from attrs import Factory, field, frozen
 
 from unstract_worker_core.errors import MessageError
-from unstract_worker_core.identifiers import opaque_id
+from unstract_worker_core.identifiers import opaque_id, uuids
 from unstract_worker_core.messages.fields import one_line, optional_text, plain
+from unstract_worker_core.observability.logs import get_logger
 
 __all__ = ["WebhookMessage", "read_webhook"]
+
+log = get_logger(__name__)
 
 _ORDER = (
     "url", "payload", "headers", "timeout", "max_retries", "retry_delay", "platform", "raise_on_final_failure",
@@ -86,4 +89,13 @@ def _row_ids(value: object) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list | tuple):
         raise MessageError("expected list", field="buffer_row_ids")
-    return tuple(opaque_id(entry, field="buffer_row_ids") for entry in value)
+    return tuple(row for entry in value if (row := _row_id(entry)) is not None)
+
+
+def _row_id(value: object) -> str | None:
+    """One that cannot be read keeps neither the webhook nor the other rows from their marks: its lease runs out."""
+    try:
+        return uuids(buffer_row_id=opaque_id(value, field="buffer_row_ids"))["buffer_row_id"]
+    except MessageError as error:
+        log.warning("a buffered row cannot be marked", reason=error.reason)
+        return None
