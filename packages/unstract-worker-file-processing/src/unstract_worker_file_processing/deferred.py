@@ -8,6 +8,7 @@ from typing import Any
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import BackendRefused, MessageError, SteppedAside, UnexpectedAnswer
+from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import opaque_id, random_id
 from unstract_worker_core.ledger import AnswerTicket, ExecutorAnswer, FileItem, Intent
 from unstract_worker_core.observability.logs import get_logger
@@ -87,7 +88,9 @@ def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
     if not isinstance(executor, DeferredExecutor):
         raise TypeError(type(executor).__name__)
     with session.calling_executor(file):
+        hit("executor.prepare.before")
         prepared = executor.prepare(request, timeout_seconds=budget)
+        hit("executor.prepare.after")
     unsent = settings.unsent_timeout
     intent = session.persist(
         lambda: requests.intend(claim, file.number, nonce, wait_seconds=unsent, max_charges=MAX_CHARGES)
@@ -97,7 +100,9 @@ def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
     outcomes = session.runtime.metrics.executor_requests
     try:
         with session.calling_executor(file):
+            hit("executor.send.before")
             executor.send(prepared, AnswerTicket(claim.run_id, claim.epoch, claim.batch, file.number))
+            hit("executor.send.after")
     except (HandedBack, FileFailed):
         outcomes.labels("put_off").inc()
         requests.withdraw(claim, file.number, nonce)

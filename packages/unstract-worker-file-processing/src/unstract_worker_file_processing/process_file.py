@@ -21,6 +21,7 @@ from unstract_worker_core.errors import (
     SteppedAside,
     UnexpectedAnswer,
 )
+from unstract_worker_core.failpoints import hit
 from unstract_worker_core.ledger import ExecutorAnswer, FileItem, FileOutcome
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.observability.tracing import step_span
@@ -178,7 +179,10 @@ def _result(session: BatchSession, request: FileRequest, answer: ExecutorAnswer 
             return executor.execute(request, timeout_seconds=budget)
         if answer is None or answer.error is not None:
             raise FileFailed(answer.error or "" if answer else "")
-        return executor.conclude(request, answer.value, timeout_seconds=budget)
+        hit("executor.conclude.before")
+        result = executor.conclude(request, answer.value, timeout_seconds=budget)
+        hit("executor.conclude.after")
+        return result
 
 
 def _after_unknown(session: BatchSession, file: FileItem, error: OutcomeUnknown, *, timed_out: bool) -> Executed:

@@ -49,6 +49,8 @@ def _points() -> Iterator[Point]:
         yield from _around(f"backend.{operation.name}", f"the backend's effect {operation.name}")
     for bell in Doorbell:
         yield from _around(f"doorbell.{bell.value}", f"ringing for {bell.value}")
+    for step in ("prepare", "send", "conclude"):
+        yield from _around(f"executor.{step}", f"a deferred executor's {step}")
     yield from _BY_HAND
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from attrs import define, field
 
+from unstract_devstack.executor import EXECUTOR_VARIABLES, ExecutorStack, running_executor
 from unstract_devstack.faults.history import History
-from unstract_devstack.fleet import Worker, WorkerKind
+from unstract_devstack.fleet import FILE_PROCESSING, Worker, WorkerKind
 from unstract_devstack.http_calls import call
 from unstract_devstack.platform_client import Effect, ExecutionRow
 from unstract_devstack.sink import SinkHandle, running_sink
@@ -33,13 +34,18 @@ OPEN_RUNS, UNACKNOWLEDGED = "uw:open", "uw_unacked_index"
 
 @define
 class Ground:
-    """A running fleet on a backend in one mode; all subscribers are at `sink`."""
+    """A running fleet on a backend in one mode; all subscribers are at `sink`.
+
+    `executor`: a stand-in of the platform's executor. `variables`: of file workers, as the scenario wants them.
+    """
 
     stack: Stack
     sink: SinkHandle
     mode: str
     results_url: str
     _history: History
+    executor: ExecutorStack
+    variables: dict[str, str] = field(factory=dict)
     _numbers: "itertools.count[int]" = field(factory=lambda: itertools.count(1), init=False)
 
     def next_name(self) -> str:
@@ -54,8 +60,10 @@ class Ground:
     def start(self, kind: WorkerKind, **variables: str) -> None:
         """Starts a worker with these variables besides its own."""
         process = self.worker(kind).process
+        own = {*ARMING, *EXECUTOR_VARIABLES}
         process.environment = {
-            **{name: value for name, value in process.environment.items() if name not in ARMING},
+            **{name: value for name, value in process.environment.items() if name not in own},
+            **(self.variables if kind == FILE_PROCESSING else {}),
             **variables,
         }
         process.start()
@@ -116,6 +124,12 @@ def open_ground(directory: Path, mode: str) -> Iterator[Ground]:
         settings = {**SETTINGS, "CELERY_RESULT_BACKEND": results}
         options = ("--mode", mode, "--club-seconds", CLUB_SECONDS, "--upload-rules", "none")
         with running_stack(directory, settings=settings, backend_options=options, appendonly=False) as stack:
-            history = History(stack.backend.dev)
-            ground = Ground(stack, sink, mode, results, history)
-            yield ground
+            executing = running_executor(
+                directory,
+                broker_url=stack.redis.url,
+                backend_url=stack.backend.internal_url,
+                api_key=stack.backend.api_key,
+                uploads=directory / "backend",
+            )
+            with executing as executor:
+                yield Ground(stack, sink, mode, results, History(stack.backend.dev), executor)

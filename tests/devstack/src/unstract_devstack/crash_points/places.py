@@ -115,6 +115,14 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
     "api_results.replace": _at(_CALLBACK, "api"),
     "api_results.replace.staged": _at(_CALLBACK, "api"),
     "api_results.push": _at(_FILES, "chord", 1, 2),
+    "ledger.intend_request": _at(_FILES, "executor", 1, 2),
+    "ledger.note_published": _at(_FILES, "executor", 1, 2),
+    "ledger.await_answer": _at(_FILES, "executor", 1, 2),
+    "ledger.record_answer": _at(_FILES, "executor", 1, 2),
+    "ledger.withdraw_request": _at(_FILES, "executor full"),
+    "executor.prepare": _at(_FILES, "executor", 1, 2),
+    "executor.send": _at(_FILES, "executor", 1, 2),
+    "executor.conclude": _at(_FILES, "executor", 1, 2),
     "webhook.post": (*_at(_GENERAL, "api"), *_at(_GENERAL, "hook", 1, 2)),
 }
 

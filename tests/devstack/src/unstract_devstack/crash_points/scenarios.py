@@ -1,5 +1,8 @@
 """What is under way when a worker dies, and what must have come of it in the end."""
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -7,6 +10,8 @@ from attrs import frozen
 
 from unstract_devstack.crash_points.chord import as_chord
 from unstract_devstack.crash_points.ground import Ground
+from unstract_devstack.executor.worker import QUEUE as EXECUTOR_QUEUE
+from unstract_devstack.executor.worker import stranger
 from unstract_devstack.extraction import Field
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform
@@ -16,6 +21,9 @@ from unstract_devstack.sink import Answer
 TOTAL = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
 BATCHES = 2
 LONGER_THAN_A_RENEWAL = 0.8
+# What may have been sent is sent again after this time; an answer comes sooner.
+EXECUTOR_TIMES = {"WORKER_EXECUTOR_UNSENT_TIMEOUT": "5", "EXECUTOR_RESULT_TIMEOUT": "60"}
+FULL_SECONDS = 15.0
 
 
 @frozen
@@ -38,15 +46,36 @@ class Expected:
 Scenario = Callable[[Ground], Expected]
 
 
-def _api(ground: Ground, *, history: bool = True) -> Expected:
+def _api(ground: Ground, *, history: bool = True, registry_id: str | None = None) -> Expected:
     """An API execution: three files in two batches, file history in use, a subscriber."""
     platform, folder = _organization(ground)
     workflow = platform.create_workflow("api", "api", TOTAL, use_file_history=history)
+    if registry_id is not None:
+        platform.add_tool(workflow, f"tool-{registry_id}", prompt_registry_id=registry_id)
     api = platform.create_api_deployment(workflow, "api")
     platform.notify(f"{ground.sink.url}/hooks/{platform.organization}", api_id=api)
     names = ("a.txt", "b.txt", "c.txt")
     platform.send_files("api", [_file(folder, name) for name in names], use_file_history=history)
     return Expected(platform, names, api_name="api")
+
+
+def _executor(ground: Ground) -> Expected:
+    """An API execution whose files the platform's executor extracts."""
+    ground.variables = {**ground.executor.environment, **EXECUTOR_TIMES}
+    return _api(ground, history=False, registry_id=ground.executor.service.export(TOTAL))
+
+
+def _executor_full(ground: Ground) -> Expected:
+    """The same, while the executor's queue is full for a few seconds."""
+    pid = ground.executor.process.pid
+    os.killpg(pid, signal.SIGSTOP)
+    with ground.stack.redis.client() as client:
+        for _ in range(2):  # one is taken by the look that the executor had begun
+            client.lpush(EXECUTOR_QUEUE, stranger())
+    threading.Timer(FULL_SECONDS, os.killpg, (pid, signal.SIGCONT)).start()
+    expected = _executor(ground)
+    ground.variables["WORKER_EXECUTOR_QUEUE_LIMIT"] = "1"
+    return expected
 
 
 def _etl(ground: Ground) -> Expected:
@@ -117,6 +146,8 @@ def _stopped(ground: Ground) -> Expected:
 SCENARIOS: Mapping[str, Scenario] = {
     "api": _api,
     "etl": _etl,
+    "executor": _executor,
+    "executor full": _executor_full,
     "schedule": _schedule,
     "hook": _hook,
     "chord": _chord,

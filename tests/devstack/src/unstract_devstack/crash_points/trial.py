@@ -82,6 +82,7 @@ class Bench:
         ground.worker(trial.place.worker).kill()
         ground.dev("DELETE", "faults")
         ground.sink.answer = Answer()
+        ground.variables = {}
         self._last = max((effect.id for effect in ground.effects(after=self._last)), default=self._last)
         return SCENARIOS[trial.place.scenario](ground)
 

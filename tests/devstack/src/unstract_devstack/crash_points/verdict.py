@@ -59,8 +59,16 @@ class Seen:
 
 def look(ground: Ground, expected: Expected, *, after: int) -> Seen:
     """What happened after the effect with this id and, for this organization, at the sink."""
-    effects = ground.effects(after=after)
-    return Seen(tuple(effects), ground.executions(expected.platform.organization), _deliveries(ground, expected))
+    effects, executions = ground.effects(after=after), ground.executions(expected.platform.organization)
+    return Seen((*effects, *_paid(ground, executions)), executions, _deliveries(ground, expected))
+
+
+def _paid(ground: Ground, executions: Mapping[str, ExecutionRow]) -> Iterator[Effect]:
+    """What the executor was paid for: the same work as the backend's own on a file."""
+    for line in ground.executor.bill.lines():
+        if line["execution"] in executions:
+            detail = {"name": line["name"], "status": "success"}
+            yield Effect(0, line["at"], "files.execute", line["execution"], line["file"], None, detail)
 
 
 def ended(ground: Ground, expected: Expected) -> bool:

@@ -6,9 +6,15 @@ workers, extracts as the reference backend does, and answers by Celery's link. I
 
 from unstract_devstack.executor.bill import Bill, Fault
 from unstract_devstack.executor.platform_service import PlatformService, running_platform_service
-from unstract_devstack.executor.running import ExecutorStack, running_executor, running_object_store
+from unstract_devstack.executor.running import (
+    EXECUTOR_VARIABLES,
+    ExecutorStack,
+    running_executor,
+    running_object_store,
+)
 
 __all__ = [
+    "EXECUTOR_VARIABLES",
     "Bill",
     "ExecutorStack",
     "Fault",
