@@ -27,11 +27,12 @@ FILE_SECONDS = "2"
 
 @frozen
 class Trial:
-    """An API deployment and a pipeline that are there to be run."""
+    """An API deployment and a pipeline that are there to be run. `documents`: the API deployment's workflow."""
 
     platform: Platform = field(repr=False)
     expected: Expectations
     pipeline: str
+    documents: str
 
     def start_api(self) -> str:
         """Sends all sample documents; the execution's id."""
@@ -66,10 +67,19 @@ class Trial:
 
 
 @contextlib.contextmanager
-def running_backend(folder: Path, *, gateway: str, port: int, redis: str, key: str) -> Iterator[Trial]:
-    """The reference backend where the workers look for it, with something to run; `redis` is its URL for both."""
+def running_backend(
+    folder: Path, *, gateway: str, port: int, redis: str, key: str, uploads: str | None = None
+) -> Iterator[Trial]:
+    """The reference backend where the workers look for it, with something to run; `redis` is its URL for both.
+
+    `uploads`: API_FILE_STORAGE_CREDENTIALS of a store that uploads are put into, for workers that read them there.
+    """
     folder.mkdir()
     (folder / "key").write_text(key, encoding="utf-8")
+    stored: tuple[str, ...] = ()
+    if uploads is not None:
+        (folder / "uploads-store").write_text(uploads, encoding="utf-8")
+        stored = ("--uploads-store-file", str(folder / "uploads-store"))
     addresses = ("--host", gateway, "--port", str(port), "--broker-url", redis, "--redis-url", redis)
     process = ManagedProcess(
         name="reference backend",
@@ -77,6 +87,7 @@ def running_backend(folder: Path, *, gateway: str, port: int, redis: str, key: s
             *(sys.executable, "-m", "unstract_devstack.backend", "--data", str(folder), *addresses),
             # What workers do with empty and equal files is tried too; today's platform does not pass them on.
             *("--api-key-file", str(folder / "key"), "--file-delay", FILE_SECONDS, "--upload-rules", "none"),
+            *stored,
         ),
         environment={**inherited_environment(), "PYTHONUNBUFFERED": "1"},
         log_path=folder / "backend.log",
@@ -101,4 +112,4 @@ def _prepared(platform: Platform) -> Trial:
     platform.create_api_deployment(documents, API_NAME)
     table = f"results_{secrets.token_hex(4)}"
     inbox = platform.create_workflow("inbox", "etl", expected.fields, source_folder=str(INBOX), destination_table=table)
-    return Trial(platform, expected, platform.create_pipeline(inbox, "inbox"))
+    return Trial(platform, expected, platform.create_pipeline(inbox, "inbox"), documents)

@@ -1,8 +1,10 @@
 """compose.unstract.yaml over a stand-in of the platform's project, really run: ours in, executions, and back with one open.
 
-The platform's own images are stand-ins that sleep; its backend is the reference one on this machine.
+The platform's own images are stand-ins that sleep. Its backend is the reference one on this machine, where stand-ins of
+its executor, of platform-service and of MinIO are too.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -18,6 +20,7 @@ from execution import ORGANIZATION, Trial, running_backend
 from unstract_images.running import say
 from unstract_images.workers import DOCKER, WORKERS
 
+from unstract_devstack.executor import ExecutorStack, Fault, running_executor, running_object_store
 from unstract_devstack.ports import free_port
 from unstract_devstack.processes import wait_until
 
@@ -26,6 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PLATFORM = Path(__file__).parents[1] / "rendered" / "platform"
 NETWORK = "unstract-network"
 KEY = "a-key-of-its-own"
+# As compose.unstract.yaml pins them.
+VARIANTS = {"general": "chord", "file-processing": "platform", "callback": "chord"}
 SERVICES = {worker.name: f"worker-{worker.name}-v2" for worker in WORKERS}
 HEALTH = {"api-deployment": 8085, "callback": 8086, "file-processing": 8087, "general": 8088}
 THEIRS = ("docker-compose.yaml", "standins.yaml")
@@ -36,6 +41,16 @@ services:
     image: {redis}
     command: ["redis-server", "--protected-mode", "no", "--save", ""]
 """
+# What compose sets on the platform's own worker services, beside WORKER_TYPE.
+OF_THEIR_SERVICES = {
+    "ENVIRONMENT", "CELERY_POOL", "HEALTH_PORT", "API_DEPLOYMENT_METRICS_PORT", "CALLBACK_METRICS_PORT",
+    "FILE_PROCESSING_METRICS_PORT",
+}  # fmt: skip
+OF_THE_EXECUTOR = (
+    "PLATFORM_SERVICE_HOST", "PLATFORM_SERVICE_PORT", "WORKFLOW_EXECUTION_DIR_PREFIX", "API_EXECUTION_DIR_PREFIX",
+    "WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS", "API_FILE_STORAGE_CREDENTIALS",
+)  # fmt: skip
+FILE_SECONDS = 2.0
 SLEEPER = 'FROM {base}\nENTRYPOINT ["sh", "-c", "exec sleep infinity"]\n'
 
 
@@ -82,14 +97,12 @@ def project(engine, folder, base, redis, images) -> Iterator[Project]:
     shutil.copy(DOCKER / "compose.unstract.yaml", docker)
     (docker / "standins.yaml").write_text(STANDINS.format(redis=redis), encoding="utf-8")
     pins = {
-        worker.image_variable: images[
-            "-".join((worker.name, "chord") if "chord" in worker.variants else (worker.name,))
-        ]
+        worker.image_variable: images["-".join(filter(None, (worker.name, VARIANTS.get(worker.name))))]
         for worker in WORKERS
     }
     # Compose reads its pins from the project's own .env.
     lines = [f"{name}={image}\n" for name, image in pins.items()]
-    (docker / ".env").write_text("".join([*lines, "WORKER_FILE_EXECUTOR=backend\n"]), encoding="utf-8")
+    (docker / ".env").write_text("".join(lines), encoding="utf-8")
     (folder / "unstract" / "workers" / ".env").touch()
     made = Project(engine, docker)
     made.compose(THEIRS, "up", "--detach", "--no-deps", "redis")
@@ -99,12 +112,52 @@ def project(engine, folder, base, redis, images) -> Iterator[Project]:
         made.compose(OURS, "down", "--volumes", "--timeout", "10")
 
 
+@frozen
+class Platform:
+    """The platform's side on this machine: what is sent through the fleet, and what extracts it."""
+
+    trial: Trial
+    executor: ExecutorStack
+
+    def start(self) -> str:
+        """Sends the documents, each of which takes the executor a while; the execution's id."""
+        self.executor.bill.add(Fault("delay", seconds=FILE_SECONDS), count=len(self.trial.expected.documents))
+        return self.trial.start_api()
+
+    def finish(self, execution: str) -> None:
+        """Waits for the end, compares every file, and the executor's bill: each file was extracted once."""
+        self.trial.finish_api(execution)
+        bill = self.executor.bill.per_file(execution)
+        assert bill
+        assert set(bill.values()) == {1}
+
+
 @pytest.fixture(scope="module")
-def platform(project, folder) -> Iterator[Trial]:
-    """The backend, and the platform's env file with where it is."""
+def platform(project, folder) -> Iterator[Platform]:
+    """The stand-ins of the platform, and its env file with where they are."""
     gateway, port = gateway_of(project.engine, NETWORK), free_port()
+    url = f"http://{gateway}:{port}/internal"
+    networks = project.engine.inspect("unstract-redis")[0]["NetworkSettings"]["Networks"]
+    redis = f"redis://{networks[NETWORK]['IPAddress']}:6379/0"
+    with contextlib.ExitStack() as parts:
+        store = parts.enter_context(running_object_store(folder / "minio", host=gateway)).variable
+        backend = running_backend(folder / "platform", gateway=gateway, port=port, redis=redis, key=KEY, uploads=store)
+        trial = parts.enter_context(backend)
+        executing = running_executor(
+            folder / "stand-ins", broker_url=redis, backend_url=url, api_key=KEY, uploads=store, storage=store,
+            host=gateway,
+        )  # fmt: skip
+        executor = parts.enter_context(executing)
+        registry_id = executor.service.export(trial.expected.fields)
+        trial.platform.add_tool(trial.documents, "documents-tool", prompt_registry_id=registry_id)
+        _write_environment(project, executor, url)
+        yield Platform(trial, executor)
+
+
+def _write_environment(project: Project, executor: ExecutorStack, url: str) -> None:
+    """The platform's ../workers/.env, which only names other addresses than its sample; values quoted as there."""
     changed = {
-        "INTERNAL_API_BASE_URL": f"http://{gateway}:{port}/internal",
+        "INTERNAL_API_BASE_URL": url,
         "INTERNAL_SERVICE_API_KEY": KEY,
         "CELERY_BROKER_BASE_URL": "redis://unstract-redis:6379/0",
         "CELERY_BROKER_USER": "",
@@ -112,14 +165,13 @@ def platform(project, folder) -> Iterator[Trial]:
         # No PostgreSQL is there; the batches of today's workers would need it, and there are none.
         "CELERY_RESULT_BACKEND": "redis://unstract-redis:6379/1",
     }
+    for name in OF_THE_EXECUTOR:
+        value = executor.environment[name]
+        changed[name] = f"'{value}'" if value.startswith("{") else value
     lines = (PLATFORM / "workers" / "platform.env").read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if line.partition("=")[0] not in changed]
     text = "\n".join([*kept, *(f"{name}={value}" for name, value in changed.items())])
     (project.folder.parent / "workers" / ".env").write_text(text, encoding="utf-8")
-    networks = project.engine.inspect("unstract-redis")[0]["NetworkSettings"]["Networks"]
-    redis = f"redis://{networks[NETWORK]['IPAddress']}:6379/0"
-    with running_backend(folder / "platform", gateway=gateway, port=port, redis=redis, key=KEY) as trial:
-        yield trial
 
 
 def test_ours_take_the_place_of_the_platforms_workers(project, platform):
@@ -137,18 +189,35 @@ def test_ours_take_the_place_of_the_platforms_workers(project, platform):
             assert answer.status == 200
 
 
-def test_executions_end_to_end(platform):
-    platform.finish_api(platform.start_api())
-    platform.run_pipeline()
+@pytest.mark.parametrize("worker", WORKERS, ids=lambda worker: worker.name)
+def test_nothing_of_the_platforms_own_workers_is_left(project, worker):
+    container = project.engine.inspect(f"unstract-{SERVICES[worker.name]}")[0]
+    assert container["Config"]["Cmd"] in (None, [], ["run"])
+    assert container["Mounts"] == []
+    bound = {
+        port: [each["HostPort"] for each in hosts]
+        for port, hosts in container["NetworkSettings"]["Ports"].items()
+        if hosts
+    }
+    assert bound == {f"{worker.health_port}/tcp": [str(HEALTH[worker.name])]}
+    variables = dict(each.split("=", 1) for each in container["Config"]["Env"])
+    assert variables["WORKER_TYPE"] == worker.name
+    assert not variables.keys() & OF_THEIR_SERVICES
+    # What its env file says of a port is overruled too.
+    assert variables[f"{worker.image_variable.removesuffix('_IMAGE')}_HEALTH_PORT"] == str(worker.health_port)
+
+
+def test_files_are_extracted_by_the_platforms_executor(platform):
+    platform.finish(platform.start())
 
 
 def test_back_while_a_run_is_open(project, platform):
-    execution = platform.start_api()
-    assert wait_until(lambda: platform.platform.execution(execution).status == "EXECUTING", seconds=60)
+    execution = platform.start()
+    assert wait_until(lambda: platform.trial.platform.execution(execution).status == "EXECUTING", seconds=60)
     project.compose(THEIRS, "up", "--detach", "--no-deps", SERVICES["api-deployment"], SERVICES["general"])
     kinds = {name: "worker-unified" in image for name, image in project.images().items()}
     assert kinds == {"api-deployment": True, "general": True, "file-processing": False, "callback": False}
-    platform.finish_api(execution)
+    platform.finish(execution)
     listed = ("exec", "-T", SERVICES["callback"], "unstract-worker", "runs")
     assert wait_until(lambda: execution not in project.compose(OURS, *listed), seconds=60, pause=2)
     project.compose(THEIRS, "up", "--detach", "--no-deps", *SERVICES.values())

@@ -11,6 +11,7 @@ from typing import Any
 from attrs import define, field, frozen
 from redis import Redis
 
+from unstract_worker_core import serialization
 from unstract_worker_core.ledger import (
     Accepted,
     AnswerTicket,
@@ -169,6 +170,11 @@ class Driver:
             self.redis.zadd(f"uw:{{{run}}}:rings", {str(batch): 1})
         self.redis.zadd("uw:due", {run: 1}, xx=True)
 
+    def lapse_request(self, run: str, number: int) -> None:
+        raw = self.redis.hget(f"uw:{{{run}}}:requests", str(number))
+        assert raw is not None
+        self.redis.hset(f"uw:{{{run}}}:requests", str(number), json.dumps(json.loads(raw) | {"expires": 1}))
+
     def make_due(self, run: str) -> None:
         """The run and whatever of it waits for its next ring is due; live leases stay alive."""
         rings = f"uw:{{{run}}}:rings"
@@ -192,6 +198,14 @@ class Driver:
 
     def charges(self, run: str) -> dict[str, str]:
         return self.redis.hgetall(f"uw:{{{run}}}:charges")
+
+    def requests(self, run: str) -> dict[int, tuple[str, str]]:
+        held = {int(key): json.loads(raw) for key, raw in self.redis.hgetall(f"uw:{{{run}}}:requests").items()}
+        return {number: (request["state"], request["nonce"]) for number, request in held.items()}
+
+    def answers(self, run: str) -> dict[int, Any]:
+        held = self.redis.hgetall(f"uw:{{{run}}}:answers")
+        return {int(key): serialization.decode(raw, ExecutorAnswer).value for key, raw in held.items()}
 
     def rung(self, run: str) -> int:
         return self.redis.hlen(f"uw:{{{run}}}:rung")

@@ -28,8 +28,21 @@ class Lease:
 
 
 @define
+class Request:
+    """A request to an executor that answers later. `over`: its answer is not awaited any longer."""
+
+    state: str
+    nonce: str
+    over: bool = False
+
+
+@define
 class Run:
-    """What the ledger should hold of a run."""
+    """What the ledger should hold of a run, and what was sent for it.
+
+    `sent`, `withdrawn`, `charged_requests`: by file, how often a worker was to send it, it certainly was not sent, and
+    it was charged because the time of a request was over.
+    """
 
     state: RunState | None = None
     epoch: int = 0
@@ -43,3 +56,9 @@ class Run:
     results: dict[int, str] = Factory(dict)
     charges: dict[int, int] = Factory(dict)
     journal: dict[str, str] = Factory(dict)
+    requests: dict[int, Request] = Factory(dict)
+    answers: dict[int, str] = Factory(dict)
+    executed: set[int] = Factory(set)
+    sent: dict[int, int] = Factory(dict)
+    withdrawn: dict[int, int] = Factory(dict)
+    charged_requests: dict[int, int] = Factory(dict)

@@ -17,19 +17,15 @@ from hypothesis.stateful import (
 )
 
 from unstract_worker_core.errors import LeaseLost, LedgerError
-from unstract_worker_core.ledger import BatchClaim, OutcomeKind, RunState
+from unstract_worker_core.ledger import OutcomeKind, RunState
 
 from .driver import Driver
-from .machine_model import RUNS, Lease, Run
-from .machine_runs import RunRules, picks, runs
+from .machine_model import RUNS
+from .machine_requests import RequestRules
+from .machine_runs import picks, runs
 
 
-class LedgerMachine(RunRules):
-    def __init__(self) -> None:
-        super().__init__()
-        self.batch_claims: list[BatchClaim] = []
-        self.fences: dict[tuple[str, int], int] = {}
-
+class LedgerMachine(RequestRules):
     @initialize(stages=st.tuples(*[st.integers(min_value=0, max_value=4) for _ in RUNS]))
     def begin(self, stages: tuple[int, ...]) -> None:
         """Start somewhere on the way, so that the rest of the steps gets far."""
@@ -38,7 +34,7 @@ class LedgerMachine(RunRules):
                 lambda run=run: self.accept(run),
                 lambda run=run: self.claim_run(run, RunState.ACCEPTED),
                 lambda: self.arm(0, (2, 1)),
-                lambda run=run: self._claim_batch(run, 0, 1),
+                lambda run=run: self.claim_batch(run, 0, 1),
             )
             for step in steps[:stage]:
                 step()
@@ -47,7 +43,7 @@ class LedgerMachine(RunRules):
 
     @rule(run=runs, batch=st.integers(min_value=0, max_value=2), epoch=st.sampled_from([1, 1, 1, 2]))
     def stray_doorbell(self, run: str, batch: int, epoch: int) -> None:
-        self._claim_batch(run, batch, epoch)
+        self.claim_batch(run, batch, epoch)
 
     @precondition(lambda self: self.doorbells)
     @rule(pick=picks, duplicate=st.booleans())
@@ -55,7 +51,7 @@ class LedgerMachine(RunRules):
         doorbell = self.doorbells[pick % len(self.doorbells)]
         if not duplicate:
             self.doorbells.remove(doorbell)
-        self._claim_batch(*doorbell, 1)
+        self.claim_batch(*doorbell, 1)
 
     @precondition(lambda self: self.doorbells)
     @rule(pick=picks)
@@ -72,17 +68,6 @@ class LedgerMachine(RunRules):
 
     @precondition(lambda self: self.batch_claims)
     @rule(pick=picks, which=picks)
-    def start_file(self, pick: int, which: int) -> None:
-        claim, model, lease = self._batch_claim(pick)
-        number = claim.files[which % len(claim.files)].number
-        stop = self.unless_lost(lambda: self.driver.ledger.batches.start_file(claim, number))
-        assert stop == (None if lease is None else model.stop)
-        if lease is not None:
-            lease.file = number
-            self._wrote(claim)
-
-    @precondition(lambda self: self.batch_claims)
-    @rule(pick=picks, which=picks)
     def record(self, pick: int, which: int) -> None:
         claim, model, lease = self._batch_claim(pick)
         number = claim.files[which % len(claim.files)].number
@@ -92,6 +77,7 @@ class LedgerMachine(RunRules):
         assert (done == "ok") == (lease is not None or known)
         if lease is not None:
             model.results.setdefault(number, error)
+            model.executed.discard(number)
             if lease.file == number:  # another file may have begun: it stays in flight
                 lease.file = 0
             self._wrote(claim)
@@ -139,13 +125,6 @@ class LedgerMachine(RunRules):
         self.runs[run].lease.live = False
         self.driver.lapse_run(run)
 
-    @rule(run=runs, batch=st.integers(min_value=0, max_value=1))
-    def lapse_batch(self, run: str, batch: int) -> None:
-        model = self.runs[run]
-        if model.state is RunState.ARMED and batch < len(model.leases):
-            model.leases[batch].live = False
-            self.driver.lapse_batch(run, batch)
-
     # What a crash leads to, in one rule, so that it happens often.
 
     @rule(run=runs, state=st.sampled_from([RunState.ACCEPTED, RunState.READY]))
@@ -156,7 +135,7 @@ class LedgerMachine(RunRules):
     @rule(run=runs, batch=st.integers(min_value=0, max_value=1))
     def take_over_batch(self, run: str, batch: int) -> None:
         self.lapse_batch(run, batch)
-        self._claim_batch(run, batch, 1)
+        self.claim_batch(run, batch, 1)
 
     @precondition(lambda self: self.batch_claims)
     @rule(pick=picks, late=st.booleans())
@@ -203,46 +182,6 @@ class LedgerMachine(RunRules):
     def settle(self, run: str) -> None:
         self.driver.ledger.runs.clear_recheck(run)
 
-    # How the model answers.
-
-    def _batch_claim(self, pick: int) -> tuple[BatchClaim, Run, Lease | None]:
-        claim = self.batch_claims[-1 - pick % len(self.batch_claims)]
-        model = self.runs[claim.run_id]
-        lease = model.leases[claim.batch]
-        held = model.state is RunState.ARMED and lease.held_by(claim.token)
-        return claim, model, lease if held else None
-
-    def _claim_batch(self, run: str, batch: int, epoch: int) -> None:
-        model, token = self.runs[run], self.driver.token()
-        answer = self.driver.ask_batch(run, batch, token, epoch)
-        if model.state is not RunState.ARMED or epoch != 1:
-            assert answer.reason == "closed"
-            return
-        if batch in model.outcomes or batch >= len(model.files):
-            assert answer.reason == ("done" if batch in model.outcomes else "unknown")
-            return
-        model.rung.discard(batch)
-        lease = model.leases[batch]
-        if lease.owner and lease.live:
-            assert answer.reason == "busy"
-            return
-        if lease.owner and lease.file:
-            model.charges[lease.file] = model.charges.get(lease.file, 0) + 1
-        lease.take(token)
-        lease.file = 0
-        numbers = model.files[batch]
-        assert (answer.fence, answer.stop) == (lease.fence, model.stop)
-        assert [item.number for item in answer.files] == numbers
-        assert answer.recorded == {number for number in numbers if number in model.results}
-        assert answer.charges == {number: model.charges[number] for number in numbers if number in model.charges}
-        self.batch_claims.append(answer)
-
-    def _wrote(self, claim: BatchClaim) -> None:
-        """The fence of each accepted write is at least all earlier ones."""
-        key = (claim.run_id, claim.batch)
-        assert claim.fence >= self.fences.get(key, 0)
-        self.fences[key] = claim.fence
-
 
 def test_every_sequence_of_steps_keeps_the_invariants(new_driver: Callable[[], Driver]) -> None:
     machine = type("Machine", (LedgerMachine,), {"make_driver": staticmethod(new_driver)})
@@ -250,7 +189,7 @@ def test_every_sequence_of_steps_keeps_the_invariants(new_driver: Callable[[], D
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=80,
+            max_examples=60,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

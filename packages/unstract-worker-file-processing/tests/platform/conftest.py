@@ -89,7 +89,7 @@ def executing(
         broker_url=redis_server.url,
         backend_url=served.handle.base_url,
         api_key="a-key-of-the-tests",
-        uploads=served.data,
+        uploads=local(served.data),
         storage=object_store.variable,
     ) as stack:
         yield stack

@@ -9,6 +9,7 @@ from attrs import define
 
 from unstract_devstack.backend_process import BackendProcess, running_backend
 from unstract_devstack.executor import ExecutorStack, running_executor
+from unstract_devstack.executor.storage import local
 from unstract_devstack.fleet import WORKERS, Fleet, WorkerKind, running_fleet
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.sink import SinkHandle, running_sink
@@ -93,7 +94,7 @@ def running_stack(
                     broker_url=broker,
                     backend_url=backend.internal_url,
                     api_key=backend.api_key,
-                    uploads=data,
+                    uploads=local(data),
                     storage=storage,
                 )
             )

@@ -52,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
         default=UploadRules.PLATFORM,
         help="none: any number of files and tags a call, empty and equal files too",
     )
+    options.add_argument(
+        "--uploads-store-file", type=Path, help="API_FILE_STORAGE_CREDENTIALS of a store that uploads are put into too"
+    )
     options.add_argument("--threads", type=int, default=6)
     options.add_argument("--file-threads", type=int, default=32)
     options.add_argument(
@@ -64,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 def config_of(chosen: argparse.Namespace) -> BackendConfig:
     """The configuration that the options stand for."""
-    public = chosen.public_key_file
+    public, store = chosen.public_key_file, chosen.uploads_store_file
     return BackendConfig(
         data=chosen.data.resolve(),
         api_key=chosen.api_key_file.read_text(encoding="utf-8").strip(),
@@ -85,6 +88,7 @@ def config_of(chosen: argparse.Namespace) -> BackendConfig:
         public_key=public.read_text(encoding="utf-8").strip() if public else None,
         history_limit=chosen.history_limit,
         upload_rules=chosen.upload_rules,
+        uploads_store=store.read_text(encoding="utf-8") if store else "",
         threads=chosen.threads,
         file_threads=chosen.file_threads,
         shared_threads=chosen.shared_threads,

@@ -36,7 +36,8 @@ class BackendConfig:
     of its work. ``log_drain`` takes the workers' log events off their queue; it is off here and on in the command,
     for tests that look at that queue. ``public_key``, if set, is asked of callers of the public face.
     ``poll_seconds`` is how often a synchronous caller's execution is looked at; the platform looks every 2 seconds.
-    ``history_limit`` is MAX_FILE_EXECUTION_COUNT of new workflows. ``shared_threads``: the internal API and the public
+    ``history_limit`` is MAX_FILE_EXECUTION_COUNT of new workflows. ``uploads_store``: an object store that uploads are
+    put into too, as API_FILE_STORAGE_CREDENTIALS describes it. ``shared_threads``: the internal API and the public
     one share so many threads, and a synchronous caller holds one while it waits (the platform's default: 2 x 2).
     """
 
@@ -63,6 +64,7 @@ class BackendConfig:
     max_upload_bytes: int = 64 * 1024 * 1024
     public_key: str | None = field(default=None, repr=False)
     upload_rules: UploadRules = UploadRules.PLATFORM
+    uploads_store: str = field(default="", repr=False)
     threads: int = 6
     file_threads: int = 32
     shared_threads: int | None = None

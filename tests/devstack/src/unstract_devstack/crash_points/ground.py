@@ -10,6 +10,7 @@ from typing import Any
 from attrs import define, field
 
 from unstract_devstack.executor import EXECUTOR_VARIABLES, ExecutorStack, running_executor
+from unstract_devstack.executor.storage import local
 from unstract_devstack.faults.history import History
 from unstract_devstack.fleet import FILE_PROCESSING, Worker, WorkerKind
 from unstract_devstack.http_calls import call
@@ -18,7 +19,8 @@ from unstract_devstack.sink import SinkHandle, running_sink
 from unstract_devstack.stack import Stack, running_stack
 
 SETTINGS = {
-    "WORKER_LEASE_SECONDS": "1",
+    # Long enough that a worker of a busy machine renews it: each lapse is a try of its file, and a file has three.
+    "WORKER_LEASE_SECONDS": "3",
     "WORKER_SWEEP_SECONDS": "0.2",
     "WORKER_FIRST_RING_WAIT": "0.5",
     "WORKER_MAX_RING_WAIT": "2",
@@ -67,6 +69,14 @@ class Ground:
             **variables,
         }
         process.start()
+
+    def forget_executor(self) -> None:
+        """From now on the backend executes files; a running file worker that has another executor is started again."""
+        self.variables = {}
+        process = self.worker(FILE_PROCESSING).process
+        if process.running and not process.environment.keys().isdisjoint(EXECUTOR_VARIABLES):
+            process.kill()
+            self.start(FILE_PROCESSING)
 
     def said(self, kind: WorkerKind, text: str, *, after: int) -> bool:
         """Whether a worker's log holds a text beyond this length."""
@@ -129,7 +139,7 @@ def open_ground(directory: Path, mode: str) -> Iterator[Ground]:
                 broker_url=stack.redis.url,
                 backend_url=stack.backend.internal_url,
                 api_key=stack.backend.api_key,
-                uploads=directory / "backend",
+                uploads=local(directory / "backend"),
             )
             with executing as executor:
                 yield Ground(stack, sink, mode, results, History(stack.backend.dev), executor)

@@ -126,13 +126,6 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
     "webhook.post": (*_at(_GENERAL, "api"), *_at(_GENERAL, "hook", 1, 2)),
 }
 
-NOT_TRIED = frozenset(
-    f"ledger.{step}.{side}"
-    for step in ("await_answer", "intend_request", "note_published", "record_answer", "withdraw_request")
-    for side in ("before", "after")
-)
-"""Points that only an executor that answers later gets to: no scenario has one yet."""
-
 PREFORK: tuple[tuple[str, Place], ...] = (
     ("ledger.accept.before", Place(_API, "api")),
     ("ledger.arm.after", Place(_API, "api")),
@@ -151,8 +144,6 @@ def trials(points: Iterable[str]) -> Iterator[Trial]:
     """Every trial of these points, each point's own first. Raises UnknownPoint for one without a place."""
     wanted = tuple(points)
     for point in wanted:
-        if point in NOT_TRIED:
-            continue
         for place in _places(point):
             yield Trial(point, place)
             if point.startswith("backend.") and point.endswith(".after"):

@@ -82,7 +82,7 @@ class Bench:
         ground.worker(trial.place.worker).kill()
         ground.dev("DELETE", "faults")
         ground.sink.answer = Answer()
-        ground.variables = {}
+        ground.forget_executor()
         self._last = max((effect.id for effect in ground.effects(after=self._last)), default=self._last)
         return SCENARIOS[trial.place.scenario](ground)
 
@@ -96,11 +96,11 @@ class Bench:
 
     def _ended(self, expected: Expected) -> list[str]:
         """Waits until all is over; what is not."""
-        ground = self.ground
-        if wait_until(lambda: ended(ground, expected) and not ground.unrest(), seconds=END_SECONDS, pause=0.15):
+        ground, seconds = self.ground, END_SECONDS + expected.waits
+        if wait_until(lambda: ended(ground, expected) and not ground.unrest(), seconds=seconds, pause=0.15):
             return []
         return [
-            f"not over after {END_SECONDS:.0f} s: {ground.unrest() or 'all is quiet, and not every subscriber was notified'}"
+            f"not over after {seconds:.0f} s: {ground.unrest() or 'all is quiet, and not every subscriber was notified'}"
         ]
 
     def _seen(self, expected: Expected) -> Seen:

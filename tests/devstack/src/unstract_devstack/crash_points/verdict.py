@@ -59,7 +59,8 @@ class Seen:
 
 def look(ground: Ground, expected: Expected, *, after: int) -> Seen:
     """What happened after the effect with this id and, for this organization, at the sink."""
-    effects, executions = ground.effects(after=after), ground.executions(expected.platform.organization)
+    ids = ground.executions(expected.platform.organization)
+    effects, executions = ground.effects(after=after), {each: expected.platform.execution(each) for each in ids}
     return Seen((*effects, *_paid(ground, executions)), executions, _deliveries(ground, expected))
 
 
@@ -106,7 +107,8 @@ def _execution(seen: Seen, expected: Expected, mode: str) -> Iterator[str]:
     judged = judge([sent], {execution_id: own}, seen.executions, announcements(seen.deliveries), keyed=mode == KEYED)
     yield from (problem.text for problem in judged.problems)
     if row.successful != len(good) or (good and row.total != len(good)):
-        yield f"the execution shows {row.successful} of {row.total} files, not {len(good)}"
+        errors = [file.error for file in row.files if file.error]
+        yield f"the execution shows {row.successful} of {row.total} files, not {len(good)}: {errors}"
     yield from _results(expected, execution_id)
 
 

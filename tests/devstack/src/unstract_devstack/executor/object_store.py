@@ -1,4 +1,4 @@
-"""The S3 stand-in's process: ``python -m unstract_devstack.executor.object_store PORT BUCKET...``."""
+"""The S3 stand-in's process: ``python -m unstract_devstack.executor.object_store HOST PORT BUCKET...``."""
 
 import logging
 import sys
@@ -7,16 +7,14 @@ import threading
 import boto3
 from moto.server import ThreadedMotoServer
 
-HOST = "127.0.0.1"
 
-
-def main(port: int, buckets: list[str]) -> None:
+def main(host: str, port: int, buckets: list[str]) -> None:
     """Serve until a signal, with these buckets."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(HOST, port, verbose=False)
+    server = ThreadedMotoServer(host, port, verbose=False)
     server.start()
     client = boto3.client(
-        "s3", endpoint_url=f"http://{HOST}:{port}", region_name="us-east-1", aws_access_key_id="stand-in",
+        "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1", aws_access_key_id="stand-in",
         aws_secret_access_key="stand-in-secret",
     )  # fmt: skip
     for bucket in buckets:
@@ -25,4 +23,4 @@ def main(port: int, buckets: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

@@ -14,8 +14,7 @@ from starlette.routing import Route
 
 from unstract_devstack.asgi_server import serving
 from unstract_devstack.extraction import Field
-
-HOST = "127.0.0.1"
+from unstract_devstack.ports import HOST
 
 
 @define
@@ -73,8 +72,8 @@ class PlatformService:
 
 
 @contextlib.contextmanager
-def running_platform_service() -> Iterator[PlatformService]:
-    """One on a free port, until the block ends."""
+def running_platform_service(host: str = HOST) -> Iterator[PlatformService]:
+    """One on a free port of this address, until the block ends."""
     service = PlatformService()
 
     def custom(request: Request) -> Response:
@@ -95,6 +94,6 @@ def running_platform_service() -> Iterator[PlatformService]:
         Route("/llm_profile_instance", profile),
         Route("/health", health),
     ]
-    with serving(Starlette(routes=routes), host=HOST) as served:
-        service.url = f"http://{HOST}:{served.port}"
+    with serving(Starlette(routes=routes), host=host) as served:
+        service.url = f"http://{host}:{served.port}"
         yield service

@@ -8,11 +8,10 @@ from pathlib import Path
 from attrs import define, frozen
 
 from unstract_devstack.executor.bill import Bill
-from unstract_devstack.executor.object_store import HOST
 from unstract_devstack.executor.platform_service import PlatformService, running_platform_service
 from unstract_devstack.executor.storage import local, minio
 from unstract_devstack.http_calls import CallFailed, call
-from unstract_devstack.ports import free_port
+from unstract_devstack.ports import HOST, free_port
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
 
 READY_SECONDS = 60.0
@@ -66,13 +65,20 @@ class ExecutorStack:
 
 
 @contextlib.contextmanager
-def running_object_store(directory: Path, *buckets: str) -> Iterator[ObjectStore]:
-    """An S3 stand-in with these buckets, until the block ends."""
+def running_object_store(directory: Path, *buckets: str, host: str = HOST) -> Iterator[ObjectStore]:
+    """An S3 stand-in with these buckets, until the block ends. `host`: the address that it listens on."""
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = [sys.executable, "-m", "unstract_devstack.executor.object_store", str(port), *(buckets or (BUCKET,))]
+    command = [
+        sys.executable,
+        "-m",
+        "unstract_devstack.executor.object_store",
+        host,
+        str(port),
+        *(buckets or (BUCKET,)),
+    ]
     process = ManagedProcess("object store", command, inherited_environment(), directory / "object-store.log")
-    store = ObjectStore(f"http://{HOST}:{port}", process)
+    store = ObjectStore(f"http://{host}:{port}", process)
     process.start()
     try:
         wait_until(lambda: not process.running or _lists(store, buckets or (BUCKET,)), seconds=READY_SECONDS)
@@ -85,14 +91,22 @@ def running_object_store(directory: Path, *buckets: str) -> Iterator[ObjectStore
 
 @contextlib.contextmanager
 def running_executor(
-    directory: Path, *, broker_url: str, backend_url: str, api_key: str, uploads: Path, storage: str | None = None
+    directory: Path,
+    *,
+    broker_url: str,
+    backend_url: str,
+    api_key: str,
+    uploads: str,
+    storage: str | None = None,
+    host: str = HOST,
 ) -> Iterator[ExecutorStack]:
     """The executor's process and platform-service, until the block ends.
 
     Args:
         directory: where bill, faults and logs go.
-        uploads: the folder below which the reference backend stages uploads.
+        uploads: the store that the reference backend stages uploads in.
         storage: the store of executions' files; None: a folder.
+        host: the address that platform-service listens on.
     """
     bill = Bill(directory / "executor")
     bill.prepare()
@@ -103,7 +117,7 @@ def running_executor(
     }  # fmt: skip
     command = [sys.executable, "-m", "unstract_devstack.executor"]
     process = ManagedProcess("executor", command, environment, bill.folder / "executor.log")
-    with running_platform_service() as service:
+    with running_platform_service(host) as service:
         stack = ExecutorStack(process, service, bill, _environment(service, uploads, storage))
         process.start()
         try:
@@ -113,7 +127,7 @@ def running_executor(
             process.stop()
 
 
-def _environment(service: PlatformService, uploads: Path, storage: str) -> dict[str, str]:
+def _environment(service: PlatformService, uploads: str, storage: str) -> dict[str, str]:
     host, _, port = service.url.rpartition(":")
     return {
         "WORKER_FILE_EXECUTOR": "platform",
@@ -122,7 +136,7 @@ def _environment(service: PlatformService, uploads: Path, storage: str) -> dict[
         "WORKFLOW_EXECUTION_DIR_PREFIX": FILES_PREFIX,
         "API_EXECUTION_DIR_PREFIX": UPLOADS_PREFIX,
         "WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS": storage,
-        "API_FILE_STORAGE_CREDENTIALS": local(uploads),
+        "API_FILE_STORAGE_CREDENTIALS": uploads,
     }
 
 

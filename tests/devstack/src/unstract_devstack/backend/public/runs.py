@@ -54,7 +54,7 @@ def start(services: Services, deployment: Deployment, uploads: list[Upload], wis
     producer = services.producer
     execution_id = str(uuid.uuid4())
     directory = f"unstract/api/{deployment.organization_id}/{deployment.workflow_id}/{execution_id}"
-    files = staged(services.root, directory, uploads)
+    files = staged(services.root, directory, uploads, store=services.config.uploads_store)
     if wishes.use_file_history:
         _mark_known(services, deployment.workflow_id, files)
     tags = [{"id": str(uuid.uuid5(uuid.NAMESPACE_OID, tag)), "name": tag, "description": ""} for tag in wishes.tags]

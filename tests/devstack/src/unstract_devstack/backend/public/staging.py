@@ -73,8 +73,11 @@ def readable(name: str, mime_type: str, content: bytes) -> bool:
     return is_supported(name, mime_type, content[:HEAD_BYTES])
 
 
-def staged(root: Path, directory: str, uploads: list[Upload]) -> dict[str, dict[str, Any]]:
-    """Store the uploads; returns the eleven fields of each by file name. Unsupported types are not stored."""
+def staged(root: Path, directory: str, uploads: list[Upload], *, store: str = "") -> dict[str, dict[str, Any]]:
+    """Store the uploads; returns the eleven fields of each by file name. Unsupported types are not stored.
+
+    `store`: API_FILE_STORAGE_CREDENTIALS of an object store that they are put into too; empty: there is none.
+    """
     taken: set[str] = set()
     files: dict[str, dict[str, Any]] = {}
     for upload in uploads:
@@ -86,6 +89,8 @@ def staged(root: Path, directory: str, uploads: list[Upload]) -> dict[str, dict[
             target = root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(upload.content)
+            if store:
+                _put(store, path, upload.content)
         digest = hashlib.sha256(upload.content).hexdigest() if supported else f"temp-hash-{uuid.uuid4().hex}"
         files[name] = {
             "file_path": path,
@@ -101,3 +106,9 @@ def staged(root: Path, directory: str, uploads: list[Upload]) -> dict[str, dict[
             "file_number": None,
         }
     return files
+
+
+def _put(store: str, path: str, content: bytes) -> None:
+    from unstract_devstack.executor.storage import opened  # with fsspec, which nothing else here needs
+
+    opened(store).pipe_file(path, content)
