@@ -64,7 +64,7 @@ ACCEPTED_WITHOUT_EFFECT: tuple[Obsolete, ...] = (
     _obsolete(
         "no call is made below that path",
         "INTERNAL_API_ORGANIZATION_PREFIX INTERNAL_API_EXECUTION_PREFIX INTERNAL_API_TOOL_PREFIX "
-        "INTERNAL_API_PREFIX INTERNAL_API_VERSION",
+        "INTERNAL_API_DEPLOYMENTS_PREFIX INTERNAL_API_PREFIX INTERNAL_API_VERSION",
     ),
     _obsolete("which errors open the breaker is fixed", "CIRCUIT_BREAKER_EXPECTED_EXCEPTION"),
     _obsolete("the marks of files in use are always kept", "CACHE_REDIS_ENABLED"),

@@ -78,8 +78,6 @@ class BackendSettings:
     webhook_prefix: str = env("INTERNAL_API_WEBHOOK_PREFIX", p.path_prefix, _BELOW, default="v1/webhook/")
     platform_settings_prefix: str = env("INTERNAL_API_PLATFORM_SETTINGS_PREFIX", p.path_prefix, _BELOW,
         default="v1/platform-settings/")
-    deployments_prefix: str = env("INTERNAL_API_DEPLOYMENTS_PREFIX", p.path_prefix, _BELOW,
-        default="v1/api-deployments/")
 
 
 @frozen

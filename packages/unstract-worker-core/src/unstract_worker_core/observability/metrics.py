@@ -59,7 +59,7 @@ class Metrics:
         self.attempts = self._counter("attempts", "Claims of work: first ones and repeated ones.", "kind", "repeated")
         self.rings = self._counter("rings", "Doorbells rung.", "kind")
         self.rescues = self._counter("rescues", "Work that the sweeper brought back.", "kind")
-        self.dead_letters = self._counter("dead_letters", "Messages and runs put aside for good.", "kind")
+        self.dead_letters = self._counter("dead_letters", "Messages and runs that became dead letters.", "kind")
         self.traffic = self._counter("traffic", "Messages that a traffic share decided about.", "name", "outcome")
         self.log_events = self._counter("log_events", "UI log events: sent, failed, dropped.", "outcome")
         self.webhook_deliveries = self._counter("webhook_deliveries", "Webhook deliveries.", "outcome")
@@ -108,14 +108,12 @@ class Metrics:
 
         self.task_received = counter("received", "Messages that the worker took from a queue.")
         self.task_started = counter("started", "Tasks that began.")
-        self.task_succeeded = counter(
-            "succeeded", "Tasks that did what they were asked, doorbells without work included."
-        )
+        self.task_succeeded = counter("succeeded", "Tasks that succeeded, doorbells without work included.")
         self.task_failed = counter("failed", "Tasks that failed, by the class of the error.", "exception")
         self.task_retried = counter(
             "retried", "Tasks that ended early; the ledger or the broker brings their work again."
         )
-        self.task_rejected = counter("rejected", "Tasks whose message was put aside, or went back to its queue.")
+        self.task_rejected = counter("rejected", "Tasks whose message became a dead letter, or went back to its queue.")
         self.task_runtime = self._histogram(
             "task_runtime", "Seconds of a task that succeeded.", *_TASK_LABELS, prefix="celery_"
         )
@@ -188,4 +186,4 @@ def metrics_table() -> str:
         f"| `{one.name}` | {one.kind} | {', '.join(one.labels)} | {one.purpose} |"
         for one in (*Metrics().described, *READ)
     )
-    return "\n".join(("| metric | type | labels | what it tells |", "| --- | --- | --- | --- |", *rows, ""))
+    return "\n".join(("| metric | type | labels | meaning |", "| --- | --- | --- | --- |", *rows, ""))

@@ -38,13 +38,15 @@ WAITING_PER_REPLICA = _gauge(
     "unstract_worker_waiting_per_replica", "This worker's scaling rule: waiting messages that justify one replica."
 )
 MAX_REPLICAS = _gauge("unstract_worker_max_replicas", "This worker's scaling rule: most replicas.")
-RUNS = _gauge("unstract_worker_ledger_runs", "Open runs in the ledger; one callback worker tells.", "task", "state")
+RUNS = _gauge(
+    "unstract_worker_ledger_runs", "Open runs in the ledger; one callback worker reports them.", "task", "state"
+)
 IDLE = _gauge(
     "unstract_worker_ledger_idle_seconds", "Time since the last step forward of the run that waits longest.", "task"
 )
 DUE = _gauge("unstract_worker_ledger_due_seconds", "How long the oldest item of the due index is due; 0: none is.")
 UNCLAIMED = _gauge("unstract_worker_ledger_unclaimed", "Batches that were rung and not claimed yet.", "kind")
-LETTERS = _gauge("unstract_worker_dead_letters_kept", "Dead letters that wait for somebody to look.")
+LETTERS = _gauge("unstract_worker_dead_letters_kept", "Dead letters that are kept.")
 
 READ = (
     WORKER_UP, ACTIVE_WORKERS, QUEUE_LENGTH, WAITING_PER_REPLICA, MAX_REPLICAS, RUNS, IDLE, DUE, UNCLAIMED, LETTERS,
