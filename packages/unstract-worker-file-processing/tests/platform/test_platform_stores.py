@@ -77,6 +77,14 @@ def test_a_copy_that_takes_too_long_is_put_off(tmp_path, s3):
         copy_hashed(kept, "a", s3, "unstract/slow", timeout_seconds=0)
 
 
+def test_a_stores_place_has_no_credentials(tmp_path):
+    described = {"endpoint_url": f"http://user:{SECRET}@minio:9000", "key": "key", "secret": SECRET}
+    s3 = store_of(store(json.dumps({"provider": "minio", "credentials": described})), "the store")
+
+    assert (s3.location, folder("a folder", str(tmp_path)).location) == ("minio:9000", str(tmp_path))
+    assert store_of(store('{"provider": "gcs", "credentials": {}}'), "a store").location == "gcs"
+
+
 def test_a_probe_leaves_nothing(kept):
     kept.probe("unstract/probe/of-check")
 

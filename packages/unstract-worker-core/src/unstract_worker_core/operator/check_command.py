@@ -30,7 +30,7 @@ def lines_of(definition: WorkerDefinition, settings: Settings, organizations: Se
     yield from backend_lines(settings, organizations or settings.organizations)
     if settings.chord.enabled:
         yield _result_backend(settings)
-    yield from _of_the_worker(definition, settings)
+    yield from _of_the_worker(definition, settings, organizations or settings.organizations)
     yield from clock_lines(settings)
 
 
@@ -48,7 +48,7 @@ def _result_backend(settings: Settings) -> Line:
     return Line("result backend", "ok", f"{type(app.backend).__name__} answers")
 
 
-def _of_the_worker(definition: WorkerDefinition, settings: Settings) -> Iterator[Line]:
+def _of_the_worker(definition: WorkerDefinition, settings: Settings, organizations: Sequence[str]) -> Iterator[Line]:
     if definition.checks:
         module, _, function = definition.checks.partition(":")
-        yield from getattr(import_module(module), function)(settings)
+        yield from getattr(import_module(module), function)(settings, organizations)

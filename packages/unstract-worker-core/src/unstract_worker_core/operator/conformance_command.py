@@ -25,7 +25,7 @@ _BAD = (Verdict.LACKS, Verdict.UNCLEAR)
 
 
 def conformance(definition: WorkerDefinition) -> click.Command:
-    """The command; the worker's operations are in its module `operations`."""
+    """The command; the worker's module `operations` has its OPERATIONS, or by settings `operations_of`."""
 
     @click.command(help="Probe what this worker needs of the backend. Changes nothing without --write.")
     @click.option("--organization", required=True, help="The organization to act for.")
@@ -84,11 +84,12 @@ class _Wanted:
 
 def _findings(definition: WorkerDefinition, wanted: _Wanted) -> list[Finding]:
     settings = settings_or_exit(definition, os.environ)
+    operations = definition.operations_of(settings) if definition.operations_of else definition.operations
     backend = asking(settings, seconds=_SECONDS)
     if wanted.write:
         note_action("conformance", organization_id=wanted.organization, workflow_id=str(wanted.workflow))
     try:
-        return list(conformance_of(definition.operations, wanted.context(backend), write=wanted.write))
+        return list(conformance_of(operations, wanted.context(backend), write=wanted.write))
     finally:
         backend.close()
 

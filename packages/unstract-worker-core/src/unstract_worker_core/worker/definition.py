@@ -7,6 +7,7 @@ from attrs import Factory, frozen
 from celery import Celery
 
 from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.config import Settings
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import WorkerType
 
@@ -43,8 +44,9 @@ class WorkerDefinition:
         services: what runs beside the tasks in the main process.
         commands: the worker's own commands, as ``module:function`` by name; the function gets this definition.
         checks: what `check` looks at for this worker alone, as ``module:function``; the function gets the settings and
-            gives lines (`operator.check.lines.Line`).
+            the organizations, and gives lines (`operator.check.lines.Line`).
         operations: the backend's operations that this worker calls: what `conformance` tries.
+        operations_of: the same, by the settings; None: they do not depend on them.
     """
 
     worker: WorkerType
@@ -54,3 +56,4 @@ class WorkerDefinition:
     commands: Mapping[str, str] = Factory(dict)
     checks: str = ""
     operations: tuple[Operation, ...] = ()
+    operations_of: Callable[[Settings], tuple[Operation, ...]] | None = None

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import stamina
 
@@ -34,9 +35,23 @@ _KEY_REFUSED = (401, 403)
 class PlatformService:
     """Reads of platform-service. Safe for threads."""
 
-    def __init__(self, base_url: str, *, transport: BaseTransport | None = None) -> None:
-        """Nothing is sent yet. `transport`: None: a connection for each thread."""
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        transport: BaseTransport | None = None,
+        seconds: float = _SECONDS,
+        attempts: int = _ATTEMPTS,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            transport: None: a connection for each thread.
+            seconds: limit of one try. `attempts`: tries of one call.
+        """
         self.base_url = base_url
+        self._seconds = seconds
+        self._attempts = attempts
         self._transport = transport or ThreadTransport(tls_context() if base_url.startswith("https:") else None)
 
     def custom_tool(self, key: Secret, registry_id: str) -> dict[str, Any] | None:
@@ -51,10 +66,10 @@ class PlatformService:
         """A profile of models and sizes; None if there is none. Raises NotNow and FileFailed."""
         return self._get("llm_profile_instance", key, llm_profile_id=profile_id)
 
-    def answers(self) -> str:
-        """That it answers at all, in words. Raises NotNow."""
-        response = self._send("health", {}, {})
-        return f"answers (HTTP {response.status_code})"
+    def probe(self, key: Secret | None = None) -> int:
+        """The HTTP status of a question for a tool that does not exist: 404 if the key is accepted. Raises NotNow."""
+        headers = {"Authorization": f"Bearer {key.reveal()}"} if key else {}
+        return self._send("custom_tool_instance", headers, {"prompt_registry_id": str(uuid4())}).status_code
 
     def _get(self, path: str, key: Secret, **query: str) -> dict[str, Any] | None:
         headers = {"Authorization": f"Bearer {key.reveal()}", "Accept": "application/json"}
@@ -76,7 +91,7 @@ class PlatformService:
 
     def _send(self, path: str, headers: dict[str, str], query: dict[str, str]) -> Response:
         """The response to a GET, tried a few times. Raises NotNow, also for a 5xx, a 408 and a 429 that last."""
-        limits = Limits(seconds=_SECONDS, connect_seconds=_CONNECT_SECONDS, body=_LARGEST)
+        limits = Limits(seconds=self._seconds, connect_seconds=_CONNECT_SECONDS, body=_LARGEST)
 
         def once() -> Response:
             mark_progress()
@@ -94,7 +109,8 @@ class PlatformService:
                 raise NotNow(f"platform-service answers HTTP {response.status_code}")
             return response
 
-        for attempt in stamina.retry_context(on=NotNow, attempts=_ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=2):
+        tries = self._attempts
+        for attempt in stamina.retry_context(on=NotNow, attempts=tries, timeout=None, wait_initial=0.2, wait_max=2):
             with attempt:
                 return once()
         raise AssertionError("unreachable: stamina raises the last error")

@@ -8,17 +8,18 @@ from contextlib import closing, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
 from unstract_worker_core import serialization
-from unstract_worker_core.config import StoreSettings
-from unstract_worker_core.errors import MessageError
+from unstract_worker_core.config import ExecutorSettings, StoreSettings
+from unstract_worker_core.errors import ConfigurationError, Fault, MessageError
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.progress import mark_progress
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 
-__all__ = ["Copied", "Store", "copy_hashed", "folder", "s3_options", "store_of"]
+__all__ = ["Copied", "Store", "copy_hashed", "folder", "platform_stores", "s3_options", "store_of"]
 
 # What is held of a file at a time. S3 takes parts of 5 MiB and more, and a part on its way is held up to three times.
 _CHUNK = 256 * 1024
@@ -76,6 +77,12 @@ class Store:
         module, extra = _NEEDED.get(self.protocol, ("fsspec", "platform"))
         return extra if find_spec(module) is None else None
 
+    @property
+    def location(self) -> str:
+        """Where it is, for people: host and port, a folder, or the protocol."""
+        endpoint = urlsplit(str(self.options.get("endpoint_url") or ""))
+        return endpoint.netloc.rpartition("@")[2] or str(self.options.get("path") or self.protocol)
+
     def is_same_as(self, other: "Store") -> bool:
         """Whether both are one store, opened alike."""
         return self.protocol == other.protocol and self.options == other.options
@@ -119,6 +126,11 @@ class Store:
         with self._guarded(path):
             self._call("pipe_file", path, b"a probe of unstract-worker-file-processing check\n")
             self._call("rm_file", path)
+
+    def look(self, path: str) -> None:
+        """Whether a folder is there and may be read. Raises FileFailed if it is not there, and NotNow."""
+        with self._guarded(path):
+            self._call("info", path)
 
     def chunks(self, path: str) -> Generator[bytes, None, None]:
         """A file's content, piece by piece. Raises FileFailed if there is none, and NotNow."""
@@ -179,6 +191,21 @@ def store_of(settings: StoreSettings, name: str) -> Store:
     elif settings.provider == "local":
         return folder(name, options.get("path"))
     return Store(name, _PROTOCOLS[settings.provider], options)
+
+
+def platform_stores(settings: ExecutorSettings) -> tuple[Store, Store]:
+    """The stores of executions and of uploads. Raises ConfigurationError."""
+    if settings.files_store is None or settings.uploads_store is None or settings.files_prefix is None:
+        raise ConfigurationError((Fault("WORKER_FILE_EXECUTOR", "platform needs its stores and their folders"),))
+    files = store_of(settings.files_store, "the store of executions (WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS)")
+    uploads = store_of(settings.uploads_store, "the store of uploads (API_FILE_STORAGE_CREDENTIALS)")
+    faults = tuple(
+        Fault("WORKER_FILE_EXECUTOR", f"install unstract-worker-file-processing[{extra}]")
+        for extra in {files.missing_extra(), uploads.missing_extra()} - {None}
+    )
+    if faults:
+        raise ConfigurationError(faults)
+    return files, uploads
 
 
 def folder(name: str, path: str | None = None) -> Store:

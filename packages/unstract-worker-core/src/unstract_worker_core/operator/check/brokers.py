@@ -1,5 +1,6 @@
 """The broker, and the queues in it that this worker consumes."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -7,15 +8,15 @@ from typing import Any
 from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 from kombu.connection import Connection
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from unstract_worker_core.config import BrokerSettings, Settings
 from unstract_worker_core.operator.check.lines import Line, cause_of
 from unstract_worker_core.operator.check.redis_roles import broker_redis
-from unstract_worker_core.queues import consumed_queues
+from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE, consumed_queues
 from unstract_worker_core.worker.broker import declared_queue, publishing_connection
 
-__all__ = ["broker_lines"]
+__all__ = ["broker_lines", "foreign_queue_line"]
 
 _LOOK = "look at CELERY_BROKER_BASE_URL, _USER and _PASS"
 
@@ -36,6 +37,38 @@ def broker_lines(settings: Settings) -> Iterator[Line]:
     finally:
         with suppress(Exception):  # a connection that never was may fail to close in any way
             connection.release()
+
+
+def foreign_queue_line(broker: BrokerSettings, queue: str, *, consumer: str, limit: int) -> Line:
+    """A queue that this worker sends to, which is looked at and not declared.
+
+    Args:
+        consumer: who consumes it, for people.
+        limit: so many messages may wait before no more are sent.
+    """
+    subject, connection = f"queue {queue}", publishing_connection(broker)
+    try:
+        connection.connect()
+        if broker.is_redis:
+            waiting, seen = int(_redis_of(connection).llen(queue)), "Redis does not say whether anybody consumes it"
+        else:
+            with connection.channel() as channel:
+                found = channel.queue_declare(queue, passive=True)
+            waiting, seen = int(found.message_count), f"{found.consumer_count} consumers"
+            if not found.consumer_count:
+                return Line(subject, "warn", f"{waiting} waiting, nobody consumes it now: is {consumer} running?")
+    except NotFound:
+        return Line(subject, "fail", f"is not on this broker: is {consumer} running, and on this broker and vhost?")
+    except ResponseError as error:
+        return Line(subject, "fail", _unreadable(error))
+    except Exception as error:  # noqa: BLE001 - boundary: each driver has errors of its own; the broker's line names it
+        return Line(subject, "skip", f"the broker does not answer ({cause_of(error)})")
+    finally:
+        with suppress(Exception):  # as above
+            connection.release()
+    if waiting >= limit:
+        return Line(subject, "warn", f"{waiting} waiting, {seen}: no more are sent until fewer than {limit} wait")
+    return Line(subject, "ok", f"{waiting} waiting, {seen}")
 
 
 def _server(broker: BrokerSettings, connection: Connection) -> Iterator[Line]:
@@ -59,14 +92,18 @@ def _on_redis(connection: Connection, queue: str) -> Line:
     try:
         return Line(f"queue {queue}", "ok", f"{client.llen(queue)} waiting")
     except RedisError as error:
-        told = "is no list" if "WRONGTYPE" in str(error) else type(error).__name__
-        return Line(f"queue {queue}", "fail", f"{told}: something else uses this name, or the ACL user may not read it")
+        return Line(f"queue {queue}", "fail", _unreadable(error))
+
+
+def _unreadable(error: RedisError) -> str:
+    what = "is no list" if "WRONGTYPE" in str(error) else type(error).__name__
+    return f"{what}: something else uses this name, or the ACL user may not read it"
 
 
 def _on_rabbitmq(broker: BrokerSettings, connection: Connection, queue: str) -> Line:
     """Asked for without making it; then, as it is there, declared as the worker will: that shows a mismatch."""
     subject, entity = f"queue {queue}", declared_queue(queue, broker)
-    wanted = "quorum" if broker.ha_queues else "classic"
+    wanted = "quorum" if broker.ha_queues and queue != EXECUTOR_ANSWERS_QUEUE else "classic"
     try:
         with connection.channel() as channel:
             found = channel.queue_declare(queue, passive=True)
@@ -74,8 +111,8 @@ def _on_rabbitmq(broker: BrokerSettings, connection: Connection, queue: str) -> 
             entity(channel).queue_declare()
     except NotFound:
         return Line(subject, "warn", f"is not declared yet: a worker that starts declares it, as a {wanted} queue")
-    except PreconditionFailed:
-        return Line(subject, "fail", _mismatch(wanted))
+    except PreconditionFailed as error:
+        return Line(subject, "fail", _unlike_answers(error) if queue == EXECUTOR_ANSWERS_QUEUE else _mismatch(wanted))
     except (AccessRefused, ResourceLocked) as error:
         return Line(subject, "fail", f"{type(error).__name__}: grant the broker's user configure, write and read on it")
     consumers = f", {found.consumer_count} consumers" if found.consumer_count else ", nobody consumes it now"
@@ -88,6 +125,16 @@ def _mismatch(wanted: str) -> str:
     return (
         f"is there with other arguments, probably as a {other} queue, while {flag}: set it as the platform has it, or "
         "delete the queue once it is empty"
+    )
+
+
+def _unlike_answers(error: PreconditionFailed) -> str:
+    """The executor declares the queue of its answers itself: otherwise than it is, its publish fails."""
+    found = re.search(r"inequivalent arg '([^']+)'", str(error))
+    what = f"with another {found[1]}" if found else "with other arguments"
+    return (
+        f"is there {what}, so that answers of the executor would be refused and lost: it must be durable, classic and "
+        "without arguments; delete it once it is empty, a worker that starts declares it"
     )
 
 

@@ -29,6 +29,7 @@ _CLASSES: tuple[tuple[type[BaseException], str], ...] = (
     (NoPermissionError, "the ACL user may not do this"),
     (MasterNotFoundError, "the sentinels name no such master, or none of them answers"),
     (TimeoutError, "no answer in time"),
+    (PermissionError, "access refused"),
 )
 _REDIS_TEXTS = (
     (r"WRONGPASS|invalid username-password|invalid password", "user or password refused"),

@@ -9,7 +9,14 @@ from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.backend.workflows import SourceFile
 from unstract_worker_core.errors import NotFound
 from unstract_worker_core.operator.conformance.pipelines import READING_PIPELINES
-from unstract_worker_core.operator.conformance.probes import UNKNOWN_ID, Mismatch, Probe, ProbeContext, expect_refusal
+from unstract_worker_core.operator.conformance.probes import (
+    UNKNOWN_ID,
+    Mismatch,
+    Probe,
+    ProbeContext,
+    Unclear,
+    expect_refusal,
+)
 from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["READING"]
@@ -34,6 +41,26 @@ def _tools(context: ProbeContext) -> str:
         return f"{len(context.backend.workflows.tool_instances(context.organization, context.workflow_id))} tools"
     except NotFound as error:
         return f"no such workflow (HTTP {error.status})"
+
+
+def _ends(context: ProbeContext) -> str:
+    try:
+        found = context.backend.tooling.workflow(context.organization, context.workflow_id)
+    except NotFound as error:
+        return f"no such workflow (HTTP {error.status})"
+    return f"source {found.source_config.connection_type}, destination {found.destination_config.connection_type}"
+
+
+def _tool(context: ProbeContext) -> str:
+    """The backend makes up an image for a tool that does not exist."""
+    return f"image {context.backend.tooling.image(context.organization, context.unknown_id).image_name}"
+
+
+def _platform_key(context: ProbeContext) -> str:
+    if not context.backend.configuration.has_platform_key(context.organization):
+        text = "a setting of the organization is missing, not the operation"
+        raise Unclear(f"{text}: it has no active platform key; create one in its platform settings")
+    return "a key"
 
 
 def _validate(context: ProbeContext) -> str:
@@ -121,6 +148,9 @@ _ALL = (
     Probe(ops.GET_EXECUTION, UNKNOWN_ID, _execution),
     Probe(ops.LIST_EXECUTIONS, "a list", _executions),
     Probe(ops.TOOL_INSTANCES, "a list, or no such workflow", _tools),
+    Probe(ops.WORKFLOW, "its ends, or no such workflow", _ends),
+    Probe(ops.TOOL, "an image, also of a tool that does not exist", _tool),
+    Probe(ops.PLATFORM_KEY, "a key", _platform_key),
     Probe(ops.VALIDATE_TOOLS, "success where nothing is to be validated", _validate),
     Probe(ops.SOURCE_FILES, "a list, or no such workflow or execution", _sources),
     Probe(ops.LIST_FILES, "a list", _rows),
