@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost, SteppedAside
-from unstract_worker_core.ledger import OutcomeKind
+from unstract_worker_core.ledger import FileItem, OutcomeKind
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.executor import BackendExecutor, FileFailed
 
@@ -58,6 +58,17 @@ def test_quick_files_share_their_writes_and_each_row_shows_its_way(made):
 
     assert (len(calls(bench, SINGLY)), len(calls(bench, TOGETHER))) == (0, 3)  # ten start, three start, all ended
     assert all(written(bench, item.file_execution_id) == ["EXECUTING", "COMPLETED"] for item in bench.items)
+
+
+def test_the_files_that_start_next_are_found_without_a_search(made, monkeypatch):
+    bench = made(*(f"{number}.txt" for number in range(13)))
+    compared = []
+    original = FileItem.__eq__
+    monkeypatch.setattr(FileItem, "__eq__", lambda item, other: compared.append(item) or original(item, other))
+
+    bench.process()
+
+    assert compared == []
 
 
 def test_files_that_completed_share_a_record_and_one_that_failed_has_its_own(made):

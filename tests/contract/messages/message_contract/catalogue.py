@@ -20,7 +20,10 @@ MODELS: dict[str, tuple[str, ...]] = {
     ),
     "batch": ("unstract_worker_core.messages:BatchMessage",),
     "batch_result": ("unstract_worker_core.messages:BatchResult",),
-    "api_result": ("unstract_worker_core.messages:ApiResultItem",),
+    "api_result": (
+        "unstract_worker_core.api_results:ApiResultItem",
+        "unstract_worker_core.messages:ApiResultItem",
+    ),
     "run_context": ("unstract_worker_core.ledger:RunContext",),
     "file_item": ("unstract_worker_core.ledger:FileItem",),
     "file_outcome": ("unstract_worker_core.ledger:FileOutcome",),
