@@ -169,7 +169,7 @@ def pins(repository: Repository, *, only_check: bool) -> None:
     if wrong and only_check:
         raise ReleaseError("numbers that are not the newest release: hatch run release pins")
     if not wrong:
-        click.echo("every number is the newest release of the index")
+        click.echo("every number is the newest release, or the coming one where it may be")
 
 
 @commands.command()

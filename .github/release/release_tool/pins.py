@@ -1,4 +1,7 @@
-"""The version numbers outside of the packages, each the newest release of the index: README's table, and images."""
+"""The version numbers outside of the packages, each the newest release of the index: README's table, and images.
+
+`compose.unstract.yaml` goes with the sources beside it: it may name the release that they are in development of.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +10,7 @@ from pathlib import PurePosixPath
 from attrs import frozen
 
 from release_tool.index import load_index
-from release_tool.packages import PACKAGES, WORKERS, Package
+from release_tool.packages import PACKAGES, WORKERS, Package, current
 from release_tool.repository import Repository
 
 __all__ = ["Pin", "pins_of", "write_pins"]
@@ -21,26 +24,33 @@ VERSION = r"(?P<version>\d+\.\d+\.\d+)"
 
 @frozen
 class Pin:
-    """One number. `wanted` is the newest release, None while there is none; `found` is the number in the file."""
+    """One number.
+
+    Attributes:
+        found: the number in the file.
+        wanted: the newest release; None while there is none.
+        coming: the release in development, where the file may name it.
+    """
 
     path: PurePosixPath
     package: Package
     found: str
     wanted: str | None
+    coming: str | None = None
 
     @property
     def agrees(self) -> bool:
-        """Whether the file has the index's number."""
-        return self.wanted is None or self.found == self.wanted
+        """Whether the file has the index's number, or the coming one where that is allowed."""
+        return self.wanted is None or self.found in (self.wanted, self.coming)
 
 
 def pins_of(repository: Repository) -> Iterator[Pin]:
     """Every number in every file."""
     index = load_index(repository)
     for path, package, pattern in _places(repository):
-        row = index.latest(package)
+        row, coming = index.latest(package), _coming(repository, package) if path == UNSTRACT else None
         for found in pattern.finditer(repository.read(path)):
-            yield Pin(path, package, found["version"], None if row is None else str(row.version))
+            yield Pin(path, package, found["version"], None if row is None else str(row.version), coming)
 
 
 def write_pins(repository: Repository) -> tuple[Pin, ...]:
@@ -51,6 +61,11 @@ def write_pins(repository: Repository) -> tuple[Pin, ...]:
         if wanted is not None:
             repository.write(path, pattern.sub(rf"\g<before>{wanted}", repository.read(path)))
     return wrong
+
+
+def _coming(repository: Repository, package: Package) -> str | None:
+    project = current(repository, package)
+    return project.version.base_version if project.in_development else None
 
 
 def _places(repository: Repository) -> Iterator[tuple[PurePosixPath, Package, re.Pattern[str]]]:
