@@ -213,7 +213,7 @@ def test_queues_of_the_other_kind_are_a_failure_on_rabbitmq(ground, tmp_path):
         with Connection(rabbit.url) as connection:
             connection.default_channel.queue_declare("uw_callback", durable=True, auto_delete=False)
         classic = lines(ground.run("check", "--json", **variables))["queue uw_callback"]
-        assert (classic["status"], classic["detail"]) == ("ok", "classic, 0 waiting, nobody consumes it now")
+        assert (classic["status"], classic["detail"]) == ("ok", "classic, 0 waiting, no consumers now")
         done = ground.run("check", "--json", RABBITMQ_HA_ENABLED="true", **variables)
         found = lines(done)["queue uw_callback"]
         assert (done.code, found["status"]) == (1, "fail")

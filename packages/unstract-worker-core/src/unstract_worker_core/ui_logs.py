@@ -41,7 +41,7 @@ class LogEvent:
 
 
 class LogEvents:
-    """Publishes events in the background. `observe(outcome)` is told "sent", "failed" or "dropped"."""
+    """Publishes events in the background. `observe(outcome)` gets "sent", "failed" or "dropped"."""
 
     def __init__(
         self,
@@ -156,8 +156,8 @@ class LogEvents:
 
 
 def _body(event: LogEvent, message: dict[str, Any]) -> dict[str, Any]:
-    told = {"event": f"logs:{event.channel}", "message": message, "user_session_id": event.channel}
-    return {"args": [], "kwargs": told, "retries": 0, "utc": True}
+    arguments = {"event": f"logs:{event.channel}", "message": message, "user_session_id": event.channel}
+    return {"args": [], "kwargs": arguments, "retries": 0, "utc": True}
 
 
 def _message(event: LogEvent, stamp: float) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from kombu import Connection
 
 from unstract_worker_core.config import BrokerSettings, Secret
 from unstract_worker_core.ledger import DeadLetter
-from unstract_worker_core.operator.dead_letters_command import BrokerAway, NotWhole, message_of, publish
+from unstract_worker_core.operator.dead_letters_command import BrokerAway, NotRequeueable, message_of, publish
 from unstract_worker_core.operator.tables import duration, table
 
 COLUMNS = ("run", "state")
@@ -49,20 +49,20 @@ def test_durations_are_in_the_unit_that_fits():
     [
         (letter(task="orchestrate", queue=""), "a run that was closed"),
         (letter(body="", task="send_webhook_notification"), "nothing of its message was kept"),
-        (letter(body='{"kwargs": {"password": "***"}}'), "starred out"),
+        (letter(body='{"kwargs": {"password": "***"}}'), "secrets in its message were removed"),
         (letter(body=json.dumps({"args": ["x" * 5000]})[:4096]), "cut to 4 KiB"),
         (letter(body="[1, 2"), "not JSON"),
         (letter(body='"text"'), "not a task's arguments"),
-        (letter(task="unheard.of", queue=""), "say --queue"),
+        (letter(task="unheard.of", queue=""), "name one with --queue"),
     ],
 )
 def test_a_letter_that_was_not_kept_whole_is_not_sent(kept, reason):
-    with pytest.raises(NotWhole, match=reason):
+    with pytest.raises(NotRequeueable, match=reason):
         message_of(kept, None)
 
 
 def test_a_queue_is_a_name():
-    with pytest.raises(NotWhole, match="letters, digits"):
+    with pytest.raises(NotRequeueable, match="letters, digits"):
         message_of(letter(), "uw_files\r\nSET x")
     assert message_of(letter(queue=""), None).queue == "celery"  # the task's own
     assert message_of(letter(), "somewhere-else_2").queue == "somewhere-else_2"

@@ -36,7 +36,7 @@ class Breaker:
     """Opens after `threshold` failures in a row; from then on single calls are let through as trials.
 
     The first trial comes after 5 seconds, each later one after twice the time, up to `recovery_seconds`, with jitter,
-    so that the workers of a fleet take turns. A trial that does not end keeps nobody from the next one. Any success
+    so that the workers of a fleet take turns. A trial that does not end does not prevent the next one. Any success
     closes the breaker, and all who wait for it go on at once.
     """
 

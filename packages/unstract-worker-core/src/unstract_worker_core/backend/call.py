@@ -140,7 +140,7 @@ class Caller:
             breaker: shared by all calls of the process.
             version: goes into the User-Agent.
             observe: called at the end of each call with its operation, its error (None: answered) and its seconds.
-            silence: told of calls without a response.
+            silence: gets the calls without a response.
             breaker_wait: seconds that a call waits for an open breaker to close before it is given up.
             clock: monotonic seconds.
         """
@@ -274,7 +274,7 @@ class Caller:
     def _given_up(
         self, state: RetryState, last: TransientError | BreakerOpen | ConnectFailed, request_id: str
     ) -> BackendError:
-        """The error of a call without a definite outcome; the breaker is told of it."""
+        """The error of a call without a definite outcome; the breaker counts it."""
         if not isinstance(last, TransientError):
             reason = f"the circuit breaker is open, {last}" if isinstance(last, BreakerOpen) else str(last)
             return state.final_error(TransientError(reason, applied=False, away=None), request_id)

@@ -25,7 +25,7 @@ class Limits:
         body: largest body of the response in bytes; None: its reader stops by itself.
         silence: longest time in seconds without a byte of the response; None: the budget.
         fresh: on a connection that has carried no other request.
-        on_silence: told of a response that does not come.
+        on_silence: called for a response that does not come.
     """
 
     seconds: float

@@ -273,8 +273,8 @@ class Files:
 
 
 def _body(update: FileStatusUpdate) -> Json:
-    told = update.error_message
-    return serialization.unstructure(update if told is None else evolve(update, error_message=one_line(told)))
+    text = update.error_message
+    return serialization.unstructure(update if text is None else evolve(update, error_message=one_line(text)))
 
 
 def _with_status(item: Json) -> Json:

@@ -1,4 +1,4 @@
-"""Notifications: who is to be told, and handing events to the backend, which does the telling."""
+"""Notifications: the subscribers, and events for them, which the backend delivers."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ class ExecutionCounts:
 
 @frozen
 class NotificationTargets:
-    """Who is to be told about a run; `counts` is None where the backend does not say, or not readably."""
+    """The subscribers of a run; `counts` is None where the backend does not say, or not readably."""
 
     name: str
     notifications: tuple[Notification, ...] = ()
@@ -85,7 +85,7 @@ class Notifications:
         """Hand an event over; the id of its buffer row, or None where the target does not want it."""
         body = serialization.unstructure(event)
         if event.additional_data is not None:
-            body["additional_data"] = asdict(event.additional_data)  # zeros are told too
+            body["additional_data"] = asdict(event.additional_data)  # zeros too
         response = self._call(operations.ENQUEUE, organization_id, body=body, key=key)
         row = response.member("buffer_row_id")
         if row is None or isinstance(row, str):
@@ -169,5 +169,5 @@ def status_text(status: ExecutionStatus, kind: RunKind) -> str:
 
 
 def wanted_targets(targets: NotificationTargets) -> Iterator[Notification]:
-    """The subscribers that are told about runs at all."""
+    """The subscribers that are notified about runs."""
     return (each for each in targets.notifications if each.is_active and each.notification_type == "WEBHOOK")

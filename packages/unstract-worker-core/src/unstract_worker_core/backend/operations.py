@@ -89,7 +89,7 @@ GET_EXECUTION = Operation(
 )
 LIST_EXECUTIONS = Operation("workflow-execution.list", "GET", "{workflow_prefix}", lenient=True)
 # An unknown id is a 500 that "matches the given query" here. The backend takes a repeat, but also over a stop or an
-# end that came in between, and counts the duration anew.
+# end that came in between, and counts the duration from its start again.
 UPDATE_EXECUTION = Operation(
     "workflow-execution.update_status", "POST", "{workflow_prefix}{execution_id}/update_status/", Repeat.LOOK_FIRST
 )

@@ -13,7 +13,7 @@ from unstract_worker_core.statuses import PipelineStatus
 class Pipeline:
     """A pipeline, or the API deployment of that id. `type`: ETL, TASK, API, APP or DEFAULT.
 
-    `last_run_status` is as the backend has it; None where it is not told, as for an API deployment.
+    `last_run_status` is as the backend has it; None where it is not given, as for an API deployment.
     """
 
     id: str

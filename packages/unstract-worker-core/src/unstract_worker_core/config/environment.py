@@ -1,4 +1,4 @@
-"""The one place where an environment becomes settings: read, checked as a whole, all faults told together."""
+"""The one place where an environment becomes settings: read, checked as a whole, all faults reported together."""
 
 import socket
 from collections.abc import Mapping
@@ -164,9 +164,9 @@ def _check_executor(reader: Reader, settings: Settings) -> None:
         ("WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS", executor.files_store),
         ("API_FILE_STORAGE_CREDENTIALS", executor.uploads_store),
     )
-    told = {fault.variable.removesuffix("_FILE") for fault in reader.faults}
+    reported = {fault.variable.removesuffix("_FILE") for fault in reader.faults}
     for variable, value in needed:
-        if value is None and variable not in told:
+        if value is None and variable not in reported:
             reader.fault(variable, "is required by WORKER_FILE_EXECUTOR=platform")
 
 
@@ -214,8 +214,8 @@ def _check_redis(reader: Reader, variable: str, role: sections.RedisSettings) ->
 
 def _warnings(reader: Reader, settings: Settings) -> tuple[str, ...]:
     found = [*obsolete_warnings(reader.environ, settings.worker), *unknown_warnings(reader.environ)]
-    told = reader.environ.get("WORKER_TYPE", "").strip().replace("-", "_").lower()
-    if told and told != settings.worker.value:
+    named = reader.environ.get("WORKER_TYPE", "").strip().replace("-", "_").lower()
+    if named and named != settings.worker.value:
         found.append(f"WORKER_TYPE has no effect: this is {settings.worker.distribution}")
     if reader.is_set("CELERY_RESULT_BACKEND") and not settings.chord.enabled:
         found.append("CELERY_RESULT_BACKEND has no effect: results are kept only with CHORD_COMPAT")

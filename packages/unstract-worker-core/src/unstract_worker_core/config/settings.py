@@ -25,7 +25,7 @@ class Settings:
     Attributes:
         platform_redis: the database that the backend uses (API results, UI logs).
         cache_redis: the database with the marks of files in use.
-        ledger_redis: the database of the run ledger; the platform's, unless told otherwise.
+        ledger_redis: the database of the run ledger; the platform's, unless set otherwise.
         rescue_unseen_after: age in seconds of an execution that the ledger never saw before it is rescued.
         crash_point: where a test has this process kill itself; None outside of tests.
         warnings: for the log; they name variables, never values.
@@ -54,7 +54,9 @@ class Settings:
     tracing: sections.TracingSettings = field(factory=sections.TracingSettings)
     traffic: sections.TrafficSettings = field(factory=sections.TrafficSettings)
     name: str = env("WORKER_NAME", p.text, "name in logs", default="unstract-worker")
-    version: str = env("WORKER_VERSION", p.text, "version told to the backend", default="0", shown="the distribution's")
+    version: str = env(
+        "WORKER_VERSION", p.text, "version that the backend gets", default="0", shown="the distribution's"
+    )
     instance: str = env(
         "WORKER_INSTANCE_ID HOSTNAME", p.text, "name of this process", default="local", shown="the host's name"
     )

@@ -21,7 +21,7 @@ class Point:
 
 
 _BY_HAND = (
-    Point("message.taken", "a message left its queue in Redis, and nobody of this process has seen it yet"),
+    Point("message.taken", "a message left its queue in Redis, and this process has not seen it yet"),
     Point("task.begun", "a message was taken from the broker, nothing of it was done"),
     Point("task.ended", "a task did all it had to; a message that is acknowledged late is not acknowledged"),
     Point("active_files.mark.before", "files were chosen and are not marked as in use"),

@@ -75,7 +75,7 @@ class Batches:
         self._wait_ms = int(ring_wait * 1000)
 
     def claim(self, run_id: str, epoch: int, batch: int, token: str) -> BatchClaim | BatchRefusal:
-        """Lease a batch. A refusal is harmless: the ledger has rung or will ring whoever is needed."""
+        """Lease a batch. A refusal is harmless: the ledger has rung or will ring where needed."""
         asked_at = time.monotonic()
         answer = self._store.run("claim_batch", run_id, epoch, batch, token, self._lease_ms)
         if answer[0] != "leased":
@@ -154,7 +154,7 @@ class Batches:
 
 
 def _lost(claim: BatchClaim) -> LeaseLost:
-    return LeaseLost(f"run {claim.run_id}: batch {claim.batch} is somebody else's now")
+    return LeaseLost(f"run {claim.run_id}: batch {claim.batch} belongs to another worker now")
 
 
 def _pending(record: str, now_ms: float) -> PendingRequest:

@@ -38,7 +38,7 @@ class Census:
 
 
 def take_role(redis: Redis, role: str, token: str, seconds: float) -> bool:
-    """Whether this process has a role of which the fleet needs one holder, for so long from before the call.
+    """Whether this process holds a role that one worker of the fleet has, for `seconds` from before the call.
 
     Two may hold it for a moment where one was paused; that must do no harm. Raises LedgerError.
     """

@@ -76,7 +76,7 @@ class LeaseKeeper:
         clock: Callable[[], float] = time.monotonic,
         observe: Callable[[int], None] = lambda held: None,
     ) -> None:
-        """`observe` is told how many leases are held whenever that changes."""
+        """`observe` gets the number of held leases whenever it changes."""
         self._runs = runs
         self._batches = batches
         self._seconds = lease_seconds

@@ -1,4 +1,4 @@
-"""An operator's eyes on the ledger, and his one step: look at it again now. Works beside running workers.
+"""What operators read of the ledger, and their one step: make a run due now. Works beside running workers.
 
 Reads are pipelined and bounded: a page of the due index at a time, never all keys. Nothing here is called by a worker.
 """
@@ -63,7 +63,7 @@ class Operator:
         return Page(tuple(found), total, None)
 
     def view(self, run_id: str) -> RunView | None:
-        """One run, also a finished one as long as its tombstone stands; None where the ledger does not know it."""
+        """One run, also a finished one as long as its tombstone is kept; None where the ledger does not know it."""
         raw = self._raw([run_id])[0]
         return None if raw is None else view_of(raw)
 
@@ -83,7 +83,7 @@ class Operator:
         return detail if view.state is RunState.DONE else self._with_work(detail, raw)
 
     def retry(self, run_id: str, *, fresh: bool = True) -> Retried:
-        """Make a run due now, as if nobody had rung for it. `fresh`: its failed attempts are forgotten."""
+        """Make a run due now, as if it had not been rung for. `fresh`: its failed attempts are forgotten."""
         state, held = self._store.attempt("retry", lambda: self._retry(args=[run_id, "1" if fresh else "0"]))
         return Retried(RunState(state) if state else None, int(held))
 
@@ -132,16 +132,16 @@ class Operator:
                 return list(pipe.execute())
 
         journal, context, charges, done, recorded, rung, rings, *batches = self._store.attempt("detail", read)
-        told = serialization.decode(context, RunContext) if context else None
+        shared = serialization.decode(context, RunContext) if context else None
         work = Work(set(done), set(recorded), rung, dict(rings))
         return RunDetail(
             run=detail.run,
             epoch=detail.epoch,
             rings=detail.rings,
             journal=tuple(sorted(journal)),
-            workflow_id=told.workflow_id if told else "",
-            pipeline_id=told.pipeline_id if told else None,
-            total_files=told.total_files if told else 0,
+            workflow_id=shared.workflow_id if shared else "",
+            pipeline_id=shared.pipeline_id if shared else None,
+            total_files=shared.total_files if shared else 0,
             batches=tuple(work.batch(raw, number, text) for number, text in enumerate(batches[0] if batches else [])),
             charges=tuple(sorted((int(number), int(count)) for number, count in charges.items())),
         )

@@ -89,12 +89,12 @@ class FileItem:
 
         A run whose ledger was lost lists only what is left, so that a number would then mean another file.
         """
-        told = "\0".join((self.hash, self.path, self.provider_file_uuid or ""))
-        return sha256(told.encode(errors="backslashreplace")).hexdigest()[:16]
+        identity = "\0".join((self.hash, self.path, self.provider_file_uuid or ""))
+        return sha256(identity.encode(errors="backslashreplace")).hexdigest()[:16]
 
     @property
     def uploads(self) -> int:
-        """How many uploaded files this item stands for."""
+        """How many uploaded files this item represents."""
         return 1 + len(self.copies)
 
 

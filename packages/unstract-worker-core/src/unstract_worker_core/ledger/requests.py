@@ -83,10 +83,10 @@ class Requests:
     def record(self, ticket: AnswerTicket, answer: ExecutorAnswer) -> RecordedAnswer:
         """Record an executor's answer; the first one counts."""
         text = serialization.encode(answer)
-        told = self._store.run(
+        recorded = self._store.run(
             "record_answer", ticket.run_id, ticket.epoch, ticket.batch, ticket.number, text, self._wait_ms
         )
-        return RecordedAnswer(late=told[0] == "late", ring=RunKind(told[1]) if told[0] == "ring" else None)
+        return RecordedAnswer(late=recorded[0] == "late", ring=RunKind(recorded[1]) if recorded[0] == "ring" else None)
 
     def _step(self, step: str, claim: BatchClaim, *arguments: str | int) -> Any:
         return self._store.run(step, claim.run_id, claim.epoch, claim.batch, *arguments)

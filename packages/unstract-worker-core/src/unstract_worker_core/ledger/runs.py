@@ -106,7 +106,7 @@ class Runs:
         return Accepted(RunState(answer[0]), bool(answer[1]))
 
     def claim(self, run_id: str, token: str, *, state: RunState) -> RunClaim | None:
-        """Lease the run if it is in `state` and nobody else holds it; None otherwise (busy, closed, unknown)."""
+        """Lease the run if it is in `state` and no other owner holds it; None otherwise (busy, closed, unknown)."""
         asked_at = time.monotonic()
         answer = self._store.run("claim_run", run_id, token, state, self._lease_ms)
         if answer[0] != "leased":
@@ -154,7 +154,7 @@ class Runs:
         for start in range(0, len(flat), 2 * _CHUNK):
             answer = self._store.run("journal", claim.run_id, claim.token, *flat[start : start + 2 * _CHUNK])
             if answer[0] != "ok":
-                raise LeaseLost(f"run {claim.run_id}: the lease is somebody else's")
+                raise LeaseLost(f"run {claim.run_id}: another worker has the lease")
             kept += answer[1:]
         return dict(zip(entries, kept, strict=True))
 
@@ -169,7 +169,7 @@ class Runs:
             return Armed(int(answer[1]), RunState(answer[2]))
         if answer[0] == "incomplete":
             raise LedgerError(f"run {claim.run_id}: batch records are missing, not armed")
-        raise LeaseLost(f"run {claim.run_id}: the lease is somebody else's, not armed")
+        raise LeaseLost(f"run {claim.run_id}: another worker has the lease, not armed")
 
     def finish(
         self,

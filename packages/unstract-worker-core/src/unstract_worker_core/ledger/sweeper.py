@@ -48,7 +48,7 @@ class Sweep:
 
 
 class Sweeper:
-    """Looks at due runs every few seconds, with jitter. `observe(kind, count)` is told what was rung."""
+    """Looks at due runs every few seconds, with jitter. `observe` gets each tick's result."""
 
     def __init__(
         self,

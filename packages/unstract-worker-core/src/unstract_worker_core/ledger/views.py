@@ -59,7 +59,7 @@ class RunView:
 
 @frozen
 class BatchView:
-    """One batch of an armed run. `files` are numbers; `rung` counts doorbells that nobody answered yet."""
+    """One batch of an armed run. `files` are numbers; `rung` counts doorbells that no claim answered yet."""
 
     number: int
     files: tuple[int, ...]

@@ -113,7 +113,7 @@ class TrafficSplit:
         return not ours
 
     def _is_ours(self, subject: Subject, queue: str, message: Any) -> bool:
-        # What was handed on once is never handed on again, whoever consumes that queue.
+        # What was handed on once is never handed on again.
         if not queue or queue.endswith(self._traffic.forward_suffix):
             return True
         if self._traffic.takes(subject.organization_id, subject.execution_id):

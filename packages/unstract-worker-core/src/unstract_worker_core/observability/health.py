@@ -25,7 +25,7 @@ _LIMITS = Limits()
 class CheckResult:
     """Outcome of a check. One that is not `critical` is shown but never makes the worker unready.
 
-    `detail` is shown to whoever can reach the port: no ids, no secrets, no addresses.
+    `detail` is shown to everyone who can reach the port: no ids, no secrets, no addresses.
     """
 
     name: str

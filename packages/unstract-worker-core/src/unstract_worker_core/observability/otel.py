@@ -134,8 +134,8 @@ class _Active:
 
     def call(self, operation: Operation) -> AbstractContextManager[None]:
         """Of the client's kind, named as in metrics and logs."""
-        told = {"http.request.method": operation.method, "rpc.method": operation.name}
-        return _under_way(self.tracer, self.tracer.start_span(operation.name, kind=SpanKind.CLIENT, attributes=told))
+        named = {"http.request.method": operation.method, "rpc.method": operation.name}
+        return _under_way(self.tracer, self.tracer.start_span(operation.name, kind=SpanKind.CLIENT, attributes=named))
 
     def step(self, what: str, **attributes: str | int) -> AbstractContextManager[None]:
         """Within this process."""
@@ -152,11 +152,11 @@ def _under_way(tracer: Tracer, span: Span) -> Iterator[None]:
             with entered(_Active(tracer, span)):
                 yield
         except BaseException as error:
-            _tell(span, error)
+            _set_outcome(span, error)
             raise
 
 
-def _tell(span: Span, error: BaseException) -> None:
+def _set_outcome(span: Span, error: BaseException) -> None:
     """How a span ended. Messages may hold what a user wrote: the class and the status say enough."""
     if isinstance(error, SteppedAside):
         span.set_attribute("unstract.stepped_aside", error.reason)

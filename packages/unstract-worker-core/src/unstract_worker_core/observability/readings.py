@@ -81,10 +81,10 @@ class Readings:
         with self._lock:
             good = [entry for until, kept in self._kept.values() if until is None or now < until for entry in kept]
         for reading in good:
-            told = reading.of
-            if told.name not in families:
-                families[told.name] = GaugeMetricFamily(told.name, told.purpose, labels=told.labels)
-            families[told.name].add_metric(reading.labels, reading.value)
+            described = reading.of
+            if described.name not in families:
+                families[described.name] = GaugeMetricFamily(described.name, described.purpose, labels=described.labels)
+            families[described.name].add_metric(reading.labels, reading.value)
         yield from families.values()
 
     def describe(self) -> list[Metric]:

@@ -1,8 +1,8 @@
 """Traces of executions, with the extra ``[otel]``: one for each, through all four workers.
 
 A trace's id is the execution's own id, and its root's follows from it, so that every process knows both: nothing
-travels in messages or in the ledger, workers of other versions need not take part, and whoever has an execution's id
-has its trace. Whether an execution is traced follows from its id as well, the same in every process.
+travels in messages or in the ledger, workers of other versions need not take part, and an execution's id is enough
+to find its trace. Whether an execution is traced follows from its id as well, the same in every process.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -52,7 +52,7 @@ class TraceIdentity:
     def of(cls, execution_id: str) -> "TraceIdentity":
         """Of an execution, or of whatever else the ledger keeps under an id (a webhook, a schedule).
 
-        `share` is where it stands between 0 and 1, evenly: it is traced where this is below the ratio. The id's own
+        `share` is evenly distributed between 0 and 1: an execution is traced where it is below the ratio. The id's own
         bits would not do, since some of a UUID's are fixed.
         """
         digest = sha256(execution_id.encode()).digest()

@@ -33,7 +33,9 @@ def conformance(definition: WorkerDefinition) -> click.Command:
     @click.option("--pipeline", type=click.UUID, help="A pipeline of it; --write sets its last run's status.")
     @click.option("--api", type=click.UUID, help="An API deployment of it: its subscribers are read.")
     @click.option("--write", is_flag=True, help="Also try what changes something: runs a file in --workflow.")
-    @click.option("--notify", is_flag=True, help="With --write: tell a subscriber of --pipeline or --api of an ERROR.")
+    @click.option(
+        "--notify", is_flag=True, help="With --write: notify a subscriber of --pipeline or --api of an ERROR."
+    )
     @click.option("--yes", is_flag=True, help="Do not ask before writing.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     @click.pass_context
@@ -65,16 +67,18 @@ class _Wanted:
         if self.write and self.workflow is None:
             raise click.UsageError("--write needs --workflow: a scratch workflow, whose destination may be written to")
         if self.notify and not (self.write and (self.pipeline or self.api)):
-            raise click.UsageError("--notify needs --write, and --pipeline or --api with a subscriber who may be told")
+            raise click.UsageError(
+                "--notify needs --write, and --pipeline or --api with a subscriber that may be notified"
+            )
 
     def effects(self) -> str:
         """What is asked before writing."""
-        told = [f"Create an execution in workflow {self.workflow} of {self.organization} and run a file in it"]
+        effects = [f"Create an execution in workflow {self.workflow} of {self.organization} and run a file in it"]
         if self.pipeline:
-            told.append(f"write the last run of pipeline {self.pipeline}")
+            effects.append(f"write the last run of pipeline {self.pipeline}")
         if self.notify:
-            told.append(f"tell one of the subscribers of {self.pipeline or self.api}")
-        return f"{', '.join(told)}?"
+            effects.append(f"notify one subscriber of {self.pipeline or self.api}")
+        return f"{', '.join(effects)}?"
 
     def context(self, backend: Backend) -> ProbeContext:
         """What the tries work with."""

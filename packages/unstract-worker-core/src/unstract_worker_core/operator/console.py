@@ -55,7 +55,7 @@ class _Ended(click.ClickException):
 
 @frozen
 class Access:
-    """What an operator's command works with: the ledger, his view of it, and a redactor of all known secrets."""
+    """What an operator's command works with: the ledger, a view of it, and a redactor of all known secrets."""
 
     settings: Settings
     ledger: Ledger
@@ -88,7 +88,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        fail(f"not confirmed: {question} Nobody can be asked here: say --yes.", EXIT_REFUSED)
+        fail(f"not confirmed: {question} There is no terminal to ask on: use --yes.", EXIT_REFUSED)
     if not click.confirm(question, err=True):
         fail("nothing was changed", EXIT_REFUSED)
 

@@ -29,13 +29,13 @@ from unstract_worker_core.worker.broker import declared_queue, publishing_connec
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import message_headers
 
-__all__ = ["BrokerAway", "Message", "NotWhole", "dead_letters", "message_of", "publish"]
+__all__ = ["BrokerAway", "Message", "NotRequeueable", "dead_letters", "message_of", "publish"]
 
 _STARS = "***"
 _KEPT_WHOLE_BELOW = 4096
 
 
-class NotWhole(Exception):
+class NotRequeueable(Exception):
     """Why a letter cannot be sent again."""
 
 
@@ -55,16 +55,16 @@ class Message:
 
 
 def message_of(letter: DeadLetter, queue: str | None) -> Message:
-    """The message that a letter was made from, for `queue` or the queue that it came from. Raises NotWhole."""
+    """The message that a letter was made from, for `queue` or the queue that it came from. Raises NotRequeueable."""
     if letter.task in ("orchestrate", "finalise"):
-        raise NotWhole("it tells of a run that was closed: start the execution again at the platform")
+        raise NotRequeueable("it is about a run that was closed: start the execution again at the platform")
     if not letter.body or not letter.task:
-        raise NotWhole("nothing of its message was kept, as of every webhook: send it again where it came from")
+        raise NotRequeueable("nothing of its message was kept, as of every webhook: send it again where it came from")
     if _STARS in letter.body:
-        raise NotWhole("secrets in its message were starred out: send it again where it came from")
+        raise NotRequeueable("secrets in its message were removed: send it again where it came from")
     target = queue or letter.queue or queue_for(letter.task)
     if not target:
-        raise NotWhole(f"no queue is known for the task {letter.task}: say --queue")
+        raise NotRequeueable(f"no queue is known for the task {letter.task}: name one with --queue")
     _check(target)
     args, kwargs = _arguments(letter)
     return Message(letter.task, letter.task_id or str(uuid4()), target, args, kwargs)
@@ -90,16 +90,16 @@ def publish(message: Message, broker: BrokerSettings) -> None:
 def _check(queue: str) -> None:
     known = {name for entry in WORKER_QUEUES for name in (*entry.platform, *entry.own)}
     if queue not in known and not queue.replace("_", "").replace("-", "").isalnum():
-        raise NotWhole("the queue's name must be letters, digits, _ and -")
+        raise NotRequeueable("the queue's name must be letters, digits, _ and -")
 
 
 def _arguments(letter: DeadLetter) -> tuple[list[Any], dict[str, Any]]:
     if len(letter.body) >= _KEPT_WHOLE_BELOW:
-        raise NotWhole("its message was cut to 4 KiB when it was kept: send it again where it came from")
+        raise NotRequeueable("its message was cut to 4 KiB when it was kept: send it again where it came from")
     try:
         body = json.loads(letter.body)
     except ValueError:
-        raise NotWhole("what was kept of its message is not JSON") from None
+        raise NotRequeueable("what was kept of its message is not JSON") from None
     if isinstance(body, list) and len(body) == 3:  # a whole message of Celery's protocol 2
         args, kwargs = body[0], body[1]
     elif isinstance(body, dict):
@@ -107,7 +107,7 @@ def _arguments(letter: DeadLetter) -> tuple[list[Any], dict[str, Any]]:
     else:
         args, kwargs = None, None
     if not isinstance(args, list) or not isinstance(kwargs, dict):
-        raise NotWhole("what was kept of its message is not a task's arguments")
+        raise NotRequeueable("what was kept of its message is not a task's arguments")
     return args, kwargs
 
 
@@ -132,8 +132,8 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     def show(*, letter_id: str, as_json: bool) -> None:
         with open_ledger(definition) as access:
-            told = _told(_found(access.ledger.dead_letters, letter_id), access)
-        click.echo(json.dumps(told) if as_json else "\n".join(f"{name:<8} {value}" for name, value in told.items()))
+            shown = _shown(_found(access.ledger.dead_letters, letter_id), access)
+        click.echo(json.dumps(shown) if as_json else "\n".join(f"{name:<8} {value}" for name, value in shown.items()))
 
     @group.command(help="Send letters' messages again and take the letters out. Repeating it does no harm.")
     @click.argument("letter_ids", nargs=-1, required=True)
@@ -149,15 +149,15 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
 
 def _list(store: DeadLetterStore, letters: list[StoredLetter], access: Access, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"kept": store.count(), "letters": [_told(kept, access) for kept in letters]}))
+        click.echo(json.dumps({"kept": store.count(), "letters": [_shown(kept, access) for kept in letters]}))
         return
-    shown = (_told(kept, access) for kept in letters)
-    rows = ((told["id"], told["at"][:19], told["task"], told["queue"], told["reason"]) for told in shown)
+    shown = (_shown(kept, access) for kept in letters)
+    rows = ((one["id"], one["at"][:19], one["task"], one["queue"], one["reason"]) for one in shown)
     click.echo(table(("letter", "at (UTC)", "task", "queue", "reason"), rows, terminal=sys.stdout.isatty()))
     click.echo(f"{len(letters)} of {store.count()} letters")
 
 
-def _told(kept: StoredLetter, access: Access) -> dict[str, Any]:
+def _shown(kept: StoredLetter, access: Access) -> dict[str, Any]:
     """A letter for people; redacted again with what is secret here: another worker may have kept it."""
     fields = {name: access.redactor.text(str(value)) for name, value in asdict(kept.letter).items()}
     return {"id": kept.id, **fields}
@@ -175,7 +175,7 @@ def _requeue(access: Access, letter_id: str, queue: str | None, *, yes: bool) ->
     kept = _found(store, letter_id)
     try:
         message = message_of(kept.letter, queue)
-    except NotWhole as reason:
+    except NotRequeueable as reason:
         fail(f"letter {letter_id} cannot be sent again: {reason}", EXIT_REFUSED)
     confirm(f"Send {message.task} ({message.task_id}) to {message.queue} again?", yes=yes)
     try:

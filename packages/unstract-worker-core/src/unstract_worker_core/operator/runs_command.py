@@ -47,8 +47,8 @@ def retry_run(access: Access, run_id: str, *, yes: bool) -> str:
     if run.task is RunTask.CHORD_BATCH:
         fail(f"run {run_id} is driven by its own Celery message, which the broker delivers again", EXIT_REFUSED)
     confirm(f"Look at run {run_id} ({run.state.value}, {_progress(run)}) now, with fresh attempts?", yes=yes)
-    told = _look_now(access, run_id, "retry")
-    return f"run {run_id}: {told}"
+    done = _look_now(access, run_id, "retry")
+    return f"run {run_id}: {done}"
 
 
 def abort_run(access: Access, run_id: str, *, yes: bool) -> str:
@@ -63,8 +63,8 @@ def abort_run(access: Access, run_id: str, *, yes: bool) -> str:
         fail(f"run {run_id} cannot be aborted: {_NO_STOP[run.task]}", EXIT_REFUSED)
     confirm(f"Abort run {run_id} ({run.state.value}, {_progress(run)})? It ends STOPPED; this is final.", yes=yes)
     access.ledger.runs.request_stop(run_id)
-    told = _look_now(access, run_id, "abort")
-    return f"run {run_id}: it will end STOPPED; {_STOPS_BY[run.state]}; {told}"
+    done = _look_now(access, run_id, "abort")
+    return f"run {run_id}: it will end STOPPED; {_STOPS_BY[run.state]}; {done}"
 
 
 def _look_now(access: Access, run_id: str, action: str) -> str:
@@ -75,17 +75,17 @@ def _look_now(access: Access, run_id: str, action: str) -> str:
     decision = access.ledger.runs.decide_due(run_id, waiting={}, recheck_seconds=access.settings.ledger.recheck_seconds)
     bells = CeleryDoorbells(access.settings.broker, Metrics())
     try:
-        told = _ring(bells, run_id, decision)
+        rung = _ring(bells, run_id, decision)
     finally:
         bells.close()
-    if told is None:
+    if rung is None:
         fail(
             f"run {run_id} is due now, but the broker could not be asked to ring for it (CELERY_BROKER_BASE_URL): "
             "the sweeper of a callback worker rings once the broker is back, or repeat this command",
             EXIT_UNAVAILABLE,
         )
     busy = f"live leases, left alone: {retried.held}" if retried.held else ""
-    return "; ".join(part for part in (told, busy) if part)
+    return "; ".join(part for part in (rung, busy) if part)
 
 
 def _ring(bells: CeleryDoorbells, run_id: str, decision: DueDecision) -> str | None:

@@ -110,12 +110,16 @@ def _target(definition: WorkerDefinition, queues: str | None, drain: float | Non
 def _printed(target: Target, form: str) -> str:
     if form == "json":
         return json.dumps(asdict(target))
-    told = [f"The Deployment's terminationGracePeriodSeconds: above {target.grace_seconds}, or running work is killed"]
+    notes = [f"The Deployment's terminationGracePeriodSeconds: above {target.grace_seconds}, or running work is killed"]
     if form == "keda" and target.prometheus is None:
-        told.append("Without --prometheus running work is not seen: a fleet whose queues are empty shrinks, and drains")
+        notes.append(
+            "Without --prometheus running work is not seen: a fleet whose queues are empty shrinks, and drains"
+        )
     if form == "keda" and target.source is not Source.PROMETHEUS:
-        told.append(f"The Secret {target.secret} must have the keys {', '.join(secret_keys(target).values())}")
+        notes.append(f"The Secret {target.secret} must have the keys {', '.join(secret_keys(target).values())}")
     if form == "keda" and target.source is Source.RABBITMQ and target.tls:
-        told.append("rabbitmq-url must be an amqps:// URL" + ("; rabbitmq-tls: enable" if target.own_authority else ""))
+        notes.append(
+            "rabbitmq-url must be an amqps:// URL" + ("; rabbitmq-tls: enable" if target.own_authority else "")
+        )
     manifests = keda_manifests(target) if form == "keda" else hpa_manifests(target)
-    return "\n".join((*(f"# {line}" for line in told), yaml_of(manifests)))
+    return "\n".join((*(f"# {line}" for line in notes), yaml_of(manifests)))

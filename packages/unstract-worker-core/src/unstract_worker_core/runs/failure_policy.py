@@ -105,7 +105,7 @@ class Reaction(StrEnum):
 
 
 class ErrorKind(StrEnum):
-    """The errors that are told apart."""
+    """The kinds of errors that the policy distinguishes."""
 
     STEPPED_ASIDE = "stepped aside"
     BACKEND_AWAY = "backend away"
@@ -185,7 +185,7 @@ _BY_CLASS: tuple[tuple[type[Exception], ErrorKind], ...] = (
 
 
 def kind_of(error: Exception) -> ErrorKind:
-    """What sort of error it is."""
+    """The kind of an error."""
     if isinstance(error, BackendError) and error.status in _KEY_REFUSED:
         return ErrorKind.KEY_REFUSED
     if isinstance(error, BackendUnavailable | OutcomeUnknown) and error.status == _SERVER_ERROR:

@@ -84,7 +84,7 @@ def release_marks(session: RunSession) -> None:
 def _of_live_executions(
     session: RunSession, marks: ActiveFiles, found: dict[ActiveFile, Mark]
 ) -> dict[ActiveFile, str]:
-    """The marks without those of executions that have ended, which nobody released."""
+    """The marks without those of executions that have ended without releasing them."""
     ended = {
         execution_id: _has_ended(session, execution_id)
         for execution_id in {mark.execution_id for mark in found.values()}

@@ -1,8 +1,8 @@
 """A backend row for each file: created once, never two calls at a time, each journalled.
 
 The backend gets or creates by content (API) or by path and storage id (others), but two creates at the same time can
-make two rows that it can never tell apart again. So nothing here is parallel, and whoever takes a run up after
-somebody else first looks at the rows that are there.
+make two rows that it can never tell apart again. So nothing here is parallel, and the next owner of a run first
+looks at the rows that exist.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ _ABOUT_THIS_FILE = (201, 400, 500)
 
 
 def row_request(item: FileItem, kind: RunKind) -> FileHash:
-    """What the backend is told about a file."""
+    """What the backend gets about a file."""
     return FileHash(
         file_name=item.name,
         file_path=item.path,
@@ -56,8 +56,8 @@ def row_request(item: FileItem, kind: RunKind) -> FileHash:
 def created_together(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
     """Rows by file number, PENDING and journalled; files that are not in it are left to be asked for singly.
 
-    Raises OutcomeUnknown; whoever takes the run up next looks at the rows that are there and then goes singly, so
-    that a batch which the backend can never carry out does not come back for ever.
+    Raises OutcomeUnknown. The next owner of the run looks at the rows that exist and then creates them singly, so that
+    a batch which the backend can never carry out is not repeated for ever.
     """
     rows: dict[int, str] = {}
     if len(items) < 2 or session.journal_get(_ONE_BY_ONE) is not None:
@@ -70,8 +70,8 @@ def created_together(session: RunSession, loaded: LoadedRun, items: Sequence[Fil
         lost = put_pending(session, list(made.values()))
         notes = {f"row:{number}": row for number, row in made.items() if row not in lost}
         # Not kept in the session: `rows` has them.
-        stands = session.runtime.ledger.runs.journal(session.claim, notes)
-        rows |= {int(name.removeprefix("row:")): row for name, row in stands.items()}
+        kept = session.runtime.ledger.runs.journal(session.claim, notes)
+        rows |= {int(name.removeprefix("row:")): row for name, row in kept.items()}
     return rows
 
 
@@ -108,13 +108,13 @@ def _put_one_by_one(session: RunSession, rows: Iterable[str], pending: FileStatu
 
 
 def match_created(items: Iterable[FileItem], created: Iterable[CreatedFile]) -> dict[int, str]:
-    """Row ids by file number. Rows are told in the files' order, without those that failed; API rows have no path."""
-    told, rows = iter(created), dict[int, str]()
-    row = next(told, None)
+    """Row ids by file number. Rows come in the files' order, without those that failed; API rows have no path."""
+    rest, rows = iter(created), dict[int, str]()
+    row = next(rest, None)
     for item in items:
         if row is not None and row.file_name == item.name and row.file_path in (None, item.path):
             rows[item.number] = row.id
-            row = next(told, None)
+            row = next(rest, None)
     return rows
 
 
@@ -166,7 +166,7 @@ def _by_place(content: str | None, path: str | None, uuid: str | None) -> tuple[
 
 
 def _looked_up(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
-    """Rows of an earlier attempt. One may exist though nobody journalled it: its worker died, or no answer came."""
+    """Rows of an earlier attempt. One may exist without being journalled: its worker died, or no response came."""
     noted = {item.number: row for item in items if (row := session.journal_get(f"row:{item.number}")) is not None}
     if session.journal_get("rows") is None or len(noted) == len(items):
         return noted
@@ -177,8 +177,8 @@ def _looked_up(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]
 
 
 def _journalled(session: RunSession, rows: Mapping[int, str]) -> dict[int, str]:
-    stands = session.journal_put_all({f"row:{number}": row for number, row in rows.items()})
-    return {int(name.removeprefix("row:")): row for name, row in stands.items()}
+    kept = session.journal_put_all({f"row:{number}": row for number, row in rows.items()})
+    return {int(name.removeprefix("row:")): row for name, row in kept.items()}
 
 
 def _row_of(session: RunSession, loaded: LoadedRun, item: FileItem, there: Mapping[int, str]) -> str | None:

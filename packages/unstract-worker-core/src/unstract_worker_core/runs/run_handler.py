@@ -202,9 +202,9 @@ def _ring_armed(runtime: Runtime, claim: RunClaim, armed: Armed, decision: Arm) 
 
 
 def _close(runtime: Runtime, claim: RunClaim, decision: Close) -> None:
-    if decision.letter is not None:
-        log.error("run put aside", run_id=claim.run_id, reason=decision.letter.reason)
-        runtime.ledger.dead_letters.add(decision.letter)
+    if decision.dead_letter is not None:
+        log.error("run closed as a dead letter", run_id=claim.run_id, reason=decision.dead_letter.reason)
+        runtime.ledger.dead_letters.add(decision.dead_letter)
         runtime.metrics.dead_letters.labels(claim.task.value).inc()
     runtime.ledger.runs.finish(
         claim,

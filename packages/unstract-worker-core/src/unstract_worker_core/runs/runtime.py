@@ -57,7 +57,7 @@ class Runtime:
         keeper: holds the leases of what runs; it has its own connection to the ledger.
         isolation: whether files run side by side or one runs alone.
         draining: set once the process must end; steps hand back what they have not finished.
-        statuses: of executions, as the backend told them a moment ago.
+        statuses: of executions, as the backend gave them a moment ago.
         periodic: repeats what is to happen about every second while a batch runs.
     """
 

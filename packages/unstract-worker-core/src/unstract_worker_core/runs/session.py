@@ -1,4 +1,4 @@
-"""One claimed run while it is worked on, and the verdicts that a session can end with."""
+"""One claimed run while it is worked on, and the decisions that a step can end with."""
 
 from collections.abc import Mapping
 
@@ -24,10 +24,10 @@ class Arm:
 
 @frozen
 class Close:
-    """Nothing is left to do for this run. With a `letter`, because nothing can be done."""
+    """Nothing is left to do for this run. With a `dead_letter`, because nothing can be done."""
 
     final: FinalState = field(factory=FinalState)
-    letter: DeadLetter | None = None
+    dead_letter: DeadLetter | None = None
 
 
 @frozen

@@ -111,7 +111,7 @@ def load_run(session: RunSession, message: StartMessage) -> LoadedRun | Decision
     try:
         execution = session.runtime.backend.executions.get(session.organization_id, message.execution_id)
     except NotFound as error:
-        return _put_aside(session, f"execution {message.execution_id} cannot be started: {error}")
+        return _close_as_dead_letter(session, f"execution {message.execution_id} cannot be started: {error}")
     executing_at = time.monotonic() if execution.status is ExecutionStatus.EXECUTING else None
     loaded = LoadedRun(message, execution, executing_at)
     return decision_if_terminal(loaded, stop=session.claim.stop) or loaded
@@ -179,7 +179,7 @@ def give_up(session: RunSession, reason: str) -> Decision:
     try:
         context = context_of(start_of(session.claim))
     except MessageError as error:
-        return _put_aside(session, f"the accepted start message cannot be read: {error}")
+        return _close_as_dead_letter(session, f"the accepted start message cannot be read: {error}")
     session.log_to_ui(context.log_channel, f"Execution cannot be started: {reason}", level="ERROR")
     return Arm(evolve(context, error=reason))
 
@@ -200,7 +200,7 @@ def _batch_limit(session: RunSession) -> int:
     return session.runtime.settings.files.max_parallel_batches if own is None else own
 
 
-def _put_aside(session: RunSession, reason: str) -> Close:
+def _close_as_dead_letter(session: RunSession, reason: str) -> Close:
     doorbell = Doorbell.ORCHESTRATE_API if session.claim.kind is RunKind.API else Doorbell.ORCHESTRATE
     queue = DOORBELL_QUEUES[doorbell]
     letter = DeadLetter(task="orchestrate", queue=queue, reason=reason, task_id=session.claim.run_id)

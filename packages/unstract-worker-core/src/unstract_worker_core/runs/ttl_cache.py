@@ -1,4 +1,4 @@
-"""What was asked a moment ago, shared by the slots of a process: they all wonder about the same few executions."""
+"""A cache with a time limit, shared by the slots of a process: they ask about the same few executions."""
 
 import threading
 import time
@@ -22,14 +22,17 @@ class _Entry(Generic[T]):
 
 @define(eq=False)
 class TtlCache(Generic[T]):
-    """Answers by name, each at most so old. While one thread asks anew the others do with twice the age, not wait."""
+    """A per-process cache. Entries expire after `seconds`.
+
+    While one thread refreshes an entry, other threads may read a value up to twice as old instead of waiting.
+    """
 
     clock: Callable[[], float] = time.monotonic
     _entries: dict[str, _Entry[T]] = field(factory=dict, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     def get(self, name: str, ask: Callable[[], T], *, seconds: float) -> T:
-        """The answer of the last `seconds` (0: never an old one), else what `ask` says. Raises what `ask` raises."""
+        """The value of the last `seconds` (0: never a cached one), else that of `ask`. Raises what `ask` raises."""
         now = self.clock()
         with self._lock:
             entry = self._entries.get(name)

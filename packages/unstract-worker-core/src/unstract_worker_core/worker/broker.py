@@ -60,7 +60,7 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
 
 
 def transport_class(broker: BrokerSettings) -> str:
-    """The transport: kombu's, but that on Redis no message is lost on its way, and no broker's silence stops it."""
+    """The transport: kombu's, so extended that Redis loses no message and a silent broker does not block it."""
     if not broker.is_redis:
         return f"{_HERE}.broker_amqp:BoundedTransport"
     return f"{_HERE}.broker_redis:{'PeekSentinelTransport' if broker.scheme == 'sentinel' else 'PeekTransport'}"

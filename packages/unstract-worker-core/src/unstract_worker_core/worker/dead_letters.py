@@ -51,7 +51,7 @@ def dead_letter_message(runtime: Runtime, message: Any, reason: str) -> None:
 def dead_letter(
     runtime: Runtime, *, task: str, task_id: str, queue: str, reason: str, content: object | None, kind: str = "task"
 ) -> None:
-    """Keep a message of which this is known. Raises LedgerError.
+    """Keep a message with what is known of it. Raises LedgerError.
 
     Args:
         content: its decoded body; None where it is not safe to keep. Of webhooks and

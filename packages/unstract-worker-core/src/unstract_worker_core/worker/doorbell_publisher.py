@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # see `observability.prefork_metrics`
 
 __all__ = ["CeleryDoorbells", "message_headers"]
 
-# What is told where the broker cannot say: as if everything rung still waited, so that nothing is rung again now.
+# The depth while the broker cannot be asked: as if everything rung still waited, so that nothing is rung again now.
 _UNKNOWN_DEPTH = 2**31
 _CHUNK = 1000
 _IDLE_PRODUCERS = 8

@@ -33,7 +33,7 @@ class SelfPipe:
         os.set_blocking(self._write, False)
 
     def notify(self) -> None:
-        """Wake whoever waits; safe in a signal handler."""
+        """Wake the waiting thread; safe in a signal handler."""
         with suppress(BlockingIOError):  # full: it was woken often enough
             os.write(self._write, b".")
 
@@ -77,7 +77,7 @@ class Drain:
         seconds: how long running tasks may go on.
         hand_back: releases every lease of this process.
         draining: set at the first notice: steps start nothing new.
-        hurry: set once leases were handed back: nobody waits for tasks any more.
+        hurry: set once leases were handed back: tasks are not waited for any more.
     """
 
     seconds: float

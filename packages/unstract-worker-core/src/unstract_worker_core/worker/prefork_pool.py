@@ -6,9 +6,9 @@ __all__ = ["PreforkPool"]
 
 
 class PreforkPool(CeleryPreforkPool):  # type: ignore[misc]
-    """Processes. On stop the children are told to drain; they end by themselves within the grace."""
+    """Processes. On stop the children drain and end by themselves within the grace period."""
 
     def on_stop(self) -> None:
-        """Tell the children, then wait for them."""
+        """Begin the drain in the children, then wait for them."""
         self.app.worker_process.drain.begin()
         super().on_stop()

@@ -91,17 +91,17 @@ class WorkerProcess:
             return self._runtime
 
     def consuming(self, *, now: bool) -> None:
-        """Told by the consumer, for readiness."""
+        """Called by the consumer, for readiness."""
         self._consuming = now
 
     def message_seen(self) -> None:
-        """Told by the consumer, for liveness (under prefork the tasks run elsewhere)."""
+        """Called by the consumer, for liveness (under prefork the tasks run elsewhere)."""
         self.runtime().progress.claim_made()
 
     def task_received(self, message: Any) -> None:
-        """Told by the consumer of each message that Celery took as a task, for the metrics."""
+        """Called by the consumer for each message that Celery took as a task, for the metrics."""
         name, info = message.headers.get("task"), message.delivery_info or {}
-        if name in self.app.tasks:  # the others were put aside
+        if name in self.app.tasks:  # the others become dead letters
             self.runtime().metrics.task(name, str(info.get("routing_key") or "")).received()
 
     def adopt(self, worker: Any) -> None:

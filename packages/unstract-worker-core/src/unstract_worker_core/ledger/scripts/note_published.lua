@@ -1,5 +1,5 @@
 -- note_published(run, epoch, batch, token, number, nonce, wait_ms): the broker has the request; an answer is waited for
--- this long. True whoever holds the lease by now. While the answer is out the file is not in flight here: a worker that
+-- this long. Done whether or not the lease is still held. While the answer is out the file is not in flight here: a worker that
 -- dies meanwhile must not be blamed on it. Returns whether it is noted.
 local raw = get("epoch") == ARGV[2] and redis.call("HGET", REQUESTS, ARGV[5])
 local request = raw and cjson.decode(raw)

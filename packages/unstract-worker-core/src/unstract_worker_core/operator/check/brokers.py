@@ -79,11 +79,11 @@ def _server(broker: BrokerSettings, connection: Connection) -> Iterator[Line]:
         yield Line("broker", "ok", broker.location)
         yield from broker_redis(client)
         return
-    told: Any = connection.connection.server_properties
-    product = f"{_text(told, 'product')} {_text(told, 'version')}".strip()
+    properties: Any = connection.connection.server_properties
+    product = f"{_text(properties, 'product')} {_text(properties, 'version')}".strip()
     yield Line("broker", "ok", f"{product} at {broker.location}")
-    if _version(_text(told, "version")) < (3, 10):
-        yield Line("broker", "warn", "this RabbitMQ is older than 3.10, the oldest that was looked at")
+    if _version(_text(properties, "version")) < (3, 10):
+        yield Line("broker", "warn", "this RabbitMQ is older than 3.10, the oldest that was tested")
 
 
 def _on_redis(connection: Connection, queue: str) -> Line:
@@ -115,7 +115,7 @@ def _on_rabbitmq(broker: BrokerSettings, connection: Connection, queue: str) -> 
         return Line(subject, "fail", _unlike_answers(error) if queue == EXECUTOR_ANSWERS_QUEUE else _mismatch(wanted))
     except (AccessRefused, ResourceLocked) as error:
         return Line(subject, "fail", f"{type(error).__name__}: grant the broker's user configure, write and read on it")
-    consumers = f", {found.consumer_count} consumers" if found.consumer_count else ", nobody consumes it now"
+    consumers = f", {found.consumer_count} consumers" if found.consumer_count else ", no consumers now"
     return Line(subject, "ok", f"{wanted}, {found.message_count} waiting{consumers}")
 
 

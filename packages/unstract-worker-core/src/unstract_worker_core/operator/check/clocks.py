@@ -38,11 +38,11 @@ def clock_lines(settings: Settings) -> Iterator[Line]:
             yield clock_line("the ledger's Redis", there - (began + time.time()) / 2)
     finally:
         client.close()
-    began, told = time.time(), _backend_time(settings.backend)
-    if told is None:
+    began, there = time.time(), _backend_time(settings.backend)
+    if there is None:
         yield Line("clock", "warn", "the backend's could not be read: no answer, or none with a Date header")
     else:
-        yield clock_line("the backend", told + 0.5 - (began + time.time()) / 2)  # a Date header has whole seconds
+        yield clock_line("the backend", there + 0.5 - (began + time.time()) / 2)  # a Date header has whole seconds
 
 
 def clock_line(whose: str, ahead: float) -> Line:

@@ -59,7 +59,7 @@ def _update_pipeline(context: ProbeContext) -> str:
         return expect_refusal(lambda: write(context.organization, context.unknown_id, update), "not found")
     named = context.backend.pipelines.get(context.organization, pipeline_id)
     if named.is_api or not named.active:
-        why = "is an API deployment, of which nothing is written" if named.is_api else "is paused"
+        why = "is an API deployment, which has no last run to write" if named.is_api else "is paused"
         raise Unclear(f"{named.name} {why}")
     for status in (PipelineStatus.SUCCESS, PipelineStatus.FAILURE):
         write(context.organization, pipeline_id, PipelineUpdate(status, is_end=True))

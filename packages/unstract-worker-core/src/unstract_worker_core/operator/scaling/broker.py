@@ -25,7 +25,7 @@ def at_broker(
         database: replaces the configured one.
 
     Raises:
-        ValueError: a scaler cannot be told of this broker, or would look at another one.
+        ValueError: a scaler cannot watch this broker, or would watch another one.
     """
     fitting = Source.REDIS if broker is None or broker.is_redis else Source.RABBITMQ
     source = source or fitting
@@ -53,7 +53,7 @@ def _on_redis(target: Target, broker: BrokerSettings, redis: str | None) -> Targ
     urls = [urlsplit(url) for url in broker.url.reveal().split(";")]
     databases = {_database(url) for url in urls}
     if len(databases) > 1:
-        raise ValueError("CELERY_BROKER_BASE_URL names several databases, of which a scaler looks at one")
+        raise ValueError("CELERY_BROKER_BASE_URL names several databases; a scaler watches one")
     target = evolve(target, redis_database=databases.pop())
     if broker.scheme == "sentinel":
         if redis is not None:
@@ -61,9 +61,7 @@ def _on_redis(target: Target, broker: BrokerSettings, redis: str | None) -> Targ
         nodes = ",".join(join_host_port(url.hostname or "", url.port or _SENTINEL_PORT) for url in urls)
         return evolve(target, redis=nodes, sentinel_master=broker.sentinel_master)
     if len(urls) > 1 and redis is None:
-        raise ValueError(
-            "CELERY_BROKER_BASE_URL names several servers, of which a scaler looks at one: say which by --redis"
-        )
+        raise ValueError("CELERY_BROKER_BASE_URL names several servers; a scaler watches one: choose it with --redis")
     return evolve(target, redis=join_host_port(urls[0].hostname or "", urls[0].port or _REDIS_PORT))
 
 
