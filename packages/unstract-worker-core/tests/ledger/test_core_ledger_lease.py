@@ -254,4 +254,5 @@ def test_by_default_killed_work_is_taken_up_soon_and_a_pause_of_ten_seconds_lose
     defaults = LedgerSettings()
     longest_sweep = 1.25 * defaults.sweep_seconds
     assert defaults.lease_seconds + longest_sweep < 25
+    assert defaults.first_ring_wait + longest_sweep < 25  # a doorbell that was lost with its worker
     assert defaults.lease_seconds * 2 / 3 >= 10 + 1  # a renewal every third of the lease, which may itself be late

@@ -150,12 +150,13 @@ class LedgerSettings:
 
     A lease is renewed every third of it, so that a process that pauses has at least two thirds left: 12 s by default.
     The work of one that was killed is taken up a lease and a sweep (with its jitter) later: within 22 s by default.
+    Doorbells that were lost with it are rung again after `first_ring_wait` and a sweep.
     """
 
     lease_seconds: float = env("WORKER_LEASE_SECONDS", p.seconds(1, 3600), "lease of a claimed batch", default=18.0)
     sweep_seconds: float = env("WORKER_SWEEP_SECONDS", p.seconds(0.1, 600), "pause between two sweeps", default=3.0)
     first_ring_wait: float = env("WORKER_FIRST_RING_WAIT", p.seconds(0.1, 3600), "wait before a second ring",
-        default=30.0)
+        default=15.0)
     max_ring_wait: float = env("WORKER_MAX_RING_WAIT", p.seconds(0.1, _DAY), "longest wait between two rings",
         default=600.0)
     tombstone_seconds: float = env("WORKER_TOMBSTONE_SECONDS", p.seconds(_DAY, 30 * _DAY), "memory of a done run",

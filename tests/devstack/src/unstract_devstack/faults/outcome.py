@@ -12,7 +12,7 @@ from unstract_devstack.faults.tally import Tally
 PASS, FAIL, NOT_RUN = "pass", "fail", "not run"
 ALL_IDS = tuple(
     f"{letter}{number}"
-    for letter, count in (("R", 33), ("B", 12), ("M", 7), ("W", 8), ("S", 8))
+    for letter, count in (("R", 34), ("B", 12), ("M", 7), ("W", 8), ("S", 8))
     for number in range(1, count + 1)
 )
 FIRST = frozenset(
