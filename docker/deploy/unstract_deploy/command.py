@@ -8,8 +8,7 @@ from pathlib import Path
 
 from unstract_deploy.engine import find_engine
 from unstract_deploy.environment import Variables, read_variables, secret_problems, wanted_pins
-from unstract_deploy.fleet import ENVIRONMENTS, WORKERS, DeployFailed, Refused, Worker
-from unstract_deploy.releases import Releases
+from unstract_deploy.fleet import ENVIRONMENTS, WORKERS, DeployFailed, Refused, Releases, Worker
 from unstract_deploy.rollout import Rollout
 
 __all__ = ["main"]
@@ -18,7 +17,7 @@ ACTIONS = ("deploy", "stop", "restart", "status", "logs", "rollback", "scale")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Runs the command line; returns the exit code."""
     options = _parsed(arguments)
     try:
         variables = read_variables(options.env_file, options.environment)
@@ -45,10 +44,8 @@ def _act(options: argparse.Namespace, variables: Variables, pins: dict[str, str]
     if options.action == "status":
         return rollout.status()
     if options.action == "logs":
-        options_of_logs = ("--tail", str(options.lines), *(("--follow",) if options.follow else ()))
-        return engine.show_logs(
-            *options_of_logs, *(worker.service for worker in options.counts), variables=options.env_file
-        )
+        follow, services = ("--follow",) if options.follow else (), (worker.service for worker in options.counts)
+        return engine.show_logs("--tail", str(options.lines), *follow, *services, variables=options.env_file)
     with releases.lock():
         match options.action:
             case "deploy":
@@ -70,7 +67,7 @@ def _secret_problems(options: argparse.Namespace, variables: Variables) -> list[
 
 
 def _plan(options: argparse.Namespace, variables: Variables, pins: dict[str, str]) -> int:
-    """Says what would be done, and what would stop it on this machine; the exit code that the action would end with."""
+    """Says what the action would do, and what would stop it on this machine. Returns the action's exit code."""
     say, releases, engine = _narrator(), Releases(options.state), None
     say(f"{options.env_file}: {len(variables.values)} variables, no fault")
     problems = _secret_problems(options, variables)
@@ -121,7 +118,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _counts(given: str | None, *, scale: bool) -> dict[Worker, int]:
-    """The workers that are meant, in the order of deployment, with their wanted numbers. Raises ValueError."""
+    """The named workers in the order of deployment, with their numbers of containers. Raises ValueError."""
     if given is None and scale:
         raise ValueError("scale needs --workers with numbers, such as file=3,callback=2")
     counts: dict[str, int] = {}
@@ -139,7 +136,7 @@ def _counts(given: str | None, *, scale: bool) -> dict[Worker, int]:
 
 
 def _narrator() -> Callable[[str], None]:
-    """What prints a line of progress, with the seconds since now."""
+    """A function that prints a line of progress, with the seconds since now."""
     began = time.monotonic()
 
     def say(text: str) -> None:

@@ -20,7 +20,7 @@ PROGRESS_SECONDS = 10
 
 
 class Container(NamedTuple):
-    """A container of a service. `health` is "" where it has no check; `probe` is what its last check printed."""
+    """A container of a service. `health` is "" where it has no check; `probe` is the output of its last check."""
 
     id: str
     name: str
@@ -36,6 +36,13 @@ class Container(NamedTuple):
         """Whether it is up, healthy or not."""
         return self.state in ("running", "restarting", "paused")
 
+    def failure(self, restarts: int) -> str:
+        """Why it will never get healthy, or "". `restarts`: how often it had been restarted before."""
+        if self.state in ("exited", "dead", "stopped"):
+            return f"ended with exit code {self.exit_code}"
+        again = self.restarts > restarts or self.state == "restarting"
+        return f"ended and was started again, exit code {self.exit_code}" if again else ""
+
 
 class Engine(NamedTuple):
     """The commands for one environment; `say` gets the progress of those that take long. All raise DeployFailed."""
@@ -46,7 +53,7 @@ class Engine(NamedTuple):
     say: Callable[[str], None]
 
     def call(self, *arguments: str, seconds: float = QUICK_SECONDS, both: bool = False) -> str:
-        """What a command of the engine prints; with `both`, on standard error too."""
+        """The output of a command of the engine; with `both`, of its standard error too."""
         return _run((self.program, *arguments), seconds, self.say, both=both)
 
     def compose(self, *arguments: str, variables: Path, pins: Mapping[str, str]) -> None:
@@ -69,8 +76,7 @@ class Engine(NamedTuple):
     def show_logs(self, *arguments: str, variables: Path) -> None:
         """Shows logs on this terminal."""
         environment = {**os.environ, "WORKERS_ENV_FILE": str(variables)}
-        code = subprocess.call((*self._compose(variables), "logs", *arguments), env=environment)
-        if code:
+        if code := subprocess.call((*self._compose(variables), "logs", *arguments), env=environment):
             raise DeployFailed(f"the logs could not be shown ({code})")
 
     def _compose(self, variables: Path) -> tuple[str, ...]:
@@ -119,12 +125,10 @@ def _run(
     environment: Mapping[str, str] | None = None,
     both: bool = False,
 ) -> str:
-    """What a command prints, with a line of progress while it takes long. Raises DeployFailed with its output."""
+    """The output of a command, with a line of progress while it takes long. Raises DeployFailed with its output."""
     whole, errors = {**os.environ, **(environment or {})}, subprocess.STDOUT if both else subprocess.PIPE
-    began = time.monotonic()
-    with subprocess.Popen(
-        list(command), env=whole, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
-    ) as process:
+    began, none, pipe = time.monotonic(), subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(command, env=whole, stdin=none, stdout=pipe, stderr=errors, text=True) as process:
         while True:
             left = began + seconds - time.monotonic()
             try:

@@ -70,12 +70,11 @@ def wanted_pins(values: Mapping[str, str], environment: Environment) -> dict[str
 
 
 def secret_problems(values: Mapping[str, str], environment: Environment) -> list[str]:
-    """What is wrong with the secret files."""
+    """The faults of the secret files."""
     if environment.builds:
         return []
-    docker = environment.compose_file.parent
-    paths = [docker / values["SECRETS_DIR"] / name for name in SECRETS]
-    paths += [docker / values[name] for name in _OPTIONAL_SECRETS if values.get(name)]
+    paths = [DOCKER / values["SECRETS_DIR"] / name for name in SECRETS]
+    paths += [DOCKER / values[name] for name in _OPTIONAL_SECRETS if values.get(name)]
     return [f"the secret {path} {problem}" for path in paths if (problem := _secret_problem(path))]
 
 

@@ -1,9 +1,24 @@
-"""The workers as a deployment knows them: names, order, and which compose file an environment uses."""
+"""The workers and environments of a deployment, and the record of what was deployed."""
 
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["DOCKER", "ENVIRONMENTS", "WORKERS", "DeployFailed", "Environment", "Refused", "Worker"]
+__all__ = [
+    "DOCKER",
+    "ENVIRONMENTS",
+    "WORKERS",
+    "DeployFailed",
+    "Environment",
+    "Refused",
+    "Release",
+    "Releases",
+    "Worker",
+]
 
 DOCKER = Path(__file__).resolve().parents[2]
 
@@ -13,7 +28,7 @@ class DeployFailed(Exception):
 
 
 class Refused(Exception):
-    """The environment file or the machine is not fit for it; nothing was touched. One problem an argument."""
+    """The environment file or a secret is at fault; nothing was touched. One problem an argument."""
 
 
 class Worker(NamedTuple):
@@ -55,3 +70,60 @@ ENVIRONMENTS = {
     "staging": Environment("staging", DOCKER / "compose.production.yaml"),
     "production": Environment("production", DOCKER / "compose.production.yaml"),
 }
+
+
+class Release(NamedTuple):
+    """The image of a worker, and the file with the variables that it was started with."""
+
+    image: str
+    variables: str
+
+
+class Releases(NamedTuple):
+    """The current and the previous release of each worker of one environment, kept in a folder."""
+
+    folder: Path
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """One deployment at a time. Raises DeployFailed while another one runs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise DeployFailed("another deployment of this environment is running") from None
+            yield
+
+    def keep_variables(self, text: str) -> Path:
+        """Keep a copy of the variables, so that a rollback can start workers with them."""
+        return self._write(f"variables-{sha256(text.encode()).hexdigest()[:12]}.env", text)
+
+    def current(self, worker: Worker) -> Release | None:
+        """The release that runs; None before the first deployment."""
+        return self._read()["current"].get(worker.service)
+
+    def previous(self, worker: Worker) -> Release | None:
+        """The different release that ran before."""
+        return self._read()["previous"].get(worker.service)
+
+    def record(self, rolled: Mapping[Worker, Release]) -> None:
+        """These run now. A worker's earlier release becomes its previous one, unless it is the same."""
+        kept = self._read()
+        for worker, release in rolled.items():
+            before = kept["current"].get(worker.service)
+            if before not in (None, release):
+                kept["previous"][worker.service] = before
+            kept["current"][worker.service] = release
+        content = {when: {name: each._asdict() for name, each in kept[when].items()} for when in kept}
+        self._write("releases.json", json.dumps(content, indent=2) + "\n")
+
+    def _read(self) -> dict[str, dict[str, Release]]:
+        path = self.folder / "releases.json"
+        kept = json.loads(path.read_text("utf-8")) if path.exists() else {"current": {}, "previous": {}}
+        return {when: {name: Release(**each) for name, each in releases.items()} for when, releases in kept.items()}
+
+    def _write(self, name: str, text: str) -> Path:
+        new = self.folder / f"{name}.new"
+        new.write_text(text, encoding="utf-8")
+        return new.replace(self.folder / name)

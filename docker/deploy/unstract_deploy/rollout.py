@@ -1,18 +1,17 @@
-"""What each action does: containers are replaced one at a time, and the new one is ready before the old one drains."""
+"""The actions: containers are replaced one at a time, and the new one is ready before the old one drains."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from unstract_deploy.engine import PROGRESS_SECONDS, Container, Engine
-from unstract_deploy.fleet import DeployFailed, Worker
-from unstract_deploy.releases import Release, Releases
+from unstract_deploy.fleet import DeployFailed, Release, Releases, Worker
 
 __all__ = ["Rollout"]
 
 REDIS = "redis"
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 CHECK = ("/opt/worker/bin/unstract-worker", "check")
 
 
@@ -28,7 +27,7 @@ class Rollout(NamedTuple):
     health_seconds: float
     say: Callable[[str], None]
 
-    def deploy(self, variables: Path, pins: dict[str, str], *, check: bool) -> None:
+    def deploy(self, variables: Path, pins: Mapping[str, str], *, check: bool) -> None:
         """Rolls the workers to their pins; all of them back if one does not get ready or, with `check`, fails it."""
         if self.engine.environment.builds:
             self.say("building the images")
@@ -36,22 +35,22 @@ class Rollout(NamedTuple):
         self.say("redis: is there and healthy, or is started now")
         self.engine.compose("up", "--detach", "--no-recreate", "--no-deps", REDIS, variables=variables, pins=pins)
         for container in self._running(REDIS):
-            self._wait(REDIS, container)
+            self._wait(REDIS, container, container.restarts)
         wanted = {worker: Release(pins[worker.image_variable], str(variables)) for worker in self.workers}
         self._roll_all(wanted, check=check)
 
     def rollback(self) -> None:
-        """Rolls the workers to what they ran before."""
+        """Rolls the workers to their previous releases."""
         releases = {worker: release for worker in self.workers if (release := self.releases.previous(worker))}
         if not releases:
             raise DeployFailed("nothing is remembered from before the present release; deploy what you want to have")
         self._roll_all(releases)
 
     def restart(self) -> None:
-        """Rolls the workers to what they run."""
+        """Rolls the workers to their current releases."""
         self._roll_all({worker: self._current(worker) for worker in self.workers})
 
-    def scale(self, counts: dict[Worker, int]) -> None:
+    def scale(self, counts: Mapping[Worker, int]) -> None:
         """Brings the workers to these numbers of containers."""
         for worker, wanted in counts.items():
             running = self._running(worker.service)
@@ -88,8 +87,7 @@ class Rollout(NamedTuple):
             raise DeployFailed(f"{worker.service}: nothing was deployed here; deploy first")
         return release
 
-    def _roll_all(self, wanted: dict[Worker, Release], *, check: bool = False) -> None:
-        before = {worker: self.releases.current(worker) for worker in wanted}
+    def _roll_all(self, wanted: Mapping[Worker, Release], *, check: bool = False) -> None:
         changed: list[Worker] = []
         for worker, release in wanted.items():
             try:
@@ -97,12 +95,13 @@ class Rollout(NamedTuple):
             except DeployFailed as error:
                 self.say(f"{worker.service}: FAILED: {error}")
                 for each in reversed(changed):
-                    self._roll_back(each, before[each])
+                    self._roll_back(each)
                 raise
         self.releases.record(wanted)
 
-    def _roll_back(self, worker: Worker, release: Release | None) -> None:
-        """Each worker on its own: that one cannot go back does not keep the others from it."""
+    def _roll_back(self, worker: Worker) -> None:
+        """Rolls one worker back; its failure does not keep the others from going back."""
+        release = self.releases.current(worker)  # recorded only after all workers are rolled
         if release is None:
             self.say(f"{worker.service}: has no earlier release to go back to and is left as it is")
             return
@@ -133,24 +132,23 @@ class Rollout(NamedTuple):
         return tuple(container for container in containers if container.running)
 
     def _add(self, worker: Worker, release: Release, *, check: bool = False) -> None:
-        """One container more, and it is ready; if it does not get there, it is removed."""
-        before = {container.id for container in self._running(worker.service)}
-        scale = ("--scale", f"{worker.service}={len(before) + 1}")
+        """Starts one more container and waits until it is ready; removes it if it does not get there."""
+        service, before = worker.service, {container.id for container in self._running(worker.service)}
+        scale = ("--scale", f"{service}={len(before) + 1}")
         # Not `--wait`: compose would also wait for the old containers, which may be what has to be replaced.
-        arguments = ("up", "--detach", "--no-deps", "--no-recreate", "--no-build", *scale, worker.service)
+        arguments = ("up", "--detach", "--no-deps", "--no-recreate", "--no-build", *scale, service)
+        pins = {worker.image_variable: release.image}
         try:
-            self.engine.compose(
-                *arguments, variables=Path(release.variables), pins={worker.image_variable: release.image}
-            )
-            added = [each for each in self.engine.containers(worker.service) if each.id not in before]
+            self.engine.compose(*arguments, variables=Path(release.variables), pins=pins)
+            added = [each for each in self.engine.containers(service) if each.id not in before]
             if len(added) != 1:
-                raise DeployFailed(f"{worker.service}: compose started {len(added)} containers instead of one")
-            self._wait(worker.service, added[0]._replace(restarts=0))
+                raise DeployFailed(f"{service}: compose started {len(added)} containers instead of one")
+            self._wait(service, added[0])
             if check:
                 self.engine.call("exec", added[0].id, *CHECK, seconds=self.health_seconds)
-                self.say(f"{worker.service}: {added[0].name} passes its own check")
+                self.say(f"{service}: {added[0].name} passes its own check")
         except DeployFailed:
-            for container in self.engine.containers(worker.service):
+            for container in self.engine.containers(service):
                 if container.id not in before:
                     self.engine.call("rm", "--force", container.id)
             raise
@@ -164,36 +162,24 @@ class Rollout(NamedTuple):
         self.say(f"{worker.service}: {container.name} ended after {time.monotonic() - began:.0f} s, exit code {code}")
         self.engine.call("rm", "--force", container.id)
 
-    def _wait(self, service: str, container: Container) -> None:
+    def _wait(self, service: str, container: Container, restarts: int = 0) -> None:
         """Until a container is healthy, which for a worker means ready. Raises DeployFailed with its last lines."""
-        began = time.monotonic()
-        reported = 0.0
+        began, reported = time.monotonic(), 0.0
         while True:
             found = next((each for each in self.engine.containers(service) if each.id == container.id), None)
-            passed = time.monotonic() - began
-            problem = _problem(found, container.restarts)
-            if found and found.health == "healthy" and not problem:
+            if found is None:
+                raise DeployFailed(f"{service}: {container.name} is gone")
+            passed, problem = time.monotonic() - began, found.failure(restarts)
+            if found.health == "healthy" and not problem:
                 self.say(f"{service}: {found.name} is healthy after {passed:.0f} s")
                 return
-            seen = ", ".join(filter(None, (found.health or "without a health check", found.probe))) if found else ""
+            seen = ", ".join(filter(None, (found.health or "without a health check", found.probe)))
             if problem or passed >= self.health_seconds:
                 problem = problem or f"is not healthy after {self.health_seconds:g} s ({seen})"
-                log = self.engine.call("logs", "--tail", "15", found.id, both=True).strip() if found else ""
-                raise DeployFailed(
-                    f"{service}: {container.name} {problem}" + (f"; its last lines:\n{log}" if log else "")
-                )
+                log = self.engine.call("logs", "--tail", "15", found.id, both=True).strip()
+                last = f"; its last lines:\n{log}" if log else ""
+                raise DeployFailed(f"{service}: {found.name} {problem}{last}")
             if passed - reported >= PROGRESS_SECONDS:
                 reported = passed
-                self.say(f"{service}: waits for {container.name}, {passed:.0f} of {self.health_seconds:g} s: {seen}")
-            time.sleep(min(LOOK_SECONDS, max(0.0, self.health_seconds - passed)))
-
-
-def _problem(container: Container | None, restarts: int) -> str | None:
-    """Why a container, which had been restarted so often before, will not get healthy whatever the time."""
-    if container is None:
-        return "is gone"
-    if container.state in ("exited", "dead", "stopped"):
-        return f"ended with exit code {container.exit_code}"
-    if container.restarts > restarts or container.state == "restarting":
-        return f"ended and was started again, exit code {container.exit_code}"
-    return None
+                self.say(f"{service}: waits for {found.name}, {passed:.0f} of {self.health_seconds:g} s: {seen}")
+            time.sleep(min(POLL_SECONDS, max(0.0, self.health_seconds - passed)))
