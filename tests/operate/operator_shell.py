@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import AbstractContextManager
@@ -30,7 +31,20 @@ class Done:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.out)
+        """What was printed; numbers in it must be JSON's."""
+        found = json.loads(self.out)
+        assert numbers_as_text(found) == []
+        return found
+
+
+def numbers_as_text(value: Any, name: str = "") -> list[str]:
+    """The names of members that hold a number as text; ids may look like one."""
+    if isinstance(value, dict):
+        return [found for key, item in value.items() for found in numbers_as_text(item, key)]
+    if isinstance(value, list):
+        return [found for item in value for found in numbers_as_text(item, name)]
+    is_number = isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value)
+    return [f"{name}: {value}"] if is_number and name not in ("id", "instance", "hostname") else []
 
 
 @define

@@ -32,6 +32,8 @@ SELDOM = {
     "health", "file-execution.list", "file-execution.get", "workflow-execution.list", "file-execution.check_active",
     "file-execution.create", "file-execution.status", "webhook.mark_dead_letter", "webhook.pipeline_notifications", "webhook.enqueue",
 }  # fmt: skip
+# Seldom in this worker alone: the rows of a run that was aborted.
+SELDOM_OF = {"callback": {"file-execution.batch_status"}}
 
 
 def of(kind) -> tuple[Operation, ...]:
@@ -117,7 +119,7 @@ def test_a_worker_lists_every_operation_that_it_called(worked, kind):
     seen = called(worker)
     assert seen, "nothing was called: the run says nothing"
     assert seen <= listed
-    assert listed - seen <= SELDOM, "listed, and not called though its path was taken"
+    assert listed - seen <= SELDOM | SELDOM_OF.get(kind.name, set()), "listed, and not called though its path was taken"
 
 
 def test_the_backends_log_knows_no_operation_that_no_worker_lists(worked):

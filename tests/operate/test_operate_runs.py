@@ -13,6 +13,8 @@ from unstract_devstack.grounds import granted
 from unstract_devstack.ports import free_port
 from unstract_devstack.processes import inherited_environment, wait_until
 
+from .operator_shell import numbers_as_text
+
 # Each command is a process of its own, and a machine may be busy.
 pytestmark = pytest.mark.timeout(400)
 
@@ -53,19 +55,18 @@ def test_a_stranded_run_is_seen_and_a_retry_brings_it_home(ground):
 
 
 def test_an_aborted_run_ends_stopped_and_its_neighbour_completes(ground):
+    """Without a file-processing worker: the callback worker ends it alone. Its neighbour waits for one."""
     aborted, neighbour = ground.stranded(), ground.stranded()
     assert ground.run("runs", "abort", aborted).code == 1
     assert ground.view(aborted)["stop"] is False
     done = ground.run("runs", "abort", aborted, "--yes")
     assert done.code == 0
     assert "it will end STOPPED" in done.out
-    assert ground.run("runs", "abort", aborted, "--yes").code == 0
-    assert ground.view(aborted)["stop"] is True
-    assert "ARMED (stop)" in ground.run("runs").out
+    assert ground.ends(aborted) == "STOPPED"
+    assert wait_until(lambda: ground.view(aborted) is None, seconds=SECONDS)
+    assert ground.view(neighbour)["state"] == "ARMED"
     with ground.file_worker():
-        assert ground.ends(aborted) == "STOPPED"
         assert ground.ends(neighbour) == "COMPLETED"
-        assert wait_until(lambda: ground.view(aborted) is None, seconds=SECONDS)
     row = ground.platform.execution(aborted)
     assert (row.successful, row.failed) == (0, 0)
     once_more = ground.run("runs", "abort", aborted, "--yes")
@@ -83,6 +84,30 @@ def test_an_unknown_id_is_said_to_be_unknown(ground):
         assert "the ledger knows no run 3f0c1c9e" in done.err
         assert "Traceback" not in done.err
     assert ground.run("dead-letters", "requeue", "0123456789ab", "--yes").code == 3
+
+
+def test_the_beginning_of_an_id_is_enough_and_an_ambiguous_one_is_refused_with_its_candidates(ground):
+    run_id = ground.stranded()
+    for command in (("show",), ("retry", "--yes")):
+        done = ground.run("runs", command[0], run_id[:8], *command[1:])
+        assert (done.code, run_id in done.out) == (0, True)
+    with ground.stack.redis.client() as client:
+        client.sadd("uw:open", twin := f"{run_id[:8]}-twin")
+        try:
+            for command in ("show", "retry", "abort"):
+                refused = ground.run("runs", command, run_id[:8], *(() if command == "show" else (run_id, "--yes")))
+                assert refused.code == 1
+                assert f"2 runs: {', '.join(sorted((run_id, twin)))}" in refused.err
+            assert ground.view(run_id)["stop"] is False  # one id was wrong, and nothing was done
+        finally:
+            client.srem("uw:open", twin)
+        client.lpush("uw:dead_letters", json.dumps({"task": "x", "queue": "q", "reason": "a letter"}))
+        letters = [letter["id"] for letter in ground.run("dead-letters", "list", "--json").json["letters"]]
+        assert ground.run("dead-letters", "show", letters[0][:8], "--json").json["id"] == letters[0]
+        client.delete("uw:dead_letters")
+    assert ground.run("runs", "abort", run_id[:8], "--yes").code == 0
+    assert ground.ends(run_id) == "STOPPED"
+    assert "it ended STOPPED" in ground.run("runs", "abort", run_id[:8], "--yes").out
 
 
 def test_a_ledger_or_broker_that_is_away_is_named(ground):
@@ -197,6 +222,16 @@ def test_the_fleet_lists_live_workers_and_runs_say_that_one_is_missing(ground):
     assert "no file-processing worker is alive" in ground.run("runs", "show", run_id).out
 
 
+def test_numbers_in_log_lines_are_numbers(ground):
+    run_id = ground.stranded()
+    with ground.file_worker() as files:
+        assert ground.ends(run_id) == "COMPLETED"
+        logs = [worker.process.log_path for fleet in (ground.stack.fleet, files) for worker in fleet.workers.values()]
+    lines = [line for log in logs for line in log.read_text().splitlines() if line.startswith("{")]
+    assert [line for line in lines if '"batch_id":0' in line]
+    assert [line for line in lines if numbers_as_text(json.loads(line))] == []
+
+
 def test_watching_looks_again_and_again(ground):
     environment = {**inherited_environment(), **ground.stack.environment}
     with subprocess.Popen(
@@ -231,9 +266,8 @@ def test_the_least_access_of_the_readme_is_enough(ground):
             assert done.code == 0, done.err
             assert "password-of" not in done.out + done.err
         assert ground.run("runs", "abort", run_id, "--yes", **least).code == 0
+        assert ground.ends(run_id) == "STOPPED"
         refused = {entry["object"] for entry in client.acl_log() if entry["username"].startswith("least-")}
         assert refused <= {"client|setinfo"}  # redis-py tells its version, and goes on where it may not
         for role in granted():
             client.acl_deluser(f"least-{role}")
-    with ground.file_worker():
-        assert ground.ends(run_id) == "STOPPED"

@@ -6,9 +6,9 @@ from attrs import evolve
 
 from unstract_worker_core.errors import LeaseLost, LedgerUnavailable, SteppedAside
 from unstract_worker_core.ledger import Held, OutcomeKind, RunState
+from unstract_worker_core.runs.outcomes import NOT_STARTED
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.executor import BackendExecutor, FileFailed
-from unstract_worker_file_processing.results import NOT_STARTED
 from unstract_worker_file_processing.session import BatchSession
 
 ORGANIZATION = "org_files"

@@ -19,6 +19,8 @@ DEFINITION = WorkerDefinition(
         ops.GET_EXECUTION,
         ops.LIST_EXECUTIONS,
         ops.UPDATE_EXECUTION,
+        ops.LIST_FILES,
+        ops.UPDATE_FILES,
         ops.UPDATE_PIPELINE,
         ops.CLEAN_UP,
         ops.PIPELINE_TARGETS,

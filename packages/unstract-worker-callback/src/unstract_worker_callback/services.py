@@ -1,5 +1,8 @@
 """What runs beside the tasks in a callback worker: the sweeper and, if asked for, the rescue."""
 
+from collections.abc import Sequence
+
+from unstract_worker_callback.abort import end_batches, end_start
 from unstract_worker_callback.final_status import correct_late_write
 from unstract_worker_callback.finalise import finalise_run
 from unstract_worker_callback.rescue import Rescue
@@ -12,7 +15,7 @@ __all__ = ["services"]
 
 
 class _Finaliser:
-    """Finalises and rechecks for the sweeper, in its thread."""
+    """Finalises, rechecks and ends stopped runs for the sweeper, in its thread."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -24,6 +27,12 @@ class _Finaliser:
         execution_id = run_id.removesuffix(".callback")
         if correct_late_write(self._runtime.backend, organization_id, execution_id, final):
             self._runtime.metrics.rescues.labels(kind="late write").inc()
+
+    def end_start(self, run_id: str) -> None:
+        end_start(self._runtime, run_id)
+
+    def end_batches(self, run_id: str, epoch: int, batches: Sequence[int]) -> None:
+        end_batches(self._runtime, run_id, epoch, batches)
 
 
 def services(runtime: Runtime) -> tuple[Service, ...]:
@@ -38,7 +47,7 @@ def _sweeper(runtime: Runtime) -> Sweeper:
     ledger = runtime.settings.ledger
 
     def observe(sweep: Sweep) -> None:
-        for kind in ("orchestrate", "batches", "finalise", "rechecked", "dropped", "failed"):
+        for kind in ("orchestrate", "batches", "finalise", "stopped", "rechecked", "dropped", "failed"):
             if amount := getattr(sweep, kind):
                 runtime.metrics.rescues.labels(kind=kind).inc(amount)
 

@@ -44,6 +44,12 @@ class Recorder:
     def recheck(self, run_id: str, organization_id: str, final: FinalState) -> None:
         self._note("recheck", run_id, organization_id, final.status)
 
+    def end_start(self, run_id: str) -> None:
+        self._note("end start", run_id)
+
+    def end_batches(self, run_id: str, epoch: int, batches: Sequence[int]) -> None:
+        self._note("end batches", run_id, epoch, tuple(batches))
+
     def _note(self, what: str, run_id: str, *rest: Any) -> None:
         if run_id in self.fails:
             raise self.fails[run_id]

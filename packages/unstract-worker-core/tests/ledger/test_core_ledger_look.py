@@ -240,3 +240,21 @@ def test_settling_an_open_run_keeps_it_due(driver: Driver) -> None:
     driver.ledger.runs.clear_recheck(RUN)
 
     assert driver.redis.zscore("uw:due", RUN) is not None
+
+
+def test_a_stop_is_told_and_does_not_wait_for_doorbells(driver: Driver) -> None:
+    driver.accept("unstarted")
+    driver.armed(RUN, (1, 1, 1))
+    driver.claim_batch(RUN, 0)
+    assert not driver.look_when_due("unstarted").stop
+    assert driver.look_when_due(RUN, waiting=2).batches == ()
+
+    for run in ("unstarted", RUN):
+        driver.ledger.runs.request_stop(run)
+
+    assert driver.look_when_due("unstarted").stop
+    look = driver.look_when_due(RUN, waiting=2)
+    assert (look.stop, look.batches) == (True, (1, 2))  # batch 0 has a live lease
+    for batch in look.batches:
+        driver.claim_batch(RUN, batch)
+    assert driver.ledger.runs.unclaimed(RunKind.ETL) == 0

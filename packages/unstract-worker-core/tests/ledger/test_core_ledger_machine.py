@@ -166,7 +166,8 @@ class LedgerMachine(RequestRules):
             idle = {index for index, lease in enumerate(model.leases) if not (lease.owner and lease.live)}
             lapsed = idle - model.rung - set(model.outcomes)
             lost = idle & model.rung - set(model.outcomes)
-            again = sorted(lost)[: max(0, unclaimed - waiting)] if len(lapsed | lost) else []
+            again = sorted(lost) if model.stop else sorted(lost)[: max(0, unclaimed - waiting)]
+            assert look.stop is model.stop
             assert lapsed <= set(look.batches)
             assert len(set(look.batches) - lapsed) == len(again)
             assert set(look.batches) <= lapsed | lost

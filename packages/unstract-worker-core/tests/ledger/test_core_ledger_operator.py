@@ -209,10 +209,10 @@ def test_letters_are_found_by_id_and_removed_once(driver: Driver, redis: Redis) 
         letters.add(DeadLetter("a.task", "a_queue", "no", task_id=str(number)))
     kept = list(letters.letters())
     assert [each.letter.task_id for each in kept] == ["2", "1", "0"]
-    assert letters.find(kept[1].id) == kept[1]
+    assert letters.matching(kept[1].id[:6]) == (kept[1],)
     letters.remove(kept[1])
     letters.remove(kept[1])
-    assert letters.find(kept[1].id) is None
+    assert letters.matching(kept[1].id) == letters.matching(kept[0].id[:3]) == ()
     assert letters.count() == 2
 
 
@@ -225,3 +225,31 @@ def test_webhooks_are_listed_by_their_task(driver: Driver, operator: Operator) -
 def test_the_owner_of_a_token_is_its_instance_and_process() -> None:
     assert owner_of("worker-7:42:0123abcd") == "worker-7:42"
     assert owner_of("me") == "me"
+
+
+def test_the_beginning_of_an_id_names_a_run(driver: Driver, operator: Operator) -> None:
+    for run in ("abcd-1", "abcd-12", "abce-1"):
+        driver.accept(run)
+    driver.done("abcd-done", (1,))
+    driver.done("gone-9", (1,))
+
+    assert operator.matching("abcd-1") == ("abcd-1",)  # an id, and the beginning of another
+    assert operator.matching("abcd") == ("abcd-1", "abcd-12")  # open runs first
+    assert operator.matching("abce") == ("abce-1",)
+    assert operator.matching("gone") == ("gone-9",)
+    for nothing in ("", "abc", "abc*", "nobody", "????"):
+        assert operator.matching(nothing) == ()
+
+
+def test_a_finished_run_is_named_in_full_where_keys_may_not_be_listed(
+    driver: Driver, operator: Operator, redis: Redis
+) -> None:
+    driver.done("gone-9", (1,))
+    redis.acl_setuser("few", enabled=True, nopass=True, keys="uw:*", commands=["+@all", "-scan"])
+    try:
+        at = redis.connection_pool.connection_kwargs
+        few = Operator(Redis(at["host"], at["port"], at["db"], username="few", password="x", decode_responses=True))
+        assert few.matching("gone-9") == ("gone-9",)
+        assert few.matching("gone") == ()
+    finally:
+        redis.acl_deluser("few")

@@ -93,6 +93,30 @@ def test_a_ready_run_is_rung_three_times_then_finalised_inline(
     assert [what for what, _ in recorder.calls] == ["callback"] * 3 + ["finalise"] * 2
 
 
+def test_a_stopped_run_is_ended_here_and_rung_for_nowhere(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
+    driver.accept("run-b")
+    driver.armed(RUN, (1, 1))
+    for run in (RUN, "run-b"):
+        driver.ledger.runs.request_stop(run)
+        driver.make_due(run)
+
+    assert sweeper.tick() == Sweep(looked=2, stopped=2)
+    assert sorted(recorder.calls) == [("end batches", RUN, 1, (0, 1)), ("end start", "run-b")]
+
+    for batch in (0, 1):
+        driver.claim_batch(RUN, batch)
+    driver.make_due(RUN)
+    assert sweeper.tick() == Sweep(looked=1)  # its workers are at it
+
+
+def test_a_stop_means_nothing_to_what_is_no_execution(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
+    driver.accept(RUN, task=RunTask.WEBHOOK)
+    driver.ledger.runs.request_stop(RUN)
+    driver.make_due(RUN)
+
+    assert sweeper.tick() == Sweep(looked=1, orchestrate=1)
+
+
 def test_a_chords_callback_is_rung(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
     driver.accept(RUN, task=RunTask.CHORD_CALLBACK, state=RunState.READY)
     driver.make_due(RUN)

@@ -50,7 +50,7 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
     context = claim.context
     ids = {"execution_id": context.execution_id, "organization_id": context.organization_id}
     traced = runtime.traces.span(context.execution_id, "batch", batch=claim.batch, files=len(claim.files))
-    with bind_task(**ids, batch_id=str(claim.batch)), traced, runtime.keeper.batch(claim) as held:
+    with bind_task(**ids, batch_id=claim.batch), traced, runtime.keeper.batch(claim) as held:
         session = BatchSession(runtime, executor, claim, held, ends, stopped=claim.stop)
         writer = StatusWriter(session)
         try:

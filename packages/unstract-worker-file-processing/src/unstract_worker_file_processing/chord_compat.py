@@ -42,6 +42,7 @@ from unstract_worker_core.runs.failure_policy import (
     reason_of,
 )
 from unstract_worker_core.runs.files_in_use import active_file, files_in_use
+from unstract_worker_core.runs.outcomes import Executed, error_text, to_outcome
 from unstract_worker_core.runs.rows import match_rows, row_request
 from unstract_worker_core.runs.run_handler import release_run, retry_until_accepted
 from unstract_worker_core.runs.runtime import Runtime
@@ -50,7 +51,6 @@ from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.batch import process_batch
 from unstract_worker_file_processing.deferred import Parked
 from unstract_worker_file_processing.executor import GuardedExecutor
-from unstract_worker_file_processing.results import Executed, error_text, to_outcome
 from unstract_worker_file_processing.status_writer import push_api_items
 
 __all__ = ["IN_USE", "FileDecision", "batch_result", "process_chord_batch"]

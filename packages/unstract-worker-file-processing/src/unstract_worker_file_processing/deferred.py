@@ -12,11 +12,11 @@ from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import opaque_id, random_id
 from unstract_worker_core.ledger import AnswerTicket, ExecutorAnswer, FileItem, Intent
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs.outcomes import error_text
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.text import replace_halves
 from unstract_worker_file_processing.executor import DeferredExecutor, FileFailed, FileRequest, MaybeSent
-from unstract_worker_file_processing.results import error_text
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack
 from unstract_worker_file_processing.status_writer import StatusWriter
 

@@ -9,8 +9,9 @@ from unstract_worker_core.backend.history import FileHistory, NewHistory
 from unstract_worker_core.errors import OutcomeUnknown
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs.outcomes import Executed, file_metadata
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_file_processing.results import Executed, executed_with, file_metadata, stored_value
+from unstract_worker_file_processing.results import executed_with, stored_value
 from unstract_worker_file_processing.session import BatchSession
 
 __all__ = ["content_key", "history_row", "reuse", "write_history"]

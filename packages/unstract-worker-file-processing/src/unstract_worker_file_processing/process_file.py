@@ -26,11 +26,12 @@ from unstract_worker_core.ledger import ExecutorAnswer, FileItem, FileOutcome
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.observability.tracing import step_span
 from unstract_worker_core.runs.failure_policy import Place, is_permanent
+from unstract_worker_core.runs.outcomes import NOT_STARTED, Executed, Usage, error_text, to_outcome
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.deferred import await_answer, obtain_answer
 from unstract_worker_file_processing.executor import DeferredExecutor, FileFailed, FileRequest
 from unstract_worker_file_processing.history import reuse, write_history
-from unstract_worker_file_processing.results import NOT_STARTED, Executed, Usage, error_text, executed_with, to_outcome
+from unstract_worker_file_processing.results import executed_with
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack, pause_seconds
 from unstract_worker_file_processing.status_writer import StatusWriter
 

@@ -1,69 +1,14 @@
-"""A file's result as values: error texts, the executor's result, its cost, the outcome that is stored."""
+"""Results that are read: the executor's, within its limit, and the text of a history row."""
 
 import ast
 from typing import Any
 
-from attrs import asdict, frozen
-
 from unstract_worker_core import serialization
-from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.errors import MessageError
-from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
+from unstract_worker_core.runs.outcomes import Executed, error_text, inner_metadata
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.text import replace_halves
 
-__all__ = [
-    "NOT_STARTED",
-    "Executed",
-    "Usage",
-    "error_text",
-    "executed_with",
-    "file_metadata",
-    "result_metadata",
-    "stored_value",
-    "to_outcome",
-]
-
-NOT_STARTED = "not started: the execution was stopped"
-_LONGEST_ERROR = 1000
-_PREFIXES = ("Workflow error:", "Destination error:", "Processing error:", "Validation error:")
-
-
-@frozen
-class Executed:
-    """A file before its outcome is made. Journalled as soon as the file ran, so that the later steps can be repeated.
-
-    Attributes:
-        seconds: how long it ran.
-        source_hash: the content's hash, if the executor returned one.
-        reused: nothing ran; `result` and `metadata` are those of an earlier execution.
-    """
-
-    result: Any = None
-    error: str | None = None
-    seconds: float = 0.0
-    source_hash: str = ""
-    reused: bool = False
-    metadata: dict[str, Any] | None = None
-
-
-@frozen
-class Usage:
-    """What a file cost; None where the backend reports nothing."""
-
-    tokens: TokenUsage | None = None
-    pages: int | None = None
-
-
-def error_text(*, workflow: str = "", destination: str = "", processing: str = "", validation: str = "") -> str:
-    """The file's error, in one line: each part under its prefix, unless it brings one."""
-    parts = []
-    for prefix, text in zip(_PREFIXES, (workflow, destination, processing, validation), strict=True):
-        if text:
-            flat = " ".join(replace_halves(text).split())
-            parts.append(flat if flat.startswith(_PREFIXES) else f"{prefix} {flat}")
-    joined = "; ".join(parts) or "Processing error: no reason given"
-    return joined if len(joined) <= _LONGEST_ERROR else joined[: _LONGEST_ERROR - 3] + "..."
+__all__ = ["executed_with", "stored_value"]
 
 
 def executed_with(result: Any, *, kind: RunKind, limit: int) -> Executed:
@@ -74,7 +19,7 @@ def executed_with(result: Any, *, kind: RunKind, limit: int) -> Executed:
         kind: of the run.
         limit: bytes that the result may have; a larger one is the file's error.
     """
-    source_hash = _inner(result, "source_hash")
+    source_hash = inner_metadata(result, "source_hash")
     known = source_hash if isinstance(source_hash, str) else ""
     if kind is not RunKind.API:
         return Executed(source_hash=known)
@@ -86,46 +31,6 @@ def executed_with(result: Any, *, kind: RunKind, limit: int) -> Executed:
         text = f"the result has {size} bytes, the limit MAX_FILE_RESULT_BYTES is {limit}"
         return Executed(error=error_text(workflow=text))
     return Executed(result=result, source_hash=known)
-
-
-def to_outcome(context: RunContext, file: FileItem, executed: Executed, usage: Usage | None = None) -> FileOutcome:
-    """The file's outcome: SKIPPED for NOT_STARTED. Result and metadata are kept for API callers only."""
-    api = context.kind is RunKind.API
-    kind = OutcomeKind.ERROR if executed.error else OutcomeKind.COMPLETED
-    if executed.error == NOT_STARTED:
-        kind = OutcomeKind.SKIPPED
-    return FileOutcome(
-        number=file.number,
-        name=file.name,
-        kind=kind,
-        error=executed.error,
-        file_execution_id=file.file_execution_id,
-        result=executed.result if api and kind is OutcomeKind.COMPLETED else None,
-        metadata=result_metadata(context, file, executed, usage) if api else {},
-        seconds=round(executed.seconds, 3),
-        copies=file.copies,
-    )
-
-
-def result_metadata(context: RunContext, file: FileItem, executed: Executed, usage: Usage | None) -> dict[str, Any]:
-    """The `metadata` of an API result item: that of the execution whose result is reused, or of this one."""
-    stored = executed.metadata if executed.reused else None
-    if stored is not None:
-        return stored | _identity(context, file, executed.seconds)
-    return file_metadata(context, file, executed, usage)
-
-
-def file_metadata(
-    context: RunContext, file: FileItem, executed: Executed, usage: Usage | None = None
-) -> dict[str, Any]:
-    """The `metadata` of an API result item (contract: flows 0.1); unknown values are null."""
-    tools, known = _inner(executed.result, "tool_metadata"), usage or Usage()
-    return {
-        **_identity(context, file, executed.seconds),
-        "tool_metadata": tools if isinstance(tools, list) else [],
-        "usage": {"file_execution_id": file.file_execution_id, **asdict(known.tokens or TokenUsage(), recurse=False)},
-        "total_pages_processed": known.pages,
-    }
 
 
 def stored_value(text: str | None) -> Any:
@@ -140,20 +45,3 @@ def stored_value(text: str | None) -> Any:
         return serialization.loads(serialization.dumps(ast.literal_eval(text)))
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, MessageError):
         return text
-
-
-def _identity(context: RunContext, file: FileItem, seconds: float) -> dict[str, Any]:
-    """The part that is replaced when a stored result is used again."""
-    return {
-        "source_name": file.name,
-        "source_hash": file.hash,
-        "organization_id": context.organization_id,
-        "workflow_id": context.workflow_id,
-        "execution_id": context.execution_id,
-        "total_elapsed_time": round(seconds, 3),
-    }
-
-
-def _inner(result: Any, name: str) -> Any:
-    metadata = result.get("metadata") if isinstance(result, dict) else None
-    return metadata.get(name) if isinstance(metadata, dict) else None

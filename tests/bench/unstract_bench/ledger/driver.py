@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import uuid4
 
 from unstract_bench.rig import RunFailed
@@ -59,6 +59,12 @@ def sweeper_ticks(environment: Mapping[str, str], runs: int) -> Callable[[], flo
 class _NothingToDo:
     def finalise(self, run_id: str) -> None:
         raise RunFailed(f"run {run_id} was to be finalised")
+
+    def end_start(self, run_id: str) -> None:
+        raise RunFailed(f"{run_id} is not stopped")
+
+    def end_batches(self, run_id: str, epoch: int, batches: Sequence[int]) -> None:
+        raise RunFailed(f"{run_id} is not stopped: {epoch} {batches}")
 
     def recheck(self, run_id: str, organization_id: str, final: FinalState) -> None:
         raise RunFailed(f"run {run_id} of {organization_id} was to be looked at again after {final}")

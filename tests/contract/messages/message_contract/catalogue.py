@@ -33,6 +33,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "dead_letter": ("unstract_worker_core.ledger:DeadLetter",),
     "executed": (
         "unstract_worker_file_processing.results:Executed",
+        "unstract_worker_core.runs.outcomes:Executed",
         "unstract_worker_file_processing.outcomes:Executed",
     ),
     "callback": ("unstract_worker_callback.chord_compat:ChordCallback",),

@@ -17,6 +17,7 @@ __all__ = ["DeadLetter", "DeadLetterStore", "StoredLetter"]
 _KEY = "uw:dead_letters"
 _BODY_LIMIT = 4096
 _CHUNK = 200
+_SHORTEST = 4
 # How far back a letter of the same message is looked for.
 _RECENT = 100
 
@@ -87,9 +88,9 @@ class DeadLetterStore:
         """How many letters are kept."""
         return int(call_redis(self._redis, "dead_letters", partial(self._redis.llen, _KEY)))
 
-    def find(self, letter_id: str) -> StoredLetter | None:
-        """The letter of this id."""
-        return next((stored for stored in self.letters() if stored.id == letter_id), None)
+    def matching(self, start: str) -> tuple[StoredLetter, ...]:
+        """The letters whose ids begin with `start`, which has four characters at least."""
+        return tuple(stored for stored in self.letters() if len(start) >= _SHORTEST and stored.id.startswith(start))
 
     def remove(self, stored: StoredLetter) -> None:
         """Take a letter out; no harm if it is gone."""

@@ -1,8 +1,10 @@
 """What operators read of the ledger, and their one step: make a run due now. Works beside running workers.
 
-Reads are pipelined and bounded: a page of the due index at a time, never all keys. Nothing here is called by a worker.
+Reads are pipelined and bounded: a page of the due index at a time. Only an id that was shortened and is of no open run
+is looked for among all keys. Nothing here is called by a worker.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files
@@ -10,6 +12,7 @@ from typing import Any
 
 from attrs import frozen
 from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from unstract_worker_core import serialization
 from unstract_worker_core.ledger.records import FinalState, RunContext, RunState
@@ -30,6 +33,8 @@ __all__ = ["Operator", "Retried"]
 
 _CHUNK = 200
 _SHOWN_BATCHES = 1000
+_AT_ONCE = 5000
+_ID_START = re.compile(r"[A-Za-z0-9._:-]{4,}")
 
 
 @frozen
@@ -61,6 +66,25 @@ class Operator:
                 return Page(tuple(found), total, place)
             found.append(view)
         return Page(tuple(found), total, None)
+
+    def matching(self, start: str) -> tuple[str, ...]:
+        """The ids that `start` may mean: itself where it is one, else the open runs' that begin with it, else others'.
+
+        Finished runs have no index: they are found only where the Redis user may SCAN.
+        """
+        if not _ID_START.fullmatch(start):
+            return ()
+        if self._store.attempt("known", lambda: self._redis.exists(_key(start, "meta"))):
+            return (start,)
+        found = self._store.attempt("matching", lambda: set(self._redis.sscan_iter("uw:open", f"{start}*", _AT_ONCE)))
+        return tuple(sorted(found or self._store.attempt("matching", lambda: self._of_any_state(start))))
+
+    def _of_any_state(self, start: str) -> set[str]:
+        try:
+            keys = list(self._redis.scan_iter(f"uw:{{{start}*}}:meta", _AT_ONCE))
+        except NoPermissionError:
+            return set()
+        return {key.removeprefix("uw:{").removesuffix("}:meta") for key in keys}
 
     def view(self, run_id: str) -> RunView | None:
         """One run, also a finished one as long as its tombstone is kept; None where the ledger does not know it."""

@@ -70,7 +70,7 @@ class Armed:
 
 @frozen
 class DueDecision:
-    """What a due run needs. `action`: drop, later, orchestrate, ring, finalise or recheck."""
+    """What a due run needs. `action`: drop, later, orchestrate, ring, finalise or recheck; `stop`: it was stopped."""
 
     action: str
     task: RunTask | None = None
@@ -80,6 +80,7 @@ class DueDecision:
     batches: tuple[int, ...] = ()
     organization_id: str = ""
     final: FinalState | None = None
+    stop: bool = False
 
 
 class Runs:
@@ -270,9 +271,9 @@ def _due_decision(answer: list[object]) -> DueDecision:
         return DueDecision("recheck", task, kind, organization_id=str(answer[3]), final=final)
     if action == RunState.ARMED:
         batches = tuple(int(index) for index in answer[4])  # type: ignore[attr-defined]
-        return DueDecision("ring", task, kind, epoch=int(str(answer[3])), batches=batches)
+        return DueDecision("ring", task, kind, epoch=int(str(answer[3])), batches=batches, stop=answer[5] == "1")
     name = "orchestrate" if action == RunState.ACCEPTED else "finalise"
-    return DueDecision(name, task, kind, rings=int(str(answer[3])))
+    return DueDecision(name, task, kind, rings=int(str(answer[3])), stop=answer[4] == "1")
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:

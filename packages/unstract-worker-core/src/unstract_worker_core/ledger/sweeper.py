@@ -6,7 +6,7 @@ clock, when the run is next due.
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.errors import WorkerError
-from unstract_worker_core.ledger.records import FinalState
+from unstract_worker_core.ledger.records import FinalState, RunTask
 from unstract_worker_core.ledger.runs import DueDecision, Runs
 from unstract_worker_core.statuses import RunKind
 
@@ -33,15 +33,22 @@ class Finaliser(Protocol):
     def recheck(self, run_id: str, organization_id: str, final: FinalState) -> None:
         """The second read-back of a finished run."""
 
+    def end_start(self, run_id: str) -> None:
+        """End a stopped run that is ACCEPTED, in place of the worker that starts runs."""
+
+    def end_batches(self, run_id: str, epoch: int, batches: Sequence[int]) -> None:
+        """End batches of a stopped run, in place of the workers that process files."""
+
 
 @frozen
 class Sweep:
-    """What one tick did, in runs (``batches``: doorbells rung for batches)."""
+    """What one tick did, in runs (``batches``: doorbells rung for batches; ``stopped``: ended here instead of rung)."""
 
     looked: int = 0
     orchestrate: int = 0
     batches: int = 0
     finalise: int = 0
+    stopped: int = 0
     rechecked: int = 0
     dropped: int = 0
     failed: int = 0
@@ -111,6 +118,11 @@ class Sweeper:
             return self._recheck_finished(run_id, decision, sweep)
         if decision.action == "finalise":
             return self._finalise(run_id, decision, sweep)
+        if decision.stop and decision.task is RunTask.EXECUTION:
+            return self._end_stopped(run_id, decision, sweep)
+        return self._ring(run_id, decision, waiting, sweep)
+
+    def _ring(self, run_id: str, decision: DueDecision, waiting: dict[RunKind, int], sweep: Sweep) -> Sweep:
         if decision.action == "ring" and decision.kind is not None and decision.batches:
             self._doorbells.ring_batches(run_id, epoch=decision.epoch, batches=decision.batches, kind=decision.kind)
             waiting[decision.kind] = waiting.get(decision.kind, 0) + len(decision.batches)
@@ -126,6 +138,16 @@ class Sweeper:
         else:
             self._doorbells.ring_callback(run_id)
         return evolve(sweep, finalise=sweep.finalise + 1)
+
+    def _end_stopped(self, run_id: str, decision: DueDecision, sweep: Sweep) -> Sweep:
+        """Needs no other worker: all that could take the run's next step may be gone."""
+        if decision.action == "orchestrate":
+            self._finaliser.end_start(run_id)
+        elif decision.batches:
+            self._finaliser.end_batches(run_id, decision.epoch, decision.batches)
+        else:  # its batches are being worked on
+            return sweep
+        return evolve(sweep, stopped=sweep.stopped + 1)
 
     def _recheck_finished(self, run_id: str, decision: DueDecision, sweep: Sweep) -> Sweep:
         if decision.final is not None:

@@ -76,7 +76,7 @@ def bind_task(
     execution_id: str | None = None,
     file_execution_id: str | None = None,
     organization_id: str | None = None,
-    batch_id: str | None = None,
+    batch_id: int | None = None,
 ) -> Iterator[None]:
     """Put ids on every record that is logged inside, by any library; None leaves the value that is bound."""
     given = {name: value for name, value in locals().items() if value is not None}

@@ -3,7 +3,7 @@
 import getpass
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -30,6 +30,7 @@ __all__ = [
     "confirm",
     "fail",
     "note_action",
+    "only_match",
     "open_ledger",
 ]
 
@@ -91,6 +92,13 @@ def confirm(question: str, *, yes: bool) -> None:
         fail(f"not confirmed: {question} There is no terminal to ask on: use --yes.", EXIT_REFUSED)
     if not click.confirm(question, err=True):
         fail("nothing was changed", EXIT_REFUSED)
+
+
+def only_match(given: str, ids: Sequence[str], what: str) -> str | None:
+    """The id that was meant by its beginning; None where there is none. Several end the command, with their names."""
+    if len(ids) > 1:
+        fail(f"{given} is the beginning of {len(ids)} {what}: {', '.join(ids)}. Say more of one.", EXIT_REFUSED)
+    return ids[0] if ids else None
 
 
 def note_action(action: str, **fields: str | float) -> None:

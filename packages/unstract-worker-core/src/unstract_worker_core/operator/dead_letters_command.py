@@ -21,6 +21,7 @@ from unstract_worker_core.operator.console import (
     confirm,
     fail,
     note_action,
+    only_match,
     open_ledger,
 )
 from unstract_worker_core.operator.tables import table
@@ -141,8 +142,9 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def requeue(*, letter_ids: tuple[str, ...], queue: str | None, yes: bool) -> None:
         with open_ledger(definition) as access:
-            for letter_id in letter_ids:
-                _requeue(access, letter_id, queue, yes=yes)
+            store = access.ledger.dead_letters
+            for kept in [_found(store, letter_id) for letter_id in letter_ids]:  # a wrong id, and none is sent
+                _requeue(access, kept, queue, yes=yes)
 
     return group
 
@@ -164,19 +166,18 @@ def _shown(kept: StoredLetter, access: Access) -> dict[str, Any]:
 
 
 def _found(store: DeadLetterStore, letter_id: str) -> StoredLetter:
-    kept = store.find(letter_id)
-    if kept is None:
+    letters = {kept.id: kept for kept in store.matching(letter_id)}
+    found = only_match(letter_id, tuple(letters), "letters")
+    if found is None:
         fail(f"there is no letter {letter_id}: it was requeued, or pushed out by newer ones", EXIT_UNKNOWN)
-    return kept
+    return letters[found]
 
 
-def _requeue(access: Access, letter_id: str, queue: str | None, *, yes: bool) -> None:
-    store = access.ledger.dead_letters
-    kept = _found(store, letter_id)
+def _requeue(access: Access, kept: StoredLetter, queue: str | None, *, yes: bool) -> None:
     try:
         message = message_of(kept.letter, queue)
     except NotRequeueable as reason:
-        fail(f"letter {letter_id} cannot be sent again: {reason}", EXIT_REFUSED)
+        fail(f"letter {kept.id} cannot be sent again: {reason}", EXIT_REFUSED)
     confirm(f"Send {message.task} ({message.task_id}) to {message.queue} again?", yes=yes)
     try:
         publish(message, access.settings.broker)
@@ -185,6 +186,6 @@ def _requeue(access: Access, letter_id: str, queue: str | None, *, yes: bool) ->
             f"the broker did not take it ({error}); the letter is kept. Look at CELERY_BROKER_BASE_URL.",
             EXIT_UNAVAILABLE,
         )
-    store.remove(kept)
-    note_action("requeue", letter=letter_id, task=message.task, task_id=message.task_id, queue=message.queue)
-    click.echo(f"letter {letter_id}: {message.task} was sent to {message.queue}")
+    access.ledger.dead_letters.remove(kept)
+    note_action("requeue", letter=kept.id, task=message.task, task_id=message.task_id, queue=message.queue)
+    click.echo(f"letter {kept.id}: {message.task} was sent to {message.queue}")

@@ -6,6 +6,7 @@ import time
 import click
 
 from unstract_worker_core.ledger import DueDecision, RunState, RunTask
+from unstract_worker_core.ledger.operator import Retried
 from unstract_worker_core.ledger.views import RunView
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.operator.console import (
@@ -20,16 +21,16 @@ from unstract_worker_core.operator.console import (
 )
 from unstract_worker_core.operator.runs_showing import Wanted, found, how_it_ended, page_as_json, page_as_text, show_run
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
-from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 
 __all__ = ["abort_run", "retry_run", "runs"]
 
 _STOPS_BY = {
-    RunState.ACCEPTED: "the worker that starts it (api-deployment or general) ends it instead",
-    RunState.ARMED: "files in work are finished, the file-processing worker marks the others as not started",
-    RunState.READY: "the callback worker writes STOPPED instead of its result",
+    RunState.ACCEPTED: "a callback worker ends it before it is started",
+    RunState.ARMED: "files in work are finished, a callback worker marks the others as not started",
+    RunState.READY: "a callback worker writes STOPPED instead of its result",
 }
 _NO_STOP = {
     RunTask.WEBHOOK: "a webhook delivery ends by itself after its last try",
@@ -39,21 +40,22 @@ _NO_STOP = {
 _STATES = [state.value for state in RunState if state is not RunState.DONE]
 
 
-def retry_run(access: Access, run_id: str, *, yes: bool) -> str:
+def retry_run(access: Access, run: RunView, *, yes: bool) -> str:
     """Make a run due, forget its failed attempts, and ring for it; says what was done."""
-    run = found(access, run_id)
+    run_id = run.run_id
     if run.state is RunState.DONE:
         fail(f"run {run_id} cannot be retried: {how_it_ended(access, run_id)}", EXIT_ENDED)
     if run.task is RunTask.CHORD_BATCH:
         fail(f"run {run_id} is driven by its own Celery message, which the broker delivers again", EXIT_REFUSED)
     confirm(f"Look at run {run_id} ({run.state.value}, {_progress(run)}) now, with fresh attempts?", yes=yes)
-    done = _look_now(access, run_id, "retry")
-    return f"run {run_id}: {done}"
+    retried = _make_due(access, run_id, "retry")
+    told = f"it was stopped: {_STOPS_BY[run.state]}" if run.stop else _ring_now(access, run_id)
+    return f"run {run_id}: {'; '.join(filter(None, (told, _left_alone(retried))))}"
 
 
-def abort_run(access: Access, run_id: str, *, yes: bool) -> str:
-    """Set the run's stop, and have it looked at; says how it will end."""
-    run = found(access, run_id)
+def abort_run(access: Access, run: RunView, *, yes: bool) -> str:
+    """Set the run's stop and make it due, so that a callback worker's sweeper ends it; says how it will end."""
+    run_id = run.run_id
     if run.state is RunState.DONE:
         ended = how_it_ended(access, run_id)
         if run.stop:
@@ -63,15 +65,29 @@ def abort_run(access: Access, run_id: str, *, yes: bool) -> str:
         fail(f"run {run_id} cannot be aborted: {_NO_STOP[run.task]}", EXIT_REFUSED)
     confirm(f"Abort run {run_id} ({run.state.value}, {_progress(run)})? It ends STOPPED; this is final.", yes=yes)
     access.ledger.runs.request_stop(run_id)
-    done = _look_now(access, run_id, "abort")
-    return f"run {run_id}: it will end STOPPED; {_STOPS_BY[run.state]}; {done}"
+    retried = _make_due(access, run_id, "abort")
+    parts = ("it will end STOPPED", _STOPS_BY[run.state], _left_alone(retried), _warn_if_no_callback_worker(access))
+    return f"run {run_id}: {'; '.join(filter(None, parts))}"
 
 
-def _look_now(access: Access, run_id: str, action: str) -> str:
+def _make_due(access: Access, run_id: str, action: str) -> Retried:
     retried = access.operator.retry(run_id)
     if retried.state in (None, RunState.DONE):  # it ended between our look and our step
         fail(f"run {run_id} has ended meanwhile: {how_it_ended(access, run_id)}", EXIT_ENDED)
     note_action(action, run_id=run_id, state=str(retried.state), held=retried.held)
+    return retried
+
+
+def _left_alone(retried: Retried) -> str:
+    return f"live leases, left alone: {retried.held}" if retried.held else ""
+
+
+def _warn_if_no_callback_worker(access: Access) -> str:
+    alive = (member.heartbeat.worker for member in access.fleet.members() if member.alive)
+    return "" if WorkerType.CALLBACK.value in alive else "no callback worker is alive: start one"
+
+
+def _ring_now(access: Access, run_id: str) -> str:
     decision = access.ledger.runs.decide_due(run_id, waiting={}, recheck_seconds=access.settings.ledger.recheck_seconds)
     bells = CeleryDoorbells(access.settings.broker, Metrics())
     try:
@@ -84,8 +100,7 @@ def _look_now(access: Access, run_id: str, action: str) -> str:
             "the sweeper of a callback worker rings once the broker is back, or repeat this command",
             EXIT_UNAVAILABLE,
         )
-    busy = f"live leases, left alone: {retried.held}" if retried.held else ""
-    return "; ".join(part for part in (rung, busy) if part)
+    return rung
 
 
 def _ring(bells: CeleryDoorbells, run_id: str, decision: DueDecision) -> str | None:
@@ -162,13 +177,13 @@ def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def retry(*, run_ids: tuple[str, ...], yes: bool) -> None:
         with open_ledger(definition) as access:
-            for run_id in run_ids:
-                click.echo(retry_run(access, run_id, yes=yes))
+            for run in [found(access, run_id) for run_id in run_ids]:  # a wrong id, and none is retried
+                click.echo(retry_run(access, run, yes=yes))
 
     @group.command(help="Stop executions: no further file starts, what is done is kept, the status becomes STOPPED.")
     @click.argument("run_ids", nargs=-1, required=True)
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def abort(*, run_ids: tuple[str, ...], yes: bool) -> None:
         with open_ledger(definition) as access:
-            for run_id in run_ids:
-                click.echo(abort_run(access, run_id, yes=yes))
+            for run in [found(access, run_id) for run_id in run_ids]:
+                click.echo(abort_run(access, run, yes=yes))

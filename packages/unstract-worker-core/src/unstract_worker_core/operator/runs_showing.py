@@ -5,12 +5,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from unstract_worker_core.fleet import FleetMember, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.views import BatchView, Page, RunDetail, RunView
-from unstract_worker_core.operator.console import EXIT_UNKNOWN, Access, fail
+from unstract_worker_core.operator.console import EXIT_UNKNOWN, Access, fail, only_match
 from unstract_worker_core.operator.tables import duration, table
 from unstract_worker_core.statuses import RunKind, WorkerType
 
@@ -51,7 +51,7 @@ def _needed(run: RunView) -> WorkerType:
     """The type of worker that takes the run's next step."""
     if run.task is RunTask.WEBHOOK:
         return WorkerType.GENERAL
-    if run.state is RunState.READY:
+    if run.state is RunState.READY or run.stop:  # the callback worker's sweeper ends what was stopped
         return WorkerType.CALLBACK
     if run.state is RunState.ARMED:
         return WorkerType.FILE_PROCESSING
@@ -93,25 +93,30 @@ def page_as_text(page: Page, access: Access) -> str:
     return f"{shown}\n{len(page.runs)} shown, {page.open} open{more}"
 
 
-def show_run(access: Access, run_id: str, *, as_json: bool) -> str:
-    """One run; ends the command with EXIT_UNKNOWN where the ledger does not know it."""
-    detail = access.operator.detail(run_id)
+def show_run(access: Access, given: str, *, as_json: bool) -> str:
+    """One run, named as for `found`."""
+    detail = access.operator.detail(found(access, given).run_id)
     if detail is None:
-        _unknown(run_id)
+        _unknown(given)
     reason = why_it_waits(detail.run, access.fleet.members())
     if as_json:
-        return json.dumps(access.redactor.value({**asdict(detail), "reason": reason}))
+        batches = [access.redactor.value(asdict(batch)) for batch in detail.batches]  # a list in one would be cut
+        facts = asdict(evolve(detail, batches=()))
+        return json.dumps({**access.redactor.value({**facts, "reason": reason}), "batches": batches})
     lines = [f"{name:<13}{access.redactor.text(value)}" for name, value in _facts(detail, reason)]
     if detail.batches:
         lines += ["", table(_BATCH_COLUMNS, map(_batch_row, detail.batches), terminal=sys.stdout.isatty())]
+        if len(detail.batches) < detail.run.batches:
+            lines.append(f"the first {len(detail.batches)} of {detail.run.batches} batches")
     return "\n".join(lines)
 
 
-def found(access: Access, run_id: str) -> RunView:
-    """The run; ends the command with EXIT_UNKNOWN where the ledger does not know it."""
-    view = access.operator.view(run_id)
+def found(access: Access, given: str) -> RunView:
+    """The run that an id or the beginning of one names; ends the command where that is none or several."""
+    run_id = only_match(given, access.operator.matching(given), "runs")
+    view = access.operator.view(run_id) if run_id else None
     if view is None:
-        _unknown(run_id)
+        _unknown(given)
     return view
 
 

@@ -1,6 +1,7 @@
 -- decide_due(run, first_wait_ms, max_wait_ms, limit, recheck_ms, kind, waiting, kind, waiting, ...): decide what a due run
 -- needs and mark it as asked for. A batch that was rung and not claimed is rung again only if the queue of its kind
--- holds fewer doorbells than there are unclaimed batches: a backlog is not a loss.
+-- holds fewer doorbells than there are unclaimed batches: a backlog is not a loss. The last part of an answer says
+-- whether the run was stopped: the sweeper then ends what it would ring for, and no doorbell is waited for.
 local first_wait, max_wait, limit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local state = get("state")
 if not state then
@@ -27,9 +28,9 @@ if state ~= "ARMED" then
   end
   local rings = redis.call("HINCRBY", META, "rings", 1)
   due(now + wait(rings))
-  return {state, get("task"), get("kind"), tostring(rings)}
+  return {state, get("task"), get("kind"), tostring(rings), get("stop") or "0"}
 end
-local kind, budget = get("kind"), 0
+local kind, budget, stop = get("kind"), 0, get("stop") or "0"
 for i = 6, #ARGV, 2 do
   if ARGV[i] == kind then budget = tonumber(redis.call("HGET", UNCLAIMED, kind) or "0") - tonumber(ARGV[i + 1]) end
 end
@@ -37,7 +38,7 @@ local ring = {}
 for _, batch in ipairs(redis.call("ZRANGE", RINGS, "-inf", string.format("%.0f", now), "BYSCORE", "LIMIT", 0, limit)) do
   local times = tonumber(redis.call("HGET", RUNG, batch) or "0")
   if times == 0 then redis.call("HINCRBY", UNCLAIMED, kind, 1) end
-  if times == 0 or budget > 0 then
+  if times == 0 or budget > 0 or stop == "1" then
     if times > 0 then budget = budget - 1 end
     ring[#ring + 1] = batch
     redis.call("HSET", RUNG, batch, times + 1)
@@ -45,4 +46,4 @@ for _, batch in ipairs(redis.call("ZRANGE", RINGS, "-inf", string.format("%.0f",
   redis.call("ZADD", RINGS, string.format("%.0f", now + wait(times)), batch)
 end
 look_again()
-return {"ARMED", get("task"), kind, get("epoch"), ring}
+return {"ARMED", get("task"), kind, get("epoch"), ring, stop}
