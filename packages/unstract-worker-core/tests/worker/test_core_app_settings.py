@@ -1,10 +1,15 @@
 """Celery's settings: what guards the ledger holds, whoever tries to change it."""
 
 import json
+import os
+import signal
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from unstract_devstack.ports import free_port
 from unstract_devstack.processes import wait_until
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
@@ -153,8 +158,8 @@ def test_celery_variables_in_the_environment_are_reported_and_ignored(start_work
 
 def test_a_pool_that_the_workers_cannot_run_in_is_refused(start_worker):
     worker = start_worker("-m", "celery", "-A", "tiny_worker", "worker", "-P", "solo", ready=False)
-    assert worker.exit_code() not in (0, None)
-    assert "threads or prefork" in worker.log
+    assert worker.exit_code() == 2
+    assert "--pool: solo is refused: the workers run in threads or prefork only (CELERY_POOL)" in worker.log
 
 
 def test_queues_named_on_the_command_line_are_consumed_even_if_unknown(start_worker, send, ended):
@@ -177,11 +182,17 @@ def test_every_option_of_celerys_command_has_its_row():
         assert f"| {flags} | {option.effect} | {option.note} |" in readme
 
 
-@pytest.mark.parametrize("option", [("--autoscale", "8,1"), ("--purge",), ("-B",)])
+REFUSED = [
+    ("--autoscale", "8,1"), ("--purge",), ("-S", "state"), ("--detach",), ("-BD", "--logfile=x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", REFUSED)
 def test_an_option_that_would_harm_is_refused(option, start_worker):
     worker = start_worker("-m", "celery", "-A", "tiny_worker", "worker", *option, ready=False)
     assert worker.exit_code() == 2
-    assert "is refused" in worker.log
+    assert "cannot start:\n  --" in worker.log
+    assert "is refused" in worker.log or "--detach: needs --logfile or LOG_FILE" in worker.log
 
 
 def test_a_log_file_of_the_command_line_gets_json_lines(start_worker, tmp_path):
@@ -189,3 +200,50 @@ def test_a_log_file_of_the_command_line_gets_json_lines(start_worker, tmp_path):
     lines = (tmp_path / "worker.log").read_text().splitlines()
     assert lines
     assert all("event" in json.loads(line) for line in lines)
+
+
+def test_a_log_file_that_cannot_be_opened_is_refused(start_worker, tmp_path):
+    file = str(tmp_path / "nowhere" / "worker.log")
+    worker = start_worker("-m", "celery", "-A", "tiny_worker", "worker", "--logfile", file, ready=False)
+    assert worker.exit_code() == 2
+    assert f"--logfile: {file} cannot be opened" in worker.log
+
+
+@pytest.fixture
+def started_nodes(tmp_path):
+    """The processes of the pid files in the test's folder are ended after it."""
+    yield lambda name: _pid(tmp_path / f"{name}.pid")
+    for file in tmp_path.glob("*.pid"):
+        with suppress(ProcessLookupError):
+            os.kill(_pid(file), signal.SIGKILL)
+
+
+def _pid(file):
+    return int(file.read_text())
+
+
+def logged(file, word):
+    """The JSON lines of a log file, once one of them has this word."""
+    assert wait_until(lambda: file.exists() and word in file.read_text(), seconds=60), file.read_text()
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_detached_nodes_log_into_their_files_and_one_whose_port_is_taken_says_so(
+    start_worker, send, ended, tmp_path, started_nodes
+):
+    """`celery multi start` starts each node detached, all of them with one environment."""
+    names, files = ("one", "two"), (f"--logfile={tmp_path}/%n.log", f"--pidfile={tmp_path}/%n.pid")
+    port = str(free_port())
+    for name in names:  # one after the other: the port is the first one's
+        multi = ("-m", "celery", "multi", "start", name, "-A", "tiny_worker", *files, f"--executable={sys.executable}")
+        starter = start_worker(*multi, ready=False, CALLBACK_HEALTH_PORT=port)
+        assert starter.exit_code(seconds=60) == 0, starter.log
+        lines = logged(tmp_path / f"{name}.log", "ready" if name == "one" else "stopped")
+
+    assert [line["problem"] for line in lines if line["event"] == "cannot start"] == [
+        "CALLBACK_HEALTH_PORT: cannot be listened on: Address already in use"
+    ]
+    send("tiny.broken", body=[[], {}, {}])
+    logged(tmp_path / "one.log", "task failed unexpectedly")
+    os.kill(started_nodes("one"), signal.SIGTERM)
+    assert logged(tmp_path / "one.log", "stopped")[-1]["exit_code"] == 0

@@ -1,11 +1,11 @@
 """What becomes of each option of Celery's own command: it works, is ignored with a warning, or is refused."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
 import click
 from attrs import frozen
-from click.core import ParameterSource
 
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.observability.logs import get_logger
@@ -38,11 +38,11 @@ OPTIONS = (
         "doorbell queues are consumed in any case"),
     Option("--max-tasks-per-child --max-memory-per-child --optimization", Effect.WORKS, "with prefork"),
     Option("--detach --logfile --pidfile --uid --gid --umask --executable", Effect.WORKS,
-        "the file gets the same JSON lines; each node needs a health port of its own"),
+        "the file gets the same JSON lines; --detach needs it or LOG_FILE; each node needs a health port of its own"),
     Option("--without-gossip --without-mingle --without-heartbeat", Effect.WORKS, "always so"),
     Option("--broker --result-backend", Effect.IGNORED, "CELERY_BROKER_BASE_URL, CHORD_COMPAT"),
     Option("--loglevel", Effect.IGNORED, "LOG_LEVEL"),
-    Option("--pool", Effect.IGNORED, "CELERY_POOL"),
+    Option("--pool", Effect.IGNORED, "CELERY_POOL; refused are gevent, eventlet, solo and all but threads and prefork"),
     Option("--prefetch-multiplier --disable-prefetch --task-events", Effect.IGNORED, "guards the ledger"),
     Option("--time-limit --soft-time-limit", Effect.IGNORED, "FILE_EXECUTION_TIMEOUT, WORKER_STUCK_SLOT_SECONDS"),
     Option("--heartbeat-interval", Effect.IGNORED, "events are off; see fleet"),
@@ -53,31 +53,63 @@ OPTIONS = (
     Option("--pool-start-method", Effect.REFUSED, "children are forked"),
     Option("--loader --config", Effect.REFUSED, "settings come from environment variables"),
 )  # fmt: skip
+_BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags.split()}
+_POOLS = ("prefork", "processes", "threads")
 
 
-def check_command_line() -> None:
-    """Warn about options that have no effect. Raises ConfigurationError for those that are refused."""
-    faults = []
-    for flag in _given():
-        found = next((option for option in OPTIONS if flag in option.flags.split()), None)
-        if found is None or found.effect is Effect.REFUSED:
-            faults.append(Fault(flag, f"is refused: {found.note if found else 'it is not known'}"))
-        elif found.effect is Effect.IGNORED:
-            log.warning("the command line's option has no effect", option=flag, instead=found.note)
+def check_command_line(log_file: str | None) -> None:
+    """Warn about options of `celery worker` that have no effect. Nothing is looked at where our own entry point runs.
+
+    Called before Celery detaches, so that what is refused is said in the terminal.
+
+    Args:
+        log_file: LOG_FILE.
+
+    Raises:
+        ConfigurationError: options that are refused.
+    """
+    given = _given()
+    faults = tuple(_faults(given, log_file))
     if faults:
-        raise ConfigurationError(tuple(faults))
+        raise ConfigurationError(faults)
+    for flag in given:
+        option = _BY_FLAG[flag]
+        if option.effect is Effect.IGNORED:
+            log.warning("the command line's option has no effect", option=flag, instead=option.note)
 
 
-def _given() -> Iterator[str]:
-    """Long flags that were given to Celery's command; none where our own entry point runs."""
+def _faults(given: Mapping[str, object], log_file: str | None) -> Iterator[Fault]:
+    for flag, value in given.items():
+        option = _BY_FLAG.get(flag)
+        if option is None or option.effect is Effect.REFUSED:
+            yield Fault(flag, f"is refused: {option.note if option else 'it is not known'}")
+        elif flag == "--pool" and value not in _POOLS:
+            yield Fault(flag, f"{value} is refused: the workers run in threads or prefork only (CELERY_POOL)")
+    if "--detach" in given and "--logfile" not in given and log_file is None:
+        yield Fault("--detach", "needs --logfile or LOG_FILE: without one every log line of the process is lost")
+
+
+def _given() -> dict[str, object]:
+    """The options of Celery's worker command as they were typed, by their first long flag; none elsewhere."""
     context = click.get_current_context(silent=True)
-    if context is None or context.command.name != "worker" or context.parent is None:
-        return
-    for level in (context.parent, context):
-        for parameter in level.command.params:
-            named = parameter.name and level.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
-            if named and isinstance(parameter, click.Option):
-                yield long_flag(parameter)
+    root = context.find_root() if context else None
+    if root is None or root.command.name != "celery" or not isinstance(root.command, click.Group):
+        return {}
+    worker = root.command.commands["worker"]
+    try:  # the group's own arguments are consumed by now, and the worker's are not read yet
+        of_group, rest = _typed(root, sys.argv[1:])
+        if rest[:1] != ["worker"]:
+            return {}
+        of_worker, _ = _typed(click.Context(worker, root, "worker"), rest[1:])
+    except click.UsageError:  # Celery says it
+        return {}
+    return of_group | of_worker
+
+
+def _typed(context: click.Context, arguments: Sequence[str]) -> tuple[dict[str, object], list[str]]:
+    """The options among the arguments with their values, and the arguments that are none."""
+    values, rest, order = context.command.make_parser(context).parse_args(list(arguments))
+    return {long_flag(each): values[each.name] for each in order if isinstance(each, click.Option)}, rest
 
 
 def long_flag(option: click.Option) -> str:

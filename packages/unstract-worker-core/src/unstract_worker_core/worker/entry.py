@@ -11,6 +11,7 @@ from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.failpoints import enable
 from unstract_worker_core.observability.logs import configure_logging, get_logger, open_standard_streams
 from unstract_worker_core.observability.prefork_metrics import VARIABLE, SharedFolder
+from unstract_worker_core.worker.command_line import check_command_line
 from unstract_worker_core.worker.definition import WorkerDefinition
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def _process(
 ) -> "WorkerProcess":
     settings = settings_or_exit(definition, environ, development=development)
     try:
+        check_command_line(settings.logging.file)
         shared = _shared_metrics(settings, environ)
         enable(settings.crash_point)
     except ConfigurationError as error:

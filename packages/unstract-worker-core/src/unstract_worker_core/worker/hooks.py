@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 from celery import bootsteps, signals
 
-from unstract_worker_core.errors import ConfigurationError
+from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.observability.logs import configure_logging
 from unstract_worker_core.worker.broker import declared_queue
-from unstract_worker_core.worker.command_line import check_command_line
 
 if TYPE_CHECKING:
     from unstract_worker_core.worker.process import WorkerProcess
@@ -28,13 +27,17 @@ def tie(process: "WorkerProcess") -> None:
 
     def begin(instance: Any = None, options: Mapping[str, Any] | None = None, **_: Any) -> None:
         if instance is not None and instance.app is app:
-            _read_options(process, (options or {}).get("queues") or ())
+            _declare_queues(process, (options or {}).get("queues") or ())
 
     def leave_logging(logfile: str | None = None, **_: Any) -> None:
         # Celery leaves logging alone while this signal has a receiver. A file of its command line gets our lines.
         if logfile:
             settings = process.settings
-            configure_logging(evolve(settings.logging, file=logfile), secrets=settings.secrets())
+            try:
+                configure_logging(evolve(settings.logging, file=logfile), secrets=settings.secrets())
+            except ConfigurationError:  # Celery would swallow it, and go on without the file
+                problem = f"{logfile} cannot be opened for writing"
+                process.refuse(ConfigurationError((Fault("--logfile", problem),)))
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -49,12 +52,8 @@ def tie(process: "WorkerProcess") -> None:
     signals.setup_logging.connect(leave_logging, weak=False)
 
 
-def _read_options(process: "WorkerProcess", queues: Iterable[str]) -> None:
-    """Check the command line, and declare the queues that it names: Celery refuses those that it does not know."""
-    try:
-        check_command_line()
-    except ConfigurationError as error:
-        process.refuse(error)
+def _declare_queues(process: "WorkerProcess", queues: Iterable[str]) -> None:
+    """Declare the queues that the command line names: Celery refuses those that it does not know."""
     for name in queues:
         if name not in process.app.amqp.queues:
             process.app.amqp.queues.add(declared_queue(name, process.settings.broker))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from celery.utils.nodenames import nodesplit
 
 from unstract_worker_core.config import Settings
-from unstract_worker_core.errors import ConfigurationError, LedgerError
+from unstract_worker_core.errors import ConfigurationError, Fault, LedgerError
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.observability.prefork_metrics import SharedFolder
@@ -115,7 +115,7 @@ class WorkerProcess:
                 setattr(worker, attribute, self.app.conf[setting])
         pool = pool_class(self.settings.process.pool)
         if not _CELERYS_POOLS & {base.__module__ for base in worker.pool_cls.__mro__}:
-            raise ValueError("the workers run in threads or prefork only")
+            self.refuse(ConfigurationError((Fault("--pool", "the workers run in threads or prefork only"),)))
         if not issubclass(pool, worker.pool_cls):
             log.warning("setting is fixed: the command line's has no effect", setting="worker_pool")
         worker.pool_cls = pool

@@ -48,7 +48,7 @@ class Files:
             raise FileFailed(f"{request.file.name} is not text in UTF-8") from None
 
     def deliver(self, request: FileRequest, result: Any) -> None:
-        """Write the result to the destination of an ETL run; over itself where this is repeated. An API run has none."""
+        """Write the result to the destination of an ETL run; over itself if repeated. An API run has none."""
         context = request.context
         if context.kind is RunKind.API:
             return
