@@ -110,7 +110,10 @@ def test_an_executor_that_answers_later_outlives_the_worker_that_sent_its_file(s
     """The worker is killed while the file is out: its answer is taken by the next, and it was sent once."""
     (worker,) = stack.fleet.of(FILE_PROCESSING)
     worker.stop()
-    later = {**stack.environment, "WORKER_FILE_EXECUTOR": "word-count-later"}
+    broker_url = stack.environment["CELERY_BROKER_BASE_URL"]
+    later = {
+        **stack.environment, "WORKER_FILE_EXECUTOR": "word-count-later", "WORD_COUNT_BROKER_URL": broker_url
+    }  # fmt: skip
     with (
         stack.redis.client() as broker,
         running_fleet(later, tmp_path / "logs", kinds=(FILE_PROCESSING,)) as fleet,

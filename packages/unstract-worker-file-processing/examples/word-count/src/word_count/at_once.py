@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import frozen
 
-from unstract_worker_core.worker.runtime import Runtime
+from unstract_worker_core import Runtime
 from unstract_worker_file_processing.executor import FileRequest
 from word_count.files import Files, files_of
 

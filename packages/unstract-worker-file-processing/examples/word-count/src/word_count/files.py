@@ -7,11 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
-from unstract_worker_core.backend import Backend
-from unstract_worker_core.errors import ConfigurationError, Fault
-from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_file_processing.executor import FileFailed, FileRequest
+from unstract_worker_core import Backend, ConfigurationError, RunKind, Runtime
+from unstract_worker_file_processing.executor import Fault, FileFailed, FileRequest
 from unstract_worker_file_processing.platform.connectors import destination_of, source_of
 from unstract_worker_file_processing.platform.stores import Store, store_of
 

@@ -3,18 +3,15 @@
 While a file is with the service it holds no slot of the worker, and a worker that is killed meanwhile loses nothing.
 """
 
+import os
 from typing import Any
 
-from attrs import frozen
+from attrs import asdict, frozen
 from celery import Celery
 from kombu.exceptions import KombuError
 
-from unstract_worker_core import serialization
-from unstract_worker_core.config import BrokerSettings
-from unstract_worker_core.ledger import AnswerTicket
-from unstract_worker_core.worker.broker import publishing_connection
-from unstract_worker_core.worker.runtime import Runtime
-from unstract_worker_file_processing.executor import FileFailed, FileRequest, MaybeSent, NotNow
+from unstract_worker_core import ConfigurationError, Runtime
+from unstract_worker_file_processing.executor import AnswerTicket, Fault, FileFailed, FileRequest, MaybeSent, NotNow
 from word_count.files import Files, files_of
 
 __all__ = ["WordCountLater", "make"]
@@ -27,7 +24,6 @@ class WordCountLater:
     """A DeferredExecutor."""
 
     files: Files
-    broker: BrokerSettings
     producer: Celery
 
     def prepare(self, request: FileRequest, *, timeout_seconds: float) -> str:
@@ -36,19 +32,18 @@ class WordCountLater:
 
     def send(self, prepared: str, ticket: AnswerTicket) -> None:
         """Send the text to the service, with the ticket that its answer must bring along."""
-        connection = publishing_connection(self.broker)
-        errors = (KombuError, OSError, *connection.connection_errors, *connection.channel_errors)
-        try:
-            connection.connect()
-        except errors as error:
-            raise NotNow(f"the broker is away ({type(error).__name__})") from None
-        arguments = (prepared, serialization.unstructure(ticket))
-        try:
-            self.producer.send_task(_TASK, arguments, queue=_QUEUE, connection=connection, retry=False)
-        except errors as error:  # it may have arrived, although the confirmation did not
-            raise MaybeSent(f"the broker did not confirm the message ({type(error).__name__})") from None
-        finally:
-            connection.release()
+        with self.producer.connection_for_write() as connection:
+            errors = (KombuError, OSError, *connection.connection_errors, *connection.channel_errors)
+            try:
+                connection.connect()
+            except errors as error:
+                raise NotNow(f"the service's broker is away ({type(error).__name__})") from None
+            try:
+                self.producer.send_task(
+                    _TASK, (prepared, asdict(ticket)), queue=_QUEUE, connection=connection, retry=False
+                )
+            except errors as error:  # it may have arrived, although the confirmation did not
+                raise MaybeSent(f"the broker did not confirm the message ({type(error).__name__})") from None
 
     def conclude(self, request: FileRequest, answer: Any, *, timeout_seconds: float) -> Any:
         """The result from the service's answer, after it was written to the destination where there is one."""
@@ -60,7 +55,13 @@ class WordCountLater:
 
 
 def make(runtime: Runtime) -> WordCountLater:
-    """What the entry point names."""
-    producer = Celery("word_count", set_as_current=False)
-    producer.conf.task_ignore_result = True
-    return WordCountLater(files_of(runtime), runtime.settings.broker, producer)
+    """What the entry point names. The service's broker is the executor's own setting. Raises ConfigurationError."""
+    broker = os.environ.get("WORD_COUNT_BROKER_URL")
+    if not broker:
+        raise ConfigurationError((Fault("WORD_COUNT_BROKER_URL", "is required by the executor word-count-later"),))
+    producer = Celery("word_count", broker=broker, set_as_current=False)
+    producer.conf.update(
+        task_ignore_result=True,
+        broker_transport_options={"confirm_publish": True, "socket_timeout": 5, "socket_connect_timeout": 5},
+    )
+    return WordCountLater(files_of(runtime), producer)
