@@ -72,7 +72,11 @@ class ActiveFiles:
         return {file: mark for file, mark in marks.items() if mark.execution_id != self.execution_id}
 
     def mark(self, files: Iterable[ActiveFile]) -> dict[ActiveFile, Mark]:
-        """Mark files as ours; returns the marks of those that another execution marked first."""
+        """Mark files as used by this execution.
+
+        Returns:
+            The marks of those files that another execution marked first.
+        """
         wanted = list(files)
         hit("active_files.mark.before")
         answers = self._call(partial(self._set, wanted, only_new=True))

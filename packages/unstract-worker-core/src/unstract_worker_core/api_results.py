@@ -65,9 +65,13 @@ class ApiResults:
         self._ttl = ttl_seconds
 
     def replace(self, workflow_id: str, execution_id: str, items: Iterable[ApiResultItem]) -> int:
-        """Put the whole list in place at once; returns how many items. Repeating it gives the same list.
+        """Put the whole list in place at once. Repeating it gives the same list.
 
-        What `items` raises leaves the list as it was.
+        Args:
+            items: what it raises leaves the list as it was.
+
+        Returns:
+            The number of items.
         """
         # Staged under a name of this attempt alone: a writer that was paused, or a push that Redis applies late, must
         # not mix into the list of another.
@@ -86,7 +90,14 @@ class ApiResults:
         return written
 
     def push_once(self, workflow_id: str, execution_id: str, marker: str, items: Sequence[ApiResultItem]) -> bool:
-        """Append a file's items unless its marker says that they were; item and marker in one MULTI."""
+        """Append a file's items unless they were appended before; items and marker in one MULTI.
+
+        Args:
+            marker: names the file.
+
+        Returns:
+            False: they were appended before.
+        """
         target, flag = _list_key(workflow_id, execution_id), f"uw:pushed:{execution_id}:{marker}"
         texts = [serialization.dumps(item.as_message()) for item in items]
 

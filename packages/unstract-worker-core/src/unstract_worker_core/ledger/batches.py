@@ -75,7 +75,14 @@ class Batches:
         self._wait_ms = int(ring_wait * 1000)
 
     def claim(self, run_id: str, epoch: int, batch: int, token: str) -> BatchClaim | BatchRefusal:
-        """Lease a batch. A refusal is harmless: the ledger has rung or will ring where needed."""
+        """Lease a batch.
+
+        Args:
+            token: names the claim; the same token again gets the same lease.
+
+        Returns:
+            The claim, or why there is none, which is harmless: the ledger rings again where needed.
+        """
         asked_at = time.monotonic()
         answer = self._store.run("claim_batch", run_id, epoch, batch, token, self._lease_ms)
         if answer[0] != "leased":
@@ -105,7 +112,17 @@ class Batches:
         return bool(self._write("renew_batch", claim, self._lease_ms))
 
     def start_file(self, claim: BatchClaim, number: int) -> bool:
-        """Journal the file as in flight (0: none is). Returns whether the run was stopped. Raises LeaseLost."""
+        """Write down which file is in flight: it is charged if the lease lapses.
+
+        Args:
+            number: the file's number; 0: none is in flight.
+
+        Returns:
+            Whether the run was stopped.
+
+        Raises:
+            LeaseLost: another worker has the batch.
+        """
         flag = self._write("start_file", claim, number)
         if flag == -1:
             raise _lost(claim)
@@ -129,7 +146,12 @@ class Batches:
     def complete(self, claim: BatchClaim, outcomes: Mapping[int, str] = _NONE) -> RunState:
         """Record the last outcomes, as `record_all` does, and close the batch: one step.
 
-        Returns the run's state (READY when it was the last). Raises LeaseLost.
+        Returns:
+            The run's state: READY when this was the last batch.
+
+        Raises:
+            LeaseLost: another worker has the batch.
+            LedgerError: a file of the batch has no outcome.
         """
         pairs = [part for pair in outcomes.items() for part in pair]
         answer = self._write("complete_batch", claim, self._wait_ms, *pairs)
@@ -142,9 +164,11 @@ class Batches:
         raise _lost(claim)
 
     def release(self, claim: BatchClaim, *, delay_seconds: float = 0.0, charge_file: int = 0, reason: str = "") -> None:
-        """Hand the batch back. Charges no file, but for the one whose outcome is unknown (`charge_file`).
+        """Hand the batch back.
 
         Args:
+            delay_seconds: until it is rung for again.
+            charge_file: number of the file whose outcome is unknown, which is charged; 0: none.
             reason: becomes the run's last error, for operators; empty: it stays as it is.
         """
         self._write("release_batch", claim, int(delay_seconds * 1000), charge_file, reason[:256])

@@ -102,12 +102,30 @@ class Runs:
         start: str,
         state: RunState = RunState.ACCEPTED,
     ) -> Accepted:
-        """Write a message down. A second message for the same run changes nothing."""
+        """Write a start message into the ledger. A second message for the same run changes nothing.
+
+        Args:
+            start: the message as JSON.
+            state: READY for a run that has nothing to start, such as a chord's callback.
+
+        Returns:
+            The run's state, and whether this message was the first.
+
+        Raises:
+            LedgerError: it was not written.
+        """
         answer = self._store.run("accept", run_id, task, kind, organization_id, start, self._wait_ms, state)
         return Accepted(RunState(answer[0]), bool(answer[1]))
 
     def claim(self, run_id: str, token: str, *, state: RunState) -> RunClaim | None:
-        """Lease the run if it is in `state` and no other owner holds it; None otherwise (busy, closed, unknown)."""
+        """Lease the run if it is in `state` and no other owner holds it.
+
+        Args:
+            token: names the claim; the same token again gets the same lease.
+
+        Returns:
+            The claim; None where the run is busy, in another state, or not known.
+        """
         asked_at = time.monotonic()
         answer = self._store.run("claim_run", run_id, token, state, self._lease_ms)
         if answer[0] != "leased":
@@ -137,7 +155,13 @@ class Runs:
         return bool(self._store.run("renew_run", claim.run_id, claim.token, self._lease_ms))
 
     def release(self, claim: RunClaim, *, delay_seconds: float = 0.0, charge: bool = False, reason: str = "") -> None:
-        """Hand the run back for another claim after the delay; `charge` counts it as a failed attempt."""
+        """Hand the run back; harmless where the lease is lost.
+
+        Args:
+            delay_seconds: until the run is due again.
+            charge: counts it as a failed attempt.
+            reason: becomes the run's last error, cut to 256 characters.
+        """
         delay, cost = int(delay_seconds * 1000), int(charge)
         self._store.run("release_run", claim.run_id, claim.token, delay, cost, reason[:256])
 
@@ -160,7 +184,15 @@ class Runs:
         return dict(zip(entries, kept, strict=True))
 
     def arm(self, claim: RunClaim, batches: Sequence[Sequence[FileItem]], context: RunContext) -> Armed:
-        """Store the batches and flip ACCEPTED to ARMED (READY without batches). Repeatable. Raises LeaseLost."""
+        """Store the batches and move the run from ACCEPTED to ARMED, or to READY without batches. Safe to repeat.
+
+        Returns:
+            The epoch of these batches, and the run's state.
+
+        Raises:
+            LeaseLost: another worker has the run.
+            LedgerError: batch records are missing; nothing was armed.
+        """
         epoch = claim.epoch + 1
         for records in _batch_records(batches):
             self._store.run("put_batches", claim.run_id, claim.token, epoch, *records)
@@ -181,7 +213,16 @@ class Runs:
         tombstone_seconds: float,
         state: RunState = RunState.READY,
     ) -> bool:
-        """Close the run: payloads are deleted, a tombstone with `final` stays. False: the lease was lost."""
+        """Close the run: its payloads are deleted, a tombstone with `final` is kept.
+
+        Args:
+            recheck_seconds: until the run is due for its second read-back; 0: it has none.
+            tombstone_seconds: how long the tombstone is kept.
+            state: the state that the run must be in.
+
+        Returns:
+            False: the lease was lost, nothing was closed.
+        """
         answer = self._store.run(
             "finish", claim.run_id, claim.token, state, serialization.encode(final),
             int(recheck_seconds * 1000), int(tombstone_seconds * 1000),

@@ -139,7 +139,16 @@ def _created(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) 
 
 
 def create_rows(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> tuple[FileItem, ...]:
-    """The items with their rows' ids. An item without one was refused by the backend, for a reason of its own."""
+    """Create a row for each file, once in all attempts, and set it PENDING.
+
+    Returns:
+        The items with their rows' ids. An item without one was refused by the backend, and ends in ERROR.
+
+    Raises:
+        OutcomeUnknown: no response to a create; the next attempt looks at the rows that exist.
+        BackendError: rows cannot be created now.
+        LeaseLost: another worker has the run.
+    """
     there = _looked_up(session, loaded, items)
     session.journal_put("rows", "asked for")
     together = created_together(session, loaded, [each for each in items if each.number not in there])

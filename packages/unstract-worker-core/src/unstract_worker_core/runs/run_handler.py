@@ -65,7 +65,12 @@ def retry_until_accepted(runtime: Runtime, step: Callable[[], T]) -> T:
 
 
 def accept_start(runtime: Runtime, delivery: Delivery, kind: RunKind) -> None:
-    """Accept `async_execute_bin`; a repeated message changes nothing. Raises MessageError if it cannot be read."""
+    """Accept `async_execute_bin`: write it into the ledger, then ring. A repeated message changes nothing.
+
+    Raises:
+        MessageError: it cannot be read.
+        Reject: the process drains while the ledger is away; the message goes back to its queue.
+    """
     message = read_start(delivery.args, delivery.kwargs, kind=kind)
     with bind_task(execution_id=message.execution_id, organization_id=message.organization_id):
         accepted = retry_until_accepted(runtime, lambda: put_start(runtime, message))
@@ -85,7 +90,15 @@ def put_start(runtime: Runtime, message: StartMessage) -> Accepted:
 
 
 def accept_run(runtime: Runtime, run_id: str, *, task: RunTask, organization_id: str, message: object) -> None:
-    """Accept what has no execution yet, under an id made from its message."""
+    """Accept a message that has no execution yet, such as a schedule or a webhook.
+
+    Args:
+        run_id: made from the message, so that a repeated message has the same.
+        message: an attrs object that is kept as JSON.
+
+    Raises:
+        Reject: the process drains while the ledger is away; the message goes back to its queue.
+    """
 
     def put() -> Accepted:
         accepted = runtime.ledger.runs.accept(
@@ -135,9 +148,13 @@ def handle_doorbell(runtime: Runtime, delivery: Delivery, jobs: Mapping[RunTask,
 
 
 def handle_run(runtime: Runtime, run_id: str, jobs: Mapping[RunTask, Job]) -> bool:
-    """Work on a run if it is ACCEPTED and free. False: there was nothing to do, which is harmless.
+    """Work on a run if it is ACCEPTED and free.
 
-    Raises what the step raised, after giving the run back to the ledger.
+    Returns:
+        False: there was nothing to do, which is harmless.
+
+    Raises:
+        Exception: what the step raised, after the run was given back to the ledger.
     """
     claim = runtime.ledger.runs.claim(run_id, runtime.token(), state=RunState.ACCEPTED)
     if claim is None:

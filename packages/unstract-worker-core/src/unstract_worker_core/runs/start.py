@@ -104,9 +104,10 @@ def tool_problem(instances: tuple[ToolInstance, ...], validation: ToolValidation
 
 
 def load_run(session: RunSession, message: StartMessage) -> LoadedRun | Decision:
-    """Read the execution; the run, or what ends it here: unknown, ended or stopped already.
+    """Read the execution. Call it right before each status is written: the backend lets EXECUTING replace a stop.
 
-    Call it right before each status is written: the backend lets EXECUTING replace a stop that came in between.
+    Returns:
+        The run, or the decision that ends it: it is not known, has ended, or was stopped.
     """
     try:
         execution = session.runtime.backend.executions.get(session.organization_id, message.execution_id)
@@ -131,9 +132,13 @@ def decision_if_terminal(loaded: LoadedRun, *, stop: bool) -> Decision | None:
 def write_status_once(
     session: RunSession, loaded: LoadedRun, update: StatusUpdate, *, operation: str
 ) -> LoadedRun | Decision:
-    """Write a status of the start, once in all attempts; what ends the run if the backend says that it has ended.
+    """Write a status of the start, once in all attempts: a user's stop may come between two, which it would replace.
 
-    Only once: a user's stop may come between two attempts, and the backend would let EXECUTING replace it.
+    Args:
+        operation: the name of the status in the journal and in the idempotency key.
+
+    Returns:
+        The run, or the decision that ends it where the backend says that it has ended.
     """
     if session.journal_get(operation) is not None:
         return loaded
@@ -155,7 +160,7 @@ def write_status_once(
 def arm_files(
     session: RunSession, loaded: LoadedRun, items: Sequence[FileItem], *, before: tuple[int, int] = (0, 0)
 ) -> Decision:
-    """Split the files into batches.
+    """Split the files into batches, as many as the organization allows side by side.
 
     Args:
         before: how many further files completed and failed in a run of this execution that the ledger lost.

@@ -1,11 +1,14 @@
-"""Celery's consumer; what cannot be processed is dead-lettered once, acknowledged, and never logged whole."""
+"""Celery's consumer and its request: what cannot be processed becomes a dead letter once, and is never logged whole."""
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from celery.exceptions import InvalidTaskError
 from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.request import Request
 from celery.worker.state import maybe_shutdown
 
 from unstract_worker_core.errors import ConfigurationError, LedgerError
@@ -18,14 +21,51 @@ if TYPE_CHECKING:
     from unstract_worker_core.migration.traffic import TrafficSplit
     from unstract_worker_core.worker.process import WorkerProcess
 
-__all__ = ["Consumer"]
+__all__ = ["Consumer", "TaskRequest"]
 
+# What reading a message can raise.
+_MESSAGE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 # How long a message stays back that was not taken for an error of ours: the first time, and at most.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 # A connection that held for so long is made again at once.
 _SETTLED_SECONDS = 30.0
-
 log = get_logger(__name__)
+
+
+class TaskRequest(Request):  # type: ignore[misc]
+    """Set as `Request` of each task.
+
+    With Celery's own, a bad time limit or date raises later, where it looks like an error of the worker, and an expired
+    task is acknowledged and forgotten: its execution would stay PENDING for ever.
+    """
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        try:
+            super().__init__(message, **options)
+            self._read_times()
+        except _MESSAGE_ERRORS as error:
+            raise InvalidTaskError(type(error).__name__) from error
+
+    def maybe_expire(self) -> bool:
+        """Whether it expired; it is a dead letter then. Raises LedgerError where that cannot be kept.
+
+        Unlike Celery's, this does not remember the id: sent again by an operator, the task is to be run.
+        """
+        if self.expires is None or datetime.now(self.expires.tzinfo) <= self.expires:
+            return False
+        runtime = self.app.worker_process.runtime()
+        dead_letter_message(runtime, self.message, f"it expired at {self.expires.isoformat()}, before it was processed")
+        runtime.metrics.task(self.type, str(self.delivery_info.get("routing_key") or "")).ended("rejected", 0.0, "")
+        return True
+
+    def _read_times(self) -> None:
+        """Read what Celery reads only later, and would then not tell from an error of its own."""
+        limits = self.time_limits
+        if len(limits) != 2 or not all(limit is None or isinstance(limit, int | float) for limit in limits):
+            raise ValueError("time limits")
+        for moment in (self.eta, self.expires):
+            if moment is not None:
+                moment.astimezone()
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]

@@ -27,7 +27,7 @@ Body = Callable[[Runtime, Delivery], Any]
 
 # Before a chord's task is tried again.
 _AGAIN_SECONDS = 5.0
-_REQUEST = "unstract_worker_core.worker.task_request:TaskRequest"
+_REQUEST = "unstract_worker_core.worker.consumer:TaskRequest"
 _SIGNALS = {Reject: "rejected", Retry: "retried"}
 
 log = get_logger(__name__)
