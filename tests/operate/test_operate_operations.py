@@ -32,8 +32,9 @@ SELDOM = {
     "health", "file-execution.list", "file-execution.get", "workflow-execution.list", "file-execution.check_active",
     "file-execution.create", "file-execution.status", "webhook.mark_dead_letter", "webhook.pipeline_notifications", "webhook.enqueue",
 }  # fmt: skip
-# Seldom in this worker alone: the rows of a run that was aborted.
-SELDOM_OF = {"callback": {"file-execution.batch_status"}}
+# Seldom in one worker alone: the rows of a run that was aborted; and while a run is young, its batches rely on what the
+# orchestrator read: here each run is over before they ask.
+SELDOM_OF = {"callback": {"file-execution.batch_status"}, "file-processing": {"workflow-execution.get"}}
 
 
 def of(kind) -> tuple[Operation, ...]:

@@ -80,10 +80,12 @@ def started(ground, tenant):
 
 
 @pytest.mark.parametrize("path", PATHS, ids=ascii)
-def test_m7_a_path_that_leaves_its_folder_ends_the_execution_with_the_reason(tenant, started, path):
+def test_m7_a_path_that_leaves_its_folder_ends_its_file_with_the_reason(tenant, started, path):
     row = tenant.ended(started(lambda folder, staging: [path]))
-    assert (row.status, row.files) == ("ERROR", ())
-    assert "file_path" in row.error
+    assert (row.status, row.total, row.successful) == ("ERROR", 1, 0)
+    (file,) = row.files
+    assert (file.status, file.result) == ("ERROR", None)
+    assert "file_path" in file.error
 
 
 def test_m7_absolute_paths_links_and_devices_are_not_opened(ground, tenant, started):

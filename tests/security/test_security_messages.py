@@ -5,6 +5,7 @@ import json
 import pickle
 import random
 import re
+import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -159,7 +160,8 @@ def test_m2_other_content_types_are_refused_and_run_nothing(
     changed = {"content-type": content_type, "content-encoding": "binary", "body": base64.b64encode(body).decode()}
     queues = ("celery_api_deployments", "celery", "uw_files", "uw_callback")
     for queue in queues:
-        put(queue, json.dumps(envelope | changed).encode())
+        headers = {"headers": envelope["headers"] | {"id": str(uuid.uuid4())}}  # a message has one letter
+        put(queue, json.dumps(envelope | headers | changed).encode())
 
     eventually(lambda: ground.letters() == before + len(queues))
     assert {letter["reason"] for letter in letters_of(before)} == {

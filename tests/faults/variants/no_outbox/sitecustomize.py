@@ -2,4 +2,4 @@
 
 from unstract_worker_core.ledger.runs import Runs
 
-Runs.note = lambda self, claim, field, value: value
+Runs.note_all = lambda self, claim, notes: dict(notes)
