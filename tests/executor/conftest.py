@@ -2,9 +2,13 @@
 
 import contextlib
 import itertools
+import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import define
@@ -14,9 +18,12 @@ from unstract_devstack.executor.running import ObjectStore, running_object_store
 from unstract_devstack.extraction import Field
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import ExecutionRow, Platform
-from unstract_devstack.processes import end_of, wait_until
+from unstract_devstack.processes import end_of, inherited_environment, wait_until
 from unstract_devstack.rabbitmq_server import RabbitHandle, running_rabbitmq
 from unstract_devstack.stack import Stack, running_stack
+from unstract_worker_core.fleet import Fleet as LiveFleet
+from unstract_worker_core.ledger.operator import Operator
+from unstract_worker_core.operator.runs_showing import why_it_waits
 
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
 SECONDS = 100.0
@@ -113,6 +120,20 @@ class Tenant:
         items = self.platform.results("extract", execution_id).items
         assert sorted(item["file"] for item in items) == sorted(file.name for file in row.files)
         assert all(item["status"] == "Success" and item["result"] for item in items)
+
+    def command(self, worker: str, *arguments: str) -> tuple[int, Any]:
+        """A worker's command with --json, as an operator types it: its exit code and what it printed."""
+        environment = {**inherited_environment(), **self.fleet.stack.environment}
+        command = [sys.executable, "-m", f"unstract_worker_{worker}", *arguments, "--json"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, check=False)
+        assert "canary-of-the-store" not in done.stdout + done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def reason(self, execution_id: str) -> str:
+        """Why the run waits, as `runs` says; empty before the ledger knows the run."""
+        with self.fleet.stack.redis.client() as redis:
+            view = Operator(redis).view(execution_id)
+            return why_it_waits(view, LiveFleet(redis).members()) if view else ""
 
     def extractions(self, execution_id: str) -> Counter[str]:
         return self.fleet.bill.per_file(execution_id)

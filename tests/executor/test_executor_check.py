@@ -1,14 +1,10 @@
 """`check` and `conformance` of a file worker with the executor `platform`, and the queues on RabbitMQ."""
 
-import json
 import os
-import subprocess
-import sys
 
 import pytest
 from kombu import Connection
 
-from unstract_devstack.processes import inherited_environment
 from unstract_worker_core.config import BrokerSettings, Secret
 from unstract_worker_core.operator.check.brokers import broker_lines, foreign_queue_line
 from unstract_worker_core.statuses import WorkerType
@@ -17,22 +13,10 @@ from unstract_worker_core.testing import settings_for
 ANSWERS = "queue uw_executor_answers"
 
 
-def run(tenant, *arguments):
-    """A command of the file worker, as an operator types it."""
-    environment = {**inherited_environment(), **tenant.fleet.stack.environment}
-    command = [sys.executable, "-m", "unstract_worker_file_processing", *arguments, "--json"]
-    organization = ("--organization", tenant.platform.organization)
-    done = subprocess.run(
-        [*command, *organization], env=environment, capture_output=True, text=True, timeout=90, check=False
-    )
-    assert "canary-of-the-store" not in done.stdout + done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
 def test_check_says_that_all_that_the_executor_needs_is_there(tenant):
     tenant.whole(tenant.send("first.txt"), 1)  # makes the folder of uploads
 
-    code, found = run(tenant, "check")
+    code, found = tenant.command("file_processing", "check", "--organization", tenant.platform.organization)
 
     lines = {line["subject"]: line for line in found["lines"]}
     key = f"platform key of {tenant.platform.organization}"
@@ -46,7 +30,7 @@ def test_check_says_that_all_that_the_executor_needs_is_there(tenant):
 
 
 def test_conformance_tries_what_the_executor_calls_and_not_execute_file(tenant):
-    code, found = run(tenant, "conformance")
+    code, found = tenant.command("file_processing", "conformance", "--organization", tenant.platform.organization)
 
     verdicts = {each["operation"]: each["verdict"] for each in found["operations"]}
     needed = ("workflow.tool_instances", "tool-execution.tool", "platform-settings.platform_key", "workflow.get")

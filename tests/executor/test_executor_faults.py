@@ -5,6 +5,7 @@ import time
 import pytest
 
 from unstract_devstack.executor import Fault
+from unstract_devstack.processes import wait_until
 
 FILES = tuple(f"{number}.txt" for number in range(8))
 
@@ -93,7 +94,7 @@ def test_an_executor_that_is_not_there_is_waited_for(tenant):
     executor = tenant.fleet.executor
     executor.process.stop()
     execution_id = tenant.send("a.txt")
-    time.sleep(2)
+    assert wait_until(lambda: "file 1 waits for the executor's answer" in tenant.reason(execution_id), seconds=60)
     executor.restart()
 
     tenant.whole(execution_id, 1)
@@ -130,7 +131,9 @@ def test_a_platform_service_that_fails_for_a_while_puts_files_off(tenant, status
     service = tenant.fleet.executor.service
     service.status = status
     execution_id = tenant.send("a.txt", "b.txt")
-    time.sleep(3)
+    said = f"platform-service answers HTTP {status}"
+    assert wait_until(lambda: said in tenant.reason(execution_id), seconds=60)
+    assert tenant.extractions(execution_id).total() == 0
     service.status = None
 
     tenant.whole(execution_id, 2)

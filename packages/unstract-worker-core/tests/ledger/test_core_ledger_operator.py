@@ -72,6 +72,32 @@ def test_a_run_is_shown_with_its_batches_owners_and_times(driver: Driver, operat
     assert (third.done, third.owner, third.rung) == (False, "", 1)
 
 
+def test_a_run_says_which_files_wait_for_an_executors_answer(driver: Driver, operator: Operator, redis: Redis) -> None:
+    driver.armed(RUN, (1, 1, 1, 1, 1))
+    claims = [driver.claim_batch(RUN, batch) for batch in range(5)]
+    for number, claim in enumerate(claims[:4], start=1):
+        driver.intend(claim, number, "a", wait=60)
+    driver.ledger.requests.published(claims[0], 1, "a", wait_seconds=600)
+    driver.answer(RUN, 3, batch=2)
+    driver.work_off(claims[3])
+
+    for view in (operator.view(RUN), operator.page(limit=1).runs[0], getattr(operator.detail(RUN), "run", None)):
+        assert view is not None
+        pending = sorted(view.answers_pending, key=lambda each: each.number)
+        assert [(each.number, each.published) for each in pending] == [(1, True), (2, False)]
+        assert all(0 <= each.age < 30 for each in pending)
+        assert [round(each.left + each.age) for each in pending] == [600, 60]
+
+    driver.lapse_request(RUN, 2)
+    again = operator.view(RUN)
+    assert again is not None
+    assert [each.number for each in again.answers_pending] == [1]
+    redis.hset(f"uw:{{{RUN}}}:requests", mapping={str(number): "{}" for number in range(10, 2011)})
+    many = operator.view(RUN)
+    assert many is not None
+    assert many.answers_pending == ()
+
+
 def test_a_lapsed_lease_has_no_owner(driver: Driver, operator: Operator) -> None:
     half_done(driver)
     driver.lapse_batch(RUN, 0)

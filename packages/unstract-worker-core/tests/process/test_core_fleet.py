@@ -5,7 +5,7 @@ from redis import Redis
 
 from unstract_worker_core.fleet import Fleet, FleetMember, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.ledger.views import RunView
+from unstract_worker_core.ledger.views import PendingAnswer, RunView
 from unstract_worker_core.operator.runs_showing import _journal_entries, why_it_waits
 from unstract_worker_core.statuses import RunKind
 
@@ -62,6 +62,7 @@ def run(state: RunState = RunState.ACCEPTED, **changes) -> RunView:
     return RunView(**{**given, **changes})
 
 
+PENDING = (PendingAnswer(3, published=True, age=90, left=3510), PendingAnswer(1, published=False, age=2, left=298))
 ALIVE = FleetMember(heartbeat("api_deployment"), 1.0)
 
 
@@ -76,6 +77,12 @@ ALIVE = FleetMember(heartbeat("api_deployment"), 1.0)
         (run(RunState.READY), (ALIVE,), "no callback worker is alive"),
         (run(owners=("x:1",)), (), "working"),
         (run(last_error="no answer"), (ALIVE,), "put off: no answer"),
+        (
+            run(RunState.ARMED, answers_pending=PENDING, last_error="an old one"),
+            (FleetMember(heartbeat("file_processing"), 1.0),),
+            "file 3 waits for the executor's answer, for 1.5 min so far; so do 1 other files",
+        ),
+        (run(RunState.ARMED, answers_pending=PENDING), (), "no file-processing worker is alive"),
         (run(), (FleetMember(heartbeat("api_deployment", backend="open"), 1.0),), "the backend does not answer"),
         (run(), (FleetMember(heartbeat("api_deployment", running=2), 1.0),), "all 2 slots of 1 api-deployment"),
         (run(), (ALIVE,), "its doorbell is on the way"),

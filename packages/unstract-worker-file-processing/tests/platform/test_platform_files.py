@@ -10,6 +10,7 @@ from celery import Celery
 from unstract_devstack.executor import Fault
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import OutcomeKind, RunState
+from unstract_worker_core.ledger.operator import Operator
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing import tasks
 from unstract_worker_file_processing.deferred import Parked
@@ -155,6 +156,23 @@ def test_an_empty_file_is_refused(make_platform_bench):
     bench.process()
 
     assert bench.outcomes()["a.txt"].error == "Workflow error: the file is empty"
+
+
+def test_an_operator_sees_what_a_file_waits_for(make_platform_bench, service, redis):
+    bench = make_platform_bench()
+    bench.file("a.txt")
+    bench.arm()
+    service.status = 503
+    with pytest.raises(SteppedAside):
+        bench.process()
+    away = Operator(redis).view(bench.execution_id)
+    service.status = None
+    with pytest.raises(Parked):
+        bench.process()
+    waiting = Operator(redis).view(bench.execution_id)
+
+    assert (away.last_error, away.answers_pending) == ("file 1: platform-service answers HTTP 503", ())
+    assert [(each.number, each.published) for each in waiting.answers_pending] == [(1, True)]
 
 
 def test_a_store_that_is_away_puts_the_file_off(make_platform_bench, object_store):

@@ -10,7 +10,7 @@ from functools import partial
 from importlib.resources import files
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
@@ -20,10 +20,12 @@ from unstract_worker_core.ledger.store import LedgerStore
 from unstract_worker_core.ledger.views import (
     FIELDS,
     Page,
+    PendingAnswer,
     RawRun,
     RunDetail,
     RunView,
     Work,
+    pending_answers,
     raw_run,
     seconds_since,
     view_of,
@@ -35,6 +37,8 @@ _CHUNK = 200
 _SHOWN_BATCHES = 1000
 _AT_ONCE = 5000
 _ID_START = re.compile(r"[A-Za-z0-9._:-]{4,}")
+# Of a run with more requests to an executor, which files wait for an answer is not read.
+_READ_REQUESTS = 2000
 
 
 @frozen
@@ -63,9 +67,9 @@ class Operator:
             if view.state is RunState.DONE or not wanted(view):
                 continue
             if len(found) == limit:
-                return Page(tuple(found), total, place)
+                return Page(self._with_answers(found), total, place)
             found.append(view)
-        return Page(tuple(found), total, None)
+        return Page(self._with_answers(found), total, None)
 
     def matching(self, start: str) -> tuple[str, ...]:
         """The ids that `start` may mean: itself where it is one, else the open runs' that begin with it, else others'.
@@ -89,14 +93,14 @@ class Operator:
     def view(self, run_id: str) -> RunView | None:
         """One run, also a finished one as long as its tombstone is kept; None where the ledger does not know it."""
         raw = self._raw([run_id])[0]
-        return None if raw is None else view_of(raw)
+        return None if raw is None else self._with_answers([view_of(raw)])[0]
 
     def detail(self, run_id: str) -> RunDetail | None:
         """All that can be shown of a run; None where the ledger does not know it."""
         raw = self._raw([run_id])[0]
         if raw is None:
             return None
-        view, final = view_of(raw), raw.meta.get("final")
+        (view,), final = self._with_answers([view_of(raw)]), raw.meta.get("final")
         detail = RunDetail(
             run=view,
             epoch=int(raw.number("epoch")),
@@ -137,6 +141,37 @@ class Operator:
         now = float(seconds) * 1000 + float(micros) / 1000
         quarters = [answers[start : start + 4] for start in range(0, len(answers), 4)]
         return [raw_run(run_id, now, *parts) for run_id, parts in zip(ids, quarters, strict=True)]
+
+    def _with_answers(self, views: Sequence[RunView]) -> tuple[RunView, ...]:
+        """The runs, each with the files that wait for an executor's answer."""
+        armed = [view.run_id for view in views if view.state is RunState.ARMED]
+
+        def count() -> list[Any]:
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                for run_id in armed:
+                    pipe.hlen(_key(run_id, "requests"))
+                return list(pipe.execute())
+
+        (seconds, micros), *counts = self._store.attempt("requests", count) if armed else [(0, 0)]
+        asked = [run_id for run_id, number in zip(armed, counts, strict=True) if 0 < number <= _READ_REQUESTS]
+        pending = self._pending(asked, float(seconds) * 1000 + float(micros) / 1000)
+        return tuple(evolve(view, answers_pending=pending.get(view.run_id, ())) for view in views)
+
+    def _pending(self, ids: Sequence[str], now: float) -> dict[str, tuple[PendingAnswer, ...]]:
+        def read() -> list[Any]:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for run_id in ids:
+                    pipe.hgetall(_key(run_id, "requests"))
+                    for part in ("answers", "executed", "results"):
+                        pipe.hkeys(_key(run_id, part))
+                return list(pipe.execute())
+
+        parts = self._store.attempt("answers", read) if ids else []
+        return {
+            run_id: pending_answers(now, parts[4 * at], set().union(*parts[4 * at + 1 : 4 * at + 4]))
+            for at, run_id in enumerate(ids)
+        }
 
     def _with_work(self, detail: RunDetail, raw: RawRun) -> RunDetail:
         run_id, redis = raw.run_id, self._redis

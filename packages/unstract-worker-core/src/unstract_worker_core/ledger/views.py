@@ -1,7 +1,7 @@
 """What an operator sees of a run. Payloads, file names' contents and webhook arguments are no part of it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from attrs import frozen
 
@@ -12,11 +12,13 @@ __all__ = [
     "FIELDS",
     "BatchView",
     "Page",
+    "PendingAnswer",
     "RawRun",
     "RunDetail",
     "RunView",
     "Work",
     "owner_of",
+    "pending_answers",
     "raw_run",
     "seconds_since",
     "view_of",
@@ -26,6 +28,22 @@ FIELDS = (
     "state", "task", "kind", "organization", "n", "attempts", "owner", "lease_ends", "accepted_at", "progress", "stop",
     "last_error", "epoch", "rings", "final", "done_at",
 )  # fmt: skip
+
+
+@frozen
+class PendingAnswer:
+    """A file whose executor has not answered yet.
+
+    Attributes:
+        number: the file's.
+        published: whether the broker confirmed the request; else a worker may have died while it sent it.
+        age: since the request was published, or else intended. `left`: how long the answer is still awaited.
+    """
+
+    number: int
+    published: bool
+    age: float
+    left: float
 
 
 @frozen
@@ -39,6 +57,7 @@ class RunView:
         age: since it was accepted. `idle`: since anything was written about it.
         next_look: until the sweeper looks; negative: overdue; None: never.
         stop: whether no further file starts.
+        answers_pending: the files that wait for an executor's answer, the oldest request first.
     """
 
     run_id: str
@@ -55,6 +74,7 @@ class RunView:
     next_look: float | None
     stop: bool
     last_error: str = ""
+    answers_pending: tuple[PendingAnswer, ...] = ()
 
 
 @frozen
@@ -156,6 +176,17 @@ def raw_run(
     """What the answers for one run say; `values` are those of FIELDS, None where the ledger does not know it."""
     meta = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
     return RawRun(run_id, meta, int(done), leases, due, now) if "state" in meta else None
+
+
+def pending_answers(now: float, requests: Mapping[str, str], answered: Collection[str]) -> tuple[PendingAnswer, ...]:
+    """The requests that are awaited at `now` (milliseconds). `answered`: numbers of files that have their answer."""
+    open_ones = ((int(number), json.loads(text)) for number, text in requests.items() if number not in answered)
+    pending = (
+        PendingAnswer(number, one["state"] == "published", (now - one["at"]) / 1000, (one["expires"] - now) / 1000)
+        for number, one in open_ones
+        if one["state"] != "given_up"
+    )
+    return tuple(sorted((each for each in pending if each.left > 0), key=lambda each: -each.age))
 
 
 def view_of(raw: RawRun) -> RunView:

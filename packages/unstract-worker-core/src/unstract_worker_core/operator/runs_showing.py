@@ -9,7 +9,7 @@ from attrs import asdict, evolve, frozen
 
 from unstract_worker_core.fleet import FleetMember, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.ledger.views import BatchView, Page, RunDetail, RunView
+from unstract_worker_core.ledger.views import BatchView, Page, PendingAnswer, RunDetail, RunView
 from unstract_worker_core.operator.console import EXIT_UNKNOWN, Access, fail, only_match
 from unstract_worker_core.operator.tables import duration, table
 from unstract_worker_core.statuses import RunKind, WorkerType
@@ -38,6 +38,10 @@ def _of_unowned(run: RunView, worker: str, able: Sequence[Heartbeat]) -> str:
     """`able`: the live workers of the type that takes the next step."""
     if not able:
         return f"no {worker} worker is alive"
+    if run.answers_pending:
+        oldest, more = run.answers_pending[0], len(run.answers_pending) - 1
+        others = f"; so do {more} other files" if more else ""
+        return f"file {oldest.number} waits for the executor's answer, for {duration(oldest.age)} so far{others}"
     if run.last_error:
         return f"put off: {run.last_error}"
     if all(heartbeat.backend != "closed" for heartbeat in able):
@@ -190,8 +194,15 @@ def _facts(detail: RunDetail, reason: str) -> Iterator[tuple[str, str]]:
     yield "files", f"{detail.total_files} in {run.batches} batches, {run.done} batches done"
     if detail.charges:
         yield "charged", ", ".join(f"file {number}: {count} times" for number, count in detail.charges)
+    for each in run.answers_pending:
+        yield "answer", f"of file {each.number}: {_awaited(each)}"
     if detail.journal:
         yield "journal", ", ".join(_journal_entries(detail.journal))
+
+
+def _awaited(answer: PendingAnswer) -> str:
+    sent = "sent" if answer.published else "perhaps sent by a worker that died then or lost the broker,"
+    return f"{sent} {duration(answer.age)} ago, awaited for {duration(answer.left)} more"
 
 
 def _journal_entries(names: Sequence[str]) -> list[str]:
