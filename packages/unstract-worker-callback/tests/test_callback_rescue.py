@@ -123,7 +123,7 @@ def test_it_looks_by_itself_and_outlives_every_trouble(rig, rescue, poll, capsys
     rig.redis.set("uw:organizations", "not a set")
     rescue._seen = None  # a defect
     rescue.start()
-    poll(lambda: said("rescue could not look"))
+    poll(lambda: said("rescue failed"))
     rig.redis.delete("uw:organizations")
     poll(lambda: said("rescue failed unexpectedly"))
     prepared = rig.prepare(RunKind.ETL)

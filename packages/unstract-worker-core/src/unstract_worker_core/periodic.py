@@ -1,5 +1,6 @@
-"""Actions that are repeated in the background while a block runs, by one thread for the whole process."""
+"""Repetition in the background: services with a thread each, and actions that share one while a block runs."""
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,51 @@ from functools import partial
 import structlog
 from attrs import define, field
 
-__all__ = ["PeriodicThread"]
+from unstract_worker_core.errors import WorkerError
+
+__all__ = ["PeriodicService", "PeriodicThread"]
+
+_STOP_SECONDS = 10.0
+
+
+class PeriodicService:
+    """Calls `tick` about every `interval` seconds, with jitter, in its own thread, whatever a tick raises.
+
+    Attributes:
+        name: what a tick is, for the thread and the log.
+        stopping: set once the service must stop; a tick with many steps looks at it between them.
+    """
+
+    def __init__(self, name: str, interval: float) -> None:
+        self.name = name
+        self.interval = interval
+        self.stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._log = structlog.get_logger(type(self).__module__)
+
+    def tick(self) -> object:
+        """One repetition."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._loop, name=self.name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, and wait up to ten seconds for a tick under way."""
+        self.stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=_STOP_SECONDS)
+
+    def _loop(self) -> None:
+        while not self.stopping.wait(self.interval * random.uniform(0.75, 1.25)):
+            try:
+                self.tick()
+            except WorkerError as error:  # the backend, the broker or Redis is away: the next tick tries again
+                self._log.warning(f"{self.name} failed", error=str(error))
+            except Exception:  # noqa: BLE001 - thread boundary: a service that ended silently would strand its work
+                self._log.exception(f"{self.name} failed unexpectedly")
 
 
 @define(eq=False)

@@ -255,7 +255,7 @@ def test_the_thread_sweeps_on_after_errors_until_it_is_stopped(
     assert wait_until(lambda: ("start", RUN, RunTask.EXECUTION, RunKind.ETL) in recorder.calls, seconds=10)
     sweeper.stop()
 
-    assert not any(thread.name == "sweeper" for thread in threading.enumerate())
+    assert not any(thread.name == "sweep" for thread in threading.enumerate())
 
 
 def test_a_stopped_sweeper_leaves_the_rest_of_its_tick(

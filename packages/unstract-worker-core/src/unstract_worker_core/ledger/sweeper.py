@@ -4,18 +4,16 @@ It runs in every callback worker. Two sweepers at once are safe: the step that d
 clock, when the run is next due.
 """
 
-import random
-import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import structlog
 from attrs import evolve, frozen
 
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger.records import FinalState, RunTask
 from unstract_worker_core.ledger.runs import DueDecision, Runs
+from unstract_worker_core.periodic import PeriodicService
 from unstract_worker_core.statuses import RunKind
 
 __all__ = ["Finaliser", "Sweep", "Sweeper"]
@@ -54,7 +52,7 @@ class Sweep:
     failed: int = 0
 
 
-class Sweeper:
+class Sweeper(PeriodicService):
     """Looks at due runs every few seconds, with jitter. `observe` gets each tick's result."""
 
     def __init__(
@@ -68,27 +66,13 @@ class Sweeper:
         observe: Callable[[Sweep], None] | None = None,
         limit: int = 200,
     ) -> None:
+        super().__init__("sweep", interval)
         self._runs = runs
         self._doorbells = doorbells
         self._finaliser = finaliser
-        self._interval = interval
         self._recheck = recheck_seconds
         self._observe = observe or (lambda sweep: None)
         self._limit = limit
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._log = structlog.get_logger(__name__)
-
-    def start(self) -> None:
-        """Sweep in a thread until `stop`."""
-        self._thread = threading.Thread(target=self._loop, name="sweeper", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop sweeping; a tick under way ends first."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=10)
 
     def tick(self) -> Sweep:
         """Look at every due run once. Errors of one run do not keep the others from being looked at."""
@@ -96,7 +80,7 @@ class Sweeper:
         overdue = self._runs.overdue(self._limit)
         waiting = {kind: self._doorbells.waiting(kind) for kind in RunKind} if overdue else {}
         for run_id in overdue:
-            if self._stop.is_set():
+            if self.stopping.is_set():
                 break
             try:
                 sweep = self._visit(run_id, waiting, sweep)
@@ -154,12 +138,3 @@ class Sweeper:
             self._finaliser.recheck(run_id, decision.organization_id, decision.final)
         self._runs.clear_recheck(run_id)
         return evolve(sweep, rechecked=sweep.rechecked + 1)
-
-    def _loop(self) -> None:
-        while not self._stop.wait(self._interval * random.uniform(0.75, 1.25)):
-            try:
-                self.tick()
-            except WorkerError as error:  # Redis or the broker is away: the next tick looks again
-                self._log.warning("sweep failed", error=str(error))
-            except Exception:  # noqa: BLE001 - thread boundary: a sweeper that died silently would strand every lost doorbell
-                self._log.exception("sweep failed unexpectedly")
