@@ -82,7 +82,7 @@ class ApiResults:
             length = call_redis(self._redis, "api_results", partial(self._stage, staging, chunk))
             written += len(chunk)
             if length != written:
-                raise LedgerUnavailable("api_results: a part was written twice; the list is to be put together again")
+                raise LedgerUnavailable("api_results: a part was written twice; the list must be built again")
         hit("api_results.replace.staged")
         if written:
             self._move(staging, target)

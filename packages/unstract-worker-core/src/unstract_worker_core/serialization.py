@@ -143,7 +143,7 @@ def _refuse_constant(name: str) -> None:
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError("a number beyond all bounds is not JSON")
+        raise ValueError("an infinite number is not JSON")
     return number
 
 

@@ -30,7 +30,7 @@ def test_too_many_arguments_are_refused() -> None:
 
 
 def test_an_argument_given_twice_is_refused() -> None:
-    with pytest.raises(MessageError, match="execution_id: given twice"):
+    with pytest.raises(MessageError, match="execution_id: given both"):
         read_start(["org_1", WORKFLOW, ETL_EXECUTION], {"execution_id": API_EXECUTION}, kind=RunKind.API)
 
 

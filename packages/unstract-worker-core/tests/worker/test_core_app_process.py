@@ -156,7 +156,7 @@ def test_a_start_message_waits_for_the_ledger_and_is_acknowledged_only_then(star
         worker = start_worker(WORKER_LEDGER_REDIS_URL=ledger.url)
         ledger.kill()
         send("tiny.start", body=[[], {"name": "run-9"}, {}])
-        assert wait_until(lambda: "message not accepted yet" in worker.log, seconds=40)
+        assert wait_until(lambda: "message not written into the ledger yet" in worker.log, seconds=40)
         assert redis.hlen("uw_unacked") == 1
         ledger.start()
         assert wait_until(lambda: ledger.client().hget("uw:{run-9}:meta", "state") == "ACCEPTED", seconds=40)

@@ -59,7 +59,7 @@ def services(runtime: Runtime) -> tuple[Service, ...]:
 def _doorbell(runtime: Runtime, delivery: Delivery, executor: ExecutorOf) -> None:
     doorbell = read_batch_doorbell(delivery.kwargs)
     if doorbell is None:
-        log.warning("doorbell of a newer form, left to a worker that knows it")
+        log.warning("doorbell of a newer format ignored")
         return
     handle_doorbell(runtime, executor(runtime), doorbell)
 

@@ -201,8 +201,8 @@ class Runs:
         if answer[0] in ("armed", "already") and int(answer[1] or 0):
             return Armed(int(answer[1]), RunState(answer[2]))
         if answer[0] == "incomplete":
-            raise LedgerError(f"run {claim.run_id}: batch records are missing, not armed")
-        raise LeaseLost(f"run {claim.run_id}: another worker has the lease, not armed")
+            raise LedgerError(f"run {claim.run_id}: batch records are missing; the run was not armed")
+        raise LeaseLost(f"run {claim.run_id}: another worker has the lease; the run was not armed")
 
     def finish(
         self,

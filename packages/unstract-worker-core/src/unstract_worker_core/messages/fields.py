@@ -118,7 +118,7 @@ class _Copy:
 
     def _number(self, number: float, *, fits: bool) -> float:
         if not fits:
-            raise MessageError("a number that is not finite or has no end", field=self.field)
+            raise MessageError("a number that is not finite or too large", field=self.field)
         return number
 
     def _count(self, size: int) -> None:

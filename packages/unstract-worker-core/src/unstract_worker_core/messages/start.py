@@ -79,7 +79,7 @@ def _named(args: Sequence[object], kwargs: Mapping[str, object], order: Sequence
     given = dict(zip(order, args, strict=False))
     twice = given.keys() & kwargs.keys()
     if twice:
-        raise MessageError("given twice", field=min(twice))
+        raise MessageError("given both by position and by name", field=min(twice))
     return given | dict(kwargs)
 
 

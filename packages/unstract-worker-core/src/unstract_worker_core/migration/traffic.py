@@ -102,13 +102,15 @@ class TrafficSplit:
                 self._forwarding.hand_on(message, queue + self._traffic.forward_suffix)
         except (NotForwarded, LedgerError) as error:
             count.labels(task, "failed").inc()
-            log.warning("not handed on yet; it goes back", task=task, task_id=task_id, error=str(error))
+            log.warning(
+                "message not forwarded; it goes back to its queue", task=task, task_id=task_id, error=str(error)
+            )
             self._runtime.draining.wait(_PAUSE_SECONDS)
             message.requeue()
             return True
         count.labels(task, "ours" if ours else "forwarded").inc()
         if not ours:
-            log.info("handed on", task=task, task_id=task_id, execution_id=subject.execution_id, queue=queue)
+            log.info("message forwarded", task=task, task_id=task_id, execution_id=subject.execution_id, queue=queue)
             message.ack_log_error(log, connection_errors)
         return not ours
 

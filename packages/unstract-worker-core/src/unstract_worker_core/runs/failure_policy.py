@@ -235,7 +235,7 @@ def get_optional(ask: Callable[[], T], otherwise: T, *, what: str) -> T:
     except WorkerError as error:
         if reaction_to(error, Place.OPTIONAL) is not Reaction.GO_ON:
             raise
-        log.warning("going on without an answer", what=what, reason=reason_of(error))
+        log.warning("an optional call failed; continuing without it", what=what, reason=reason_of(error))
         return otherwise
 
 

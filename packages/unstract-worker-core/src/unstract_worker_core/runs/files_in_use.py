@@ -91,7 +91,7 @@ def _of_live_executions(
     }
     stale = {file: mark for file, mark in found.items() if ended[mark.execution_id]}
     if stale:
-        log.info("marks of executions that have ended do not count", files=len(stale))
+        log.info("marks of ended executions ignored", files=len(stale))
         marks.discard(stale)
     return {file: mark.execution_id for file, mark in found.items() if file not in stale}
 

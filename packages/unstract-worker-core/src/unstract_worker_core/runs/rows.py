@@ -89,7 +89,7 @@ def put_pending(session: RunSession, rows: Sequence[str]) -> frozenset[str]:
         log.warning("first statuses are written one by one", reason=reason_of(error))
         failed = tuple(_put_one_by_one(session, rows, pending))
     for row, reason in failed[:1]:
-        log.warning("a row took no first status", file_execution_id=row, reason=reason, rows=len(failed))
+        log.warning("a row's first status was not written", file_execution_id=row, reason=reason, rows=len(failed))
     return frozenset(row for row, _ in failed)
 
 
@@ -128,13 +128,13 @@ def _created(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) 
     except (BackendRefused, UnexpectedAnswer) as error:
         if not is_permanent(error):
             raise
-        log.warning("rows are asked for one by one", reason=reason_of(error))
+        log.warning("rows are created one by one", reason=reason_of(error))
         return None
     except OutcomeUnknown:
         session.journal_put(_ONE_BY_ONE, "a batch without an answer")
         raise
     for _, reason in answer.failed[:1]:
-        log.warning("rows were not made together", rows=len(answer.failed), reason=reason)
+        log.warning("rows were not created together", rows=len(answer.failed), reason=reason)
     return match_created(items, answer.created)
 
 

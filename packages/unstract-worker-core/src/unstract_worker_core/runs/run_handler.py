@@ -59,7 +59,7 @@ def retry_until_accepted(runtime: Runtime, step: Callable[[], T]) -> T:
         try:
             return step()
         except LedgerUnavailable as error:
-            log.warning("message not accepted yet", error=str(error))
+            log.warning("message not written into the ledger yet", error=str(error))
             if runtime.draining.wait(_ACCEPT_PAUSE_SECONDS):
                 raise Reject("the process drains and the ledger is away", requeue=True) from None
 
@@ -142,7 +142,7 @@ def handle_doorbell(runtime: Runtime, delivery: Delivery, jobs: Mapping[RunTask,
     """What a doorbell's task does: look at the run that it names. Raises MessageError for what is no doorbell."""
     bell = read_run_doorbell(delivery.kwargs)
     if bell is None:
-        log.warning("doorbell of a newer form, left to a worker that knows it")
+        log.warning("doorbell of a newer format ignored")
         return
     handle_run(runtime, bell.run_id, jobs)
 
@@ -193,7 +193,7 @@ def _decide(session: RunSession, job: Job) -> Decision:
     except Exception as error:
         if not is_permanent(error):
             raise
-        log.warning("the run ends here", reason=reason_of(error), kind=type(error).__name__)
+        log.warning("the run ends with an error", reason=reason_of(error), kind=type(error).__name__)
         return job.give_up(session, reason_of(error))
 
 

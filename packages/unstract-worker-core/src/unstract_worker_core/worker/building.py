@@ -44,7 +44,7 @@ def make_app(definition: WorkerDefinition, settings: Settings, runtime: RuntimeO
 
 
 def _no_runtime() -> NoReturn:
-    raise RuntimeError("this app was made for looking at it, not for running tasks")
+    raise RuntimeError("this app has no runtime: it cannot run tasks")
 
 
 def build_runtime(

@@ -113,7 +113,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         pause = min(_PAUSE_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS)
         self._failures += 1
         log.error(
-            "a message was not taken, through no fault of its own; it goes back to its queue",
+            "a message was not taken because of an internal error; it goes back to its queue",
             kind=type(error).__name__,
             seconds=pause,
             exc_info=error,
@@ -141,7 +141,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         try:
             dead_letter_message(self.process.runtime(), message, reason)
         except LedgerError as error:
-            log.warning("refused message not kept yet; it goes back", error=str(error))
+            log.warning("dead letter not stored; the message goes back to its queue", error=str(error))
             message.requeue()
             return
         message.ack_log_error(log, self.connection_errors)

@@ -127,7 +127,7 @@ class CeleryDoorbells:
                 self.close()  # the others were probably cut as well
                 if last:
                     self._metrics.rings.labels(f"{bell}_failed").inc(len(messages))
-                    log.warning("doorbells not rung", doorbell=bell, number=len(messages), error=str(error))
+                    log.warning("doorbells not published", doorbell=bell, number=len(messages), error=str(error))
                 continue
             hit("doorbell", bell, "after")
             self._metrics.rings.labels(bell).inc(len(messages))

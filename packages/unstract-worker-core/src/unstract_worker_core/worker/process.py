@@ -208,7 +208,7 @@ class WorkerProcess:
         try:
             dead_letter(self.runtime(), task="", task_id="", queue=queue, reason=reason, content=None, kind="message")
         except LedgerError as error:
-            log.error("malformed message could not be kept", reason=reason, error=str(error))
+            log.error("dead letter of a malformed message not stored", reason=reason, error=str(error))
 
     def _waiting(self) -> int | None:
         bells = self.runtime().doorbells

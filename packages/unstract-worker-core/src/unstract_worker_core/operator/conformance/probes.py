@@ -55,11 +55,17 @@ class ProbeContext:
 
 @frozen
 class Probe:
-    """How an operation is tried: what is expected, and the call, which returns what came if that is as expected."""
+    """How an operation is tried.
+
+    Attributes:
+        call: returns what came, if that is as expected.
+        missing: what a "not found" means, where that is as expected too.
+    """
 
     operation: Operation
     expected: str
     call: Callable[[ProbeContext], str]
+    missing: str = ""
 
 
 def expect_refusal(call: Callable[[], object], what: str) -> str:

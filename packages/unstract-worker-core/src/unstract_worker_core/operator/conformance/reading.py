@@ -7,7 +7,6 @@ from unstract_worker_core.backend.history import HistoryQuery
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.backend.workflows import SourceFile
-from unstract_worker_core.errors import NotFound
 from unstract_worker_core.operator.conformance.pipelines import READING_PIPELINES
 from unstract_worker_core.operator.conformance.probes import (
     UNKNOWN_ID,
@@ -37,17 +36,11 @@ def _executions(context: ProbeContext) -> str:
 
 
 def _tools(context: ProbeContext) -> str:
-    try:
-        return f"{len(context.backend.workflows.tool_instances(context.organization, context.workflow_id))} tools"
-    except NotFound as error:
-        return f"no such workflow (HTTP {error.status})"
+    return f"{len(context.backend.workflows.tool_instances(context.organization, context.workflow_id))} tools"
 
 
 def _ends(context: ProbeContext) -> str:
-    try:
-        found = context.backend.tooling.workflow(context.organization, context.workflow_id)
-    except NotFound as error:
-        return f"no such workflow (HTTP {error.status})"
+    found = context.backend.tooling.workflow(context.organization, context.workflow_id)
     return f"source {found.source_config.connection_type}, destination {found.destination_config.connection_type}"
 
 
@@ -72,10 +65,7 @@ def _validate(context: ProbeContext) -> str:
 
 def _sources(context: ProbeContext) -> str:
     execution = context.execution_id or context.unknown_id
-    try:
-        files = context.backend.workflows.source_files(context.organization, context.workflow_id, execution)
-    except NotFound as error:
-        return f"no such workflow or execution (HTTP {error.status})"
+    files = context.backend.workflows.source_files(context.organization, context.workflow_id, execution)
     context.source = next((file for file in files if isinstance(file, SourceFile)), None)
     return f"{len(files)} files"
 
@@ -96,20 +86,14 @@ def _active(context: ProbeContext) -> str:
 
 
 def _history(context: ProbeContext) -> str:
-    try:
-        found = context.backend.history.by_hash(context.organization, context.workflow_id, context.mark)
-    except NotFound as error:
-        return f"no such workflow (HTTP {error.status})"
+    found = context.backend.history.by_hash(context.organization, context.workflow_id, context.mark)
     if found is not None:
         raise Mismatch("a history of content that was never there")
     return "no history"
 
 
 def _histories(context: ProbeContext) -> str:
-    try:
-        found = context.backend.history.check_batch(context.organization, context.workflow_id, [context.mark])
-    except NotFound as error:
-        return f"no such workflow (HTTP {error.status})"
+    found = context.backend.history.check_batch(context.organization, context.workflow_id, [context.mark])
     if found:
         raise Mismatch("content that was never there was processed")
     return "none processed"
@@ -117,10 +101,7 @@ def _histories(context: ProbeContext) -> str:
 
 def _many_histories(context: ProbeContext) -> str:
     asked = HistoryQuery(identifier="scratch", file_path=context.mark, provider_file_uuid=context.mark)
-    try:
-        found = context.backend.history.find_many(context.organization, context.workflow_id, [asked])
-    except NotFound as error:
-        return f"no such workflow (HTTP {error.status})"
+    found = context.backend.history.find_many(context.organization, context.workflow_id, [asked])
     if found:
         raise Mismatch("a history of a file that does not exist")
     return "no history"
@@ -143,22 +124,23 @@ def _configuration(context: ProbeContext) -> str:
     return f"{batches} batches"
 
 
+_NO_WORKFLOW = "no such workflow"
 _ALL = (
     Probe(ops.HEALTH, "healthy, as JSON", _health),
     Probe(ops.GET_EXECUTION, UNKNOWN_ID, _execution),
     Probe(ops.LIST_EXECUTIONS, "a list", _executions),
-    Probe(ops.TOOL_INSTANCES, "a list, or no such workflow", _tools),
-    Probe(ops.WORKFLOW, "its ends, or no such workflow", _ends),
+    Probe(ops.TOOL_INSTANCES, "a list, or no such workflow", _tools, _NO_WORKFLOW),
+    Probe(ops.WORKFLOW, "its ends, or no such workflow", _ends, _NO_WORKFLOW),
     Probe(ops.TOOL, "an image, also of a tool that does not exist", _tool),
     Probe(ops.PLATFORM_KEY, "a key", _platform_key),
     Probe(ops.VALIDATE_TOOLS, "success where nothing is to be validated", _validate),
-    Probe(ops.SOURCE_FILES, "a list, or no such workflow or execution", _sources),
+    Probe(ops.SOURCE_FILES, "a list, or no such workflow or execution", _sources, "no such workflow or execution"),
     Probe(ops.LIST_FILES, "a list", _rows),
     Probe(ops.GET_FILE, UNKNOWN_ID, _row),
     Probe(ops.CHECK_ACTIVE, "no file in use that does not exist", _active),
-    Probe(ops.HISTORY_BY_HASH, "found: false, or no such workflow", _history),
-    Probe(ops.CHECK_HISTORY, "no content that was never there", _histories),
-    Probe(ops.FIND_HISTORIES, "found: false, or no such workflow", _many_histories),
+    Probe(ops.HISTORY_BY_HASH, "found: false, or no such workflow", _history, _NO_WORKFLOW),
+    Probe(ops.CHECK_HISTORY, "no content that was never there", _histories, _NO_WORKFLOW),
+    Probe(ops.FIND_HISTORIES, "found: false, or no such workflow", _many_histories, _NO_WORKFLOW),
     Probe(ops.TOKENS, "counts, or nulls", _tokens),
     Probe(ops.PAGES, "a number, or null", _pages),
     Probe(ops.CONFIGURATION, "MAX_PARALLEL_FILE_BATCHES of the organization", _configuration),

@@ -6,7 +6,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from unstract_worker_core.backend.operations import CREATE_EXECUTION, CREATE_FILE, SOURCE_FILES, Operation
-from unstract_worker_core.errors import BackendError, BackendUnavailable, MessageError, OutcomeUnknown
+from unstract_worker_core.errors import BackendError, BackendUnavailable, MessageError, NotFound, OutcomeUnknown
 from unstract_worker_core.operator.conformance.probes import Mismatch, Probe, ProbeContext, Unclear
 from unstract_worker_core.operator.conformance.reading import READING
 from unstract_worker_core.operator.conformance.writing import TEAR_DOWN, WRITING
@@ -77,6 +77,8 @@ def _probe(probe: Probe, context: ProbeContext) -> Finding:
         got, verdict = _shown(error), Verdict.LACKS if error.status == 500 else Verdict.UNCLEAR
     except BackendError as error:
         got, verdict = _shown(error), Verdict.LACKS
+        if probe.missing and isinstance(error, NotFound):
+            got, verdict = f"{probe.missing} (HTTP {error.status})", Verdict.OK
     except MessageError as error:
         got, verdict = str(error), Verdict.UNCLEAR
     return Finding(probe.operation.name, probe.expected, got, verdict)

@@ -99,7 +99,7 @@ def at_broker(
     fitting = Source.REDIS if broker is None or broker.is_redis else Source.RABBITMQ
     source = source or fitting
     if broker is not None and source not in (fitting, Source.PROMETHEUS):
-        raise ValueError(f"the configured broker is {broker.scheme}: leave --broker out, or say --broker {fitting}")
+        raise ValueError(f"the configured broker is {broker.scheme}: omit --broker, or use --broker {fitting}")
     if redis is not None and source is not Source.REDIS:
         raise ValueError(f"--redis does not go with a broker of {source}")
     target = evolve(target, source=source)
