@@ -16,7 +16,7 @@ from unstract_worker_core.runs.outcomes import error_text
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.text import replace_halves
-from unstract_worker_file_processing.executor import DeferredExecutor, FileFailed, FileRequest, MaybeSent
+from unstract_worker_file_processing.executor import FileFailed, FileRequest, MaybeSent
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack
 from unstract_worker_file_processing.status_writer import StatusWriter
 
@@ -83,10 +83,10 @@ def obtain_answer(session: BatchSession, writer: StatusWriter, request: FileRequ
 
 def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
     """Prepare and send the file. Returns how many seconds the answer is awaited. Raises HandedBack."""
-    executor, file, nonce = session.executor.executor, request.file, random_id()
+    executor, file, nonce = session.executor.deferred, request.file, random_id()
     claim, requests, settings = session.claim, session.runtime.ledger.requests, session.runtime.settings.executor
-    if not isinstance(executor, DeferredExecutor):
-        raise TypeError(type(executor).__name__)
+    if executor is None:
+        raise TypeError("the executor answers at once")
     with session.calling_executor(file):
         hit("executor.prepare.before")
         prepared = executor.prepare(request, timeout_seconds=budget)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.breaker import Breaker, BreakerOpen
@@ -144,15 +144,19 @@ class ExecutorAway(Exception):
 
 @frozen(eq=False)
 class GuardedExecutor:
-    """An executor with its own circuit breaker: several NotNow in a row open it."""
+    """An executor with its own circuit breaker: several NotNow in a row open it.
+
+    Attributes:
+        deferred: the executor, if its answers come later, as messages. Looked up once: isinstance of a protocol is slow.
+    """
 
     executor: FileExecutor | DeferredExecutor
     breaker: Breaker
+    deferred: DeferredExecutor | None = field(init=False)
 
-    @property
-    def deferred(self) -> bool:
-        """Whether answers come later, as messages."""
-        return isinstance(self.executor, DeferredExecutor)
+    @deferred.default
+    def _(self) -> DeferredExecutor | None:
+        return self.executor if isinstance(self.executor, DeferredExecutor) else None
 
     @contextmanager
     def calling(self) -> Iterator[None]:

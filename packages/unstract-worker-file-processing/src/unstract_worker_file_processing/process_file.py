@@ -7,7 +7,7 @@ backend and a hand-back end the work on the whole batch instead; the next owner 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from attrs import evolve
 
@@ -29,7 +29,7 @@ from unstract_worker_core.runs.failure_policy import Place, is_permanent
 from unstract_worker_core.runs.outcomes import NOT_STARTED, Executed, Usage, error_text, to_outcome
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.deferred import await_answer, obtain_answer
-from unstract_worker_file_processing.executor import DeferredExecutor, FileFailed, FileRequest
+from unstract_worker_file_processing.executor import FileExecutor, FileFailed, FileRequest
 from unstract_worker_file_processing.history import reuse, write_history
 from unstract_worker_file_processing.results import executed_with
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack, pause_seconds
@@ -174,14 +174,14 @@ def _execute(session: BatchSession, writer: StatusWriter, file: FileItem) -> Exe
 
 def _result(session: BatchSession, request: FileRequest, answer: ExecutorAnswer | None, budget: float) -> Any:
     """The executor's result. Raises HandedBack if the executor is away, and what executors raise."""
-    executor = session.executor.executor
+    deferred = session.executor.deferred
     with session.calling_executor(request.file):
-        if not isinstance(executor, DeferredExecutor):
-            return executor.execute(request, timeout_seconds=budget)
+        if deferred is None:
+            return cast("FileExecutor", session.executor.executor).execute(request, timeout_seconds=budget)
         if answer is None or answer.error is not None:
             raise FileFailed(answer.error or "" if answer else "")
         hit("executor.conclude.before")
-        result = executor.conclude(request, answer.value, timeout_seconds=budget)
+        result = deferred.conclude(request, answer.value, timeout_seconds=budget)
         hit("executor.conclude.after")
         return result
 

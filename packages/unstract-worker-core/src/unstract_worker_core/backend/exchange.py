@@ -22,7 +22,7 @@ class Limits:
     Attributes:
         seconds: budget of all of it, from connecting to the last byte.
         connect_seconds: limit of opening a connection, and of its TLS handshake.
-        body: largest body of the response in bytes; None: its reader stops by itself.
+        body: largest body of the response in bytes, behind which nothing is read; None: any size.
         silence: longest time in seconds without a byte of the response; None: the budget.
         fresh: on a connection that has carried no other request.
         on_silence: called for a response that does not come.

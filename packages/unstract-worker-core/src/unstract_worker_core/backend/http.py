@@ -13,21 +13,21 @@ to the network) or `ResponseLost` (some was).
 """
 
 import errno
+import math
 import os
 import select
 import socket
 import ssl
-import struct
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from functools import cache, lru_cache
 from typing import Any
 
 import httpcore
 import httpx
-from attrs import frozen
+from attrs import evolve, frozen
 
 from unstract_worker_core.backend.dialing import Dialer
 from unstract_worker_core.backend.exchange import Exchange, Limits
@@ -124,7 +124,7 @@ def make_request(
     return request
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # many URLs come again, and parsing one takes as long as all else of a request
 def _url(text: str) -> httpx.URL:
     return httpx.URL(text)
 
@@ -141,10 +141,8 @@ def send(transport: BaseTransport, request: Request, limits: Limits) -> Response
         ConnectFailed, ResponseLost, ResponseRefused.
     """
     request.extensions = {"limits": limits}
-    with closing(transport.handle_request(request)) as response:
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise ResponseRefused("the response is compressed, unasked", status=response.status_code)
-        response.read()
+    response = transport.handle_request(request)
+    response.read()
     return response
 
 
@@ -173,13 +171,11 @@ def post_once(
         ConnectFailed, ResponseLost; OSError for the `ca_file`.
     """
     request = make_request("POST", url, {**headers, "Accept-Encoding": "identity", "Connection": "close"}, body=content)
-    request.extensions = {"limits": limits}
+    request.extensions = {"limits": evolve(limits, body=body_limit - 1)}
     tls = tls_context(ca_file) if request.url.scheme == "https" else None
-    with closing(ThreadTransport(tls, address=address)) as transport, closing(transport.handle_request(request)) as got:
-        parts, left = got.iter_raw(), body_limit
-        while left > 0 and (part := next(parts, None)) is not None:
-            left -= len(part)
-        return PostResult(got.status_code, got.headers.get("retry-after"))
+    with closing(ThreadTransport(tls, address=address)) as transport:
+        head, _ = transport.exchange(request)
+    return PostResult(head.status, httpx.Headers(head.headers).get("retry-after"))
 
 
 class ThreadTransport(httpx.BaseTransport):
@@ -194,12 +190,24 @@ class ThreadTransport(httpx.BaseTransport):
         self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
     def handle_request(self, request: Request) -> Response:
-        """Send a request; the response's body is still to be read. Raises ConnectFailed, ResponseLost."""
+        """Send a request and read its response whole. Raises ConnectFailed, ResponseLost, ResponseRefused."""
+        head, body = self.exchange(request)
+        limit = request.extensions["limits"].body
+        if any(name.lower() == b"content-encoding" and value.lower() != b"identity" for name, value in head.headers):
+            raise ResponseRefused("the response is compressed, unasked", status=head.status)
+        if limit is not None and len(body) > limit:
+            raise ResponseRefused(f"the response is larger than {limit} bytes", status=head.status)
+        return Response(head.status, headers=head.headers, content=body, request=request)
+
+    def exchange(self, request: Request) -> tuple[httpcore.Response, bytes]:
+        """Send a request and read its response: the head, and the raw body as far as its limit.
+
+        Raises ConnectFailed, ResponseLost.
+        """
         url, limits = request.url, request.extensions["limits"]
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         sent = httpcore.Request(request.method, target, headers=request.headers.raw, content=request.stream)
-        response, body = self._connection(target.origin, fresh=limits.fresh).exchange(sent, limits)
-        return Response(response.status, headers=response.headers, stream=body, request=request)
+        return self._connection(target.origin, fresh=limits.fresh).exchange(sent, limits)
 
     def close(self) -> None:
         """Close every thread's connection; a later request opens a new one."""
@@ -243,17 +251,17 @@ class _Connection:
         ours = self._pid == os.getpid() and self._origin == origin
         return ours and self._core.is_available() and not self._core.has_expired()
 
-    def exchange(self, request: httpcore.Request, limits: Limits) -> "tuple[httpcore.Response, _Body]":
-        """Send a request and receive the head of its response."""
+    def exchange(self, request: httpcore.Request, limits: Limits) -> tuple[httpcore.Response, bytes]:
+        """Send a request and read its response until its body ends or is beyond its limit."""
         exchange = self._network.exchange = Exchange.begun(limits, reused=self._core.is_available())
         try:
-            response = self._core.handle_request(request)
-            if not exchange.reads:  # the server sent more than one response to the request before
-                raise httpcore.RemoteProtocolError
+            with closing(self._core.handle_request(request)) as response:  # one that has more to read closes the socket
+                if not exchange.reads:  # the server sent more than one response to the request before
+                    raise httpcore.RemoteProtocolError
+                return response, _read(response, limits.body)
         except _ERRORS as error:
             self.close()
             raise _failure(exchange, error) from None
-        return response, _Body(response, exchange, self)
 
     def close(self) -> None:
         """Close the socket. One that a fork brought along stays open: it is the parent's."""
@@ -261,27 +269,14 @@ class _Connection:
             self._core.close()
 
 
-class _Body(httpx.SyncByteStream):
-    """The body of a response, as it comes and as far as its limit."""
-
-    def __init__(self, response: httpcore.Response, exchange: Exchange, connection: _Connection) -> None:
-        self._response, self._exchange, self._connection = response, exchange, connection
-
-    def __iter__(self) -> Iterator[bytes]:
-        limit, size = self._exchange.limits.body, 0
-        try:
-            for part in self._response.iter_stream():
-                size += len(part)
-                if limit is not None and size > limit:
-                    raise ResponseRefused(f"the response is larger than {limit} bytes", status=self._response.status)
-                yield part
-        except _ERRORS as error:
-            self._connection.close()
-            raise _failure(self._exchange, error) from None
-
-    def close(self) -> None:
-        """Give the connection back; httpcore closes one with unread bytes of the response."""
-        self._response.close()
+def _read(response: httpcore.Response, limit: int | None) -> bytes:
+    parts: list[bytes] = []
+    size, most = 0, math.inf if limit is None else limit
+    coming = response.iter_stream()
+    while size <= most and (part := next(coming, None)) is not None:
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
 
 
 class _Network(httpcore.NetworkBackend):
@@ -303,29 +298,21 @@ class _Network(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A socket whose every wait ends with the time of the exchange that is under way.
-
-    Without TLS the kernel keeps the time. With Python's own timeouts each read and write polls first, and each call of
-    the system gives the interpreter away, which a process of a hundred threads gets back late.
-    """
+    """A socket whose every wait ends with the time of the exchange that is under way."""
 
     def __init__(self, sock: socket.socket, network: _Network) -> None:
-        self._socket, self._network = sock, network
+        self._socket, self._network, self._timeout = sock, network, sock.gettimeout()
         self._unsent: list[bytes] = []
-        self._timeout = 0.0
-        self._by_kernel = not isinstance(sock, ssl.SSLSocket)
-        if self._by_kernel:
-            sock.settimeout(None)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         exchange = self._network.exchange
         try:
             self._send_all()
             while True:
-                self._limit(exchange.slice(reading=True))
+                self._wait_at_most(exchange.slice(reading=True))
                 try:
                     content = self._socket.recv(min(max_bytes, _READ_BYTES))
-                except (TimeoutError, BlockingIOError) as error:
+                except TimeoutError as error:
                     if error.errno == errno.ETIMEDOUT:  # the kernel found the other side gone
                         raise httpcore.ReadError from error
                     exchange.unheard()
@@ -346,10 +333,10 @@ class _Stream(httpcore.NetworkStream):
         exchange, rest = self._network.exchange, memoryview(b"".join(self._unsent))
         self._unsent.clear()
         while rest:
-            self._limit(exchange.slice(reading=False))
+            self._wait_at_most(exchange.slice(reading=False))
             try:
                 sent = self._socket.send(rest[:_WRITE_BYTES])
-            except (TimeoutError, BlockingIOError) as error:
+            except TimeoutError as error:
                 if error.errno == errno.ETIMEDOUT:
                     raise httpcore.WriteError from error
             except OSError:
@@ -379,16 +366,10 @@ class _Stream(httpcore.NetworkStream):
             return bool(waiting.poll(0))
         return self._socket if info == "ssl_object" and isinstance(self._socket, ssl.SSLSocket) else None
 
-    def _limit(self, seconds: float) -> None:
-        if seconds == self._timeout:  # as nearly always: setting it is a call of the system
-            return
-        self._timeout = seconds
-        if self._by_kernel:
-            micros = max(1, int(seconds * 1_000_000))  # 0 would be for ever
-            for each in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                self._socket.setsockopt(socket.SOL_SOCKET, each, struct.pack("@ll", *divmod(micros, 1_000_000)))
-        else:
+    def _wait_at_most(self, seconds: float) -> None:
+        if seconds != self._timeout:  # setting it is a call of the system
             self._socket.settimeout(seconds)
+            self._timeout = seconds
 
 
 def _failure(exchange: Exchange, error: Exception) -> ConnectFailed | ResponseLost:
