@@ -147,7 +147,7 @@ class GuardedExecutor:
     """An executor with its own circuit breaker: several NotNow in a row open it.
 
     Attributes:
-        deferred: the executor, if its answers come later, as messages. Looked up once: isinstance of a protocol is slow.
+        deferred: the executor, if its answers come later, as messages; looked up once, for an isinstance takes long.
     """
 
     executor: FileExecutor | DeferredExecutor
