@@ -2,6 +2,7 @@
 
 import json
 import random
+import select
 import subprocess
 import sys
 import time
@@ -302,10 +303,11 @@ def test_a_peek_whose_answer_lies_there_is_not_given_up(connection, publish, red
         publish()
         (peek,) = [each for each in connection.default_channel._peeks.values() if each.queue == "some"]
         consuming.until(lambda: peek.asked_at)
-        assert wait_until(lambda: broker_redis._socket_readable(peek.client.connection._sock), seconds=5)
-        peek.asked_at, before = time.monotonic() - 100, peek.client.connection._sock
+        before = peek.client.connection._sock
+        assert wait_until(lambda: select.select([before], [], [], 0)[0], seconds=5)
+        peek.asked_at = time.monotonic() - 100
         connection.default_channel.drop_overdue()
-        assert peek.client.connection._sock is before
+        assert (peek.client.connection._sock, peek.asked_at) == (before, None)
         assert consuming.got() == ["x"]
 
 

@@ -33,7 +33,6 @@ from kombu.transport.redis import (
     SentinelChannel,
     SentinelTransport,
     Transport,
-    _socket_readable,
 )
 from kombu.transport.virtual import Message
 from kombu.transport.virtual import QoS as InMemoryQoS
@@ -249,7 +248,12 @@ class PeekChannel(Channel):
         Raises:
             Empty: nothing was taken.
         """
-        peek = self._peeks[kind]
+        self._read_answer(self._peeks[kind])
+        if not self._take_all():
+            raise Empty
+        return True
+
+    def _read_answer(self, peek: _Peek) -> None:
         try:
             peek.asked_at = None
             peek.client.parse_response(peek.client.connection, "BLMOVE")
@@ -260,9 +264,6 @@ class PeekChannel(Channel):
             # Such as a full server, which may move nothing: taking needs no room and goes on.
             self._not_before = monotonic() + PEEK_SECONDS
             log.warning("looking into a queue was refused", queue=peek.queue, kind=type(error).__name__)
-        if not self._take_all():
-            raise Empty
-        return True
 
     def drop_overdue(self) -> None:
         """Disconnect what leads to a server that does not answer a peek: half open, most likely. Nothing is lost."""
@@ -270,8 +271,9 @@ class PeekChannel(Channel):
         for peek in self._peeks.values():
             if peek.asked_at is None or peek.asked_at > overdue:
                 continue
-            if _socket_readable(peek.client.connection._sock):  # noqa: SLF001 - can_read() may take the answer from the loop
-                continue  # the answer is there: this process was late
+            if peek.client.connection.can_read():  # this process was late
+                self._read_answer(peek)  # here: the loop would not see what can_read() took from the socket
+                continue
             log.warning("looking into a queue got no answer", queue=peek.queue, seconds=PEEK_SECONDS + _LATE_SECONDS)
             peek.client.connection.disconnect()
             self.pool.disconnect(inuse_connections=False)
