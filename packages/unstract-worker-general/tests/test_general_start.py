@@ -552,6 +552,15 @@ def test_rows_that_cannot_be_made_together_are_made_in_parts(rig, folder, status
     assert len({item.file_execution_id for item in files}) == 3
 
 
+def test_a_file_whose_row_alone_is_too_large_for_a_proxy_does_not_cost_the_others_theirs(rig, folder):
+    _, execution = begin(rig, folder)
+    rig.fault("status", "batch-create", status=413)
+    rig.fault("status", "/file-execution/$", method="POST", status=413, count=1)
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert [item.file_execution_id is None for item in files] == [True, False, False]
+
+
 def test_a_listing_is_read_file_by_file():
     files = [
         SourceFile("a.txt", "in/a.txt", provider_file_uuid="u"),

@@ -58,3 +58,14 @@ def test_a_body_is_cut_and_made_fit_for_storing(driver: Driver) -> None:
 
     (kept,) = driver.ledger.dead_letters.newest()
     assert kept.body == "?" + "x" * 4095
+
+
+def test_a_record_that_cannot_be_read_hides_no_letter_and_keeps_none_from_being_added(driver: Driver) -> None:
+    letters = driver.ledger.dead_letters
+    letters.add(letter(1))
+    driver.redis.lpush("uw:dead_letters", '{"task": 5', "no JSON")
+    letters.add(letter(2))
+
+    reasons = [each.reason for each in letters.newest()]
+    assert [reason.startswith("this record cannot be read") for reason in reasons] == [False, True, True, False]
+    assert letters.count() == 4

@@ -347,6 +347,14 @@ def test_ipv6_in_every_place_of_a_server() -> None:
     assert sentinels.nodes == (("2001:db8::7", 26380), ("2001:db8::8", 26379))
 
 
+def test_the_zone_of_a_link_local_address_is_taken_from_a_url() -> None:
+    assert load({"WORKER_LEDGER_REDIS_URL": "redis://[fe80::1%25eth0]:6380/0"}).ledger_redis.nodes == (
+        ("fe80::1%eth0", 6380),
+    )
+    sentinels = load({"WORKER_LEDGER_REDIS_URL": "sentinel://s1,[fe80::1%25eth0]:26380/0"}).ledger_redis
+    assert sentinels.nodes == (("s1", 26379), ("fe80::1%eth0", 26380))
+
+
 def test_a_host_with_its_port_is_refused_where_the_port_has_a_variable() -> None:
     assert faults({"REDIS_HOST": "redis:6379"})["REDIS_HOST"] == "must be a host alone"
 

@@ -24,7 +24,7 @@ def test_what_is_over_is_left_alone(status, stop):
     decision = decision_if_terminal(LoadedRun(START, evolve(EXECUTION, status=status)), stop=stop)
     assert isinstance(decision, Close)
     assert decision.final.status is status
-    assert decision.letter is None
+    assert decision.dead_letter is None
 
 
 @pytest.mark.parametrize(("status", "stop"), [("STOPPED", False), ("PENDING", True), ("EXECUTING", True)])

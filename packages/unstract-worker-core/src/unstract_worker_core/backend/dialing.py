@@ -3,6 +3,7 @@
 import socket
 import time
 from typing import Any
+from urllib.parse import unquote
 
 __all__ = ["Dialer"]
 
@@ -55,7 +56,8 @@ class Dialer:
         raise failed
 
     def _addresses(self, host: str, port: int) -> list[tuple[Any, ...]]:
-        found: list[tuple[Any, ...]] = socket.getaddrinfo(self._address or host, port, type=socket.SOCK_STREAM)
+        # The zone of a link-local address is written %25eth0 in a URL.
+        found: list[tuple[Any, ...]] = socket.getaddrinfo(self._address or unquote(host), port, type=socket.SOCK_STREAM)
         worked, until = self._worked.get((host, port), (None, 0.0))
         if worked is not None and time.monotonic() < until:
             found.sort(key=lambda each: each[4] != worked)

@@ -157,7 +157,8 @@ def redis_url(value: str) -> RedisSettings:
     if query.get("ssl_cert_reqs", "required") not in ("required", "optional", "none"):
         raise ValueError("ssl_cert_reqs must be required, optional or none")
     return RedisSettings(
-        host=hosts if sentinel else parts.hostname or "",
+        # The zone of a link-local address is written %25eth0 in a URL.
+        host=unquote(hosts if sentinel else parts.hostname or ""),
         port=26379 if sentinel else parts.port or 6379,  # a sentinel without a port has this one, not its neighbour's
         db=int(database),
         username=unquote(user) or None,

@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from redis import Redis
 
 from unstract_worker_core import serialization
+from unstract_worker_core.errors import MessageError
 from unstract_worker_core.queues import queue_for
 from unstract_worker_core.redis import call_redis
 
@@ -98,10 +99,7 @@ class DeadLetterStore:
 
     def _read(self, offset: int, number: int) -> list[StoredLetter]:
         some = call_redis(self._redis, "dead_letters", partial(self._redis.lrange, _KEY, offset, offset + number - 1))
-        return [
-            StoredLetter(sha256(raw.encode()).hexdigest()[:12], serialization.decode(raw, DeadLetter), raw)
-            for raw in map(str, some)
-        ]
+        return [StoredLetter(sha256(raw.encode()).hexdigest()[:12], _letter(raw), raw) for raw in map(str, some)]
 
     def _push(self, letter: DeadLetter) -> None:
         """Repeatable: a letter of the same message, as after a lost answer or a worker's death, is replaced."""
@@ -116,6 +114,14 @@ class DeadLetterStore:
             pipe.lpush(_KEY, serialization.encode(letter))
             pipe.ltrim(_KEY, 0, self._limit - 1)
             pipe.execute()
+
+
+def _letter(raw: str) -> DeadLetter:
+    """One record. A letter that cannot be read neither hides the others nor keeps one from being added."""
+    try:
+        return serialization.decode(raw, DeadLetter)
+    except MessageError as error:
+        return DeadLetter(task="", queue="", reason=f"this record cannot be read: {error}", body=_clean(raw))
 
 
 def _clean(text: str) -> str:

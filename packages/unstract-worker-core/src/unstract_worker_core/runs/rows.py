@@ -35,8 +35,9 @@ _ONE_BY_ONE = "rows one by one"
 log = get_logger(__name__)
 # Journalled where the backend refused a file's row: the file then fails by itself, its neighbours do not.
 NO_ROW = "none"
-# A name that is too long, a half-made row: about this file. 401 or 404 would be about all of them.
-_ABOUT_THIS_FILE = (201, 400, 500)
+# A name that is too long, a half-made row, metadata too large for a proxy: about this file. 401 or 404 would be about
+# all of them.
+_ABOUT_THIS_FILE = (201, 400, 413, 500)
 
 
 def row_request(item: FileItem, kind: RunKind) -> FileHash:
