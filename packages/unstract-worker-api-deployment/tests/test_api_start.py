@@ -173,7 +173,7 @@ def test_a_crash_between_a_row_and_its_note_makes_no_second_row(rig, monkeypatch
     rig.lapse(execution)
     orchestrate(rig, execution)
     assert len(rig.effects("files.create", execution_id=execution)) == 4
-    assert len(row_posts(rig)) == 1, "rows that nobody journalled are looked up, not asked for again"
+    assert len(row_posts(rig)) == 1, "rows that are not journalled are looked up, not created again"
     rows = {row["id"] for row in rig.seen(execution)["files"]}
     assert {item.file_execution_id for item in armed(rig, execution)} == rows
 
@@ -213,7 +213,7 @@ def test_a_single_file_needs_no_call_for_many(rig):
 def test_rows_that_were_told_and_taken_back_are_asked_for_again(rig):
     """A late error undoes the whole transaction of a batch that reports its rows as made."""
     _, execution = begin(rig, upload("a.txt", "one"), upload("b.txt", "two"))
-    told = {
+    reported = {
         "successful_creations": [
             {"id": str(uuid4()), "file_name": name, "file_path": f"unstract/api/{name}", "status": ""}
             for name in ("a.txt", "b.txt")
@@ -221,7 +221,7 @@ def test_rows_that_were_told_and_taken_back_are_asked_for_again(rig):
         "failed_creations": [],
         "total_processed": 2,
     }
-    rig.fault("body", "batch-create/$", status=201, body=json.dumps(told))
+    rig.fault("body", "batch-create/$", status=201, body=json.dumps(reported))
     orchestrate(rig, execution)
     rows = {row["id"]: row["status"] for row in rig.seen(execution)["files"]}
     assert {item.file_execution_id for item in armed(rig, execution)} == rows.keys()
@@ -231,8 +231,8 @@ def test_rows_that_were_told_and_taken_back_are_asked_for_again(rig):
 def test_what_a_batch_could_not_make_is_asked_for_by_itself(rig):
     _, execution = begin(rig, upload("a.txt", "one"), upload("b.txt", "two"), upload("c.txt", "three"))
     failed = [{"file_name": name, "error": "deadlock detected"} for name in ("a.txt", "b.txt", "c.txt")]
-    told = {"successful_creations": [], "failed_creations": failed, "total_processed": 3}
-    rig.fault("body", "batch-create/$", status=201, body=json.dumps(told))
+    reported = {"successful_creations": [], "failed_creations": failed, "total_processed": 3}
+    rig.fault("body", "batch-create/$", status=201, body=json.dumps(reported))
     orchestrate(rig, execution)
     items = sorted(armed(rig, execution), key=lambda item: item.number)
     assert [row["id"] for row in rig.seen(execution)["files"]] == [item.file_execution_id for item in items]
@@ -348,7 +348,7 @@ def test_workers_that_keep_dying_on_a_start_end_it(rig):
     assert context(rig, execution).error == "starting failed 5 times, last: its worker died"
 
 
-def test_an_unknown_execution_is_put_aside(rig):
+def test_an_unknown_execution_becomes_a_dead_letter(rig):
     execution = str(uuid4())
     delivery = rig.delivery(rig.organization, rig.workflow(), execution, {})
     accept_start(rig.runtime, delivery, RunKind.API)
@@ -367,7 +367,7 @@ def test_another_organizations_execution_is_not_touched(rig):
     assert state(rig, execution) in (RunState.READY, RunState.DONE)
 
 
-def test_an_unreadable_record_is_put_aside(rig):
+def test_an_unreadable_record_becomes_a_dead_letter(rig):
     run = str(uuid4())
     rig.runtime.ledger.runs.accept(run, task=RunTask.EXECUTION, kind=RunKind.API, organization_id="org_x", start="{}")
     orchestrate(rig, run)
@@ -380,9 +380,9 @@ def test_a_log_event_reaches_the_platforms_redis(rig):
     _, execution = begin(rig, upload("a.txt", "one"))
     orchestrate(rig, execution)
     rig.runtime.log_events.stop()
-    told = [json.loads(rig.redis.get(key)) for key in rig.redis.keys("logs:channel-1:*")]
-    assert "Files to process: 1, in batches: 1." in {each["log"] for each in told}
-    assert {each["execution_id"] for each in told} == {execution}
+    reported = [json.loads(rig.redis.get(key)) for key in rig.redis.keys("logs:channel-1:*")]
+    assert "Files to process: 1, in batches: 1." in {each["log"] for each in reported}
+    assert {each["execution_id"] for each in reported} == {execution}
 
 
 def test_only_contents_are_asked_for_in_the_history():

@@ -37,7 +37,7 @@ TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
 
 @define
 class Prepared:
-    """An execution of the backend, its workflow, and what its end is told to."""
+    """An execution of the backend, its workflow, and the targets of its notifications."""
 
     id: str
     kind: RunKind
@@ -110,7 +110,7 @@ class Rig:
     def arm(
         self, prepared: Prepared, outcomes: Sequence[FileOutcome] = (), *, ready: bool = True, **changes: Any
     ) -> BatchClaim | None:
-        """The execution's run in the ledger, with one batch whose files ended so; READY unless told otherwise."""
+        """The execution's run in the ledger, with one batch whose files ended so; READY unless `ready` is false."""
         runs = self.runtime.ledger.runs
         runs.accept(
             prepared.id, task=RunTask.EXECUTION, kind=prepared.kind, organization_id=self.organization, start="{}"
@@ -168,12 +168,12 @@ class Rig:
         written = self.effects(prepared, "executions.update_status")
         return [effect for effect in written if effect["detail"]["status"] in TERMINAL]
 
-    def told(self, prepared: Prepared) -> list[str]:
+    def notified(self, prepared: Prepared) -> list[str]:
         """The notifications that were enqueued, by subscriber."""
         return [effect["detail"]["notification_id"] for effect in self.effects(prepared, "notifications.enqueue")]
 
     def events(self, prepared: Prepared) -> list[dict[str, Any]]:
-        """What the subscribers of an execution are going to be told."""
+        """The events that wait for the subscribers of an execution."""
         rows = [row["event"] for row in self.dev("GET", "notification-buffer")]
         return [event for event in rows if event["execution_id"] == prepared.id]
 

@@ -44,7 +44,7 @@ def accepted(rig, prepared):
 
 
 def armed(rig, kind=RunKind.API):
-    """An execution of two batches with two files each, whose rows exist; nobody works on it."""
+    """An execution of two batches with two files each, whose rows exist and that no worker processes."""
     prepared = rig.prepare(kind)
     accepted(rig, prepared)
     items = []
@@ -80,7 +80,7 @@ def outcomes(rig, prepared):
 
 
 @pytest.mark.parametrize("kind", RunKind)
-def test_a_run_that_nobody_has_started_ends_stopped(rig, aborted, kind):
+def test_a_run_that_was_not_started_ends_stopped(rig, aborted, kind):
     prepared = rig.prepare(kind)
     accepted(rig, prepared)
 
@@ -103,13 +103,13 @@ def test_a_run_whose_start_somebody_works_on_is_left_to_him(rig, aborted):
     assert rig.state(prepared.id) is RunState.ACCEPTED
 
 
-def test_files_that_nobody_has_begun_are_skipped(rig, aborted):
+def test_files_that_were_not_begun_are_skipped(rig, aborted):
     prepared = armed(rig)
 
     aborted(prepared)
 
     assert {outcome.kind for outcome in outcomes(rig, prepared).values()} == {OutcomeKind.SKIPPED}
-    assert rows(rig, prepared) == dict.fromkeys(NAMES)  # nobody has written a status
+    assert rows(rig, prepared) == dict.fromkeys(NAMES)  # no status was written
     assert (rig.rung.of("batch"), len(rig.rung.of("callback"))) == ((), 1)
     rig.finalise(prepared)
     assert rig.shown(prepared) == ("STOPPED", 4, 0, 0)

@@ -64,7 +64,7 @@ def test_a_chord_s_results_are_summed_and_its_list_is_left_alone(rig, app, name,
 
     assert rig.shown(prepared) == ("COMPLETED", 4, 3, 1)
     assert len(rig.ends(prepared)) == 1
-    assert rig.told(prepared) == [target]
+    assert rig.notified(prepared) == [target]
     assert rig.state(run_id) is RunState.DONE
     if kind is RunKind.API:
         assert rig.results(prepared) == [{"file": "pushed by the file worker"}]
@@ -105,12 +105,12 @@ def test_duplicates_are_harmless_at_every_moment(rig, app):
 
     finalise_run(rig.runtime, run_id)
     rung = len(rig.rung.of("callback"))
-    deliver(app, rig, prepared, [RESULT])  # after: nobody is rung
+    deliver(app, rig, prepared, [RESULT])  # after the end: no doorbell
     assert finalise_run(rig.runtime, run_id) is False
 
     assert len(rig.rung.of("callback")) == rung
     assert rig.shown(prepared) == ("COMPLETED", 2, 1, 1)
-    assert (len(rig.ends(prepared)), len(rig.told(prepared)), rig.pipeline_writes(prepared)) == (1, 1, ["SUCCESS"])
+    assert (len(rig.ends(prepared)), len(rig.notified(prepared)), rig.pipeline_writes(prepared)) == (1, 1, ["SUCCESS"])
 
 
 def test_a_pipeline_that_the_message_does_not_name_is_the_execution_s(rig, app):
@@ -131,7 +131,7 @@ def test_a_stop_wins_over_a_chord_s_results(rig, app):
     assert rig.pipeline_writes(prepared) == ["FAILURE"]
 
 
-def test_an_execution_that_nobody_knows_is_put_aside(rig, app):
+def test_an_unknown_execution_becomes_a_dead_letter(rig, app):
     run_id = f"{EXECUTION}.callback"
     call(app, NAMES[0], [RESULT], execution_id=EXECUTION, organization_id=rig.organization)
 
@@ -141,7 +141,7 @@ def test_an_execution_that_nobody_knows_is_put_aside(rig, app):
     assert rig.state(run_id) is RunState.DONE
 
 
-def test_a_start_that_cannot_be_read_is_put_aside_at_the_last_try(rig):
+def test_a_start_that_cannot_be_read_becomes_a_dead_letter_at_the_last_try(rig):
     run_id = f"{EXECUTION}.callback"
     rig.runtime.ledger.runs.accept(
         run_id, task=RunTask.CHORD_CALLBACK, kind=RunKind.ETL, organization_id=rig.organization, start='{"a": 1}',
@@ -174,7 +174,7 @@ def test_a_start_that_cannot_be_read_is_put_aside_at_the_last_try(rig):
         (([{"total_files": True}],), {}, "results"),
     ],
 )
-def test_a_message_that_can_never_be_processed_is_put_aside_once(rig, app, args, changes, field):
+def test_a_message_that_can_never_be_processed_becomes_one_dead_letter(rig, app, args, changes, field):
     kwargs = {"execution_id": EXECUTION, "organization_id": rig.organization, "pipeline_id": PIPELINE} | changes
 
     call(app, NAMES[0], *args, **kwargs)
@@ -240,7 +240,7 @@ def test_a_doorbell_of_a_newer_form_or_of_no_run_is_harmless(rig, app, bell):
 
 
 @pytest.mark.parametrize("bell", [{}, {"run_id": 7}, {"run_id": "a b"}])
-def test_a_doorbell_that_cannot_be_read_is_put_aside(rig, app, bell):
+def test_a_doorbell_that_cannot_be_read_becomes_a_dead_letter(rig, app, bell):
     call(app, "unstract_worker.finalise", **bell)
 
     assert len(rig.letters()) == 1

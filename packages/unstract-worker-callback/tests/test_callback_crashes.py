@@ -94,9 +94,9 @@ def test_a_worker_may_die_after_any_call(either_rig, kind):
         assert rig.state(prepared.id) is RunState.DONE, point
         assert rig.shown(prepared) == ("COMPLETED", 4, 3, 1), point
         assert len(rig.ends(prepared)) == 1, point
-        told = Counter(rig.told(prepared))
-        assert set(told) == targets, point
-        doubled[point] += told.total() - 2
+        notified = Counter(rig.notified(prepared))
+        assert set(notified) == targets, point
+        doubled[point] += notified.total() - 2
         if kind is RunKind.API:
             assert len(rig.results(prepared)) == 4, point
             assert rig.pipeline_writes(prepared) == [], point
@@ -124,7 +124,7 @@ def test_a_worker_that_dies_again_and_again_still_has_written_one_end(rig):
 
     assert len(rig.ends(prepared)) == 1
     assert rig.shown(prepared)[0] == "COMPLETED"
-    assert set(rig.told(prepared)) == targets
+    assert set(rig.notified(prepared)) == targets
 
 
 def test_a_worker_that_dies_each_time_before_the_status_makes_it_an_error(rig):
@@ -165,7 +165,7 @@ class Paused(Fate):
 
 
 def done(rig, prepared):
-    return rig.ends(prepared), rig.told(prepared), rig.pipeline_writes(prepared)
+    return rig.ends(prepared), rig.notified(prepared), rig.pipeline_writes(prepared)
 
 
 @pytest.mark.parametrize("kind", RunKind)

@@ -58,7 +58,7 @@ def test_no_status_is_written_while_the_results_cannot_be(rig):
         rig.finalise(prepared)
 
     assert rig.ends(prepared) == []
-    assert rig.attempts(prepared.id) == 0  # Redis away is nobody's failure
+    assert rig.attempts(prepared.id) == 0  # an unavailable Redis is not charged
     rig.platform.config_set("maxmemory", "0")
     rig.finalise(prepared)
     assert rig.shown(prepared) == ("COMPLETED", 1, 1, 0)
@@ -91,12 +91,12 @@ def test_every_effect_carries_a_key_of_the_execution_and_its_epoch(rig, kind):
     rig.finalise(prepared)
 
     keys = [each["key"] for each in rig.requests()[before:] if each["method"] != "GET"]
-    final, told = f"{prepared.id}:1:final", "COMPLETED" if kind is RunKind.API else "SUCCESS"
+    final, status = f"{prepared.id}:1:final", "COMPLETED" if kind is RunKind.API else "SUCCESS"
     pipeline = [] if kind is RunKind.API else [f"{final}:pipeline"]
-    assert keys == [final, *pipeline, f"{final}:cleanup", f"{prepared.id}:1:{told}:{target}"]
+    assert keys == [final, *pipeline, f"{final}:cleanup", f"{prepared.id}:1:{status}:{target}"]
 
 
-def test_a_run_without_a_pipeline_tells_nobody(rig):
+def test_a_run_without_a_pipeline_notifies_no_subscriber(rig):
     for kind in RunKind:
         prepared = rig.prepare(kind, pipeline=False)
         rig.arm(prepared, [rig.ok(1)])
@@ -213,7 +213,7 @@ def test_a_batch_of_a_chord_is_left_to_its_own_message(rig):
     assert rig.attempts("e.task") == 0
 
 
-def test_the_end_is_told_in_the_execution_s_log(rig):
+def test_the_end_is_logged_in_the_execution_s_log(rig):
     good, failed = rig.run([rig.ok(1)]), rig.run([rig.bad(1, "unreadable")])
     for prepared in (good, failed):
         rig.finalise(prepared)

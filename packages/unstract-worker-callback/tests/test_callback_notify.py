@@ -1,4 +1,4 @@
-"""Who is told about a run, what, and how often."""
+"""Notifications of a run: to whom, with which content, how often."""
 
 import json
 
@@ -56,7 +56,7 @@ def test_the_numbers_are_the_backend_s(rig):
 
 
 @pytest.mark.parametrize("kind", RunKind)
-def test_nobody_is_told_of_the_end_of_an_empty_run(rig, kind):
+def test_the_end_of_an_empty_run_is_not_notified(rig, kind):
     prepared = rig.prepare(kind)
     rig.subscribe(prepared)
     rig.arm(prepared)
@@ -64,11 +64,11 @@ def test_nobody_is_told_of_the_end_of_an_empty_run(rig, kind):
     rig.finalise(prepared)
 
     assert rig.shown(prepared)[0] == "COMPLETED"
-    assert rig.told(prepared) == []
+    assert rig.notified(prepared) == []
     assert rig.pipeline_writes(prepared) == ([] if kind is RunKind.API else ["SUCCESS"])
 
 
-def test_an_empty_run_that_failed_is_told(rig):
+def test_an_empty_run_that_failed_is_notified(rig):
     prepared = rig.prepare(RunKind.ETL)
     rig.subscribe(prepared)
     rig.arm(prepared, error="the source is not there")
@@ -78,7 +78,7 @@ def test_an_empty_run_that_failed_is_told(rig):
     assert [event["error_message"] for event in rig.events(prepared)] == ["the source is not there"]
 
 
-def test_an_error_is_told_with_its_reason(rig):
+def test_an_error_is_notified_with_its_reason(rig):
     prepared = rig.prepare()
     rig.subscribe(prepared)
     rig.arm(prepared, [rig.bad(1, "Workflow error: unreadable")])
@@ -92,8 +92,8 @@ def test_an_error_is_told_with_its_reason(rig):
     )
 
 
-@pytest.mark.parametrize(("outcome", "told"), [("ok", 1), ("bad", 2)])
-def test_who_wants_failures_only_hears_of_failures_only(rig, outcome, told):
+@pytest.mark.parametrize(("outcome", "notified"), [("ok", 1), ("bad", 2)])
+def test_a_subscriber_of_failures_gets_failures_only(rig, outcome, notified):
     prepared = rig.prepare()
     rig.subscribe(prepared)
     rig.subscribe(prepared, notify_on_failures=True)
@@ -101,7 +101,7 @@ def test_who_wants_failures_only_hears_of_failures_only(rig, outcome, told):
 
     rig.finalise(prepared)
 
-    assert len(rig.told(prepared)) == told
+    assert len(rig.notified(prepared)) == notified
 
 
 def answer(*targets, counts=None):
@@ -124,8 +124,8 @@ def test_inactive_targets_and_those_that_are_no_webhooks_are_left_out(rig):
 
     rig.finalise(prepared)
 
-    assert rig.told(prepared) == [wanted]
-    (event,) = rig.events(prepared)  # no counts were told: then ours
+    assert rig.notified(prepared) == [wanted]
+    (event,) = rig.events(prepared)  # the backend sent no counts: ours are used
     assert event["additional_data"]["total_files"] == event["additional_data"]["successful_files"] == 1
 
 
@@ -138,7 +138,7 @@ def test_a_refused_notification_does_not_keep_the_others_or_the_run(rig):
 
     rig.finalise(prepared)
 
-    assert rig.told(prepared) == [second]
+    assert rig.notified(prepared) == [second]
     assert rig.state(prepared.id) is RunState.DONE
 
 
@@ -151,7 +151,7 @@ def test_subscribers_that_cannot_be_read_do_not_keep_the_run(rig, status):
 
     rig.finalise(prepared)
 
-    assert rig.told(prepared) == []
+    assert rig.notified(prepared) == []
     assert rig.state(prepared.id) is RunState.DONE
 
 
@@ -166,7 +166,7 @@ def test_an_event_that_the_target_does_not_want_is_not_offered_again(rig):
     assert rig.state(prepared.id) is RunState.READY
     rig.finalise(prepared)
 
-    assert len(rig.told(prepared)) == 1
+    assert len(rig.notified(prepared)) == 1
     assert len(rig.requests("enqueue")) == 3
     assert rig.state(prepared.id) is RunState.DONE
 
@@ -183,7 +183,7 @@ def test_an_enqueue_of_unknown_outcome_is_repeated_with_its_key(either_rig):
     assert rig.state(prepared.id) is RunState.READY
     rig.finalise(prepared)
 
-    assert len(rig.told(prepared)) == (1 if rig.keyed else 2)
+    assert len(rig.notified(prepared)) == (1 if rig.keyed else 2)
     assert len({each["key"] for each in rig.requests("enqueue")}) == 1
     assert rig.state(prepared.id) is RunState.DONE
     assert len(rig.ends(prepared)) == 1

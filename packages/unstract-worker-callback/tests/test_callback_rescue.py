@@ -67,7 +67,7 @@ def test_what_the_ledger_knows_is_over_or_too_young_is_left_alone(rig, rescue):
 
 
 @pytest.mark.parametrize("waiting", [1, None])
-def test_nothing_is_rescued_while_start_messages_wait_or_nobody_can_say(rig, rescue, waiting):
+def test_nothing_is_rescued_while_start_messages_wait_or_cannot_be_counted(rig, rescue, waiting):
     prepared = rig.prepare()
     rig.rung.starts = waiting
 
@@ -114,11 +114,11 @@ def test_a_time_that_cannot_be_read_leaves_the_execution_alone(rig, rescue):
 
 
 def test_it_looks_by_itself_and_outlives_every_trouble(rig, rescue, poll, capsys):
-    told = []
+    printed = []
 
     def said(text):
-        told.append(capsys.readouterr().out)
-        return text in "".join(told)
+        printed.append(capsys.readouterr().out)
+        return text in "".join(printed)
 
     rig.redis.set("uw:organizations", "not a set")
     rescue._seen = None  # a defect

@@ -71,7 +71,7 @@ def test_an_execution_that_ended_before_this_run_had_files_is_left_alone(rig, st
     rig.finalise(prepared)
 
     assert rig.shown(prepared) == (stands, 2, 1, 1)
-    assert (rig.pipeline_writes(prepared), rig.told(prepared)) == ([], [])
+    assert (rig.pipeline_writes(prepared), rig.notified(prepared)) == ([], [])
     assert rig.final(prepared).status is stands
 
 
@@ -132,7 +132,7 @@ def test_a_stop_that_comes_in_between_keeps_its_status_and_gets_the_counts(rig):
     assert rig.results(prepared) == []
 
 
-def test_the_reason_that_stands_is_the_one_that_is_told(rig):
+def test_the_reason_that_is_kept_is_the_one_in_the_notification(rig):
     prepared = rig.prepare()
     rig.subscribe(prepared)
     rig.arm(prepared, [rig.ok(1)])

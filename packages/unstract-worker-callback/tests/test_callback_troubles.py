@@ -35,7 +35,7 @@ def test_a_backend_that_is_away_charges_nothing_however_long(rig, path, kind):
     rig.heal()
     rig.finalise(prepared)
     assert rig.shown(prepared) == ("COMPLETED", 1, 1, 0)
-    assert (len(rig.ends(prepared)), len(rig.told(prepared)), len(rig.pipeline_writes(prepared))) == (1, 1, 1)
+    assert (len(rig.ends(prepared)), len(rig.notified(prepared)), len(rig.pipeline_writes(prepared))) == (1, 1, 1)
 
 
 def test_an_open_breaker_is_waited_for(rig):
@@ -68,9 +68,9 @@ def test_a_lasting_500_is_charged_and_in_the_end_an_error(rig, path):
     rig.heal()
     rig.finalise(prepared)
     assert rig.shown(prepared) == ("ERROR", 1, 1, 0)
-    told = rig.seen(prepared)["error_message"]
-    assert told.startswith("finalising failed 5 times: workflow-execution.")
-    assert "HTTP 500" in told
+    shown = rig.seen(prepared)["error_message"]
+    assert shown.startswith("finalising failed 5 times: workflow-execution.")
+    assert "HTTP 500" in shown
     assert rig.state(prepared.id) is RunState.DONE
     assert len(rig.results(prepared)) == 1
 
@@ -136,7 +136,7 @@ def test_a_key_that_is_not_taken_after_the_status_is_waited_for(rig, path):
     assert rig.state(prepared.id) is RunState.READY
     rig.heal()
     rig.finalise(prepared)
-    assert (len(rig.ends(prepared)), len(rig.told(prepared)), len(rig.pipeline_writes(prepared))) == (1, 1, 1)
+    assert (len(rig.ends(prepared)), len(rig.notified(prepared)), len(rig.pipeline_writes(prepared))) == (1, 1, 1)
 
 
 def test_a_key_that_is_not_taken_at_the_last_try_does_not_cost_the_run(rig):
@@ -186,7 +186,7 @@ def test_a_write_of_unknown_outcome_that_is_never_applied_is_made_later(rig):
     assert rig.state(prepared.id) is RunState.DONE
 
 
-def test_an_unknown_execution_is_put_aside_and_not_tried_again(rig):
+def test_an_unknown_execution_becomes_a_dead_letter_and_is_not_tried_again(rig):
     prepared = rig.prepare()
     prepared.id = "00000000-0000-4000-8000-000000000000"
     rig.arm(prepared, [rig.ok(1)])
@@ -211,7 +211,7 @@ def test_a_404_that_the_backend_did_not_say_is_no_unknown_execution(rig):
     assert (rig.state(prepared.id), rig.attempts(prepared.id)) == (RunState.READY, 1)
 
 
-def test_an_execution_of_another_organization_is_put_aside_at_the_last_try(rig):
+def test_an_execution_of_another_organization_becomes_a_dead_letter_at_the_last_try(rig):
     prepared = rig.prepare()
     rig.dev("POST", "organizations", {"organization_id": "org_other", "name": "other"})
     mine, rig.organization = rig.organization, "org_other"
@@ -285,7 +285,7 @@ def test_at_the_last_try_a_backend_that_is_away_is_still_waited_for(rig):
     assert rig.attempts(prepared.id) == 5
 
 
-def test_a_ledger_that_is_away_is_told_to_the_caller(rig, redis_server):
+def test_a_ledger_that_is_away_is_raised_to_the_caller(rig, redis_server):
     prepared = rig.run([rig.ok(1)])
     rig.runtime.ledger.runs._store._attempts = 1
     rig.fault("delay", "update_status", delay=0)
@@ -324,7 +324,7 @@ def test_an_inactive_pipeline_does_not_keep_the_run(rig):
     rig.finalise(prepared)
 
     assert rig.pipeline_writes(prepared) == []
-    assert rig.told(prepared) == [target]
+    assert rig.notified(prepared) == [target]
     assert (rig.state(prepared.id), rig.attempts(prepared.id)) == (RunState.DONE, 0)
 
 

@@ -178,7 +178,7 @@ class Bench:
 
 
 class Scripted:
-    """An executor that does what it is told for each name, else returns a small result. The seam's own purpose."""
+    """An executor with a script for each file name; others get a small result."""
 
     def __init__(self, **scripts):
         self.scripts = {name.replace("_", "."): script for name, script in scripts.items()}

@@ -20,12 +20,12 @@ def test_an_api_file_gets_its_result_its_metadata_and_its_status(bench):
     outcome = bench.outcomes()["a.txt"]
     assert outcome.kind is OutcomeKind.COMPLETED
     assert outcome.result["output"]["fields"] == {"total": "12.50"}
-    told = outcome.metadata
-    assert told.pop("total_elapsed_time") >= 0
-    assert [tool["tool_name"] for tool in told.pop("tool_metadata")] == ["extraction"]
-    usage = told.pop("usage")
+    reported = outcome.metadata
+    assert reported.pop("total_elapsed_time") >= 0
+    assert [tool["tool_name"] for tool in reported.pop("tool_metadata")] == ["extraction"]
+    usage = reported.pop("usage")
     assert (usage["file_execution_id"], usage["total_tokens"] > 0) == (item.file_execution_id, True)
-    assert told == {
+    assert reported == {
         "source_name": "a.txt",
         "source_hash": item.hash,
         "organization_id": ORGANIZATION,
@@ -87,7 +87,7 @@ def test_a_file_whose_description_was_refused_fails_with_that_reason_and_is_not_
 
 
 @pytest.mark.parametrize(
-    ("kind", "more", "told"),
+    ("kind", "more", "reported"),
     [
         ("html", {}, "HTML"),
         ("body", {"body": '{"status": "success"}'}, "execution_id: missing"),
@@ -95,7 +95,7 @@ def test_a_file_whose_description_was_refused_fails_with_that_reason_and_is_not_
         ("status", {"status": 500, "body": '{"error": "no such tool"}'}, "no such tool"),
     ],
 )
-def test_an_answer_that_is_not_success_fails_the_file(bench, kind, more, told):
+def test_an_answer_that_is_not_success_fails_the_file(bench, kind, more, reported):
     bench.file("a.txt")
     bench.arm()
     bench.platform.fault(EXECUTE, kind, **more)
@@ -104,7 +104,7 @@ def test_an_answer_that_is_not_success_fails_the_file(bench, kind, more, told):
 
     outcome = bench.outcomes()["a.txt"]
     assert outcome.kind is OutcomeKind.ERROR
-    assert told in outcome.error
+    assert reported in outcome.error
     assert outcome.error.startswith("Workflow error: ")
 
 
@@ -164,8 +164,8 @@ def test_the_ui_hears_how_a_file_ended(make_bench):
     bench.process()
 
     bench.wait(lambda: len(list(bench.redis.scan_iter("logs:a-session:*"))) >= 1)
-    told = [json.loads(bench.redis.get(key)) for key in bench.redis.scan_iter("logs:a-session:*")]
-    assert any("a.txt" in line["log"] and line["level"] == "INFO" for line in told)
+    reported = [json.loads(bench.redis.get(key)) for key in bench.redis.scan_iter("logs:a-session:*")]
+    assert any("a.txt" in line["log"] and line["level"] == "INFO" for line in reported)
 
 
 def test_an_execution_that_the_backend_does_not_know_fails_its_files(bench, scripted):

@@ -215,20 +215,20 @@ def test_an_executor_that_is_away_again_and_again_is_not_called_for_a_while(made
 
 @pytest.mark.parametrize("step", ["prepare", "send"])
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (FileFailed("no tool"), "Workflow error: no tool"),
         (FileFailed(destination="no folder"), "Destination error: no folder"),
         (BackendRefused("no such workflow", endpoint="workflow.get", status=404), "Workflow error: no such workflow"),
     ],
 )
-def test_a_file_at_fault_ends_with_its_reason_and_its_siblings_do_not(made, step, error, told):
+def test_a_file_at_fault_ends_with_its_reason_and_its_siblings_do_not(made, step, error, reported):
     bench = made("a.txt", "b.txt")
     bench.executor.scripts[step] = lambda: bench.executor.scripts.update({step: None}) or (_ for _ in ()).throw(error)
 
     parked(bench)
 
-    assert bench.outcomes()["a.txt"].error == told
+    assert bench.outcomes()["a.txt"].error == reported
     assert bench.executor.sent[-1][0] == "b.txt"
 
 
@@ -276,7 +276,7 @@ def test_a_late_answer_is_dropped_and_counted(made, answer):
 @pytest.mark.parametrize(
     "args", [[], [1], [1, 2], [1, {"run_id": "x"}], [1, {"run_id": "a b\n", "epoch": 1, "batch": 0, "number": 1}]]
 )
-def test_what_is_no_answer_is_put_aside_without_its_content(runtime, bench, args):
+def test_what_is_no_answer_is_a_dead_letter_without_its_content(runtime, bench, args):
     app = Celery("files", set_as_current=False)
     tasks.register(app, lambda: runtime)
 

@@ -41,10 +41,10 @@ def test_error_texts(parts, text):
 
 @given(st.text(max_size=3000))
 def test_an_error_is_one_short_line(text):
-    told = error_text(workflow=text)
+    reported = error_text(workflow=text)
 
-    assert 0 < len(told) <= 1000
-    assert len(told.splitlines()) == 1
+    assert 0 < len(reported) <= 1000
+    assert len(reported.splitlines()) == 1
 
 
 @given(JSON)
@@ -69,7 +69,7 @@ def test_a_result_is_measured_in_bytes():
     assert f"has {size} bytes" in executed_with(at_limit, kind=RunKind.API, limit=size - 1).error
 
 
-def test_what_nobody_gets_back_is_neither_kept_nor_limited():
+def test_a_result_without_an_api_caller_is_neither_kept_nor_limited():
     assert executed_with({"output": "x" * 100}, kind=RunKind.ETL, limit=1) == Executed()
 
 

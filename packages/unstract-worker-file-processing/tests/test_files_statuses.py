@@ -1,4 +1,4 @@
-"""Statuses that are written together: what the rows show meanwhile and at the end, whatever goes wrong."""
+"""Statuses that are written together: the rows before and after the end, also after errors."""
 
 import json
 import re
@@ -78,8 +78,8 @@ def test_files_that_completed_share_a_record_and_one_that_failed_has_its_own(mad
         bench.process()
 
     first, failed, third, last = (item.file_execution_id for item in bench.items)
-    told = {(each["event"], each["file_execution_id"], each["outcome"]) for each in logged if "outcome" in each}
-    assert told == {("files ended", f"{first} {third} {last}", "COMPLETED"), ("file ended", failed, "ERROR")}
+    reported = {(each["event"], each["file_execution_id"], each["outcome"]) for each in logged if "outcome" in each}
+    assert reported == {("files ended", f"{first} {third} {last}", "COMPLETED"), ("file ended", failed, "ERROR")}
 
 
 def test_one_answer_about_a_stop_serves_all_batches_of_an_execution(made):
@@ -192,12 +192,12 @@ def test_the_file_in_flight_is_charged_though_others_are_recorded_after_it_began
 def test_a_row_that_the_batch_left_out_is_written_by_itself(made):
     bench = made("a.txt", "b.txt", "c.txt")
     left_out, others = bench.items[1].file_execution_id, [bench.items[0], bench.items[2]]
-    told = {
+    reported = {
         "successful_updates": [{"file_execution_id": item.file_execution_id, "status": "COMPLETED"} for item in others],
         "failed_updates": [{"file_execution_id": left_out, "error": "deadlock detected"}],
         "total_processed": 3,
     }
-    bench.platform.fault(TOGETHER, "body", status=200, body=json.dumps(told))
+    bench.platform.fault(TOGETHER, "body", status=200, body=json.dumps(reported))
 
     bench.process()
 

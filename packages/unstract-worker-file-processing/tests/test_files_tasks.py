@@ -64,7 +64,7 @@ def test_a_doorbell_that_finds_nothing_is_harmless(app, bench, change):
     assert letters(bench) == []
 
 
-def test_a_doorbell_that_cannot_be_read_is_put_aside_once(app, bench):
+def test_a_doorbell_that_cannot_be_read_becomes_one_dead_letter(app, bench):
     call(app, "unstract_worker.process_batch", run_id="x")
 
     assert len(letters(bench)) == 1
@@ -78,7 +78,7 @@ def test_tasks_that_never_worked_are_refused_with_what_to_send(app, bench, name)
 
 
 @pytest.mark.parametrize("name", CHORD)
-def test_a_chord_batch_without_chord_mode_is_put_aside_with_what_to_do(app, bench, runtime, name):
+def test_a_chord_batch_without_chord_mode_is_a_dead_letter_that_says_what_to_do(app, bench, runtime, name):
     runtime.settings = evolve(runtime.settings, chord=evolve(runtime.settings.chord, enabled=False))
 
     call(app, name, {"files": [["a", {"connector_metadata": {"password": "hunter2hunter2"}}]], "file_data": {}})
@@ -129,7 +129,7 @@ def test_an_executor_is_found_by_its_entry_point(runtime, monkeypatch):
 
 
 def test_an_executor_that_is_not_installed_is_a_fault_at_the_start(runtime):
-    runtime.settings = evolve(runtime.settings, files=evolve(runtime.settings.files, executor="nobodys"))
+    runtime.settings = evolve(runtime.settings, files=evolve(runtime.settings.files, executor="not-installed"))
 
     with pytest.raises(ConfigurationError, match="WORKER_FILE_EXECUTOR: not installed; there are: backend"):
         tasks.services(runtime)

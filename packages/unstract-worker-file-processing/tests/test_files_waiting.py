@@ -457,7 +457,7 @@ def test_a_row_that_the_backend_failed_settles_an_unknown_outcome(bench):
     assert bench.outcomes()["a.txt"].error == "Workflow error: no such page"
 
 
-def test_a_defect_after_the_outcome_is_charged_and_the_outcome_stands(bench, scripted):
+def test_a_defect_after_the_outcome_is_charged_and_the_outcome_is_kept(bench, scripted):
     class Broken:
         def log(self, event):
             raise RuntimeError("defect")

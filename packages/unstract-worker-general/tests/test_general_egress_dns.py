@@ -111,7 +111,7 @@ def pair():
         good = Listener(("127.0.0.2", 0), Sink)
         try:
             return good, Listener(("127.0.0.1", good.server_port), Sink)
-        except OSError:  # the port is somebody's on the other address
+        except OSError:  # the port is in use on the other address
             good.server_close()
     raise AssertionError("no port is free on both addresses")
 
@@ -245,7 +245,7 @@ def secure(sinks, tmp_path):
         subprocess.run(command, check=True, capture_output=True, timeout=30, cwd=tmp_path)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-        context.sni_callback = lambda _socket, told, _context: asked.append(told)
+        context.sni_callback = lambda _socket, reported, _context: asked.append(reported)
         good.socket = context.wrap_socket(good.socket, server_side=True, do_handshake_on_connect=False)
         return str(tmp_path / "cert.pem"), asked
 

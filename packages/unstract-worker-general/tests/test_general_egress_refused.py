@@ -1,6 +1,6 @@
-"""Internal targets get no packet (W1): a socket listens on the refused address, and nobody ever connects."""
+"""Internal targets get no packet (W1): a socket listens on the refused address, and no connection ever comes."""
 
-# ruff: noqa: S104 - nobody listens on them
+# ruff: noqa: S104 - no server listens on them
 
 import select
 import socket
@@ -122,9 +122,9 @@ def test_a_refusal_does_not_name_the_url(rig, webhooks, capfd):
     webhooks.resolve(lambda host: ["127.0.0.1"])
     for url in ("http://canary.example.test/canary?canary", "http://canary:canary@x/", "canary", "http://canary:x/"):
         webhooks.send(url)
-    told = str(rig.runtime.ledger.dead_letters.newest()) + "".join(capfd.readouterr())
-    assert told.count("refused: ") >= 4
-    assert "canary" not in told
+    reported = str(rig.runtime.ledger.dead_letters.newest()) + "".join(capfd.readouterr())
+    assert reported.count("refused: ") >= 4
+    assert "canary" not in reported
 
 
 # --- looking up

@@ -192,16 +192,16 @@ def test_a_paused_pipeline_is_not_started(rig, folder):
     assert rig.runtime.ledger.dead_letters.count() == 0
 
 
-def test_a_pipeline_paused_meanwhile_is_not_started(rig, folder):
+def test_a_pipeline_paused_in_between_is_not_started(rig, folder):
     _, run = schedule(rig, folder)
-    told = json.dumps({"status": "error", "message": "Failed to update pipeline: Pipeline 'x' is inactive"})
-    rig.fault("body", "v1/pipeline/", method="PUT", status=500, body=told)
+    reported = json.dumps({"status": "error", "message": "Failed to update pipeline: Pipeline 'x' is inactive"})
+    rig.fault("body", "v1/pipeline/", method="PUT", status=500, body=reported)
     orchestrate(rig, run)
     assert rig.executions() == []
     assert state(rig, run) is RunState.DONE
 
 
-def test_an_unknown_pipeline_is_put_aside(rig):
+def test_an_unknown_pipeline_becomes_a_dead_letter(rig):
     run = accept(rig, str(uuid4()))
     orchestrate(rig, run)
     assert state(rig, run) is RunState.DONE
@@ -240,9 +240,9 @@ def test_subscribers_are_told_once_that_a_run_begins(rig, folder, monkeypatch):
             orchestrate(rig, run)
         rig.lapse(run)
         orchestrate(rig, run)
-    (told,) = rig.effects("notifications.enqueue", notification_id=notification)
-    assert told["detail"]["status"] == "INPROGRESS"
-    assert told["key"] == f"{run}:1:{notification}:INPROGRESS"
+    (reported,) = rig.effects("notifications.enqueue", notification_id=notification)
+    assert reported["detail"]["status"] == "INPROGRESS"
+    assert reported["key"] == f"{run}:1:{notification}:INPROGRESS"
 
 
 @pytest.mark.parametrize("path", ["webhook/pipeline", "webhook/buffer"])
@@ -256,7 +256,7 @@ def test_subscribers_that_cannot_be_told_do_not_keep_a_run_from_starting(rig, fo
     assert len(rig.executions()) == 1
 
 
-def test_a_pipeline_whose_failure_is_refused_is_put_aside_all_the_same(rig, folder):
+def test_a_pipeline_whose_failure_is_refused_becomes_a_dead_letter_all_the_same(rig, folder):
     _, run = schedule(rig, folder)
     rig.fault("status", "execution/create", status=404)
     rig.fault("status", "v1/pipeline/", method="PUT", status=404, skip=1)
@@ -265,7 +265,7 @@ def test_a_pipeline_whose_failure_is_refused_is_put_aside_all_the_same(rig, fold
     assert rig.runtime.ledger.dead_letters.count() == 1
 
 
-def test_an_unreadable_record_is_put_aside(rig):
+def test_an_unreadable_record_becomes_a_dead_letter(rig):
     run = str(uuid4())
     rig.runtime.ledger.runs.accept(run, task=RunTask.SCHEDULE, kind=RunKind.ETL, organization_id="org_x", start="{}")
     orchestrate(rig, run)

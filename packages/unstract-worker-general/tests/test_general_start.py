@@ -51,7 +51,7 @@ def batches(rig, run, count):
 
 
 def die_at(rig, monkeypatch, field):
-    """The worker dies right before it journals `field`: what it did is done, but nobody noted it."""
+    """The worker dies right before it journals `field`: the step was done, but is not journalled."""
     runs = rig.runtime.ledger.runs
     journal = runs.journal
 
@@ -183,9 +183,9 @@ def test_a_row_with_an_unknown_outcome_is_looked_for(rig, folder):
 
 def test_a_refused_row_fails_its_file_alone(rig, folder):
     _, execution = begin(rig, folder)
-    told = json.dumps({"error": "value too long for type character varying(255)"})
-    rig.fault("body", r"v1/file-execution/batch-create/$", status=500, body=told)
-    rig.fault("body", r"v1/file-execution/$", method="POST", status=500, body=told, count=1, skip=1)
+    reported = json.dumps({"error": "value too long for type character varying(255)"})
+    rig.fault("body", r"v1/file-execution/batch-create/$", status=500, body=reported)
+    rig.fault("body", r"v1/file-execution/$", method="POST", status=500, body=reported, count=1, skip=1)
     orchestrate(rig, execution)
     (files,) = batches(rig, execution, 1)
     assert [item.file_execution_id is None for item in files] == [False, True, False]
@@ -428,7 +428,7 @@ def test_an_unreachable_backend_charges_nothing(rig, folder):
     assert state(rig, execution) is RunState.ARMED
 
 
-def test_an_unknown_execution_is_put_aside(rig, folder):
+def test_an_unknown_execution_becomes_a_dead_letter(rig, folder):
     workflow, execution = rig.workflow(folder), str(uuid4())
     accept(rig, workflow, execution)
     orchestrate(rig, execution)
@@ -464,13 +464,13 @@ def test_a_stop_while_the_source_is_listed_is_not_written_over(rig, folder, monk
     workflows = rig.runtime.backend.workflows
     listing = workflows.source_files
 
-    def stopped_meanwhile(*args, **kwargs):
+    def stopped_in_between(*args, **kwargs):
         found = listing(*args, **kwargs)
         rig.dev("POST", f"/dev/executions/{execution}/stop")
         return found
 
     monkeypatch.setattr(
-        type(workflows), "source_files", lambda self, *args, **kwargs: stopped_meanwhile(*args, **kwargs)
+        type(workflows), "source_files", lambda self, *args, **kwargs: stopped_in_between(*args, **kwargs)
     )
     orchestrate(rig, execution)
     assert rig.seen(execution)["status"] == "STOPPED"
@@ -521,8 +521,8 @@ def test_a_refusal_that_is_not_about_one_file_ends_the_run(rig, folder):
 
 def test_a_first_status_that_is_refused_for_some_rows_is_no_reason_to_stop(rig, folder):
     _, execution = begin(rig, folder)
-    told = {"successful_updates": [{}, {}], "failed_updates": [{"file_execution_id": "x", "error": "no"}]}
-    rig.fault("body", "batch-status-update", status=200, body=json.dumps(told))
+    reported = {"successful_updates": [{}, {}], "failed_updates": [{"file_execution_id": "x", "error": "no"}]}
+    rig.fault("body", "batch-status-update", status=200, body=json.dumps(reported))
     orchestrate(rig, execution)
     assert state(rig, execution) is RunState.ARMED
 
@@ -704,8 +704,8 @@ def test_a_history_that_cannot_be_asked_is_not_read_as_none(rig, folder):
 )
 def test_what_a_history_says_of_a_file(found, reason):
     row = FileHistory("id", ExecutionStatus(found.pop("status")), **found)
-    told = skip_reason(FileItem(1, "a", "in/a"), row)
-    assert (told is None) if reason is None else (told is not None and told.startswith(reason))
+    reported = skip_reason(FileItem(1, "a", "in/a"), row)
+    assert (reported is None) if reason is None else (reported is not None and reported.startswith(reason))
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "ERROR"])

@@ -240,7 +240,7 @@ def test_a_flat_payload_is_wrapped_for_the_api_platform(rig, sink):
     assert body["summary"] == {"total": 1, "succeeded": 1, "failed": 0}
 
 
-def test_a_payload_that_is_no_json_is_put_aside(rig, sink):
+def test_a_payload_that_is_no_json_becomes_a_dead_letter(rig, sink):
     run = accept(rig, sink.url, payload={"number": 1.5})
     rig.redis.set(f"uw:{{{run}}}:start", '{"url":"http://x","payload":{"n":1e999}}')
     deliver(rig, run)
@@ -250,7 +250,7 @@ def test_a_payload_that_is_no_json_is_put_aside(rig, sink):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])
-def test_what_no_json_can_hold_is_put_aside_at_the_door(rig, value):
+def test_what_no_json_can_hold_is_a_dead_letter_before_it_is_accepted(rig, value):
     accept(rig, "http://x", payload={"value": value})
     (letter,) = rig.runtime.ledger.dead_letters.newest()
     assert letter.reason.startswith("payload: ")
@@ -258,7 +258,7 @@ def test_what_no_json_can_hold_is_put_aside_at_the_door(rig, value):
 
 
 @pytest.mark.parametrize("url", ["", f"http://x/{SECRET}\n", f"{SECRET}" * 200])
-def test_a_message_that_is_no_webhook_is_put_aside_without_what_it_says(rig, capfd, url):
+def test_a_message_that_is_no_webhook_is_a_dead_letter_without_its_content(rig, capfd, url):
     organization, row = buffered(rig, "http://x")
     accept(rig, url, buffer_row_ids=[row], organization_id=organization)
     (letter,) = rig.runtime.ledger.dead_letters.newest()

@@ -1,4 +1,4 @@
-"""One slow receiver delays nobody (W8): a cap for each host, and a line for what finds no place."""
+"""One slow receiver delays no other one (W8): a limit for each host, and a queue for further deliveries."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +52,7 @@ def test_w8_one_bad_receiver_does_not_delay_a_hundred_good_ones(webhooks, bells)
             webhooks.accept(good.url.replace("127.0.0.1", f"good{number % 10}.test"), timeout=30)
             for number in range(100)
         ]
-        # No slow one has ended yet: they take their places and nobody else's.
+        # No slow one has ended yet: they use their own slots only.
         assert wait_until(lambda: done(webhooks, sent), seconds=25)
         assert len(bad.received()) == 4
         assert [webhooks.final(run) for run in stuck] == [None] * 20
@@ -71,7 +71,7 @@ def test_w8_a_burst_to_one_host_goes_out_at_the_hosts_pace(rig, webhooks, bells)
     assert {webhooks.final(run)["attempts"] for run in runs} == {1}
 
 
-def test_w8_who_stands_in_line_is_not_charged_and_is_not_forgotten(rig, webhooks):
+def test_w8_a_waiting_delivery_is_not_charged_and_not_forgotten(rig, webhooks):
     entered, leave = threading.Event(), threading.Event()
     webhooks.allow(allowed_networks=("127.0.0.0/8",), per_host=1)
 
@@ -92,7 +92,7 @@ def test_w8_who_stands_in_line_is_not_charged_and_is_not_forgotten(rig, webhooks
         assert (meta["attempts"], meta["owner"]) == ("0", "")
         assert meta["last_error"] == "enough deliveries to this host are under way"
         seconds, micro = rig.redis.time()
-        # The ledger rings for it by itself, should nobody call it.
+        # The ledger rings for it by itself, even if no delivery calls it.
         assert 9_000 < rig.redis.zscore("uw:due", second) - (seconds * 1000 + micro / 1000) <= 10_000
         rig.rung.clear()
         leave.set()
@@ -148,7 +148,7 @@ def test_w8_a_busy_host_is_passed_over_in_the_line():
     assert places.next_waiting(limits) == "a2"
 
 
-def test_w8_who_gets_a_place_stands_in_line_no_more():
+def test_w8_a_delivery_that_runs_waits_no_more():
     places, limits = HostLimiter(), HostLimits(host=1, total=9)
     places.enqueue("a", "a1")
     with places.acquire("a", "a1", limits):

@@ -82,12 +82,12 @@ def due_in(rig, run):
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
-    ("told", "least", "most"), [("120", 110, 120), ("86400", 3590, 3600), ("soon", 50, 60), (None, 50, 60)]
+    ("reported", "least", "most"), [("120", 110, 120), ("86400", 3590, 3600), ("soon", 50, 60), (None, 50, 60)]
 )
-def test_a_receiver_that_asks_for_time_gets_it_up_to_an_hour(rig, webhooks, sink, status, told, least, most):
+def test_a_receiver_that_asks_for_time_gets_it_up_to_an_hour(rig, webhooks, sink, status, reported, least, most):
     """F15"""
     webhooks.allow(allowed_networks=("127.0.0.0/8",))
-    sink.answer_next(Answer(status, headers=(("Retry-After", told),) if told else ()))
+    sink.answer_next(Answer(status, headers=(("Retry-After", reported),) if reported else ()))
     run = webhooks.accept(f"{sink.url}/x", max_retries=3, retry_delay=60)
     assert webhooks.deliver(run)
     assert least < due_in(rig, run) <= most

@@ -1,4 +1,4 @@
-"""At least once with a stable id, bounded (W6), and signed anew each time (W7)."""
+"""At least once with a stable id, bounded (W6), and signed again each time (W7)."""
 
 import base64
 import hashlib
