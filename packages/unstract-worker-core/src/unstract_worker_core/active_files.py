@@ -19,8 +19,6 @@ from unstract_worker_core.errors import LedgerError, MessageError, SteppedAside
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.redis import call_redis
 
-__all__ = ["ActiveFile", "ActiveFiles", "Mark", "mark_key"]
-
 _LOOK_AGAIN_SECONDS = 10.0
 _AT_ONCE = 500
 # Deletes each of the keys that still has the value that belongs to it.

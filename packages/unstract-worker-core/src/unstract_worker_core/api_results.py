@@ -20,8 +20,6 @@ from unstract_worker_core.failpoints import hit
 from unstract_worker_core.ledger.records import FileOutcome, OutcomeKind
 from unstract_worker_core.redis import call_redis
 
-__all__ = ["ApiResultItem", "ApiResults", "result_items"]
-
 _CHUNK = 100
 # How long a list that is being put together outlives its writer.
 _STAGING_SECONDS = 600

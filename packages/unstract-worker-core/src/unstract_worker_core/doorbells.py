@@ -14,8 +14,6 @@ from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger.records import RunTask
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["SCHEMA", "BatchDoorbell", "Doorbells", "RunDoorbell", "read_batch_doorbell", "read_run_doorbell"]
-
 SCHEMA = 1
 
 

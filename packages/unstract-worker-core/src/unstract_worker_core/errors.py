@@ -17,23 +17,6 @@ WorkerError
 
 from attrs import frozen
 
-__all__ = [
-    "BackendError",
-    "BackendRefused",
-    "BackendUnavailable",
-    "ConfigurationError",
-    "Fault",
-    "LeaseLost",
-    "LedgerError",
-    "LedgerUnavailable",
-    "MessageError",
-    "NotFound",
-    "OutcomeUnknown",
-    "SteppedAside",
-    "UnexpectedAnswer",
-    "WorkerError",
-]
-
 
 class WorkerError(Exception):
     """Root of all errors raised by the workers."""

@@ -14,8 +14,6 @@ from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.redis import call_redis
 
-__all__ = ["ALIVE_SECONDS", "Fleet", "FleetMember", "Heartbeat"]
-
 ALIVE_SECONDS = 15.0
 """A worker whose last heartbeat is older is gone; heartbeats come every five seconds."""
 _KEPT_SECONDS = 300.0

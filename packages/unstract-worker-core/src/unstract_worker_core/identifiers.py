@@ -6,8 +6,6 @@ from uuid import UUID
 
 from unstract_worker_core.errors import MessageError
 
-__all__ = ["content_hash", "execution_id", "opaque_id", "organization_id", "random_id", "uuids"]
-
 # Organizations are strings such as "org_8QpLr2"; no separators of Redis keys, URLs, log lines or hash tags.
 _ORGANIZATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}", re.ASCII)

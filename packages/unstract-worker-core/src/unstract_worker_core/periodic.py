@@ -12,8 +12,6 @@ from attrs import define, field
 
 from unstract_worker_core.errors import WorkerError
 
-__all__ = ["PeriodicService", "PeriodicThread"]
-
 _STOP_SECONDS = 10.0
 
 

@@ -9,29 +9,6 @@ from attrs import frozen
 from unstract_worker_core.config.settings import Settings
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = [
-    "DELIVER_TASK",
-    "DOORBELL_QUEUES",
-    "DOORBELL_TASKS",
-    "EXECUTOR_ANSWERS_QUEUE",
-    "EXECUTOR_ANSWER_TASK",
-    "EXECUTOR_FAILURE_TASK",
-    "FINALISE_TASK",
-    "LOG_QUEUE",
-    "LOG_TASK",
-    "ORCHESTRATE_TASK",
-    "PROCESS_BATCH_TASK",
-    "ROUTES",
-    "WORKER_QUEUES",
-    "Doorbell",
-    "Route",
-    "ScalingRule",
-    "WorkerQueues",
-    "consumed_queues",
-    "queue_for",
-    "queues_of",
-]
-
 ORCHESTRATE_TASK = "unstract_worker.orchestrate"
 PROCESS_BATCH_TASK = "unstract_worker.process_batch"
 FINALISE_TASK = "unstract_worker.finalise"

@@ -33,8 +33,6 @@ from unstract_worker_core.config.sections import RedisSettings
 from unstract_worker_core.errors import LedgerError, LedgerUnavailable
 from unstract_worker_core.retries import Retrying
 
-__all__ = ["Finding", "Observer", "call_redis", "check_ledger_redis", "connect", "ledger_error"]
-
 T = TypeVar("T")
 Observer = Callable[[str, str], None]
 

@@ -10,8 +10,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import stamina
 
-__all__ = ["Retrying"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 On = type[Exception] | Callable[[Exception], bool | float]

@@ -19,8 +19,6 @@ from cattrs.gen import make_dict_unstructure_fn, override
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.text import has_escaped_halves, replace_halves
 
-__all__ = ["decode", "dumps", "encode", "loads", "structure", "unstructure"]
-
 T = TypeVar("T")
 _JSON = (Any, dict[str, Any], dict[str, Any] | None)
 

@@ -2,8 +2,6 @@
 
 from enum import StrEnum
 
-__all__ = ["ExecutionStatus", "PipelineStatus", "RunKind", "WorkerType", "pipeline_status_for"]
-
 
 class WorkerType(StrEnum):
     """The four worker types; the value is the one of WORKER_TYPE."""

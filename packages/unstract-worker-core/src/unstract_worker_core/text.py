@@ -3,8 +3,6 @@
 import re
 from typing import Any
 
-__all__ = ["has_escaped_halves", "one_line", "replace_halves"]
-
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 

@@ -18,8 +18,6 @@ from redis import Redis
 
 from unstract_worker_core.redis import call_redis
 
-__all__ = ["LOG_QUEUE", "LogEvent", "LogEvents"]
-
 LOG_QUEUE = "celery_log_task_queue"
 _WAITING_LIMIT = 2000
 # What comes within this time is sent together: two round trips, and one wake-up of the thread, instead of one an event.

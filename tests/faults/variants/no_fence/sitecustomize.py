@@ -1,9 +1,9 @@
 """Workers whose ledger lets anybody write: neither the owner of a lease nor its end is looked at."""
 
-from unstract_worker_core.ledger import steps
 from unstract_worker_core.ledger.lease import Held
+from unstract_worker_core.ledger.store import LedgerStore
 
-_first = steps.Steps.__init__
+_first = LedgerStore.__init__
 _CHECK = "  if lease.owner ~= token then return nil end\n"
 _STATE = '  if get("state") ~= "ARMED" or get("epoch") ~= epoch then return nil end\n'
 
@@ -17,6 +17,6 @@ def _without_fence(self, redis, *args, **kwargs):
         self._scripts[name] = redis.register_script(source.replace(_CHECK, "").replace(_STATE, ""))
 
 
-steps.Steps.__init__ = _without_fence
+LedgerStore.__init__ = _without_fence
 Held.check = lambda self: None
 Held.lost = property(lambda self: False)

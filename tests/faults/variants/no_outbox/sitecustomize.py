@@ -2,4 +2,4 @@
 
 from unstract_worker_core.ledger.runs import Runs
 
-Runs.note_all = lambda self, claim, notes: dict(notes)
+Runs.journal = lambda self, claim, entries: dict(entries)

@@ -1,8 +1,8 @@
 """Workers that do not see that a batch or a file has its outcome already."""
 
-from unstract_worker_core.ledger import steps
+from unstract_worker_core.ledger.store import LedgerStore
 
-_first = steps.Steps.__init__
+_first = LedgerStore.__init__
 _DONE = 'if redis.call("HEXISTS", OUTCOMES, batch) == 1 then return {"done"} end\n'
 _RECORDED = 'redis.call("HEXISTS", RESULTS, field)'
 
@@ -16,4 +16,4 @@ def _without_outcomes(self, redis, *args, **kwargs):
     self._scripts["claim_batch"] = redis.register_script(source.replace(_DONE, "").replace(_RECORDED, "0"))
 
 
-steps.Steps.__init__ = _without_outcomes
+LedgerStore.__init__ = _without_outcomes

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 
-__all__ = ["Breaker", "BreakerOpen", "BreakerState"]
-
 _FIRST_INTERVAL_SECONDS = 5.0
 
 

@@ -7,8 +7,6 @@ from attrs import frozen
 
 from unstract_worker_core.errors import BackendRefused
 
-__all__ = ["Part", "in_parts"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 _TOO_LARGE = 413

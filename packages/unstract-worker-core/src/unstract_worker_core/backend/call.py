@@ -38,8 +38,6 @@ from unstract_worker_core.failpoints import hit
 from unstract_worker_core.observability.tracing import trace_headers, traced_call
 from unstract_worker_core.retries import Retrying
 
-__all__ = ["LONGEST_WAIT_SECONDS", "Caller", "RetryState"]
-
 LONGEST_WAIT_SECONDS = 30.0
 # A call that should be answered soon is given up after this time without a byte; the next attempt has twice as much.
 _QUICK_SECONDS = 5.0

@@ -36,8 +36,6 @@ from unstract_worker_core.errors import (
 if TYPE_CHECKING:  # see `observability.prefork_metrics`
     from unstract_worker_core.observability.metrics import Metrics
 
-__all__ = ["Backend", "Health"]
-
 _OUTCOMES: tuple[tuple[type[BackendError], str], ...] = (
     (NotFound, "not_found"),
     (BackendRefused, "refused"),

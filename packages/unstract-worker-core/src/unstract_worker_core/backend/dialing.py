@@ -5,8 +5,6 @@ import time
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["Dialer"]
-
 # The first of several addresses may swallow packets: the next one gets its turn after this time at most.
 _ONE_ADDRESS_SECONDS = 3.0
 _ADDRESS_KEPT_SECONDS = 300.0

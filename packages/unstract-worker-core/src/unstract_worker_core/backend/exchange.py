@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 from attrs import Factory, define, frozen
 
-__all__ = ["Exchange", "Limits", "OnSilence"]
-
 # One wait lasts no longer, so that a socket needs to be given its timeout only once.
 _SLICE_SECONDS = 5.0
 _FIRST_NOTICE_SECONDS = 60.0

@@ -33,21 +33,6 @@ from unstract_worker_core.backend.dialing import Dialer
 from unstract_worker_core.backend.exchange import Exchange, Limits
 from unstract_worker_core.errors import WorkerError
 
-__all__ = [
-    "BaseTransport",
-    "ConnectFailed",
-    "PostResult",
-    "Request",
-    "Response",
-    "ResponseLost",
-    "ResponseRefused",
-    "ThreadTransport",
-    "make_request",
-    "post_once",
-    "send",
-    "tls_context",
-]
-
 BaseTransport = httpx.BaseTransport
 Request = httpx.Request
 Response = httpx.Response

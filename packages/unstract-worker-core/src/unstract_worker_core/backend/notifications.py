@@ -13,8 +13,6 @@ from unstract_worker_core.identifiers import uuids
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_core.text import replace_halves
 
-__all__ = ["IN_PROGRESS", "RunEvent", "status_text", "wanted_targets"]
-
 IN_PROGRESS = "INPROGRESS"
 
 

@@ -21,8 +21,6 @@ from unstract_worker_core.errors import BackendError, BackendRefused, MessageErr
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.text import has_escaped_halves, one_line, replace_halves
 
-__all__ = ["ApiResponse", "Json", "NotJson", "TransientError", "classify", "parse", "reason_in", "retry_after"]
-
 # What json.loads gives; models narrow it.
 Json = Any
 T = TypeVar("T")

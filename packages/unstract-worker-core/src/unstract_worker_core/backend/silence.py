@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 import structlog
 from attrs import define, field, frozen
 
-__all__ = ["SilentCalls"]
-
 _SHOWN = {"execution_id": "execution", "file_execution_id": "file execution", "organization_id": "organization"}
 _log = structlog.get_logger("unstract_worker_core.backend")
 

@@ -12,8 +12,6 @@ from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.config.parsers import Secret
 from unstract_worker_core.identifiers import opaque_id, uuids
 
-__all__ = ["ConnectedEnd", "ConnectedWorkflow", "ConnectorInstance", "InstanceSettings", "ToolImage", "Tooling"]
-
 
 @frozen
 class InstanceSettings:

@@ -8,8 +8,6 @@ from attrs import NOTHING, Attribute, field, fields, frozen
 from unstract_worker_core.config.parsers import Parser, secret, signing_secret
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["Declaration", "celery", "declarations", "env"]
-
 
 @frozen
 class Declaration:

@@ -24,8 +24,6 @@ from unstract_worker_core.config.urls import (
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["load_settings"]
-
 _WELL_KNOWN = frozenset({"admin", "changeme", "default", "guest", "password", "redis", "secret"})
 
 

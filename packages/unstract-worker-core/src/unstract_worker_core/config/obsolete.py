@@ -6,8 +6,6 @@ from attrs import frozen
 
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["ACCEPTED_WITHOUT_EFFECT", "CELERY_READS_ITSELF", "Obsolete", "expanded", "obsolete_warnings"]
-
 
 @frozen
 class Obsolete:

@@ -12,34 +12,6 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-__all__ = [
-    "CrashPoint",
-    "Parser",
-    "Secret",
-    "any_http_url",
-    "bare_host",
-    "choice",
-    "clamped",
-    "crash_point",
-    "flag",
-    "hosts",
-    "http_url",
-    "integer",
-    "join_host_port",
-    "names",
-    "networks",
-    "path_prefix",
-    "ports",
-    "queue_suffix",
-    "seconds",
-    "secret",
-    "share",
-    "signing_secret",
-    "split_host_port",
-    "split_host_ports",
-    "text",
-]
-
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?"
 Parser = Callable[[str], object]
 

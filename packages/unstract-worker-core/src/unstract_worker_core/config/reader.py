@@ -12,8 +12,6 @@ from unstract_worker_core.config.parsers import Secret
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["Reader", "read_dotenv"]
-
 _VALUE = r"""(?:"([^"]*)"|'([^']*)'|([^"'#]*?))"""
 _LINE = re.compile(rf"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*{_VALUE}\s*(?:\s#.*)?")
 T = TypeVar("T", bound=AttrsInstance)

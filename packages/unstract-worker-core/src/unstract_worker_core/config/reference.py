@@ -11,9 +11,6 @@ from unstract_worker_core.config.parsers import Secret
 from unstract_worker_core.config.settings import Settings
 from unstract_worker_core.config.urls import BrokerSource, ChordSource
 
-__all__ = ["Variable", "describe_variables", "environment_page"]
-
-
 _SECTIONS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (sections.BackendSettings, ("",)),
     (BrokerSource, ("",)),

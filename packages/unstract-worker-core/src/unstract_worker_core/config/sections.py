@@ -11,24 +11,6 @@ from unstract_worker_core.config.parsers import Secret, bare_host, join_host_por
 from unstract_worker_core.config.stores import StoreSettings, store
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = [
-    "DEVELOPMENT_KEY",
-    "PLATFORM_EXECUTOR",
-    "BackendSettings",
-    "BrokerSettings",
-    "ChordSettings",
-    "ExecutorSettings",
-    "FileSettings",
-    "LedgerSettings",
-    "LoggingSettings",
-    "ProcessSettings",
-    "RedisSettings",
-    "TracingSettings",
-    "TrafficSettings",
-    "WebhookSettings",
-]
-
-
 PLATFORM_EXECUTOR = "platform"
 DEVELOPMENT_KEY = "dev-internal-key-123"
 _MANY = 2**31

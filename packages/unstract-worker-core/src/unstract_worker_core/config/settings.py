@@ -15,8 +15,6 @@ from unstract_worker_core.config.stores import StoreSettings
 from unstract_worker_core.config.urls import redis_url
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["Settings"]
-
 
 @frozen(kw_only=True)
 class Settings:

@@ -8,8 +8,6 @@ from attrs import frozen
 
 from unstract_worker_core.config.parsers import Secret
 
-__all__ = ["StoreSettings", "store"]
-
 _PROVIDERS = ("azure", "gcs", "local", "minio", "s3")
 # Parts of the credentials that are no secret by themselves, and would have ordinary words taken out of the log.
 _PLAIN = frozenset({"account_name", "bucket", "endpoint_url", "key", "project", "provider", "region_name"})

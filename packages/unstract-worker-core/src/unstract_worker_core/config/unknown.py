@@ -8,8 +8,6 @@ from unstract_worker_core.config.obsolete import ACCEPTED_WITHOUT_EFFECT, CELERY
 from unstract_worker_core.config.reference import describe_variables
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["unknown_warnings"]
-
 _OURS = ("WORKER_", "CELERY_", *(f"{worker.value.upper()}_" for worker in WorkerType))
 # Others use these beginnings too, so a name counts as misspelt only where it is close to one of ours.
 _SHARED = (

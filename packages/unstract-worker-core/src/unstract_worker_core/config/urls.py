@@ -11,8 +11,6 @@ from unstract_worker_core.config.declarations import celery, env
 from unstract_worker_core.config.parsers import Secret, join_host_port
 from unstract_worker_core.config.sections import BrokerSettings, RedisSettings
 
-__all__ = ["BrokerSource", "ChordSource", "broker_settings", "redis_url", "result_backend_url"]
-
 # With the driver that the extra [chord] installs: which one SQLAlchemy takes by itself changed in 2.1.
 _POSTGRES = "db+postgresql+psycopg2"
 _BROKERS = ("redis", "rediss", "amqp", "amqps", "sentinel")

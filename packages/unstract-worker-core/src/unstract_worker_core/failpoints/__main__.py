@@ -4,8 +4,6 @@ import sys
 
 from unstract_worker_core.failpoints.registry import POINTS
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """Print a line for each point: name, tab, description."""

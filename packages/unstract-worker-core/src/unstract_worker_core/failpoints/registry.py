@@ -9,8 +9,6 @@ from unstract_worker_core.backend.operations import Operation, Repeat
 from unstract_worker_core.ledger.store import STEP_NAMES
 from unstract_worker_core.queues import Doorbell
 
-__all__ = ["POINTS", "Point", "effects"]
-
 
 @frozen
 class Point:

@@ -24,7 +24,8 @@ from unstract_worker_core.ledger.records import (
 )
 from unstract_worker_core.ledger.requests import Intent, RecordedAnswer, Requests
 from unstract_worker_core.ledger.runs import Accepted, Armed, DueDecision, RunClaim, Runs
-from unstract_worker_core.ledger.store import LedgerStore, Observer
+from unstract_worker_core.ledger.store import LedgerStore
+from unstract_worker_core.redis import Observer
 
 __all__ = [
     "Accepted",

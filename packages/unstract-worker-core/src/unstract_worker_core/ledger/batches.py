@@ -13,8 +13,6 @@ from unstract_worker_core.errors import LeaseLost, LedgerError
 from unstract_worker_core.ledger.records import ExecutorAnswer, FileItem, FileOutcome, RunContext, RunState
 from unstract_worker_core.ledger.store import LedgerStore
 
-__all__ = ["BatchClaim", "BatchRefusal", "Batches", "PendingRequest"]
-
 _NONE: Mapping[int, str] = MappingProxyType({})
 
 

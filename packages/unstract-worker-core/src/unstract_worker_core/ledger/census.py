@@ -12,8 +12,6 @@ from redis import Redis
 
 from unstract_worker_core.redis import call_redis
 
-__all__ = ["Census", "take_census", "take_role"]
-
 _MOST = 5000
 _CHUNK = 500
 _UNREAD = ("unread", "unread")

@@ -13,8 +13,6 @@ from unstract_worker_core.errors import MessageError
 from unstract_worker_core.queues import queue_for
 from unstract_worker_core.redis import call_redis
 
-__all__ = ["DeadLetter", "DeadLetterStore", "StoredLetter"]
-
 _KEY = "uw:dead_letters"
 _BODY_LIMIT = 4096
 _CHUNK = 200

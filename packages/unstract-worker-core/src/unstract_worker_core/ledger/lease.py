@@ -15,8 +15,6 @@ from unstract_worker_core.errors import LeaseLost, LedgerError
 from unstract_worker_core.ledger.batches import BatchClaim, Batches
 from unstract_worker_core.ledger.runs import RunClaim, Runs
 
-__all__ = ["Held", "LeaseKeeper"]
-
 
 class Held:
     """One held lease, of the thread that made it. `check()` before each effect."""

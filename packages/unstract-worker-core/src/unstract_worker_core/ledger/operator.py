@@ -31,8 +31,6 @@ from unstract_worker_core.ledger.views import (
     view_of,
 )
 
-__all__ = ["Operator", "Retried"]
-
 _CHUNK = 200
 _SHOWN_BATCHES = 1000
 _AT_ONCE = 5000

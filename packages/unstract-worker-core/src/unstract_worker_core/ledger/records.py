@@ -11,19 +11,6 @@ from attrs import Factory, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = [
-    "UNSUPPORTED_HASH",
-    "AnswerTicket",
-    "ExecutorAnswer",
-    "FileItem",
-    "FileOutcome",
-    "FinalState",
-    "OutcomeKind",
-    "RunContext",
-    "RunState",
-    "RunTask",
-]
-
 # How the hash of an upload begins whose type the platform refused; with `is_executed`.
 UNSUPPORTED_HASH = "temp-hash-"
 

@@ -17,8 +17,6 @@ from unstract_worker_core.ledger.records import AnswerTicket, ExecutorAnswer
 from unstract_worker_core.ledger.store import LedgerStore
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["Intent", "RecordedAnswer", "Requests"]
-
 
 class Intent(StrEnum):
     """What to do after asking to send a request."""

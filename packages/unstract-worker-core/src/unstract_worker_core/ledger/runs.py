@@ -19,8 +19,6 @@ from unstract_worker_core.ledger.records import (
 from unstract_worker_core.ledger.store import LedgerStore
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["Accepted", "Armed", "DueDecision", "RunClaim", "Runs"]
-
 _CHUNK = 500
 _LONGEST_RECORDS = 2**21
 

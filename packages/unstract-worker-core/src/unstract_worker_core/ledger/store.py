@@ -13,8 +13,6 @@ from redis import Redis
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.redis import Observer, call_redis
 
-__all__ = ["STEP_NAMES", "LedgerStore", "Observer"]
-
 STEP_NAMES = (
     "accept", "arm", "await_answer", "claim_batch", "claim_run", "clear_recheck", "complete_batch", "decide_due",
     "finish", "intend_request", "journal", "note_executed", "note_published", "overdue", "put_batches", "record_answer",

@@ -16,8 +16,6 @@ from unstract_worker_core.ledger.runs import DueDecision, Runs
 from unstract_worker_core.periodic import PeriodicService
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["Finaliser", "Sweep", "Sweeper"]
-
 # A READY run whose callback was rung this often without a claim is finalised by the sweeper's own process.
 _INLINE_AFTER = 3
 

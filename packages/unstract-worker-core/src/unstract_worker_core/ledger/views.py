@@ -8,22 +8,6 @@ from attrs import frozen
 from unstract_worker_core.ledger.records import FinalState, RunState, RunTask
 from unstract_worker_core.statuses import RunKind
 
-__all__ = [
-    "FIELDS",
-    "BatchView",
-    "Page",
-    "PendingAnswer",
-    "RawRun",
-    "RunDetail",
-    "RunView",
-    "Work",
-    "owner_of",
-    "pending_answers",
-    "raw_run",
-    "seconds_since",
-    "view_of",
-]
-
 FIELDS = (
     "state", "task", "kind", "organization", "n", "attempts", "owner", "lease_ends", "accepted_at", "progress", "stop",
     "last_error", "epoch", "rings", "final", "done_at",

@@ -13,8 +13,6 @@ from unstract_worker_core.messages.files import FILES_LIMIT, file_item
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["BatchMessage", "BatchResult", "read_batch", "read_results"]
-
 _COUNTS = frozenset(("total_files", "successful_files", "failed_files", "skipped_files", "skipped_already_completed"))
 
 log = get_logger(__name__)

@@ -12,8 +12,6 @@ from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import opaque_id
 
-__all__ = ["flag", "one_line", "optional_id", "optional_object", "optional_text", "plain", "read"]
-
 T = TypeVar("T", bound=AttrsInstance)
 
 _TEXT_LIMIT = 512

@@ -19,8 +19,6 @@ from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger.records import UNSUPPORTED_HASH, FileItem
 from unstract_worker_core.messages.fields import one_line, optional_text, read
 
-__all__ = ["FILES_LIMIT", "file_item", "refused_item", "safe_path"]
-
 FILES_LIMIT = 100_000
 _LONGEST_PATH = 4096
 _LONGEST_SHOWN = 200  # the backend's columns hold 255

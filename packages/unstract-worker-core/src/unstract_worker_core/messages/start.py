@@ -12,8 +12,6 @@ from unstract_worker_core.messages.fields import flag, optional_id, optional_obj
 from unstract_worker_core.messages.files import FILES_LIMIT, file_item
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["StartMessage", "read_start"]
-
 _API_ORDER = (
     "schema_name", "workflow_id", "execution_id", "hash_values_of_files", "scheduled", "execution_mode",
     "pipeline_id", "log_events_id", "use_file_history",

@@ -16,8 +16,6 @@ from unstract_worker_core.worker.broker import declared_queue, publishing_connec
 if TYPE_CHECKING:
     from kombu.messaging import Producer
 
-__all__ = ["Forwarding", "NotForwarded"]
-
 # What of AMQP's properties a sender decides. Expiry is a header of Celery's.
 _PROPERTIES = ("correlation_id", "reply_to", "priority", "delivery_mode", "message_id", "timestamp", "type", "app_id")
 # RabbitMQ's own notes about this delivery.

@@ -14,8 +14,6 @@ from unstract_worker_core.migration.forwarding import Forwarding, NotForwarded
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs.runtime import Runtime
 
-__all__ = ["Subject", "TrafficSplit", "subject_of"]
-
 _ALIAS = "workflow_manager.workflow_v2.file_execution_tasks."
 _STARTS = frozenset({"async_execute_bin", "async_execute_bin_api", "async_execute_bin_general"})
 _SCHEDULES = frozenset({"scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"})

@@ -16,8 +16,6 @@ from unstract_worker_core.observability.logs import get_logger
 if TYPE_CHECKING:
     from unstract_worker_core.observability.metrics import Metrics
 
-__all__ = ["Check", "CheckResult", "Checks", "HealthServer", "Report"]
-
 _LIMITS = Limits()
 
 

@@ -19,8 +19,6 @@ from attrs import frozen
 
 from unstract_worker_core.observability.logs import get_logger
 
-__all__ = ["Answer", "Limits", "Listener"]
-
 
 @frozen
 class Answer:

@@ -18,8 +18,6 @@ from unstract_worker_core.config.sections import LoggingSettings
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.observability.redaction import Redactor
 
-__all__ = ["bind_task", "configure_logging", "get_logger", "lost_records", "open_standard_streams"]
-
 # Libraries that log much: shown only where the operator asks for DEBUG.
 _VERBOSE = ("amqp", "asyncio", "kombu", "redis", "urllib3")
 # They log whole URLs and every task's arguments, and a webhook's may hold its token: never below WARNING.

@@ -14,8 +14,6 @@ from unstract_worker_core.observability.logs import lost_records
 from unstract_worker_core.observability.prefork_metrics import SharedFolder
 from unstract_worker_core.observability.readings import READ, Described, Readings
 
-__all__ = ["Metrics", "TaskMeter", "metrics_table"]
-
 _CALLS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 _TASKS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200)
 _OWN = "unstract_worker_"

@@ -33,8 +33,6 @@ from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import BackendError, SteppedAside
 from unstract_worker_core.observability.tracing import TraceIdentity, entered
 
-__all__ = ["OtelTraces"]
-
 _NAME = "unstract_worker_core"
 
 

@@ -20,8 +20,6 @@ from attrs import define, field
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-__all__ = ["VARIABLE", "SharedFolder"]
-
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _KEPT = "folded"
 _PREFIX, _LOCK = "unstract-worker-metrics-", "lock"

@@ -11,8 +11,6 @@ from attrs import define, frozen
 
 from unstract_worker_core.observability.health import CheckResult
 
-__all__ = ["Progress", "SlotState", "mark_progress", "progressing"]
-
 _current: ContextVar[Callable[[], None] | None] = ContextVar("progress_of_slot", default=None)
 
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from attrs import frozen
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-__all__ = ["READ", "Described", "Reading", "Readings"]
-
 
 @frozen
 class Described:

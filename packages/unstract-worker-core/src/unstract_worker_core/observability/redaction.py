@@ -10,8 +10,6 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-__all__ = ["Redactor"]
-
 _STARS = "***"
 _WORDS = (
     r"authorization|api[_-]?key|passw(?:or)?d|secret|cookie|credential|connector[_-]?metadata|private[_-]?key"

@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     from unstract_worker_core.backend.operations import Operation
     from unstract_worker_core.config import Settings
 
-__all__ = [
-    "ActiveSpan",
-    "NoTraces",
-    "TraceIdentity",
-    "Traces",
-    "entered",
-    "make_traces",
-    "step_span",
-    "trace_headers",
-    "traced_call",
-]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 Caller = TypeVar("Caller")

@@ -9,11 +9,9 @@ from unstract_worker_core.config import Settings
 from unstract_worker_core.operator.check.backends import backend_lines
 from unstract_worker_core.operator.check.brokers import broker_lines
 from unstract_worker_core.operator.check.clocks import clock_lines
-from unstract_worker_core.operator.check.lines import Line, cause_of, rendered
+from unstract_worker_core.operator.check.lines import Line, cause_of
 from unstract_worker_core.operator.check.redis_roles import redis_lines
 from unstract_worker_core.worker.definition import WorkerDefinition
-
-__all__ = ["Line", "lines_of", "rendered"]
 
 
 def lines_of(definition: WorkerDefinition, settings: Settings, organizations: Sequence[str] = ()) -> Iterator[Line]:

@@ -18,8 +18,6 @@ from unstract_worker_core.operator.tables import table
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.entry import settings_or_exit
 
-__all__ = ["conformance"]
-
 _SECONDS = 30.0
 _BAD = (Verdict.LACKS, Verdict.UNCLEAR)
 

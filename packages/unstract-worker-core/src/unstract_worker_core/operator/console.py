@@ -21,19 +21,6 @@ from unstract_worker_core.redis import connect
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.entry import settings_or_exit
 
-__all__ = [
-    "EXIT_ENDED",
-    "EXIT_REFUSED",
-    "EXIT_UNAVAILABLE",
-    "EXIT_UNKNOWN",
-    "Access",
-    "confirm",
-    "fail",
-    "note_action",
-    "only_match",
-    "open_ledger",
-]
-
 EXIT_REFUSED, EXIT_UNKNOWN, EXIT_ENDED, EXIT_UNAVAILABLE = 1, 3, 4, 5
 """Exit codes: refused or not confirmed, no such id, it has ended already, Redis or the broker does not answer."""
 

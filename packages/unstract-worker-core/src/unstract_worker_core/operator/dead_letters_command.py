@@ -30,8 +30,6 @@ from unstract_worker_core.worker.broker import declared_queue, publishing_connec
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import message_headers
 
-__all__ = ["BrokerAway", "Message", "NotRequeueable", "dead_letters", "message_of", "publish"]
-
 _STARS = "***"
 _KEPT_WHOLE_BELOW = 4096
 

@@ -13,8 +13,6 @@ from unstract_worker_core.operator.console import open_ledger
 from unstract_worker_core.operator.tables import duration, table
 from unstract_worker_core.worker.definition import WorkerDefinition
 
-__all__ = ["fleet"]
-
 _COLUMNS = (
     "worker", "instance", "state", "version", "core", "host:pid", "running", "last progress", "backend", "queues",
 )  # fmt: skip

@@ -25,8 +25,6 @@ from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 
-__all__ = ["abort_run", "retry_run", "runs"]
-
 _STOPS_BY = {
     RunState.ACCEPTED: "a callback worker ends it before it is started",
     RunState.ARMED: "files in work are finished, a callback worker marks the others as not started",

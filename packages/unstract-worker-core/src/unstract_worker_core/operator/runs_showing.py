@@ -14,8 +14,6 @@ from unstract_worker_core.operator.console import EXIT_UNKNOWN, Access, fail, on
 from unstract_worker_core.operator.tables import duration, table
 from unstract_worker_core.statuses import RunKind, WorkerType
 
-__all__ = ["Wanted", "found", "how_it_ended", "page_as_json", "page_as_text", "show_run", "why_it_waits"]
-
 _COLUMNS = ("run", "task", "state", "batches", "attempts", "held by", "age", "next look", "organization", "reason")
 _ROWS_LISTED = 10
 _BATCH_COLUMNS = ("batch", "files", "recorded", "state", "held by", "lease", "file", "rung", "next ring")

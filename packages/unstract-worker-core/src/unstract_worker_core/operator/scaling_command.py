@@ -17,8 +17,6 @@ from unstract_worker_core.operator.scaling.target import Source, Target, at_brok
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.worker.definition import WorkerDefinition
 
-__all__ = ["scaling", "yaml_of"]
-
 _PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from io import StringIO
 
-__all__ = ["duration", "table"]
-
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 

@@ -6,8 +6,6 @@ from attrs import evolve
 
 from unstract_worker_core.ledger import FileItem
 
-__all__ = ["MOST_BATCHES", "deduplicate", "mark_executed", "split"]
-
 MOST_BATCHES = 100
 
 

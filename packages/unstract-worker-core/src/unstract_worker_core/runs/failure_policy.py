@@ -63,19 +63,6 @@ from unstract_worker_core.errors import (
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs.session import Release
 
-__all__ = [
-    "ErrorKind",
-    "Place",
-    "Reaction",
-    "RetryDelays",
-    "get_optional",
-    "is_permanent",
-    "kind_of",
-    "reaction_to",
-    "reason_of",
-    "release_after",
-]
-
 T = TypeVar("T")
 _KEY_REFUSED = (401, 403)
 _SERVER_ERROR = 500

@@ -14,8 +14,6 @@ from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs.session import RunSession
 
-__all__ = ["active_file", "files_in_use", "mark_files", "release_marks"]
-
 _AT_ONCE = 500
 _MARKS, _RELEASED = "marks:", "marks released"
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.observability.progress import mark_progress
 
-__all__ = ["IsolationLock"]
-
 # How soon a waiting file notices that the process drains; a signal handler cannot notify a condition.
 _LOOK_SECONDS = 0.2
 

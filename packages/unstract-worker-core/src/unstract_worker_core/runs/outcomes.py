@@ -9,17 +9,6 @@ from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunC
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.text import replace_halves
 
-__all__ = [
-    "NOT_STARTED",
-    "Executed",
-    "Usage",
-    "error_text",
-    "file_metadata",
-    "inner_metadata",
-    "result_metadata",
-    "to_outcome",
-]
-
 NOT_STARTED = "not started: the execution was stopped"
 _LONGEST_ERROR = 1000
 _PREFIXES = ("Workflow error:", "Destination error:", "Processing error:", "Validation error:")

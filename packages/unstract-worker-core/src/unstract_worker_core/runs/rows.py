@@ -19,17 +19,6 @@ from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.runs.start import LoadedRun
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = [
-    "AT_ONCE",
-    "NO_ROW",
-    "create_rows",
-    "created_together",
-    "match_created",
-    "match_rows",
-    "put_pending",
-    "row_request",
-]
-
 AT_ONCE = 100
 _ONE_BY_ONE = "rows one by one"
 log = get_logger(__name__)

@@ -31,17 +31,6 @@ from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.runs.session import Arm, Close, Decision, Release, RunSession
 from unstract_worker_core.statuses import RunKind
 
-__all__ = [
-    "Job",
-    "accept_run",
-    "accept_start",
-    "handle_doorbell",
-    "handle_run",
-    "put_start",
-    "release_run",
-    "retry_until_accepted",
-]
-
 # Pause between two attempts to write into a ledger that is away.
 _ACCEPT_PAUSE_SECONDS = 1.0
 T = TypeVar("T")

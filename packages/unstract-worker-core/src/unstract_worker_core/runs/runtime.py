@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from unstract_worker_core.observability.progress import Progress
     from unstract_worker_core.ui_logs import LogEvents
 
-__all__ = ["Delivery", "Runtime"]
-
 
 @frozen
 class Delivery:

@@ -11,8 +11,6 @@ from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.ui_logs import LogEvent
 
-__all__ = ["Arm", "Close", "Decision", "Release", "RunSession", "start_of"]
-
 
 @frozen
 class Arm:

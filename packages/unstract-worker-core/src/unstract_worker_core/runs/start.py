@@ -17,18 +17,6 @@ from unstract_worker_core.runs.failure_policy import get_optional
 from unstract_worker_core.runs.session import Arm, Close, Decision, RunSession, start_of
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = [
-    "LoadedRun",
-    "arm_files",
-    "context_of",
-    "decision_if_terminal",
-    "give_up",
-    "load_run",
-    "open_run",
-    "tool_problem",
-    "write_status_once",
-]
-
 log = get_logger(__name__)
 
 

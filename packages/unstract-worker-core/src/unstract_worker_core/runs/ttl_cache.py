@@ -7,8 +7,6 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
-__all__ = ["TtlCache"]
-
 T = TypeVar("T")
 _MOST = 1000
 

@@ -11,8 +11,6 @@ from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.runs.failure_policy import ErrorKind
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["RecordingDoorbells", "Ring", "errors_of_each_kind"]
-
 
 @frozen
 class Ring:

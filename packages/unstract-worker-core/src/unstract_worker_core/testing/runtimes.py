@@ -11,8 +11,6 @@ from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing.doubles import RecordingDoorbells
 from unstract_worker_core.worker.building import build_runtime
 
-__all__ = ["environment_for", "running_runtime", "settings_for"]
-
 _NOWHERE = "redis://127.0.0.1:1/0"
 
 

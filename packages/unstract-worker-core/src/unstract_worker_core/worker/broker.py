@@ -13,18 +13,6 @@ from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.errors import Fault
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
 
-__all__ = [
-    "UNROUTED_QUEUE",
-    "BrokerAMQP",
-    "BrokerConnection",
-    "declared_queue",
-    "permanent_refusal",
-    "publishing_connection",
-    "tls_options",
-    "transport_class",
-    "transport_options",
-]
-
 # Where kombu puts what no queue takes (Redis only).
 UNROUTED_QUEUE = "uw_unrouted"
 _NO_PAUSE = {"interval_start": 0, "interval_step": 0, "interval_max": 0}

@@ -16,8 +16,6 @@ from typing import Any
 from amqp.transport import SSLTransport, TCPTransport, to_host_port
 from kombu.transport import pyamqp
 
-__all__ = ["BoundedTransport"]
-
 
 class _Plain(TCPTransport):  # type: ignore[misc]
     def _read(self, n: int, *_: object) -> Any:

@@ -49,8 +49,6 @@ from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.worker.message_validation import BODY_LIMIT
 
-__all__ = ["ENVELOPE_LIMIT", "PeekSentinelTransport", "PeekTransport", "on_malformed"]
-
 log = get_logger(__name__)
 _listeners: list[Callable[[str, str], None]] = []
 

@@ -24,8 +24,6 @@ from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 from unstract_worker_core.worker.tasks import refuse_celery_tasks
 
-__all__ = ["build_runtime", "make_app"]
-
 
 def make_app(definition: WorkerDefinition, settings: Settings, runtime: RuntimeOf | None = None) -> Celery:
     """The app of a worker. `runtime` gives the tasks what they need, when the first one runs.

@@ -11,8 +11,6 @@ from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.worker.broker import declared_queue, tls_options, transport_class, transport_options
 from unstract_worker_core.worker.pools import POOL_PATHS
 
-__all__ = ["celery_settings", "drop_celery_variables", "restore_protected"]
-
 # Chosen per process on Celery's command line, where an operator may: everything else is guarded.
 _FREE = frozenset({"worker_pool", "worker_concurrency", "task_queues", "broker_url"})
 

@@ -13,8 +13,6 @@ from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.entry import run_worker, settings_or_exit
 
-__all__ = ["command_line"]
-
 _HERE = "unstract_worker_core.operator"
 # Imported when they are asked for.
 _OPERATORS = {
@@ -45,7 +43,8 @@ def command_line(definition: WorkerDefinition) -> click.Group:
     @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
     @click.pass_context
     def check(context: click.Context, *, organizations: tuple[str, ...], as_json: bool, development: bool) -> None:
-        from unstract_worker_core.operator.check_command import lines_of, rendered
+        from unstract_worker_core.operator.check.lines import rendered
+        from unstract_worker_core.operator.check_command import lines_of
 
         _read_dotenv(os.environ, development=development)
         settings = settings_or_exit(definition, os.environ, development=development)

@@ -10,8 +10,6 @@ from attrs import frozen
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.observability.logs import get_logger
 
-__all__ = ["OPTIONS", "Effect", "Option", "check_command_line"]
-
 log = get_logger(__name__)
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from unstract_worker_core.migration.traffic import TrafficSplit
     from unstract_worker_core.worker.process import WorkerProcess
 
-__all__ = ["Consumer", "TaskRequest"]
-
 # What reading a message can raise.
 _MESSAGE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 # How long a message stays back that was not taken for an error of ours: the first time, and at most.

@@ -10,8 +10,6 @@ from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.worker.message_validation import rejection_reason
 
-__all__ = ["dead_letter", "dead_letter_message", "dead_letter_task"]
-
 _BODY_LIMIT = 4096
 # Any argument of these may be a URL or a header with a credential, which no pattern tells from other text.
 # An executor's answer is what it read in somebody's document.

@@ -11,8 +11,6 @@ from unstract_worker_core.config import Settings
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["Register", "RuntimeOf", "Service", "Services", "WorkerDefinition"]
-
 RuntimeOf = Callable[[], Runtime]
 Register = Callable[[Celery, RuntimeOf], None]
 

@@ -28,8 +28,6 @@ from unstract_worker_core.worker.broker import declared_queue, publishing_connec
 if TYPE_CHECKING:  # see `observability.prefork_metrics`
     from unstract_worker_core.observability.metrics import Metrics
 
-__all__ = ["CeleryDoorbells", "message_headers"]
-
 # The depth while the broker cannot be asked: as if everything rung still waited, so that nothing is rung again now.
 _UNKNOWN_DEPTH = 2**31
 _CHUNK = 1000

@@ -14,8 +14,6 @@ from attrs import define, field
 
 from unstract_worker_core.observability.logs import get_logger
 
-__all__ = ["Drain", "ParentPipe", "SelfPipe", "within"]
-
 # After handing back: what Celery's own shutdown gets for returning unacknowledged messages.
 _LINGER_SECONDS = 5.0
 log = get_logger(__name__)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from unstract_worker_core.worker.process import WorkerProcess
 
-__all__ = ["app_of", "run_worker", "settings_or_exit"]
-
 
 def run_worker(definition: WorkerDefinition, *, development: bool = False) -> NoReturn:
     """Run the worker that the environment describes until a signal ends it. Exit code 2: it cannot start."""

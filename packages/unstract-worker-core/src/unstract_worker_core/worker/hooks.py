@@ -14,8 +14,6 @@ from unstract_worker_core.worker.broker import declared_queue
 if TYPE_CHECKING:
     from unstract_worker_core.worker.process import WorkerProcess
 
-__all__ = ["tie"]
-
 # Celery's own line for each message received and ended: metrics count them, our steps log what happened.
 _TALKATIVE = ("celery.worker.strategy", "celery.app.trace")
 

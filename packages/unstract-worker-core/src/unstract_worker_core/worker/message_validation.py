@@ -10,8 +10,6 @@ from typing import Any, NoReturn
 from kombu import compression
 from kombu.exceptions import DecodeError
 
-__all__ = ["BODY_LIMIT", "refuse_compression", "rejection_reason"]
-
 BODY_LIMIT = 64 * 1024 * 1024
 _TEXT = ("utf-8", "utf8", "us-ascii", None)
 _LONGEST_INTEGER = 4000  # digits; Python itself reads 4300

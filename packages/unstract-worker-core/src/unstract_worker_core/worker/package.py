@@ -8,8 +8,6 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-__all__ = ["package_attributes"]
-
 
 def package_attributes(package: str) -> Callable[[str], Any]:
     """The module-level ``__getattr__`` of a worker's package, for `app` and `__version__`.

@@ -5,8 +5,6 @@ from typing import Any
 
 from celery.concurrency.thread import TaskPool as CeleryThreadPool
 
-__all__ = ["POOL_PATHS", "ThreadPool", "pool_class"]
-
 POOL_PATHS = {
     "threads": "unstract_worker_core.worker.pools:ThreadPool",
     "prefork": "unstract_worker_core.worker.prefork_pool:PreforkPool",

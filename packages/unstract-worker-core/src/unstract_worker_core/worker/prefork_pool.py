@@ -2,8 +2,6 @@
 
 from celery.concurrency.prefork import TaskPool as CeleryPreforkPool
 
-__all__ = ["PreforkPool"]
-
 
 class PreforkPool(CeleryPreforkPool):  # type: ignore[misc]
     """Processes. On stop the children drain and end by themselves within the grace period."""

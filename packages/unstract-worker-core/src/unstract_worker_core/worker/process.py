@@ -39,8 +39,6 @@ from unstract_worker_core.worker.watchdog import Watchdog
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["WorkerProcess"]
-
 _HAND_BACK_SECONDS = 5.0
 _FLUSH_SECONDS = 3.0
 # Threads of a worker wait for answers and release the interpreter by themselves. Python's 5 ms wake a hundred of them

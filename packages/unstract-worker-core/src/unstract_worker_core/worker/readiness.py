@@ -11,8 +11,6 @@ from unstract_worker_core.redis import check_ledger_redis
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["check_ledger", "health_server"]
-
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 log = get_logger(__name__)

@@ -25,8 +25,6 @@ from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 
-__all__ = ["Reporter"]
-
 _PAUSE_SECONDS = 5.0
 # A role lasts this long without being taken again, and what was read under it is shown no longer.
 _ROLE_SECONDS = 15.0

@@ -21,8 +21,6 @@ from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.worker.dead_letters import dead_letter_task
 from unstract_worker_core.worker.definition import RuntimeOf
 
-__all__ = ["Body", "add_task", "boundary", "refuse_celery_tasks", "serve_celery_task"]
-
 Body = Callable[[Runtime, Delivery], Any]
 
 # Before a chord's task is tried again.

@@ -13,8 +13,6 @@ from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.worker.drain import within
 
-__all__ = ["Watchdog", "resident_mb"]
-
 _STATM = Path("/proc/self/statm")
 _HAND_BACK_SECONDS = 5.0
 _PAUSE_SECONDS = 5.0

@@ -12,8 +12,6 @@ from unstract_worker_core.errors import BackendError, BackendUnavailable, Messag
 from unstract_worker_core.operator.check.lines import Line
 from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["asking", "backend_lines"]
-
 _SECONDS = 5.0
 
 

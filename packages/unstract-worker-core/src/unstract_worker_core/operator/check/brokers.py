@@ -16,8 +16,6 @@ from unstract_worker_core.operator.check.redis_roles import broker_redis
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE, consumed_queues
 from unstract_worker_core.worker.broker import declared_queue, publishing_connection
 
-__all__ = ["broker_lines", "foreign_queue_line"]
-
 _LOOK = "look at CELERY_BROKER_BASE_URL, _USER and _PASS"
 
 

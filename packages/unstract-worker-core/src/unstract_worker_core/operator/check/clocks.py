@@ -22,8 +22,6 @@ from unstract_worker_core.config import BackendSettings, Settings
 from unstract_worker_core.operator.check.lines import Line
 from unstract_worker_core.redis import connect
 
-__all__ = ["clock_line", "clock_lines"]
-
 _FAR_SECONDS = 30.0
 _SECONDS = 5.0
 

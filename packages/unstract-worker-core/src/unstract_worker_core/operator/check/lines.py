@@ -12,8 +12,6 @@ from attrs import asdict, frozen
 from redis.exceptions import AuthenticationError, NoPermissionError
 from redis.sentinel import MasterNotFoundError
 
-__all__ = ["Line", "cause_of", "rendered"]
-
 _SYSTEM = {
     "Connection refused": "connection refused: nothing listens there",
     "No route to host": "no route to the host",

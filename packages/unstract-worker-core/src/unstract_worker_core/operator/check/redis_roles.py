@@ -12,8 +12,6 @@ from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.operator.check.lines import Line, cause_of
 from unstract_worker_core.redis import check_ledger_redis, connect
 
-__all__ = ["ROLES", "broker_redis", "redis_lines"]
-
 
 @frozen
 class Role:

@@ -15,8 +15,6 @@ from unstract_worker_core.operator.conformance.probes import (
 )
 from unstract_worker_core.statuses import PipelineStatus
 
-__all__ = ["READING_PIPELINES", "WRITING_PIPELINES"]
-
 
 def _pipeline(context: ProbeContext) -> str:
     read, pipeline_id = context.backend.pipelines.get, context.pipeline_id

@@ -11,8 +11,6 @@ from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.backend.workflows import SourceFile
 from unstract_worker_core.errors import BackendRefused
 
-__all__ = ["UNKNOWN_ID", "Mismatch", "Probe", "ProbeContext", "Unclear", "expect_refusal"]
-
 UNKNOWN_ID = "a refusal of an id that does not exist, in JSON"
 
 

@@ -18,8 +18,6 @@ from unstract_worker_core.operator.conformance.probes import (
 )
 from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["READING"]
-
 
 def _health(context: ProbeContext) -> str:
     context.backend.check()

@@ -11,8 +11,6 @@ from unstract_worker_core.operator.conformance.probes import Mismatch, Probe, Pr
 from unstract_worker_core.operator.conformance.reading import READING
 from unstract_worker_core.operator.conformance.writing import TEAR_DOWN, WRITING
 
-__all__ = ["Finding", "Verdict", "conformance_of"]
-
 
 class Verdict(StrEnum):
     """`LACKS`: the backend does not serve it as the contract says. `UNCLEAR`: the response does not say."""

@@ -12,8 +12,6 @@ from unstract_worker_core.operator.conformance.pipelines import WRITING_PIPELINE
 from unstract_worker_core.operator.conformance.probes import Mismatch, Probe, ProbeContext, Unclear
 from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["TEAR_DOWN", "WRITING"]
-
 # What a backend says that has the route and not the work behind it.
 _BY_US = "a conformance run"
 _NO_PLATFORM_KEY = "platform key is required"

@@ -6,8 +6,6 @@ from typing import Any
 from unstract_worker_core.operator.scaling.target import Source, Target
 from unstract_worker_core.queues import ScalingRule
 
-__all__ = ["behavior", "hpa_manifests", "keda_manifests", "secret_keys"]
-
 _POLL_SECONDS = 15
 
 

@@ -10,8 +10,6 @@ from unstract_worker_core.config.parsers import join_host_port, split_host_port
 from unstract_worker_core.queues import ScalingRule, queues_of
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["GRACE_BEYOND_DRAIN", "Source", "Target", "at_broker", "target_of"]
-
 GRACE_BEYOND_DRAIN = 15
 """Seconds that a process may take beyond its drain: handing back, then leaving (see app.drain)."""
 _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
