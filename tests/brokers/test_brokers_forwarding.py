@@ -64,7 +64,7 @@ def waiting(url: str, queue: str) -> int:
 
 
 def test_a_message_arrives_as_it_was(rabbit, broker, forwarding, message):
-    forwarding.hand_on(message, TO)
+    forwarding.forward(message, TO)
     with Connection(rabbit.url) as connection:
         came = taken(declared_queue(TO, broker)(connection.default_channel))
     assert came.body == message.body
@@ -76,7 +76,7 @@ def test_a_message_arrives_as_it_was(rabbit, broker, forwarding, message):
 def refused(forwarding, message) -> str:
     """Why the broker did not take the message; nothing if it did."""
     try:
-        forwarding.hand_on(message, TO)
+        forwarding.forward(message, TO)
     except NotForwarded as error:
         return str(error)
     return ""
@@ -89,14 +89,14 @@ def test_a_refusal_is_noticed(rabbit, forwarding, message):
         assert wait_until(lambda: refused(forwarding, message) == "MessageNacked", seconds=20)  # quorum: not the first
     finally:
         rabbit.control("clear_policy", "full")
-    forwarding.hand_on(message, TO)
+    forwarding.forward(message, TO)
 
 
 def test_a_queue_that_is_gone_is_made_again(rabbit, forwarding, message):
-    forwarding.hand_on(message, TO)
+    forwarding.forward(message, TO)
     with Connection(rabbit.url) as connection:
         connection.default_channel.queue_delete(TO)
-    forwarding.hand_on(message, TO)
+    forwarding.forward(message, TO)
     assert wait_until(lambda: waiting(rabbit.url, TO) == 1, seconds=20)
 
 
@@ -104,18 +104,18 @@ def test_a_queue_of_another_kind_is_used_as_it_is(rabbit, broker, forwarding, me
     other = BrokerSettings(broker.url, ha_queues=not broker.ha_queues)
     with Connection(rabbit.url) as connection:
         declared_queue(TO, other)(connection.default_channel).declare()
-    forwarding.hand_on(message, TO)
+    forwarding.forward(message, TO)
     assert wait_until(lambda: waiting(rabbit.url, TO) == 1, seconds=20)
 
 
 def test_a_connection_that_was_cut_is_made_again(rabbit, forwarding, message):
-    forwarding.hand_on(message, TO)
+    forwarding.forward(message, TO)
     rabbit.control("close_all_connections", "a test")
-    forwarding.hand_on(message, TO)
+    forwarding.forward(message, TO)
     assert wait_until(lambda: waiting(rabbit.url, TO) == 2, seconds=20)
 
 
 def test_a_broker_that_is_away_is_noticed(broker, message):
     away = Forwarding(BrokerSettings(Secret("amqp://guest:guest@127.0.0.1:1//")))
     with pytest.raises(NotForwarded):
-        away.hand_on(message, TO)
+        away.forward(message, TO)

@@ -312,7 +312,7 @@ def test_a_file_that_waits_for_one_that_runs_alone_is_not_in_flight(bench, scrip
 
     def executing(request):
         alone.start()
-        bench.wait(lambda: gate._waiting_alone == 1)
+        bench.wait(lambda: gate._waiting_exclusive == 1)
 
     bench.executor = scripted(a_txt=executing)
     for name in ("a.txt", "b.txt"):
@@ -320,7 +320,7 @@ def test_a_file_that_waits_for_one_that_runs_alone_is_not_in_flight(bench, scrip
     bench.arm()
     processing = threading.Thread(target=bench.process)
     processing.start()
-    bench.wait(lambda: gate._alone and bench.executor.names() == ["a.txt"])
+    bench.wait(lambda: gate._exclusive and bench.executor.names() == ["a.txt"])
     assert _lease(bench)["file"] != 2
     ends.set()
     processing.join(10)

@@ -1,6 +1,6 @@
 """Doorbells: Celery messages that only say where to look. The ledger holds the truth.
 
-A doorbell names a run (and an epoch and a batch); losing one costs latency, repeating one costs nothing.
+A doorbell names a run, or a batch with its epoch. A lost one costs time, a repeated one costs nothing.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class BatchDoorbell:
 
 
 class Doorbells(Protocol):
-    """What publishes doorbells; the Celery one is in `app`, tests bring their own."""
+    """What publishes doorbells: `worker.doorbell_publisher`, and `testing.RecordingDoorbells` in tests."""
 
     def ring_start(self, run_id: str, *, task: RunTask, kind: RunKind) -> None:
         """Ask for an accepted run to be orchestrated (or a webhook to be delivered)."""
@@ -55,7 +55,7 @@ class Doorbells(Protocol):
 
 
 def read_run_doorbell(message: dict[str, object]) -> RunDoorbell | None:
-    """The doorbell in a task's keyword arguments; None when a newer worker must read it. Raises MessageError."""
+    """The doorbell in a task's keyword arguments; None: it has a newer format. Raises MessageError."""
     if _newer(message):
         return None
     bell = serialization.structure(message, RunDoorbell)

@@ -1,4 +1,4 @@
-"""The live workers: each writes a small heartbeat into the ledger's Redis, and anybody with access can read them all.
+"""The live workers: each writes a small heartbeat into the ledger's Redis, from which all of them can be listed.
 
 Remote control is off, so Celery's ``inspect`` answers nothing; this is what operators ask instead. Nothing of the
 protocol depends on it.
@@ -23,7 +23,7 @@ _MEMBERS, _QUEUES = "uw:fleet", "uw:fleet:queues"
 
 @frozen(kw_only=True)
 class Heartbeat:
-    """What a worker says of itself.
+    """The state that a worker reports.
 
     Attributes:
         worker: the type, such as ``callback``.
@@ -52,14 +52,14 @@ class Heartbeat:
 
 @frozen
 class FleetMember:
-    """A worker as it was last heard of, `age_seconds` ago."""
+    """A worker and the age of its last heartbeat."""
 
     heartbeat: Heartbeat
     age_seconds: float
 
     @property
     def alive(self) -> bool:
-        """Whether it was heard of lately."""
+        """Whether its last heartbeat is recent."""
         return self.age_seconds <= ALIVE_SECONDS
 
 

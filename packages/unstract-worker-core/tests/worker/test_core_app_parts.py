@@ -62,7 +62,7 @@ def test_shared_files_run_together_and_one_alone_keeps_all_out():
     assert first.inside.wait(5)
     assert second.inside.wait(5)
     alone = Running(gate.exclusive())
-    assert wait_until(lambda: gate._waiting_alone == 1, seconds=5)
+    assert wait_until(lambda: gate._waiting_exclusive == 1, seconds=5)
     late = Running(gate.shared())
     first.leave()
     assert not alone.inside.is_set()
@@ -100,7 +100,7 @@ def test_waiting_at_the_gate_ends_with_a_drain(kind):
     assert isinstance(waiter.error, SteppedAside)
     holder.leave()
     with gate.shared():
-        assert not gate._alone
+        assert not gate._exclusive
 
 
 @pytest.mark.parametrize(

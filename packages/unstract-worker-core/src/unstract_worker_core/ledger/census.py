@@ -51,7 +51,7 @@ def take_role(redis: Redis, role: str, token: str, seconds: float) -> bool:
 
 
 def take_census(redis: Redis) -> Census:
-    """Count. Raises LedgerError."""
+    """Count what is open. Raises LedgerError."""
     return call_redis(redis, "census", partial(_census, redis))
 
 
@@ -64,7 +64,7 @@ def _census(redis: Redis) -> Census:
         pipe.llen("uw:dead_letters")
         clock, number, first, unclaimed, letters = pipe.execute()
     now = clock[0] + clock[1] / 1_000_000
-    runs, since = _look_at_runs(redis)
+    runs, since = _count_runs(redis)
     if (unread := number - sum(runs.values())) > 0:
         runs[_UNREAD] = unread
     return Census(
@@ -76,7 +76,7 @@ def _census(redis: Redis) -> Census:
     )
 
 
-def _look_at_runs(redis: Redis) -> tuple[Counter[tuple[str, str]], dict[str, float]]:
+def _count_runs(redis: Redis) -> tuple[Counter[tuple[str, str]], dict[str, float]]:
     """Open runs by task and state, and by task the least recent step forward (milliseconds)."""
     runs: Counter[tuple[str, str]] = Counter()
     since: dict[str, float] = {}

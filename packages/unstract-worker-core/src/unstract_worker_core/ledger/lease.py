@@ -1,4 +1,4 @@
-"""Keeps claimed work claimed: one thread per process renews every lease at a third of its length.
+"""Renews leases: one thread per process renews every lease after a third of its length.
 
 A worker that was paused past its lease learns it here: `Held.check` raises LeaseLost before the next effect, by
 the local monotonic clock, even while Redis cannot be asked.

@@ -1,4 +1,4 @@
-"""Hands a message on to another queue of the same broker, untouched, and knows whether the broker has it.
+"""Forwards a message unchanged to another queue of the same broker, and confirms that the broker has it.
 
 Unlike a doorbell such a message carries truth: the publish is confirmed, and an unroutable one is noticed.
 """
@@ -38,7 +38,7 @@ class Forwarding:
         self._producer: Producer | None = None
         self._known: set[str] = set()
 
-    def hand_on(self, message: Any, queue: str) -> None:
+    def forward(self, message: Any, queue: str) -> None:
         """Publish a kombu message to `queue`: same body, headers and content type. Once more on a fresh connection.
 
         Raises:
@@ -70,7 +70,7 @@ class Forwarding:
     def _publish(self, connection: Connection, message: Any, queue: str) -> None:
         if self._producer is None:
             self._producer = connection.Producer(auto_declare=False)
-        self._make_sure_of(connection, queue)
+        self._declare_once(connection, queue)
         body = message.body
         self._producer.publish(
             bytes(body) if isinstance(body, memoryview) else body,
@@ -83,7 +83,7 @@ class Forwarding:
             **{name: message.properties[name] for name in _PROPERTIES if message.properties.get(name) is not None},
         )
 
-    def _make_sure_of(self, connection: Connection, queue: str) -> None:
+    def _declare_once(self, connection: Connection, queue: str) -> None:
         """The queue is there; as its consumers declared it, or as they would."""
         if self._broker.is_redis or queue in self._known:
             return

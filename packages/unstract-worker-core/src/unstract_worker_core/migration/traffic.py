@@ -1,4 +1,4 @@
-"""What a platform message is about, and so whose it is while a share of the traffic belongs to today's workers.
+"""Which fleet a platform message belongs to while a share of the traffic stays with today's workers.
 
 Pure: the same message gives the same answer in every process.
 """
@@ -97,7 +97,7 @@ class TrafficSplit:
         try:
             ours = self._is_ours(subject, queue, message)
             if not ours:
-                self._forwarding.hand_on(message, queue + self._traffic.forward_suffix)
+                self._forwarding.forward(message, queue + self._traffic.forward_suffix)
         except (NotForwarded, LedgerError) as error:
             count.labels(task, "failed").inc()
             log.warning(

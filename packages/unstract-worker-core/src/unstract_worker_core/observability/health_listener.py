@@ -1,4 +1,4 @@
-"""A small HTTP listener that answers GET and HEAD, and that hostile clients cannot make expensive.
+"""A small HTTP listener for GET and HEAD, with limits to what a hostile client can cost.
 
 A few threads serve it; a connection beyond the limit is closed at once, one that lives too long is cut.
 """
@@ -87,7 +87,7 @@ class Listener(HTTPServer):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away or misbehaved is no news."""
+        """Log a failed connection for debugging only: clients go away and misbehave."""
         get_logger(__name__).debug("health connection failed", exc_info=True)
 
     def _serve(self, request: Any, client_address: Any) -> None:

@@ -67,7 +67,7 @@ class SharedFolder:
         yield from merged
 
     def describe(self) -> "list[Metric]":
-        """Nothing: what there is depends on the files."""
+        """No metrics: they depend on the files."""
         return []
 
     def _fold_the_dead(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether this process gets anywhere: claims made, slots in use, last progress of each slot."""
+"""Progress of this process: claims made, slots in use, last progress of each slot."""
 
 import itertools
 import threading
@@ -123,7 +123,7 @@ class Progress:
         return tuple(state for state in self.slots() if state.idle_seconds > seconds)
 
     def alive(self) -> CheckResult:
-        """The verdict of liveness."""
+        """Whether the process is alive."""
         slots = self.slots()
         with self._lock:
             now, due = self._clock(), self._due

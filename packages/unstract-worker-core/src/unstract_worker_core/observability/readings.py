@@ -86,5 +86,5 @@ class Readings:
         yield from families.values()
 
     def describe(self) -> list[Metric]:
-        """Nothing: names are known once something was read, and never clash with counted ones."""
+        """No metrics: the names are known once something was read, and differ from those of counters."""
         return []

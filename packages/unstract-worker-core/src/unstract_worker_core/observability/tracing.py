@@ -69,17 +69,17 @@ class Traces(Protocol):
 
 
 class NoTraces:
-    """Neither configured nor installed: costs next to nothing."""
+    """No traces: they are not configured, or the extra is not installed."""
 
     def accepted(self, execution_id: str, what: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def span(self, execution_id: str, what: str, **attributes: str | int) -> AbstractContextManager[None]:
-        """Nothing around."""
+        """A block without a span."""
         return nullcontext()
 
     def flush(self, seconds: float) -> None:
-        """Nothing to send."""
+        """Do nothing."""
 
 
 class ActiveSpan(Protocol):
@@ -87,7 +87,7 @@ class ActiveSpan(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What tells another service of it: W3C trace context."""
+        """The headers that name it to another service: W3C trace context."""
         ...
 
     def call(self, operation: "Operation") -> AbstractContextManager[None]:

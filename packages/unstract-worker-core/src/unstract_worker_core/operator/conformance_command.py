@@ -38,7 +38,7 @@ def conformance(definition: WorkerDefinition) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     @click.pass_context
     def command(context: click.Context, /, *, yes: bool, as_json: bool, **chosen: Any) -> None:
-        wanted = _Wanted(**chosen)
+        wanted = _Options(**chosen)
         wanted.check()
         if wanted.write:
             confirm(wanted.effects(), yes=yes)
@@ -50,8 +50,8 @@ def conformance(definition: WorkerDefinition) -> click.Command:
 
 
 @frozen
-class _Wanted:
-    """The options: what is tried, and with whose things."""
+class _Options:
+    """What is tried, and with which workflow, pipeline and API deployment."""
 
     organization: str
     workflow: UUID | None
@@ -70,7 +70,7 @@ class _Wanted:
             )
 
     def effects(self) -> str:
-        """What is asked before writing."""
+        """The question before writing."""
         effects = [f"Create an execution in workflow {self.workflow} of {self.organization} and run a file in it"]
         if self.pipeline:
             effects.append(f"write the last run of pipeline {self.pipeline}")
@@ -84,7 +84,7 @@ class _Wanted:
         return ProbeContext(backend, self.organization, str(self.workflow or uuid4()), pipeline_id, api_id, self.notify)
 
 
-def _findings(definition: WorkerDefinition, wanted: _Wanted) -> list[Finding]:
+def _findings(definition: WorkerDefinition, wanted: _Options) -> list[Finding]:
     settings = settings_or_exit(definition, os.environ)
     operations = definition.operations_of(settings) if definition.operations_of else definition.operations
     backend = asking(settings, seconds=_SECONDS)

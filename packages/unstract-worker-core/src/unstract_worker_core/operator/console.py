@@ -29,7 +29,7 @@ _UNUSED = {"INTERNAL_API_BASE_URL": "http://backend.invalid/internal", "INTERNAL
 
 
 class _Ended(click.ClickException):
-    """The end of a command that could not do what it was asked."""
+    """Ends a command that could not do its work."""
 
     def __init__(self, reason: str, code: int) -> None:
         super().__init__(reason)
@@ -90,7 +90,7 @@ def only_match(given: str, ids: Sequence[str], what: str) -> str | None:
 
 def note_action(action: str, **fields: str | float) -> None:
     """A line in the log (stderr and LOG_FILE): who did what."""
-    get_logger(__name__).warning("operator's action", action=action, by=_whoever(), **fields)
+    get_logger(__name__).warning("operator's action", action=action, by=_user(), **fields)
 
 
 def fail(reason: str, code: int) -> NoReturn:
@@ -103,7 +103,7 @@ def _completed(environ: Mapping[str, str]) -> dict[str, str]:
     return {**environ, **missing}
 
 
-def _whoever() -> str:
+def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

@@ -115,7 +115,7 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
 
     @click.group(help="Messages that could not be processed: what they were and why, and sending them again.")
     def group() -> None:
-        """Nothing is common to the commands."""
+        """Without a command click prints the help."""
 
     @group.command("list", help="The newest letters.")
     @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)

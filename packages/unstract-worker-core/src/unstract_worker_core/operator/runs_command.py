@@ -1,4 +1,4 @@
-"""`runs [--watch] [--json]`, `runs show`, `runs retry`, `runs abort`: what an operator sees and does."""
+"""`runs [--watch] [--json]`, `runs show`, `runs retry`, `runs abort`."""
 
 import sys
 import time
@@ -19,7 +19,14 @@ from unstract_worker_core.operator.console import (
     note_action,
     open_ledger,
 )
-from unstract_worker_core.operator.runs_showing import Wanted, found, how_it_ended, page_as_json, page_as_text, show_run
+from unstract_worker_core.operator.runs_showing import (
+    RunFilter,
+    found,
+    how_it_ended,
+    page_as_json,
+    page_as_text,
+    show_run,
+)
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.definition import WorkerDefinition
@@ -142,7 +149,7 @@ def runs(definition: WorkerDefinition) -> click.Command:
         """Runs that are open, the longest due first. Needs the broker's and the ledger's variables, no backend key."""
         if context.invoked_subcommand is not None:
             return
-        wanted = Wanted(RunState(state) if state else None, RunTask(task) if task else None, organization, overdue)
+        wanted = RunFilter(RunState(state) if state else None, RunTask(task) if task else None, organization, overdue)
         with open_ledger(definition) as access:
             while True:
                 page = access.operator.page(limit=limit, offset=offset, wanted=wanted)

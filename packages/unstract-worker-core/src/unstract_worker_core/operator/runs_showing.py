@@ -61,8 +61,8 @@ def _needed(run: RunView) -> WorkerType:
 
 
 @frozen
-class Wanted:
-    """Which runs are listed; None: whatever it is."""
+class RunFilter:
+    """Which runs are listed. None: any."""
 
     state: RunState | None = None
     task: RunTask | None = None
@@ -70,7 +70,7 @@ class Wanted:
     overdue: bool = False
 
     def __call__(self, run: RunView) -> bool:
-        """Whether this one is."""
+        """Whether this run is listed."""
         return (
             self.state in (None, run.state)
             and self.task in (None, run.task)

@@ -1,4 +1,4 @@
-"""Files side by side, or one file alone: a file on which a worker died is tried again with nothing beside it."""
+"""Whether files run side by side or one runs alone: a file on which a worker died is retried alone in its process."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ _LOOK_SECONDS = 0.2
 
 
 class IsolationLock:
-    """A readers-writer gate of one process: `shared` files run together, `alone` waits for all and keeps out all.
+    """A readers-writer lock of one process: `shared` files run together, an `exclusive` one runs alone.
 
     `patience`: seconds that a file waits for those beside it to end; one that hangs must not keep out all others.
     """
@@ -23,8 +23,8 @@ class IsolationLock:
         self._patience = patience
         self._changed = threading.Condition()
         self._shared = 0
-        self._alone = False
-        self._waiting_alone = 0
+        self._exclusive = False
+        self._waiting_exclusive = 0
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -37,30 +37,30 @@ class IsolationLock:
         finally:
             with self._changed:
                 self._shared -= 1
-                if self._waiting_alone:  # nobody else waits for this
+                if self._waiting_exclusive:  # nobody else waits for this
                     self._changed.notify_all()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Run with nothing beside it; new files wait meanwhile. Raises SteppedAside on a drain and out of patience."""
+        """Run alone; new files wait meanwhile. Raises SteppedAside on a drain, or after `patience` seconds."""
         ends = time.monotonic() + self._patience
         with self._changed:
-            self._waiting_alone += 1
+            self._waiting_exclusive += 1
             try:
-                self._wait(lambda: not self._alone and not self._shared, ends=ends)
-                self._alone = True
+                self._wait(lambda: not self._exclusive and not self._shared, ends=ends)
+                self._exclusive = True
             finally:
-                self._waiting_alone -= 1
+                self._waiting_exclusive -= 1
                 self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
-                self._alone = False
+                self._exclusive = False
                 self._changed.notify_all()
 
     def _open(self) -> bool:
-        return not self._alone and not self._waiting_alone
+        return not self._exclusive and not self._waiting_exclusive
 
     def _wait(self, free: Callable[[], bool], *, ends: float | None = None) -> None:
         while not free():

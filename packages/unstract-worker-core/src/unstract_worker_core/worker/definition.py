@@ -1,4 +1,4 @@
-"""What makes one worker of the core: its type, its package, its tasks and its background services."""
+"""The definition of a worker: its type, its package, its tasks and its background services."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol

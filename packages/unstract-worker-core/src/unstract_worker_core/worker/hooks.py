@@ -1,4 +1,4 @@
-"""Ties a worker process into Celery's start and end, whichever way Celery was started."""
+"""Connects a worker process to Celery's start and end, whichever command started Celery."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 _TALKATIVE = ("celery.worker.strategy", "celery.app.trace")
 
 
-def tie(process: "WorkerProcess") -> None:
-    """Let the process hear when its worker is made, has its pool, forked a child, and is through."""
+def install_hooks(process: "WorkerProcess") -> None:
+    """Call the process when its worker is made, has its pool, has forked a child, and has ended."""
     app = process.app
-    app.steps["worker"].add(_Beside)
+    app.steps["worker"].add(_ServicesStep)
 
     def begin(instance: Any = None, options: Mapping[str, Any] | None = None, **_: Any) -> None:
         if instance is not None and instance.app is app:
@@ -57,7 +57,7 @@ def _declare_queues(process: "WorkerProcess", queues: Iterable[str]) -> None:
             process.app.amqp.queues.add(declared_queue(name, process.settings.broker))
 
 
-class _Beside(bootsteps.StartStopStep):  # type: ignore[misc]
+class _ServicesStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Made before anything is, started after the pool and before the consumer."""
 
     requires = ("celery.worker.components:Pool",)

@@ -29,7 +29,7 @@ from unstract_worker_core.worker.dead_letters import dead_letter
 from unstract_worker_core.worker.definition import Service, WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 from unstract_worker_core.worker.drain import Drain, within
-from unstract_worker_core.worker.hooks import tie
+from unstract_worker_core.worker.hooks import install_hooks
 from unstract_worker_core.worker.message_validation import refuse_compression
 from unstract_worker_core.worker.pools import ThreadPool, pool_class
 from unstract_worker_core.worker.readiness import check_ledger, health_server
@@ -78,7 +78,7 @@ class WorkerProcess:
         self._hostname = settings.instance
         self._shared = shared
         self._services: list[Service] = []
-        tie(self)
+        install_hooks(self)
 
     def runtime(self) -> Runtime:
         """The runtime of this operating-system process, built when it is first asked for."""

@@ -1,4 +1,4 @@
-"""What Celery's threads lack: an end for slots that never end, a limit to memory; and what liveness is decided on."""
+"""Ends a process with a stuck slot, drains one that uses too much memory, and reports how long work has been due."""
 
 import os
 import threading

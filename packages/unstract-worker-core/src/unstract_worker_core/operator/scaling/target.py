@@ -11,7 +11,7 @@ from unstract_worker_core.queues import ScalingRule, queues_of
 from unstract_worker_core.statuses import WorkerType
 
 GRACE_BEYOND_DRAIN = 15
-"""Seconds that a process may take beyond its drain: handing back, then leaving (see app.drain)."""
+"""Seconds that a process may take beyond its drain: handing back, then leaving (see worker.drain)."""
 _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
 
 
@@ -36,7 +36,7 @@ class Target:
         tls: whether the broker is spoken to over TLS.
         own_authority: its certificate is signed by an authority of the operator's.
         client_certificate: it wants one.
-        secret: the Kubernetes Secret with what a scaler logs in with.
+        secret: the Kubernetes Secret with the credentials of the scalers.
         prometheus: root URL of Prometheus; None: running work is not looked at.
     """
 
@@ -63,7 +63,7 @@ class Target:
 
     @property
     def waiting_query(self) -> str:
-        """Messages in all its queues, in PromQL; several workers may tell of the same queue."""
+        """Messages in all its queues, in PromQL; several workers may report the same queue."""
         names = "|".join(self.queues)
         return f'sum(max by (queue_name) (celery_queue_length{{queue_name=~"{names}"}}))'
 
