@@ -1,5 +1,7 @@
 """A broker that will never take a worker ends it at its start; one that may change its mind is asked less and less."""
 
+import json
+
 import pytest
 
 from unstract_devstack.fleet import CALLBACK, running_fleet
@@ -111,9 +113,15 @@ def test_a_refusal_that_comes_later_is_asked_about_less_and_less(rabbit, redis, 
         assert worker.running
 
 
-def test_a_port_where_nothing_listens_is_not_a_refusal(redis, tmp_path):
+def test_a_port_where_nothing_listens_is_not_a_refusal_and_is_tried_again_soon(redis, tmp_path):
     url = f"amqp://u:p@127.0.0.1:{free_port()}//"
     with running_fleet(environment(url, redis.url), tmp_path / "logs", kinds=(CALLBACK,), ready_seconds=0) as fleet:
         (worker,) = fleet.workers.values()
-        assert wait_until(lambda: worker.process.log_path.read_text().count("cannot be reached") >= 2, seconds=60)
+
+        def pauses():
+            lines = [line for line in worker.process.log_path.read_text().splitlines() if "cannot be reached" in line]
+            return [json.loads(line)["seconds"] for line in lines]
+
+        assert wait_until(lambda: len(pauses()) >= 4, seconds=90)
+        assert pauses()[:4] == [2, 4, 6, 6]
         assert worker.running

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _MESSAGE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 # How long a message stays back that was not taken for an error of ours: the first time, and at most.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
+# The longest pause before a broker that cannot be reached is tried again: work goes on within 15 s of its return.
+_LONGEST_OUTAGE_PAUSE_SECONDS = 6.0
 # A connection that held for so long is made again at once.
 _SETTLED_SECONDS = 30.0
 log = get_logger(__name__)
@@ -161,13 +163,17 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         self.refuse(message, f"it is not a valid task message ({type(exc).__name__})")
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, with pauses that grow to 30 s, until the broker is there or the worker is to end."""
+        """Connect, with pauses that grow, until the broker is there or the worker is to end."""
+        refused = 0
 
         def failed(error: Exception, seconds: float) -> None:
-            self._check_refusal(error)
+            nonlocal refused
             log.warning("the broker cannot be reached", broker=self._location, error=str(error), seconds=seconds)
+            if self._refuses(error):
+                self.process.drain.draining.wait(min(2.0**refused, _LONGEST_PAUSE_SECONDS))
+                refused += 1
 
-        return conn.ensure_connection(failed, None, callback=maybe_shutdown)
+        return conn.ensure_connection(failed, None, interval_max=_LONGEST_OUTAGE_PAUSE_SECONDS, callback=maybe_shutdown)
 
     def on_ready(self) -> None:
         """Consuming, again or for the first time."""
@@ -177,30 +183,30 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """The broker refuses the connection itself."""
-        self._check_refusal(exc)
         self._pause(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """The broker is gone, or refuses what a worker needs; Celery connects again by itself."""
         self.process.consuming(now=False)
         super().on_connection_error_after_connected(exc)
-        self._check_refusal(exc)
         self._pause(exc)
 
-    def _check_refusal(self, error: Exception) -> None:
-        """End a worker that starts and that this broker will never take. Afterwards the broker may change its mind."""
+    def _refuses(self, error: Exception) -> bool:
+        """Whether an operator must change something before the broker takes this worker. One that starts ends."""
         fault = permanent_refusal(error)
         if fault is None:
-            return
+            return False
         if self._ready_at is None:
             self.process.refuse(ConfigurationError((fault,)))
         log.error("the broker refuses this worker", variable=fault.variable, problem=fault.problem)
+        return True
 
     def _pause(self, error: Exception) -> None:
         """Wait before the next connection, unless the last one held: a fault that stays must not fill the log."""
         if self._ready_at is not None and time.monotonic() - self._ready_at > _SETTLED_SECONDS:
             self._lost = 0
-        seconds = min(2.0 ** (self._lost - 1), _LONGEST_PAUSE_SECONDS) if self._lost else 0.0
+        longest = _LONGEST_PAUSE_SECONDS if self._refuses(error) else _LONGEST_OUTAGE_PAUSE_SECONDS
+        seconds = min(2.0 ** (self._lost - 1), longest) if self._lost else 0.0
         self._lost += 1
         log.warning("the connection to the broker is lost", broker=self._location, error=str(error), seconds=seconds)
         self.process.drain.draining.wait(seconds)
