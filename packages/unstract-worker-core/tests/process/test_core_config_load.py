@@ -432,6 +432,15 @@ def test_the_cache_is_the_platform_s_redis_unless_told_otherwise() -> None:
         ("CELERY_BROKER_BASEURL", "did you mean CELERY_BROKER_BASE_URL?"),
         ("CALLBACK_HEALT_PORT", "did you mean CALLBACK_HEALTH_PORT?"),
         ("REDIS_PASWORD", "did you mean REDIS_PASSWORD?"),
+        ("REDIS_HOSTS", "did you mean REDIS_HOST?"),
+        ("CELERY_BROKER_ULR", "did you mean CELERY_BROKER_BASE_URL?"),
+        ("CELREY_BROKER_BASE_URL", "did you mean CELERY_BROKER_BASE_URL?"),
+        ("WORKR_SWEEP_SECONDS", "did you mean WORKER_SWEEP_SECONDS?"),
+        ("RDIS_HOST", "did you mean REDIS_HOST?"),
+        ("redis_host", "did you mean REDIS_HOST?"),
+        ("WORKER-SWEEP-SECONDS", "did you mean WORKER_SWEEP_SECONDS?"),
+        ("PLATFORM_SERVICE_HOTS", "did you mean PLATFORM_SERVICE_HOST?"),
+        ("OTEL_EXPORTER_OTLP_ENDPIONT", "did you mean OTEL_EXPORTER_OTLP_ENDPOINT?"),
         ("WORKER_SOMETHING_ELSE", "is not known and has no effect"),
     ],
 )
@@ -443,7 +452,20 @@ def test_a_misspelt_variable_is_warned_about(name: str, warned: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["REDIS_URL_OF_SOMEBODY", "LOGNAME", "GENERAL_HEALTH_PORT", "INTERNAL_SERVICE_API_KEY_FILE", "MAX_X", "PATH"],
+    [
+        "REDIS_URL_OF_SOMEBODY",
+        "LOGNAME",
+        "GENERAL_HEALTH_PORT",
+        "INTERNAL_SERVICE_API_KEY_FILE",
+        "MAX_X",
+        "PATH",
+        "PLATFORM_SERVICE_API_KEY",
+        "X2TEXT_HOST",
+        "PROMPT_HOST",
+        "REDIS_SERVICE_HOST",
+        "REDIS_PORT_6379_TCP_ADDR",
+        "DB_HOST",
+    ],
 )
 def test_a_variable_of_another_program_or_worker_is_not(name: str, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("a-key")

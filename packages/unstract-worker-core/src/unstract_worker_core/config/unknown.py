@@ -14,26 +14,50 @@ _SHARED = (
     "ACTIVE_", "API_", "CACHE_", "CHORD_", "CIRCUIT_", "ENABLE_", "EXECUTION_", "FILE_", "INTERNAL_", "LOG", "MAX_",
     "RABBITMQ_", "REDIS_", "RESCUE_", "WEBHOOK_",
 )  # fmt: skip
-_CLOSE = 0.85
+# How alike two names must be: with one of our beginnings, with a shared one, with any other (a typo in its first word).
+_CLOSE_OURS, _CLOSE_SHARED, _CLOSE_OTHER = 0.8, 0.85, 0.9
+# Close to a name of Celery's own, which has no effect either: this is the one that has.
+_BROKER, _CELERYS_BROKER = "CELERY_BROKER_BASE_URL", tuple(name for name in CELERY_READS_ITSELF if "BROKER" in name)
+_TYPO = 2  # letters that a typo adds or leaves out
 
 
 def unknown_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
     """A warning for each variable that is set and looks misspelt; names only, never values."""
     found = []
     for name in sorted(environ):
-        if name in _known() or not name.startswith((*_OURS, *_SHARED)):
+        if name in _known():
             continue
-        close = get_close_matches(name, _known(), n=1, cutoff=_CLOSE)
+        close = _meant(name)
         if close:
-            found.append(f"{name} is not known and has no effect; did you mean {close[0]}?")
+            found.append(f"{name} is not known and has no effect; did you mean {close}?")
         elif name.startswith(_OURS):
             found.append(f"{name} is not known and has no effect")
     return tuple(found)
 
 
+def _meant(name: str) -> str | None:
+    """The variable with an effect that is closest to this name; None where none is close."""
+    spelt = name.upper().replace("-", "_")
+    candidates, cutoff = _effective(), _CLOSE_OURS if spelt.startswith(_OURS) else _CLOSE_SHARED
+    if not spelt.startswith((*_OURS, *_SHARED)):
+        # Each comparison takes a while, and most variables of a process are none of ours.
+        candidates, cutoff = tuple(one for one in candidates if _may_be_typo(spelt, one)), _CLOSE_OTHER
+    close = next(iter(get_close_matches(spelt, candidates, n=1, cutoff=cutoff)), None)
+    return _BROKER if close in _CELERYS_BROKER else close
+
+
+def _may_be_typo(name: str, other: str) -> bool:
+    return abs(len(name) - len(other)) <= _TYPO and (name[:4] == other[:4] or name[-4:] == other[-4:])
+
+
 @cache
-def _known() -> tuple[str, ...]:
-    return ("WORKER_TYPE", *CELERY_READS_ITSELF, *_all_names())
+def _known() -> frozenset[str]:
+    return frozenset(("WORKER_TYPE", *CELERY_READS_ITSELF, *_effective(), *_without_effect()))
+
+
+@cache
+def _effective() -> tuple[str, ...]:
+    return (*_CELERYS_BROKER, *_all_names())
 
 
 def _all_names() -> Iterator[str]:
@@ -44,7 +68,10 @@ def _all_names() -> Iterator[str]:
                 yield name.replace("{TYPE}", kind)
                 if variable.secret:
                     yield f"{name.replace('{TYPE}', kind)}_FILE"
+
+
+def _without_effect() -> Iterator[str]:
     for obsolete in ACCEPTED_WITHOUT_EFFECT:
         for name in obsolete.names:
-            for kind in kinds:
-                yield from expanded(name, kind)
+            for kind in WorkerType:
+                yield from expanded(name, kind.value.upper())
