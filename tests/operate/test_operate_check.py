@@ -1,10 +1,13 @@
 """`check` against a running stack, and against what is wrong with one."""
 
 import shutil
+import socket
+import threading
 
 import pytest
 from kombu import Connection
 
+from unstract_devstack.certificates import make_certificates
 from unstract_devstack.http_calls import call_json
 from unstract_devstack.ports import free_port
 from unstract_devstack.rabbitmq_server import running_rabbitmq
@@ -98,6 +101,43 @@ def test_each_server_is_named_with_its_place_and_the_cause_and_nothing_after_it_
         "queue file_processing_callback", "queue api_file_processing_callback", "queue uw_callback",
     ]  # fmt: skip
     assert "a-wrong-password" not in done.out + done.err
+
+
+@pytest.mark.parametrize("first_bytes", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_another_protocol_on_the_port_is_no_redis(ground, first_bytes):
+    def answer() -> None:
+        while True:
+            client, _ = server.accept()
+            with client:
+                client.sendall(first_bytes)
+                client.recv(1000)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+        found = lines(ground.run("check", "--json", CELERY_BROKER_BASE_URL=url, WORKER_LEDGER_REDIS_URL=url))
+    for subject in ("broker", "ledger redis"):
+        assert found[subject]["status"] == "fail"
+        assert "something answers there that is no Redis; look at" in found[subject]["detail"]
+
+
+def test_a_certificate_of_another_authority_is_named_with_its_variable(ground, tmp_path):
+    certificates, port = make_certificates(tmp_path / "server"), free_port()
+    options = (
+        f"tls-port {port}", f"tls-cert-file {certificates.certificate}", f"tls-key-file {certificates.key}",
+        f"tls-ca-cert-file {certificates.authority}", "tls-auth-clients no",
+    )  # fmt: skip
+    url = f"rediss://127.0.0.1:{port}/0"
+    with running_redis(tmp_path / "tls", options=options):
+        done = ground.run("check", "--json", CELERY_BROKER_BASE_URL=url, WORKER_LEDGER_REDIS_URL=url)
+    found = lines(done)
+    assert (
+        "certificate refused: self-signed certificate in certificate chain; its CA goes to" in found["broker"]["detail"]
+    )
+    assert "CELERY_BROKER_SSL_CA_CERTS" in found["broker"]["detail"]
+    assert found["ledger redis"]["detail"].endswith(
+        "its CA goes to REDIS_SSL_CA_CERTS, or into the URL as ssl_ca_certs"
+    )
 
 
 def test_an_executor_that_is_not_installed_fails_as_it_would_at_the_start(ground):
@@ -210,6 +250,11 @@ def test_queues_of_the_other_kind_are_a_failure_on_rabbitmq(ground, tmp_path):
         assert "is not declared yet" in lines(before)["queue uw_callback"]["detail"]
         again = lines(ground.run("check", "--json", **variables))
         assert "is not declared yet" in again["queue uw_callback"]["detail"]  # looking declared nothing
+        rabbit.control("add_user", "poor", "poor")
+        rabbit.control("set_permissions", "poor", "^$", ".*", ".*")
+        poor = ground.run("check", "--json", CELERY_BROKER_BASE_URL=rabbit.url.replace("guest:guest", "poor:poor"))
+        assert poor.code == 1
+        assert "the user may not declare it" in lines(poor)["queue uw_callback"]["detail"]
         with Connection(rabbit.url) as connection:
             connection.default_channel.queue_declare("uw_callback", durable=True, auto_delete=False)
         classic = lines(ground.run("check", "--json", **variables))["queue uw_callback"]

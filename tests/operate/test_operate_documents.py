@@ -19,7 +19,7 @@ DOCUMENTS = ("TROUBLESHOOTING.md", "UPGRADING.md")
 COMMAND = re.compile(r"`((?:unstract-worker-[a-z-]+ |curl )[^`]+)`")
 # Those that end otherwise than with 0 here, and why.
 EXPECTED = {
-    "unstract-worker-callback dead-letters requeue LETTER": (1, "say --yes"),
+    "unstract-worker-callback dead-letters requeue LETTER": (1, "use --yes"),
     "unstract-worker-callback runs abort EXECUTION --yes": (0, ""),
 }
 

@@ -40,7 +40,7 @@ def test_a_stranded_run_is_seen_and_a_retry_brings_it_home(ground):
         # Its doorbell is lost and the next is ten minutes away: only the operator can have rung.
         refused = ground.run("runs", "retry", run_id)
         assert refused.code == 1
-        assert "say --yes" in refused.err
+        assert "use --yes" in refused.err
         done = ground.run("runs", "retry", run_id, "--yes", without=BACKEND)
         assert (done.code, done.out) == (0, f"run {run_id}: file-processing workers were rung for 1 batches\n")
         assert '"action":"retry"' in done.err.replace(" ", "")
@@ -144,7 +144,7 @@ def test_a_message_at_the_wrong_worker_is_put_aside_and_sent_again(ground):
     assert ground.run("runs", "show", run_id).code == 3  # the ledger never saw it
     unconfirmed = ground.run("dead-letters", "requeue", letter["id"])
     assert unconfirmed.code == 1
-    assert "say --yes" in unconfirmed.err
+    assert "use --yes" in unconfirmed.err
     done = ground.run("dead-letters", "requeue", letter["id"], "--queue", "celery_api_deployments", "--yes")
     assert (done.code, done.out.split(": ")[0]) == (0, f"letter {letter['id']}")
     with ground.file_worker():

@@ -76,7 +76,7 @@ class Operator:
         """
         if not _ID_START.fullmatch(start):
             return ()
-        if self._store.attempt("known", lambda: self._redis.exists(_key(start, "meta"))):
+        if self._store.attempt("known", lambda: self._redis.hexists(_key(start, "meta"), "state")):
             return (start,)
         found = self._store.attempt("matching", lambda: set(self._redis.sscan_iter("uw:open", f"{start}*", _AT_ONCE)))
         return tuple(sorted(found or self._store.attempt("matching", lambda: self._of_any_state(start))))

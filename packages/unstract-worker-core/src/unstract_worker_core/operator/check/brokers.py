@@ -11,12 +11,14 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from unstract_worker_core.config import BrokerSettings, Settings
-from unstract_worker_core.operator.check.lines import Line, cause_of
+from unstract_worker_core.operator.check.lines import CERTIFICATE, Line, cause_of
 from unstract_worker_core.operator.check.redis_roles import broker_redis
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE, consumed_queues
 from unstract_worker_core.worker.broker import declared_queue, publishing_connection
 
 _LOOK = "look at CELERY_BROKER_BASE_URL, _USER and _PASS"
+_LOOK_TLS = "its CA goes to CELERY_BROKER_SSL_CA_CERTS, and it must name the host of CELERY_BROKER_BASE_URL"
+_NO_RIGHTS = "grant the broker's user configure, write and read on it"
 
 
 def broker_lines(settings: Settings) -> Iterator[Line]:
@@ -30,7 +32,9 @@ def broker_lines(settings: Settings) -> Iterator[Line]:
             yield _on_redis(connection, queue) if broker.is_redis else _on_rabbitmq(broker, connection, queue)
             queues.pop(0)
     except Exception as error:  # noqa: BLE001 - boundary: each driver has errors of its own, and all mean the same here
-        yield Line("broker", "fail", f"{broker.location}: {cause_of(error)}; {_LOOK}")
+        cause = cause_of(error)
+        look = _LOOK_TLS if cause.startswith(CERTIFICATE) else _LOOK
+        yield Line("broker", "fail", f"{broker.location}: {cause}; {look}")
         yield from (Line(f"queue {queue}", "skip", "the broker does not answer") for queue in queues)
     finally:
         with suppress(Exception):  # a connection that never was may fail to close in any way
@@ -108,13 +112,27 @@ def _on_rabbitmq(broker: BrokerSettings, connection: Connection, queue: str) -> 
         with connection.channel() as channel:
             entity(channel).queue_declare()
     except NotFound:
+        if not _may_declare(connection, queue):
+            return Line(subject, "fail", f"is not declared yet, and the user may not declare it: {_NO_RIGHTS}")
         return Line(subject, "warn", f"is not declared yet: a worker that starts declares it, as a {wanted} queue")
     except PreconditionFailed as error:
         return Line(subject, "fail", _unlike_answers(error) if queue == EXECUTOR_ANSWERS_QUEUE else _mismatch(wanted))
     except (AccessRefused, ResourceLocked) as error:
-        return Line(subject, "fail", f"{type(error).__name__}: grant the broker's user configure, write and read on it")
+        return Line(subject, "fail", f"{type(error).__name__}: {_NO_RIGHTS}")
     consumers = f", {found.consumer_count} consumers" if found.consumer_count else ", no consumers now"
     return Line(subject, "ok", f"{wanted}, {found.message_count} waiting{consumers}")
+
+
+def _may_declare(connection: Connection, queue: str) -> bool:
+    """Whether the user may make a queue of this name; none is made: RabbitMQ refuses the argument after the access."""
+    try:
+        with connection.channel() as channel:
+            channel.queue_declare(queue, durable=True, arguments={"x-message-ttl": -1})
+    except PreconditionFailed:
+        return True
+    except AccessRefused:
+        return False
+    return True
 
 
 def _mismatch(wanted: str) -> str:

@@ -9,8 +9,10 @@ from typing import Literal
 
 from amqp.exceptions import AccessRefused, NotAllowed
 from attrs import asdict, frozen
-from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionError
 from redis.sentinel import MasterNotFoundError
+
+CERTIFICATE = "certificate refused"
 
 _SYSTEM = {
     "Connection refused": "connection refused: nothing listens there",
@@ -26,7 +28,8 @@ _CLASSES: tuple[tuple[type[BaseException], str], ...] = (
     (NotAllowed, "there is no such vhost, or the user may not use it"),
     (NoPermissionError, "the ACL user may not do this"),
     (MasterNotFoundError, "the sentinels name no such master, or none of them answers"),
-    (TimeoutError, "no answer in time"),
+    (TimeoutError, "no answer in time: is it this server's port, with TLS or without as it is asked?"),
+    (InvalidResponse, "something answers there that is no Redis"),
     (PermissionError, "access refused"),
 )
 _REDIS_TEXTS = (
@@ -77,7 +80,7 @@ def cause_of(error: BaseException) -> str:
 
 def _by_class(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate refused: {error.verify_message}"
+        return f"{CERTIFICATE}: {error.verify_message}"
     return next((cause for kind, cause in _CLASSES if isinstance(error, kind)), "")
 
 

@@ -9,7 +9,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import LedgerUnavailable
-from unstract_worker_core.operator.check.lines import Line, cause_of
+from unstract_worker_core.operator.check.lines import CERTIFICATE, Line, cause_of
 from unstract_worker_core.redis import check_ledger_redis, connect
 
 
@@ -56,7 +56,7 @@ def _ledger(settings: Settings) -> Iterator[Line]:
         info = _info(client) or {}
     except (LedgerUnavailable, RedisError) as error:
         where = settings.ledger_redis.location
-        yield Line("ledger redis", "fail", f"{where}: {cause_of(error)}; look at WORKER_LEDGER_REDIS_URL or REDIS_*")
+        yield _unusable("ledger redis", where, error, "WORKER_LEDGER_REDIS_URL or REDIS_*")
         return
     finally:
         client.close()
@@ -71,9 +71,15 @@ def _role(role: Role, where: str, client: Redis) -> Iterator[Line]:
     try:
         client.ping()
     except RedisError as error:
-        yield Line(role.subject, "fail", f"{where}: {cause_of(error)}; look at {role.variables}")
+        yield _unusable(role.subject, where, error, role.variables)
         return
     yield from _kept(role.subject, client, role.evicted, where=where)
+
+
+def _unusable(subject: str, where: str, error: Exception, variables: str) -> Line:
+    cause = cause_of(error)
+    ca = "; its CA goes to REDIS_SSL_CA_CERTS, or into the URL as ssl_ca_certs" if cause.startswith(CERTIFICATE) else ""
+    return Line(subject, "fail", f"{where}: {cause}; look at {variables}{ca}")
 
 
 def _kept(subject: str, client: Redis, evicted: str, *, where: str = "") -> Iterator[Line]:
