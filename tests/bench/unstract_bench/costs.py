@@ -1,4 +1,4 @@
-"""What a process and everything it started cost: memory and CPU time. Linux only."""
+"""Memory and CPU time of a process and its descendants. Linux only."""
 
 import contextlib
 import re

@@ -1,9 +1,9 @@
-"""What is measured runs in environments of its own, on the system's interpreter where that will do.
+"""The environments in which the measured processes run, on the system's interpreter if that can run the workers.
 
-Distributions and the official images build their interpreter with profile-guided optimisation. One that a version
-manager built without it makes every runner here slower by a fifth to a third, which says nothing about any of them.
-The workers and bare Celery run in an environment of the workers' wheels and what they need, compiled, as in an image:
-structlog imports rich, kombu imports yaml, wherever they find them.
+Distributions and the official images build their interpreter with profile-guided optimisation. An interpreter that a
+version manager built without it makes every runner slower by a fifth to a third.
+The workers and bare Celery run in an environment with the workers' wheels and their requirements only, compiled, as in
+an image: structlog and kombu import optional packages, such as rich and yaml, wherever they find them.
 """
 
 import os
@@ -40,11 +40,11 @@ _PROBE = f"import ctypes, platform, ssl, sys; sys.version_info >= {OLDEST} and p
 
 
 class UnusableInterpreter(Exception):
-    """An interpreter that was asked for cannot run the workers."""
+    """The requested interpreter cannot run the workers."""
 
 
 def version_of(python: Path) -> str | None:
-    """Its version; None where there is none that can run the workers."""
+    """The interpreter's version; None if it cannot run the workers."""
     try:
         probe = subprocess.run((python, "-I", "-c", _PROBE), capture_output=True, text=True, check=True, timeout=MINUTE)
     except (OSError, subprocess.SubprocessError):
@@ -53,9 +53,9 @@ def version_of(python: Path) -> str | None:
 
 
 def interpreter(wanted: Path | None) -> Path:
-    """The interpreter to measure on: the one that is wanted, else the system's, else this one.
+    """The interpreter to measure on: the requested one, else the system's, else this one.
 
-    Raises UnusableInterpreter if the one that is wanted cannot run the workers.
+    Raises UnusableInterpreter if the requested one cannot run the workers.
     """
     if wanted is None:
         return SYSTEM if version_of(SYSTEM) else Path(sys.executable)
@@ -95,7 +95,7 @@ def install(folder: Path, wanted: tuple[str, ...], python: Path, *options: str) 
 
 
 def facts(python: Path, redis_version: str) -> Mapping[str, Any]:
-    """What a run was made on: nothing that names the machine, everything that its figures depend on."""
+    """The facts that a run's figures depend on. They do not identify the machine."""
     cpu = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
     return {
         "cpu": cpu[0].partition(":")[2].strip() if cpu else platform.machine(),

@@ -1,4 +1,4 @@
-"""What was measured and how it is judged. Nothing here measures.
+"""Figures and how they are judged.
 
 A figure has one value a round and, where it is compared, the baseline's value of the same round. The median of the
 rounds is judged: of value over baseline, or of the value where there is no baseline.
@@ -14,7 +14,7 @@ TRIMMED_FROM = 5
 
 
 class Verdict(StrEnum):
-    """What the rounds allow to say."""
+    """The judgement of a figure or measure."""
 
     MET = "met"
     NOT_MET = "not met"
@@ -51,12 +51,12 @@ class Figure:
 
     @property
     def judged(self) -> tuple[float, ...]:
-        """What is held against the bar, round by round."""
+        """The values that are compared with the bar, round by round."""
         return self.ratios if self.baseline_name else self.values
 
     @property
     def spread(self) -> float:
-        """Width of what is judged, over its median."""
+        """Width of the judged values over their median."""
         return spread_of(self.judged)
 
     @property
@@ -80,7 +80,7 @@ class Figure:
 
     @property
     def used(self) -> float:
-        """How much of the bar is used up: above 1 it is missed."""
+        """The used share of the bar: above 1 it is missed."""
         if not self.bar or not self.judged:
             return 0.0
         share = median(self.judged) / self.bar
@@ -117,12 +117,12 @@ class Measure:
 
 @frozen
 class Bar:
-    """How the values of a round are judged, or what they are only compared with.
+    """How the values of a round are judged.
 
     Attributes:
         limit: None: not judged.
         over: the name of the baseline's samples.
-        named: what the reader knows the baseline as.
+        named: the baseline's name for the reader.
     """
 
     limit: float | None = None

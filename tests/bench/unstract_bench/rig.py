@@ -1,4 +1,4 @@
-"""What every measure is made with: one Redis, one backend double, the workers as processes, and the sender."""
+"""The set-up of every measure: one Redis, one backend double, the workers as processes, and the sender."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,14 +19,14 @@ from unstract_devstack.stack import worker_environment
 API_KEY = token_hex(24)
 START_SECONDS = 60.0
 WAIT_SECONDS, WAIT_SECONDS_A_FILE = 120.0, 0.01
-# What Celery's consumers wait with: kombu's own, and the workers' transport.
+# The Redis commands with which Celery's consumers wait: of kombu, and of the workers' transport.
 CELERY_WAITS = ("brpop", "blmove")
-# The second look at a finished run comes minutes later, within another measure's time, unless a measure counts it.
+# The recheck of a finished run would fall into another measure's time. Measures that count it set it themselves.
 NO_RECHECK = {"WORKER_RECHECK_SECONDS": "86400"}
 
 
 class RunFailed(Exception):
-    """A load did not end as it must: its figures would mean nothing."""
+    """A load did not end as expected: its figures would be meaningless."""
 
 
 @frozen
@@ -39,13 +39,13 @@ class Result:
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration."""
         return self.ended - self.began
 
 
 @define
 class Rig:
-    """What runs for the whole of a measure."""
+    """The processes that run for the whole of a measure."""
 
     directory: Path
     redis: RedisHandle
@@ -74,10 +74,10 @@ class Rig:
         return Result(execution_id, began, over["over_at"])
 
     def wait_rechecked(self) -> None:
-        """Wait until no run needs another look. Raises RunFailed."""
+        """Wait until every finished run was rechecked. Raises RunFailed."""
         with self.redis.client() as client:
             if not wait_until(lambda: client.zcard("uw:due") == 0, seconds=30):
-                raise RunFailed("a finished run was not looked at again")
+                raise RunFailed("a finished run was not rechecked")
 
 
 @contextlib.contextmanager

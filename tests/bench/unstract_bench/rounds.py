@@ -14,7 +14,7 @@ LATEST_ROUND = 9 / 8
 
 @frozen
 class Setting:
-    """What all measures go by.
+    """The settings of all measures.
 
     Attributes:
         python: the interpreter that everything is measured on.
@@ -39,11 +39,11 @@ class Setting:
 
     @property
     def time_left(self) -> bool:
-        """Whether something that no verdict needs may begin."""
+        """Whether a step that no verdict needs may begin."""
         return time.monotonic() < self.began + self.seconds
 
     def allows(self, seconds: float) -> bool:
-        """Whether something that takes so long may begin."""
+        """Whether a step of this duration may begin."""
         return not self.short and time.monotonic() + seconds < self.began + self.seconds * LATEST_ROUND
 
     def repeat(self, once: Callable[[], None], figures: Callable[[], tuple[Figure, ...]]) -> None:

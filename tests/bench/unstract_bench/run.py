@@ -24,7 +24,7 @@ from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.processes import ProcessError
 
 Made = tuple[tuple[Measure, ...], Mapping[str, Curve]]
-# What a process, a load or an installation that does not work raises.
+# The errors of a process, a load or an installation that does not work.
 FAILURES = (ProcessError, RunFailed, CallFailed, SubprocessError)
 ALL = tuple(f"P{number}" for number in range(1, 13))
 
@@ -48,7 +48,7 @@ def make(setting: Setting, wanted: frozenset[str], command: str, committed: Run 
 
 
 def _parts(setting: Setting, committed: Run | None) -> tuple[tuple[tuple[str, ...], Callable[[], Made]], ...]:
-    """What is made together: the measures' ids, none for curves alone. The one that may take minutes comes last."""
+    """The parts, by the ids of their measures (none for curves alone). The one that may take minutes comes last."""
     return (
         (("P1", "P2"), lambda: (memory_measures(setting), {})),
         (("P3",), lambda: (start_measures(setting), {})),
@@ -65,7 +65,7 @@ def _parts(setting: Setting, committed: Run | None) -> tuple[tuple[tuple[str, ..
 
 
 def _attempt(setting: Setting, ids: tuple[str, ...], part: Callable[[], Made]) -> Made:
-    """What the part makes; where it fails its measures are there without figures, and the others are made all the same."""
+    """Run a part. If it fails, its measures have no figures, and the other parts are run all the same."""
     try:
         return part()
     except FAILURES as error:

@@ -1,1 +1,1 @@
-"""What the workers are compared with. Each module runs in a process of its own and knows only its environment."""
+"""The baselines that the workers are compared with. Each module runs in its own process."""

@@ -1,4 +1,4 @@
-"""The calls of one file at the double, with httpx: a client per thread over one TLS context, as a careful author would.
+"""The calls for one file, with httpx as a careful author would use it: a client per thread, one TLS context.
 
 It imports the libraries that the workers use: a baseline without them would be compared unfairly. redis brings hiredis in.
 """
@@ -34,7 +34,7 @@ class Request:
 
 
 def requests_of(file: int) -> Iterator[Request]:
-    """What is called for a file, in order: three calls of 2 ms and one of 100 ms."""
+    """The calls for a file, in order: three of 2 ms and one of 100 ms."""
     row = uuid5(NAMESPACE_URL, str(file))
     yield Request("POST", f"v1/file-execution/{row}/status/", b'{"status": "EXECUTING"}')
     body = {"workflow_id": _EXECUTION, "execution_id": _EXECUTION, "file_data": {"name": f"{file}.pdf"}}

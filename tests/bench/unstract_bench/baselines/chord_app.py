@@ -34,7 +34,7 @@ def fan_out(run: str, batches: int) -> None:
 
 @app.task(name="bench.start", ignore_result=True)
 def start(root: str, execution: str) -> None:
-    """What an orchestrator calls; then a chord of one header."""
+    """Make the calls of an orchestrator; then send a chord with one header."""
     _make("orchestrator", root, execution)
     header = file.s(root, execution).set(queue="bench_files")
     chord([header])(end.s(root, execution).set(queue="bench_end"))
@@ -42,19 +42,19 @@ def start(root: str, execution: str) -> None:
 
 @app.task(name="bench.file")
 def file(root: str, execution: str) -> str:
-    """What a file's worker calls."""
+    """Make the calls of the file-processing worker."""
     _make("file-processing", root, execution)
     return execution
 
 
 @app.task(name="bench.end", ignore_result=True)
 def end(_results: list[str], root: str, execution: str) -> None:
-    """What the callback worker calls, the terminal status last."""
+    """Make the calls of the callback worker, the terminal status last."""
     _make("callback", root, execution)
 
 
 def _make(role: str, root: str, execution: str) -> None:
-    """The calls of the role, for another execution. Clean-up may be refused, as the workers have it."""
+    """Make the recorded calls of a role for another execution. The clean-up may be refused, as for the workers."""
     calls = [[part.replace("EXECUTION_ID", execution) for part in call] for call in _recorded()[role]]
     make(root, (Request(method, path, body.encode()) for method, path, body in calls), refused=(405,))
 

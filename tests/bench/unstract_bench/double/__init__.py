@@ -1,1 +1,1 @@
-"""A backend double that answers fast: what a run needs of the internal API, with set latencies, counted by route."""
+"""A fast backend double: the part of the internal API that a run needs, with set latencies, counted by route."""

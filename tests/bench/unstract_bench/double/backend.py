@@ -1,6 +1,6 @@
-"""What the double answers, in the shapes of the recorded contract; what is not offered is a 404, as at the real backend.
+"""The double's answers, in the shapes of the recorded contract. Other paths are a 404, as at the real backend.
 
-It keeps executions and the rows of their files, only as much as the workers read back.
+It keeps only the parts of executions and of their files' rows that the workers read back.
 """
 
 import json
@@ -61,7 +61,7 @@ class State:
     most_batches: int = 1
 
     def open(self, order: Mapping[str, Any]) -> None:
-        """Know an execution."""
+        """Register an execution."""
         self.executions[order["id"]] = Execution(order["id"], order["workflow_id"], order["kind"], order["files"])
         self.most_batches = order["batches"]
 

@@ -35,17 +35,17 @@ class DoubleProcess:
         self._order("latencies", execute=execute, other=other)
 
     def open(self, execution_id: str, workflow_id: str, *, kind: str, files: int, batches: int) -> None:
-        """Know an execution: `kind` is api or etl; it is to be made into `batches` at most."""
+        """Register an execution: `kind` is api or etl; `batches`: at most so many."""
         self._order("open", id=execution_id, workflow_id=workflow_id, kind=kind, files=files, batches=batches)
 
     def wait_over(self, execution_id: str, *, seconds: float = WAIT_SECONDS) -> Mapping[str, Any]:
         """Wait until the execution's terminal status was written and that call answered.
 
         Returns:
-            What was written, and `over_at`: when the answer was sent (monotonic clock).
+            The written status and counts, and `over_at`: when the answer was sent (monotonic clock).
 
         Raises:
-            CallFailed: it was not within `seconds`.
+            CallFailed: the execution did not end within `seconds`.
         """
         over: Mapping[str, Any] = self._order("wait", seconds, execution=execution_id)
         return over

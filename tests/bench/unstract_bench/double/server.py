@@ -27,7 +27,7 @@ _LENGTH = b"content-length:"
 
 @define
 class Double:
-    """What is kept since the last reset, and the seconds until `execute-file/` and everything else is answered."""
+    """The state since the last reset, and the latencies in seconds of `execute-file/` and of all other calls."""
 
     execute: float = 0.1
     other: float = 0.002
@@ -38,7 +38,7 @@ class Double:
     changed: asyncio.Event = field(factory=asyncio.Event)
 
     async def control(self, order: Any) -> Any:
-        """What the harness asks for (see `client.DoubleProcess`)."""
+        """Carry out an order of the harness (see `client.DoubleProcess`)."""
         match order:
             case {"do": "reset"}:
                 self.state, self.calls, self.answered, self.record = State(), [], Counter(), order["record"]

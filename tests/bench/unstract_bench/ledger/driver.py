@@ -1,4 +1,4 @@
-"""Puts runs into the ledger as an orchestrator does, without files to work on."""
+"""Puts runs into the ledger as an orchestrator does, without calls to a backend."""
 
 import contextlib
 import time
@@ -36,7 +36,7 @@ def sweeper_ticks(environment: Mapping[str, str], runs: int) -> Callable[[], flo
     """Open so many healthy runs: each has a batch that is worked on, under a lease that lasts.
 
     Returns:
-        What makes one tick of a sweeper that finds nothing to do; its seconds.
+        A function that makes one tick of a sweeper without due runs, and returns its seconds.
     """
     runtime = _runtime(environment)
     for _ in range(runs):

@@ -16,7 +16,7 @@ from unstract_worker_core.worker.tasks import add_task
 
 
 def batch(runtime: Runtime, delivery: Delivery) -> None:
-    """What file-processing does with a batch, but the files."""
+    """Handle a batch as file-processing does, without the work on the files."""
     bell = read_batch_doorbell(delivery.kwargs)
     if bell is None:
         return
@@ -33,7 +33,7 @@ def batch(runtime: Runtime, delivery: Delivery) -> None:
 
 
 def finalise(runtime: Runtime, delivery: Delivery) -> None:
-    """What the callback worker does first and last: claim the run, read all outcomes, close it. Says so in Redis."""
+    """Claim the run, read all outcomes and close it, as the callback worker does. Reports the end in Redis."""
     bell = read_run_doorbell(delivery.kwargs)
     claim = bell and runtime.ledger.runs.claim(bell.run_id, runtime.token(), state=RunState.READY)
     if not claim:

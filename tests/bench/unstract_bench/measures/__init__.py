@@ -1,1 +1,1 @@
-"""P1 to P12, each by the real processes. A module makes the measures that share what they need."""
+"""P1 to P12, measured on real processes. A module has the measures that share a set-up."""

@@ -1,7 +1,7 @@
 """P6 and P10: HTTP calls a file and an execution, counted at the backend double by route.
 
 P6 divides all calls of an execution of many files, from its start message until the run is closed. P10 counts what an
-execution calls beside what it calls for each of its files, the second look at the finished run included.
+execution makes besides those for each of its files, including the recheck of the finished run.
 """
 
 import re
@@ -21,7 +21,7 @@ LOADS = {
 }
 SINGLE = {"API": Load(1, 1), "ETL": Load(1, 1, kind="etl")}
 QUICK_SWEEPS = {"WORKER_RECHECK_SECONDS": "1", "WORKER_SWEEP_SECONDS": "0.5"}
-# What is called for a file: its row and the row's statuses, its execution, its usage, its history.
+# The calls for a file: its row and the row's statuses, its execution, its usage, its history.
 _OF_A_FILE = re.compile(
     "POST v1/(file-execution/.*|workflow-manager/execute-file/|file-history/create/)"
     "|GET v1/(file-execution/.+|usage/.+|file-history/.+)"
@@ -66,14 +66,14 @@ def fixed_call_measures(setting: Setting) -> tuple[Measure, ...]:
                 into.add(f"all {name}", len(calls.calls))
 
         setting.report("fixed calls: executions of one file")
-        once(Samples())  # what a worker asks once is known then
+        once(Samples())  # warm the workers' caches
         setting.repeat(once, lambda: _fixed(samples))
     notes = (f"{name}: {route}: {times}" for name, fixed in routes.items() for route, times in fixed.items())
     return (Measure("P10", "HTTP calls an execution beside those for its files", _fixed(samples), tuple(notes)),)
 
 
 def fixed_calls(calls: Calls) -> dict[str, int]:
-    """Calls that an execution makes however many files it has, by worker and route."""
+    """The calls that do not depend on the number of files, by worker and route."""
     return {
         f"{worker}: {route}": times
         for worker in calls.workers

@@ -26,7 +26,7 @@ CHORD = "celery.chord"
 QUEUES = ("bench_start", "bench_files", "bench_end")
 ROLES = {API_DEPLOYMENT.name: "orchestrator"}
 PERCENTILES = (50, 95)
-# Taken off again, so it may be short.
+# Subtracted from the result, so they may be short.
 EXECUTE_SECONDS, OTHER_SECONDS = 0.01, 0.002
 
 
@@ -77,8 +77,8 @@ def _ours(rig: Rig) -> float:
 
 
 def _record(rig: Rig) -> None:
-    """Let the chord's processes know what the workers call until the terminal status is written, by role."""
-    rig.run(Load(1, 1))  # what a worker asks once is known then
+    """Record the workers' calls up to the terminal status, by role, for the chord's processes."""
+    rig.run(Load(1, 1))  # warm the workers' caches
     result = rig.run(Load(1, 1), record=True)
     calls: dict[str, list[tuple[str, str, str]]] = {}
     for call in rig.double.calls().calls:

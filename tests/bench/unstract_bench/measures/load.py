@@ -1,6 +1,6 @@
 """P4 and P5: the usual load through the real path, beside bare Celery, dramatiq and taskiq.
 
-All runners are up; those that are not measured stand still (SIGSTOP), so that each has the same cores as the others.
+All runners are up. Those that are not measured are stopped (SIGSTOP), so that each runner has the same cores.
 P4's wall is the phase of the files as the double sees it: from the orchestrator's last call to the callback worker's
 first, arming, doorbells, leases and the last outcome included.
 """

@@ -1,4 +1,4 @@
-"""P8: what a worker's base environment takes on disk: its wheel in an empty environment of its own."""
+"""P8: the disk space of a worker's base environment: its wheel installed into an empty environment."""
 
 from collections.abc import Iterator
 from pathlib import Path
