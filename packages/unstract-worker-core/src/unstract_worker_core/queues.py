@@ -132,7 +132,8 @@ WORKER_QUEUES: tuple[WorkerQueues, ...] = (
     ),
 )
 
-_ALIAS = "workflow_manager.workflow_v2.file_execution_tasks."
+# How today's workers also name their tasks.
+TASK_PREFIX = "workflow_manager.workflow_v2.file_execution_tasks."
 ROUTES: tuple[Route, ...] = (
     Route("async_execute_bin", "celery"),
     Route("async_execute_bin_general", "celery"),
@@ -141,10 +142,10 @@ ROUTES: tuple[Route, ...] = (
     Route("execute_pipeline_task_v2", "celery"),
     Route("send_webhook_notification", "notifications"),
     Route("process_file_batch", "file_processing"),
-    Route(_ALIAS + "process_file_batch", "file_processing"),
+    Route(TASK_PREFIX + "process_file_batch", "file_processing"),
     Route("process_file_batch_api", "api_file_processing"),
     Route("process_batch_callback", "file_processing_callback"),
-    Route(_ALIAS + "process_batch_callback", "file_processing_callback"),
+    Route(TASK_PREFIX + "process_batch_callback", "file_processing_callback"),
     Route("process_batch_callback_api", "api_file_processing_callback"),
     Route(LOG_TASK, LOG_QUEUE),
     Route(ORCHESTRATE_TASK, DOORBELL_QUEUES[Doorbell.ORCHESTRATE]),

@@ -16,9 +16,9 @@ from attrs import frozen
 from kombu.connection import Connection
 from redis import Redis
 
+from unstract_worker_core.queues import LOG_QUEUE, LOG_TASK
 from unstract_worker_core.redis import call_redis
 
-LOG_QUEUE = "celery_log_task_queue"
 _WAITING_LIMIT = 2000
 # What comes within this time is sent together: two round trips, and one wake-up of the thread, instead of one an event.
 _GATHER_SECONDS = 0.2
@@ -148,7 +148,7 @@ class LogEvents:
                     routing_key=LOG_QUEUE,
                     content_type="application/json",
                     content_encoding="utf-8",
-                    headers={"task": "logs_consumer"},
+                    headers={"task": LOG_TASK},
                 )
             call_redis(self._redis, "log_events", kept.execute)
 

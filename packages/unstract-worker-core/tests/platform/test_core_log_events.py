@@ -12,7 +12,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from unstract_worker_core.ui_logs import LOG_QUEUE, LogEvent, LogEvents
+from unstract_worker_core.queues import LOG_QUEUE
+from unstract_worker_core.ui_logs import LogEvent, LogEvents
 
 EVENT = LogEvent("channel-1", "Files to process: 2", "execution-1", "org_1", "INITIALIZE", "WARN", "file-execution-1")
 BRIEF = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0, "socket_connect_timeout": 1}

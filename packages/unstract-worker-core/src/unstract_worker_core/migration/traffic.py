@@ -12,13 +12,13 @@ from unstract_worker_core.errors import LedgerError, MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.migration.forwarding import Forwarding, NotForwarded
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.queues import TASK_PREFIX
 from unstract_worker_core.runs.runtime import Runtime
 
-_ALIAS = "workflow_manager.workflow_v2.file_execution_tasks."
 _STARTS = frozenset({"async_execute_bin", "async_execute_bin_api", "async_execute_bin_general"})
 _SCHEDULES = frozenset({"scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"})
-_BATCHES = frozenset({"process_file_batch", _ALIAS + "process_file_batch"})
-_CALLBACKS = frozenset({"process_batch_callback", _ALIAS + "process_batch_callback", "process_batch_callback_api"})
+_BATCHES = frozenset({"process_file_batch", TASK_PREFIX + "process_file_batch"})
+_CALLBACKS = frozenset({"process_batch_callback", TASK_PREFIX + "process_batch_callback", "process_batch_callback_api"})
 _PAUSE_SECONDS = 1.0
 log = get_logger(__name__)
 

@@ -62,11 +62,11 @@ from unstract_worker_core.errors import (
 )
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs.session import Release
+from unstract_worker_core.text import one_line
 
 T = TypeVar("T")
 _KEY_REFUSED = (401, 403)
 _SERVER_ERROR = 500
-_LONGEST_REASON = 256
 
 log = get_logger(__name__)
 
@@ -229,5 +229,4 @@ def get_optional(ask: Callable[[], T], otherwise: T, *, what: str) -> T:
 def reason_of(error: Exception) -> str:
     """The reason in one printable line of at most 256 characters. Of an error that is not ours: its type only."""
     text = str(error) if isinstance(error, WorkerError) else f"unexpected {type(error).__name__}"
-    flat = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return flat if len(flat) <= _LONGEST_REASON else flat[: _LONGEST_REASON - 3] + "..."
+    return one_line(text)
