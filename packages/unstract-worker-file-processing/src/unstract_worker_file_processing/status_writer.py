@@ -34,13 +34,10 @@ _log = get_logger(__name__)
 
 @frozen
 class _Ended:
-    """A file that ended, without its result. `text`: its outcome as it is stored."""
+    """A file that ended: its outcome without the result, and as `text` the whole outcome as it is stored."""
 
     file: FileItem
-    kind: OutcomeKind
-    error: str | None
-    seconds: float
-    uploads: int
+    outcome: FileOutcome
     text: str
 
 
@@ -70,13 +67,13 @@ class StatusWriter:
         session = self.session
         if session.context.chord:
             session.persist(lambda: push_api_items(session.runtime, session.claim.run_id, session.context, outcome))
-            outcome = evolve(outcome, result=None, metadata={})
-        text = serialization.encode(outcome)
+        small = evolve(outcome, result=None, metadata={})
+        text = serialization.encode(small if session.context.chord else outcome)
         text.encode()  # text that is not Unicode must fail here, where it is known which file is at fault
         with self._lock:
             if not self._ended:
                 self._since = time.monotonic()
-            self._ended.append(_Ended(file, outcome.kind, outcome.error, outcome.seconds, outcome.uploads, text))
+            self._ended.append(_Ended(file, small, text))
             if self._due():
                 self.flush()
 
@@ -144,21 +141,20 @@ class StatusWriter:
 
     def _will_start(self, file: FileItem) -> bool:
         claim = self.session.claim
-        over = file.number in claim.recorded or file.number in claim.executed
-        odd = file.unsupported or file.is_executed or file.number in claim.charges
-        return not (over or odd)
+        ran = file.number in claim.recorded or file.number in claim.executed
+        return not (ran or file.unsupported or file.is_executed or file.number in claim.charges)
 
     def _last_status(self, ended: _Ended) -> tuple[FileItem, FileStatusUpdate] | None:
         """The last status of a file's row. A file that did not start is PENDING again if its row may be EXECUTING."""
-        file = ended.file
+        file, outcome = ended.file, ended.outcome
         if file.file_execution_id is None:
             return None
-        if ended.kind is OutcomeKind.SKIPPED:
+        if outcome.kind is OutcomeKind.SKIPPED:
             executing = file.number in self._executing or self.session.claim.fence > 1
             return (file, FileStatusUpdate(status=ExecutionStatus.PENDING)) if executing else None
-        error = ended.error if ended.kind is OutcomeKind.ERROR else None
-        status = ExecutionStatus(ended.kind)
-        return file, FileStatusUpdate(status=status, error_message=error, execution_time=ended.seconds)
+        error = outcome.error if outcome.kind is OutcomeKind.ERROR else None
+        status = ExecutionStatus(outcome.kind)
+        return file, FileStatusUpdate(status=status, error_message=error, execution_time=outcome.seconds)
 
     def _write(self, updates: Sequence[tuple[FileItem, FileStatusUpdate]]) -> None:
         """Write in one call; then write singly what failed, so that each row gets its own retries or refusal."""
@@ -192,28 +188,29 @@ class StatusWriter:
         recorded, self._ended = self._ended, []
         for each in recorded:
             self._report(each)
-        completed = [each for each in recorded if each.kind is OutcomeKind.COMPLETED]
+        completed = [each for each in recorded if each.outcome.kind is OutcomeKind.COMPLETED]
         if completed:  # one log record for all: a record for each would be a twentieth of a file's cost
             _log.info(
                 "files ended",
                 file_execution_id=" ".join(each.file.file_execution_id or "" for each in completed),
                 outcome=str(OutcomeKind.COMPLETED),
                 files=len(completed),
-                seconds=max(each.seconds for each in completed),
+                seconds=max(each.outcome.seconds for each in completed),
             )
 
     def _report(self, ended: _Ended) -> None:
-        runtime, context, kind = self.session.runtime, self.session.context, ended.kind
-        runtime.metrics.files.labels(kind.lower()).inc(ended.uploads)
+        runtime, context = self.session.runtime, self.session.context
+        kind, error = ended.outcome.kind, ended.outcome.error
+        runtime.metrics.files.labels(kind.lower()).inc(ended.outcome.uploads)
         if kind is not OutcomeKind.COMPLETED:
             _log.info(
                 "file ended",
                 file_execution_id=ended.file.file_execution_id,
                 outcome=str(kind),
-                seconds=ended.seconds,
-                error=ended.error,
+                seconds=ended.outcome.seconds,
+                error=error,
             )
-        text = f"File '{ended.file.name}' ended {kind}" + (f": {ended.error}" if ended.error else "")
+        text = f"File '{ended.file.name}' ended {kind}" + (f": {error}" if error else "")
         runtime.log_events.log(
             LogEvent(
                 context.log_channel,
