@@ -1,11 +1,14 @@
 """Terminal is one-way: what is terminal already, a user's stop, and the second read-back."""
 
+import json
+
 import pytest
 
 from unstract_worker_callback.final_status import correct_late_write, write_final_status
+from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.backend.files import FileHash, FileStatusUpdate
 from unstract_worker_core.errors import BackendUnavailable
-from unstract_worker_core.ledger import FinalState, RunState
+from unstract_worker_core.ledger import FinalState, RunState, RunTask
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 TERMINAL = [status for status in ExecutionStatus if status.terminal]
@@ -253,4 +256,31 @@ def test_the_second_read_back_says_when_it_could_not_look(rig):
     with pytest.raises(BackendUnavailable):
         correct_late_write(rig.runtime.backend, rig.organization, prepared.id, rig.final(prepared))
 
+    assert rig.state(prepared.id) is RunState.DONE
+
+
+@pytest.mark.parametrize("end", ["COMPLETED", "ERROR", "STOPPED", "never started", "unknown to the backend"])
+def test_marks_of_files_in_use_are_released_however_the_run_ends(rig, end):
+    """They were set by an orchestrator that died before it could release them."""
+    prepared, runs = rig.prepare(RunKind.ETL), rig.runtime.ledger.runs
+    cache = rig.runtime.cache_redis
+    marks, file = ActiveFiles(cache, prepared.workflow_id, prepared.id, 300), ActiveFile("etag", "in/a.txt")
+    key = mark_key(prepared.workflow_id, file)
+    marks.mark([file])
+    runs.accept(prepared.id, task=RunTask.EXECUTION, kind=prepared.kind, organization_id=rig.organization, start="{}")
+    claim = runs.claim(prepared.id, "an orchestrator", state=RunState.ACCEPTED)
+    runs.journal(claim, {"marks:1": json.dumps([key])})
+    runs.release(claim)
+    if end == "STOPPED":
+        rig.stop(prepared)
+    if end == "unknown to the backend":
+        gone = json.dumps({"error": "WorkflowExecution matches the given query does not exist"})
+        rig.fault("body", f"workflow-execution/{prepared.id}", status=404, body=gone)
+    outcomes = {"COMPLETED": [rig.ok(1)], "ERROR": [rig.bad(1)], "STOPPED": [rig.skipped(1)]}.get(end, [])
+    rig.arm(prepared, outcomes, error="given up after five attempts" if end == "never started" else None)
+    assert cache.exists(key)
+
+    rig.finalise(prepared)
+
+    assert not cache.exists(key)
     assert rig.state(prepared.id) is RunState.DONE

@@ -333,6 +333,17 @@ def test_a_mark_whose_execution_cannot_be_asked_about_counts(rig, folder, mark):
     assert [item.name for item in files] == ["a.txt", "c.txt"]
 
 
+def test_a_mark_whose_execution_the_backend_refuses_to_show_counts_and_ends_nothing(rig, folder):
+    workflow, execution = begin(rig, folder)
+    other = rig.execution(workflow)
+    marks_of(rig, workflow, other).mark([listed(rig, workflow, execution)["b.txt"]])
+    rig.fault("body", f"workflow-execution/{other}", status=200, body='{"execution": {"total_files": NaN}}')
+    orchestrate(rig, execution)
+    (files,) = batches(rig, execution, 1)
+    assert [item.name for item in files] == ["a.txt", "c.txt"]
+    assert f"Left out (in use by execution {other}): inbox/b.txt" in rig.ui_log()
+
+
 def test_whether_an_execution_with_marks_has_ended_is_never_guessed(rig, folder):
     workflow, execution = begin(rig, folder)
     other = rig.execution(workflow)

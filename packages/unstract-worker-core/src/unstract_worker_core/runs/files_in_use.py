@@ -9,9 +9,10 @@ from hashlib import sha256
 
 from unstract_worker_core import serialization
 from unstract_worker_core.active_files import ActiveFile, ActiveFiles, Mark, mark_key
-from unstract_worker_core.errors import MessageError, NotFound, SteppedAside
+from unstract_worker_core.errors import BackendError, MessageError, NotFound, SteppedAside
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.runs.failure_policy import is_permanent
 from unstract_worker_core.runs.session import RunSession
 
 _AT_ONCE = 500
@@ -102,5 +103,7 @@ def _has_ended(session: RunSession, execution_id: str) -> bool:
         return session.runtime.backend.executions.get(session.organization_id, execution_id).status.terminal
     except NotFound:
         return True
-    except MessageError:
+    except (BackendError, MessageError) as error:
+        if not is_permanent(error):
+            raise
         return False
