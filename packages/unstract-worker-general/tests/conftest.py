@@ -18,9 +18,9 @@ from unstract_worker_core.runs import handle_run
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for
+from unstract_worker_general.webhooks.addresses import Lookups, Resolver
 from unstract_worker_general.webhooks.client import WebhookClient
 from unstract_worker_general.webhooks.delivery import accept_webhook, webhook_jobs
-from unstract_worker_general.webhooks.lookups import Lookups, Resolver
 
 API_KEY = "a-key-of-the-tests"
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from unstract_worker_general.webhooks.lookups import LookupsBusy, NotResolved, system_addresses
+from unstract_worker_general.webhooks.addresses import LookupsBusy, NotResolved, system_addresses
 
 LOOPBACK = "refused: the address is not public: loopback (127.0.0.0/8)"
 

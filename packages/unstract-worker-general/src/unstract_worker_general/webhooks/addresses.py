@@ -1,13 +1,22 @@
-"""Public addresses: a webhook is sent to no other ones unless the operator allows more.
+"""The addresses of a webhook's host: looked up within a time limit, and checked whether they are public.
 
 The lists are our own: `ipaddress.is_global` differs by Python version, and it counts multicast and the NAT64 and 6to4
 forms of 127.0.0.1 as global.
+getaddrinfo has no time limit, so it runs in a thread, which is abandoned if it takes too long: a DNS server that does
+not answer delays only the deliveries to its hosts. Each host has at most one such thread, and their number is limited.
 """
 
-from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-__all__ = ["Address", "plain", "why_not_public"]
+from attrs import define, field
+
+from unstract_worker_core.errors import WorkerError
+
+__all__ = ["Address", "Lookups", "LookupsBusy", "NotResolved", "Resolver", "plain", "system_addresses", "why_not_public"]
 
 Address = IPv4Address | IPv6Address
 
@@ -60,6 +69,73 @@ _GLOBAL = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _6TO4 = IPv6Network("2002::/16")
 _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+
+
+Resolver = Callable[[str], Sequence[str]]
+"""All addresses of a host name, as text. May block for long. Raises OSError where there are none."""
+
+
+class NotResolved(WorkerError):
+    """The addresses of a host name are not known. The text does not name it."""
+
+
+class LookupsBusy(WorkerError):
+    """Too many look-ups are under way. The host is not at fault."""
+
+
+def system_addresses(host: str) -> Sequence[str]:
+    """The addresses from the system's resolver, in its order of preference. Raises OSError."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [str(sockaddr[0]) for _, _, _, _, sockaddr in found]
+
+
+@define(eq=False)
+class Lookups:
+    """The look-ups of one process; at most `most` run at a time, including abandoned ones."""
+
+    resolve: Resolver = system_addresses
+    most: int = 32
+    _under_way: dict[str, Future[Sequence[str]]] = field(factory=dict, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+
+    def addresses(self, host: str, *, seconds: float) -> tuple[Address, ...]:
+        """Every address of the host, each once, looked up now: nothing is cached. Raises NotResolved or LookupsBusy."""
+        try:
+            texts = self._look_up(host).result(seconds)
+            found = tuple(dict.fromkeys(plain(ip_address(text)) for text in texts))
+        except TimeoutError:
+            raise NotResolved("the host name was not resolved in time") from None
+        except (OSError, ValueError):
+            raise NotResolved("the host name cannot be resolved") from None
+        if not found:
+            raise NotResolved("the host name has no address")
+        return found
+
+    def _look_up(self, host: str) -> Future[Sequence[str]]:
+        with self._lock:
+            if host in self._under_way:
+                return self._under_way[host]
+            if len(self._under_way) >= self.most:
+                raise LookupsBusy("too many host names are being resolved")
+            result: Future[Sequence[str]] = Future()
+            threading.Thread(target=self._resolve, args=(host, result), name="webhook look-up", daemon=True).start()
+            self._under_way[host] = result
+        return result
+
+    def _resolve(self, host: str, result: Future[Sequence[str]]) -> None:
+        try:
+            texts = self.resolve(host)
+        except Exception as error:  # noqa: BLE001 - boundary of the thread: the error goes to the waiting threads
+            self._forget(host)
+            result.set_exception(error)
+        else:
+            self._forget(host)
+            result.set_result(texts)
+
+    def _forget(self, host: str) -> None:
+        # Before the result is set: a later call starts a look-up of its own.
+        with self._lock:
+            del self._under_way[host]
 
 
 def plain(address: Address) -> Address:

@@ -16,10 +16,9 @@ from attrs import Factory, define, field, frozen
 from unstract_worker_core.backend import ConnectFailed, Limits, PostResult, ResponseLost, post_once
 from unstract_worker_core.backend.responses import retry_after
 from unstract_worker_core.config import Secret, WebhookSettings
-from unstract_worker_general.webhooks.addresses import Address, plain, why_not_public
+from unstract_worker_general.webhooks.addresses import Address, Lookups, NotResolved, plain, why_not_public
 from unstract_worker_general.webhooks.body import render
 from unstract_worker_general.webhooks.limits import HostLimiter
-from unstract_worker_general.webhooks.lookups import Lookups, NotResolved
 from unstract_worker_general.webhooks.message import WebhookMessage
 from unstract_worker_general.webhooks.url import Refused, Target
 

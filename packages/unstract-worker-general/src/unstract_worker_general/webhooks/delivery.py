@@ -24,9 +24,9 @@ from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.dead_letters import dead_letter
+from unstract_worker_general.webhooks.addresses import LookupsBusy
 from unstract_worker_general.webhooks.client import Failure, WebhookClient
 from unstract_worker_general.webhooks.limits import HostLimits
-from unstract_worker_general.webhooks.lookups import LookupsBusy
 from unstract_worker_general.webhooks.message import WebhookMessage, read_webhook
 from unstract_worker_general.webhooks.url import Refused, Target, read_target
 
