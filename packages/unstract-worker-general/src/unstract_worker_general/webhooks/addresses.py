@@ -16,7 +16,16 @@ from attrs import define, field
 
 from unstract_worker_core.errors import WorkerError
 
-__all__ = ["Address", "Lookups", "LookupsBusy", "NotResolved", "Resolver", "plain", "system_addresses", "why_not_public"]
+__all__ = [
+    "Address",
+    "Lookups",
+    "LookupsBusy",
+    "NotResolved",
+    "Resolver",
+    "plain",
+    "system_addresses",
+    "why_not_public",
+]
 
 Address = IPv4Address | IPv6Address
 
