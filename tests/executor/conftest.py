@@ -26,8 +26,9 @@ from unstract_worker_core.ledger.operator import Operator
 from unstract_worker_core.operator.runs_showing import why_it_waits
 
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
-SECONDS = 100.0
-# Short waits, so that what is lost is found again within a test's patience.
+SECONDS = 200.0
+# Short waits, so that what is lost is found again within a test's patience. What may still be answered is not: workers
+# start, RabbitMQ restarts and files queue up within these times on a busy machine too, or a file is paid for twice.
 SETTINGS = {
     "WORKER_LEASE_SECONDS": "6",
     "WORKER_SWEEP_SECONDS": "0.5",
@@ -36,8 +37,8 @@ SETTINGS = {
     "WORKER_RECHECK_SECONDS": "2",
     "WORKER_DRAIN_SECONDS": "8",
     "CIRCUIT_BREAKER_RECOVERY_TIMEOUT": "2",
-    "EXECUTOR_RESULT_TIMEOUT": "15",
-    "WORKER_EXECUTOR_UNSENT_TIMEOUT": "6",
+    "EXECUTOR_RESULT_TIMEOUT": "90",
+    "WORKER_EXECUTOR_UNSENT_TIMEOUT": "30",
 }
 FIELDS = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
 
@@ -89,9 +90,64 @@ class Fleet:
     def kill(self, worker: str = "file-processing") -> None:
         self.stack.fleet.workers[worker].kill()
 
-    def start(self, worker: str = "file-processing") -> None:
-        self.stack.fleet.workers[worker].start()
+    def start(self, worker: str = "file-processing", **variables: str) -> None:
+        """Start a worker, with these variables besides its own until it is started again."""
+        process = self.stack.fleet.workers[worker].process
+        own = process.environment
+        process.environment = {**own, **variables}
+        try:
+            self.stack.fleet.workers[worker].start()
+        finally:
+            process.environment = own
+
+    def ready(self, worker: str = "file-processing") -> None:
         self.stack.fleet.workers[worker].wait_ready()
+
+    @contextlib.contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Requests that are sent within the block are answered soon or never."""
+        self.kill()
+        self.start(EXECUTOR_RESULT_TIMEOUT="8", WORKER_EXECUTOR_UNSENT_TIMEOUT="3")
+        self.ready()
+        try:
+            yield
+        finally:
+            self.kill()
+            self.start()
+            self.ready()
+
+    def waiting(self, queue: str) -> int:
+        """How many messages wait in a queue."""
+        if self.rabbit is None:
+            with self.stack.redis.client() as client:
+                return int(client.llen(queue))
+        depths = dict(line.split() for line in self.rabbit.control("list_queues", "name", "messages").splitlines())
+        return int(depths.get(queue, 0))
+
+    def said(self, text: str, worker: str = "file-processing") -> int:
+        """How often a worker logged a text."""
+        log = self.stack.fleet.workers[worker].process.log_path
+        return log.read_text(errors="replace").count(text)
+
+    def died_at(self, point: str) -> None:
+        """Returns once a file worker that was started to die at a crash point did so."""
+        process = self.stack.fleet.workers["file-processing"].process
+        assert wait_until(lambda: self.said(f"crash point {point} reached") > 0, seconds=SECONDS)
+        assert process.wait(seconds=30)
+
+    def kept_for_ever(self, execution_id: str) -> list[str]:
+        """What the ledger holds of a run without an end."""
+        with self.stack.redis.client() as client:
+            found = sorted(client.scan_iter(f"uw:{{{execution_id}}}:*"))
+            return [key for key in found if client.ttl(key) < 0]
+
+    def purge(self, queue: str) -> None:
+        """Lose what waits in a queue."""
+        if self.rabbit is not None:
+            self.rabbit.control("purge_queue", queue)
+            return
+        with self.stack.redis.client() as client:
+            client.delete(queue)
 
 
 @define

@@ -7,6 +7,9 @@ import pytest
 from unstract_devstack.executor import Fault
 from unstract_devstack.processes import wait_until
 
+pytestmark = pytest.mark.timeout(600)
+
+ANSWERS, LATE = "uw_executor_answers", "a late answer is dropped"
 FILES = tuple(f"{number}.txt" for number in range(8))
 
 
@@ -20,6 +23,7 @@ def test_files_get_their_results_and_each_is_extracted_once(tenant):
 
     tenant.whole(execution_id, 8)
     once(tenant, execution_id, 8)
+    assert wait_until(lambda: tenant.fleet.kept_for_ever(execution_id) == [], seconds=60)
 
 
 def test_a_killed_file_worker_pays_for_no_file_twice(tenant):
@@ -31,6 +35,7 @@ def test_a_killed_file_worker_pays_for_no_file_twice(tenant):
         tenant.fleet.kill()
         time.sleep(0.5)  # answers come while nobody is there to receive them
         tenant.fleet.start()
+        tenant.fleet.ready()
 
     tenant.whole(execution_id, 16)
     once(tenant, execution_id, 16)
@@ -41,7 +46,7 @@ def test_answers_that_come_while_no_file_worker_lives_are_kept(tenant):
     execution_id = tenant.send("a.txt", "b.txt", "c.txt", "d.txt")
     tenant.sent(execution_id, 4)
     tenant.fleet.kill()
-    time.sleep(3)
+    assert wait_until(lambda: tenant.fleet.waiting(ANSWERS) == 4, seconds=60)
     tenant.fleet.start()
 
     tenant.whole(execution_id, 4)
@@ -50,18 +55,20 @@ def test_answers_that_come_while_no_file_worker_lives_are_kept(tenant):
 
 def test_an_answer_that_is_lost_is_asked_for_again_when_its_time_is_over(redis_tenant):
     redis_tenant.fleet.bill.add(Fault("lose", name="lost.txt"))
-    execution_id = redis_tenant.send("lost.txt", "kept.txt")
+    with redis_tenant.fleet.impatient():
+        execution_id = redis_tenant.send("lost.txt", "kept.txt")
 
-    redis_tenant.whole(execution_id, 2)
+        redis_tenant.whole(execution_id, 2)
 
     assert sorted(redis_tenant.extractions(execution_id).values()) == [1, 2]
 
 
 def test_a_file_that_is_never_answered_is_given_up_with_its_reason(redis_tenant):
     redis_tenant.fleet.bill.add(Fault("lose", name="never.txt"), count=3)
-    execution_id = redis_tenant.send("never.txt", "kept.txt")
+    with redis_tenant.fleet.impatient():
+        execution_id = redis_tenant.send("never.txt", "kept.txt")
 
-    row = redis_tenant.ended(execution_id)
+        row = redis_tenant.ended(execution_id)
 
     assert (row.status, row.successful, row.failed) == ("COMPLETED", 1, 1)
     assert any("given up after 3 tries" in (file.error or "") for file in row.files)
@@ -102,15 +109,16 @@ def test_an_executor_that_is_not_there_is_waited_for(tenant):
 
 
 def test_a_stop_ends_the_run_although_an_answer_is_out_and_the_answer_is_dropped(redis_tenant):
-    redis_tenant.fleet.bill.add(Fault("delay", seconds=8.0, name="slow.txt"))
+    redis_tenant.fleet.bill.add(Fault("delay", seconds=45.0, name="slow.txt"))
     execution_id = redis_tenant.send("slow.txt", *FILES)
     redis_tenant.sent(execution_id, 3)
+    late = redis_tenant.fleet.said(LATE)
     redis_tenant.platform.stop(execution_id)
 
     row = redis_tenant.ended(execution_id)
 
     assert row.status == "STOPPED"
-    time.sleep(6)  # the answer comes to a run that is over
+    assert wait_until(lambda: redis_tenant.fleet.said(LATE) > late, seconds=60)  # to a run that is over
     assert redis_tenant.platform.execution(execution_id).status == "STOPPED"
     after = redis_tenant.send("after.txt")
     redis_tenant.whole(after, 1)

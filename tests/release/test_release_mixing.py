@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from release_tool.packages import WORKERS as PACKAGES
-from wheel_trials.mixed_fleets import ACCEPTANCE, SCENARIOS, Released, complaints_in, mixes
+from wheel_trials.mixed_fleets import Released, complaints_in, mixes
 
 from unstract_devstack.fleet import WORKERS
 
@@ -43,9 +43,15 @@ def test_the_development_stack_starts_what_the_mix_says(monkeypatch):
 
 
 def test_the_scenarios_are_there():
-    for each in SCENARIOS:
+    for each in {scenario for mix in mixes(RELEASED) for scenario in mix.scenarios}:
         file, _, name = each.partition("::")
-        assert f"def {name}(" in (ROOT / ACCEPTANCE / file).read_text(encoding="utf-8")
+        assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_the_platform_executor_is_tried_where_all_but_the_file_worker_are_released():
+    tried = [mix.name for mix in mixes(RELEASED) if any("tests/executor/" in each for each in mix.scenarios)]
+    (only,) = tried
+    assert only.endswith("| head file-processing")
 
 
 def test_complaints_of_workers_are_reported_once_with_the_field(tmp_path):

@@ -130,6 +130,25 @@ def test_a_worker_that_dies_after_sending_sends_nothing_again(made, answer):
     assert bench.outcomes()["a.txt"].result == {"output": "late but there"}
 
 
+@pytest.mark.parametrize("waiting", [1, None])
+def test_a_file_is_not_sent_again_while_answers_wait_to_be_recorded(made, answer, waiting):
+    """Those that came while no file worker ran: its time may be over before they are looked at."""
+    bench = made("a.txt")
+    ticket = parked(bench)
+    over(bench)
+    bench.runtime.doorbells.answers = waiting
+    with pytest.raises(SteppedAside, match="not sent again yet"):
+        bench.process()
+    assert bench.executor.prepared == ["a.txt"]
+    bench.runtime.doorbells.answers = 0
+    answer(ticket, "in the queue until now")
+
+    bench.process()
+
+    assert len(bench.executor.sent) == 1
+    assert bench.outcomes()["a.txt"].result == {"output": "in the queue until now"}
+
+
 def test_a_worker_that_dies_with_the_answer_loses_nothing(made, answer):
     bench = made("a.txt")
     ticket = parked(bench)

@@ -53,6 +53,9 @@ class Doorbells(Protocol):
     def starts_waiting(self) -> int | None:
         """How many start messages wait in the platform's default queues; None while the broker cannot be asked."""
 
+    def answers_waiting(self) -> int | None:
+        """How many answers of executors wait to be recorded; None while the broker cannot be asked."""
+
 
 def read_run_doorbell(message: dict[str, object]) -> RunDoorbell | None:
     """The doorbell in a task's keyword arguments; None: it has a newer format. Raises MessageError."""

@@ -196,7 +196,7 @@ class RequestRules(RunRules):
         before = model.requests.get(number)
         if before is not None and before.nonce == nonce:
             return Intent.GIVEN_UP if before.state == "given_up" else Intent.SEND
-        if number in model.answers:
+        if number in model.answers or number in model.executed or number in model.results:
             return Intent.ANSWERED
         if before is not None and not before.over:
             return Intent.WAITING

@@ -78,6 +78,8 @@ class LedgerMachine(RequestRules):
         if lease is not None:
             model.results.setdefault(number, error)
             model.executed.discard(number)
+            model.requests.pop(number, None)
+            model.answers.pop(number, None)
             if lease.file == number:  # another file may have begun: it stays in flight
                 lease.file = 0
             self._wrote(claim)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost
-from unstract_worker_core.ledger import ExecutorAnswer, Intent, RecordedAnswer
+from unstract_worker_core.ledger import ExecutorAnswer, FileOutcome, Intent, OutcomeKind, RecordedAnswer
 from unstract_worker_core.statuses import RunKind
 
 from .driver import Driver
@@ -123,6 +124,23 @@ def test_the_first_answer_counts_and_is_forgotten_with_the_note_of_what_came_of_
 
     assert driver.answer(RUN, 1, "fourth").late
     assert not driver.redis.exists(f"uw:{{{RUN}}}:answers")
+
+
+@pytest.mark.parametrize("completing", [False, True])
+def test_nothing_of_a_request_is_left_once_its_file_has_an_outcome(driver: Driver, completing: bool) -> None:
+    """A finaliser of release 0.x deletes what it knows of a run: requests are not among it."""
+    driver.armed(RUN, (1, 1))
+    claim = driver.claim_batch(RUN, 0)
+    driver.intend(claim, 1, "a")
+    driver.answer(RUN, 1, VALUE)
+    if completing:
+        outcome = FileOutcome(number=1, name="1.pdf", kind=OutcomeKind.COMPLETED)
+        driver.ledger.batches.complete(claim, {1: serialization.encode(outcome)})
+    else:
+        driver.record(claim, 1)
+        assert driver.intend(claim, 1, "b") is Intent.ANSWERED
+
+    assert not driver.redis.exists(f"uw:{{{RUN}}}:requests", f"uw:{{{RUN}}}:answers")
 
 
 @pytest.mark.parametrize("where", [{"epoch": 2}, {"number": 2}])

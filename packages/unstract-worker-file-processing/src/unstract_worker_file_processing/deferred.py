@@ -12,6 +12,7 @@ from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import opaque_id, random_id
 from unstract_worker_core.ledger import AnswerTicket, ExecutorAnswer, FileItem, Intent
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
 from unstract_worker_core.runs.outcomes import error_text
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
@@ -25,6 +26,8 @@ __all__ = ["Parked", "await_answer", "obtain_answer", "receive_answer", "receive
 # How often a parked batch asks whether its execution was stopped, and how long it waits for an answer after a stop.
 _STOP_CHECK_SECONDS = 60.0
 _STOP_PATIENCE_SECONDS = 30.0
+# Answers that came while no file worker ran are recorded within seconds of the first one's start.
+_ANSWERS_PAUSE_SECONDS = 5.0
 _SCHEMA = 1
 
 log = get_logger(__name__)
@@ -87,6 +90,8 @@ def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
     claim, requests, settings = session.claim, session.runtime.ledger.requests, session.runtime.settings.executor
     if executor is None:
         raise TypeError("the executor answers at once")
+    if file.number in claim.requests:
+        _let_answers_in(session, file)
     with session.calling_executor(file):
         hit("executor.prepare.before")
         prepared = executor.prepare(request, timeout_seconds=budget)
@@ -114,6 +119,19 @@ def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
     outcomes.labels("sent").inc()
     requests.published(claim, file.number, nonce, wait_seconds=settings.result_timeout)
     return settings.result_timeout
+
+
+def _let_answers_in(session: BatchSession, file: FileItem) -> None:
+    """Before a file is sent again: its answer may have come while no file worker ran, and still wait in its queue.
+
+    Raises:
+        HandedBack: answers wait there, or the broker cannot be asked.
+    """
+    waiting = session.runtime.doorbells.answers_waiting()
+    if waiting != 0:
+        found = "cannot be looked at" if waiting is None else f"holds {waiting} answers"
+        reason = f"file {file.number} is not sent again yet: {EXECUTOR_ANSWERS_QUEUE} {found}"
+        raise HandedBack(reason, delay_seconds=_ANSWERS_PAUSE_SECONDS)
 
 
 def _park(session: BatchSession, writer: StatusWriter, file: FileItem, delay: float) -> ExecutorAnswer:

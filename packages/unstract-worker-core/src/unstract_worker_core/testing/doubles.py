@@ -32,11 +32,13 @@ class RecordingDoorbells:
         rings: what was rung, in order.
         depths: what `waiting` answers, by kind; 0 where it says nothing.
         starts: what `starts_waiting` answers.
+        answers: what `answers_waiting` answers.
     """
 
     rings: list[Ring] = field(factory=list)
     depths: Mapping[RunKind, int] = field(factory=dict)
     starts: int | None = 0
+    answers: int | None = 0
     _lock: threading.Lock = field(factory=threading.Lock)
 
     def ring_start(self, run_id: str, *, task: RunTask, kind: RunKind) -> None:
@@ -58,6 +60,10 @@ class RecordingDoorbells:
     def starts_waiting(self) -> int | None:
         """The number that the test set."""
         return self.starts
+
+    def answers_waiting(self) -> int | None:
+        """The number that the test set."""
+        return self.answers
 
     def of(self, what: str) -> tuple[Ring, ...]:
         """The rings of one sort."""

@@ -21,7 +21,7 @@ from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.queues import DOORBELL_QUEUES, DOORBELL_TASKS, Doorbell, queues_of
+from unstract_worker_core.queues import DOORBELL_QUEUES, DOORBELL_TASKS, EXECUTOR_ANSWERS_QUEUE, Doorbell, queues_of
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.broker import declared_queue, publishing_connection
 
@@ -99,6 +99,10 @@ class CeleryDoorbells:
         """How many start messages wait in the platform's default queues; None while the broker cannot be asked."""
         starters = (WorkerType.API_DEPLOYMENT, WorkerType.GENERAL)
         return self.depth(tuple(name for kind in starters for name in queues_of(kind).platform))
+
+    def answers_waiting(self) -> int | None:
+        """How many answers of executors wait to be recorded; None while the broker cannot be asked."""
+        return self.depth((EXECUTOR_ANSWERS_QUEUE,))
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -7,7 +7,7 @@ local lease = holds_batch(epoch, batch, token)
 if not lease then return {"lost"} end
 for i = 6, #ARGV, 2 do
   redis.call("HSETNX", RESULTS, ARGV[i], ARGV[i + 1])
-  redis.call("HDEL", EXECUTED, ARGV[i])
+  forget_file(ARGV[i])
 end
 for _, file in ipairs(cjson.decode(redis.call("HGET", batches_key(epoch), batch))) do
   if redis.call("HEXISTS", RESULTS, tostring(file.number)) == 0 then return {"incomplete", tostring(file.number)} end

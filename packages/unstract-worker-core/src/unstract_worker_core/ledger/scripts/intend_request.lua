@@ -7,7 +7,9 @@ if not holds_batch(ARGV[2], ARGV[3], ARGV[4]) then return {"lost"} end
 local raw = redis.call("HGET", REQUESTS, number_of)
 local before = raw and cjson.decode(raw)
 if before and before.nonce == nonce then return {before.state == "given_up" and "given_up" or "send"} end
-if redis.call("HEXISTS", ANSWERS, number_of) == 1 then return {"answered"} end
+for _, key in ipairs({ANSWERS, EXECUTED, RESULTS}) do
+  if redis.call("HEXISTS", key, number_of) == 1 then return {"answered"} end
+end
 if before and before.expires > now then return {"waiting", tostring(before.expires - now)} end
 if number("stop") ~= 0 then return {"stopped"} end
 local state = "intended"

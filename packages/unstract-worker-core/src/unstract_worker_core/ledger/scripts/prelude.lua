@@ -35,6 +35,10 @@ end
 local function answered(batch)
   if redis.call("HDEL", RUNG, batch) == 1 then redis.call("HINCRBY", UNCLAIMED, get("kind"), -1) end
 end
+-- The file has its outcome: what led to it is not needed any more. A finaliser of release 0.x knows nothing of requests.
+local function forget_file(number_of)
+  for _, key in ipairs({EXECUTED, REQUESTS, ANSWERS}) do redis.call("HDEL", key, number_of) end
+end
 -- An armed run is due when the first of its batches is.
 local function look_again()
   local first = redis.call("ZRANGE", RINGS, 0, 0, "WITHSCORES")

@@ -9,7 +9,7 @@ end
 local lease = lease_of(ARGV[3])
 for i = 5, #ARGV, 2 do
   redis.call("HSETNX", RESULTS, ARGV[i], ARGV[i + 1])
-  redis.call("HDEL", EXECUTED, ARGV[i])
+  forget_file(ARGV[i])
   if lease.file == tonumber(ARGV[i]) then lease.file = 0 end -- not that of a file that began meanwhile
 end
 save_lease(ARGV[3], lease)
