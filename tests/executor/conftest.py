@@ -194,9 +194,14 @@ class Tenant:
     def extractions(self, execution_id: str) -> Counter[str]:
         return self.fleet.bill.per_file(execution_id)
 
-    def sent(self, execution_id: str, number: int = 1) -> None:
-        """Returns once the executor extracted so many files."""
-        assert wait_until(lambda: self.extractions(execution_id).total() >= number, seconds=SECONDS)
+    def sent(self, execution_id: str, number: int = 1, *, name: str | None = None) -> None:
+        """Returns once the executor extracted so many files, of this name or of any."""
+
+        def extracted() -> int:
+            lines = (line for line in self.fleet.bill.lines() if line["execution"] == execution_id)
+            return sum(name in (None, line["name"]) for line in lines)
+
+        assert wait_until(lambda: extracted() >= number, seconds=SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,7 @@ def test_an_executor_that_is_not_there_is_waited_for(tenant):
 def test_a_stop_ends_the_run_although_an_answer_is_out_and_the_answer_is_dropped(redis_tenant):
     redis_tenant.fleet.bill.add(Fault("delay", seconds=45.0, name="slow.txt"))
     execution_id = redis_tenant.send("slow.txt", *FILES)
-    redis_tenant.sent(execution_id, 3)
+    redis_tenant.sent(execution_id, name="slow.txt")
     late = redis_tenant.fleet.said(LATE)
     redis_tenant.platform.stop(execution_id)
 
