@@ -65,6 +65,25 @@ def test_three_unknown_outcomes_end_the_file_and_its_siblings_complete(bench):
     assert outcomes["good.txt"].kind is OutcomeKind.COMPLETED
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_gateways_page_instead_of_an_outcome_is_the_reason_in_the_end(bench, status):
+    bench.file("a.txt")
+    bench.file("good.txt", "other")
+    bench.arm()
+    bench.platform.fault(EXECUTE, "html", status=status, count=3)
+    for _ in range(3):
+        with pytest.raises(SteppedAside):
+            bench.process()
+
+    bench.process()
+
+    outcomes = bench.outcomes()
+    assert outcomes["a.txt"].error.endswith(
+        f"; last: file 1: whether it ran is unknown (execute-file: the backend is unavailable (HTTP {status}))"
+    )
+    assert outcomes["good.txt"].kind is OutcomeKind.COMPLETED
+
+
 def test_an_etl_row_that_the_backend_completed_settles_an_unknown_outcome(make_bench):
     bench = make_bench(RunKind.ETL)
     item = bench.file("a.txt")

@@ -104,7 +104,8 @@ def _refuse_or_start(session: BatchSession, writer: StatusWriter, file: FileItem
     charges = claim.charges.get(number, 0)
     if charges >= MAX_CHARGES:
         text = f"given up after {charges} tries: each time its worker died or the outcome stayed unknown"
-        return error_text(processing=text)
+        last = claim.last_error
+        return error_text(processing=f"{text}; last: {last}" if last.startswith(f"file {number}: ") else text)
     sent = number in claim.executed or number in claim.answers
     if not sent:
         sent = number in claim.requests and claim.requests[number].seconds_left > 0

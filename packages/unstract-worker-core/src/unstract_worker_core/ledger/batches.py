@@ -36,7 +36,8 @@ class BatchClaim:
     `charges` counts, by file number, how often a lease lapsed while that file was in flight; `executed` holds the
     executor's result (JSON) of files whose effect happened but whose outcome is not recorded yet. `age_seconds`:
     time since the batch was first claimed, `armed_seconds`: since the run was armed, by Redis's clock. `asked_at`: as
-    in RunClaim. `requests` and `answers`, by file number, are those of executors that answer later.
+    in RunClaim. `requests` and `answers`, by file number, are those of executors that answer later. `last_error`: why
+    a batch of the run was put off last.
     """
 
     run_id: str
@@ -53,6 +54,7 @@ class BatchClaim:
     stop: bool
     armed_seconds: float = math.inf
     asked_at: float = Factory(time.monotonic)
+    last_error: str = ""
     requests: dict[int, PendingRequest] = Factory(dict)
     answers: dict[int, ExecutorAnswer] = Factory(dict)
 
@@ -85,7 +87,7 @@ class Batches:
         answer = self._store.run("claim_batch", run_id, epoch, batch, token, self._lease_ms)
         if answer[0] != "leased":
             return BatchRefusal(answer[0])
-        _, fence, files, context, age_ms, stop, progress, now_ms, armed_ms = answer
+        _, fence, files, context, age_ms, stop, progress, now_ms, armed_ms, last_error = answer
         return BatchClaim(
             run_id=run_id,
             epoch=epoch,
@@ -103,6 +105,7 @@ class Batches:
             stop=stop == "1",
             armed_seconds=float(armed_ms) / 1000,
             asked_at=asked_at,
+            last_error=last_error,
         )
 
     def renew(self, claim: BatchClaim) -> bool:

@@ -27,4 +27,4 @@ for _, file in ipairs(cjson.decode(files)) do
     redis.call("HGET", ANSWERS, field) or ""}
 end
 return {"leased", tostring(lease.fence), files, redis.call("GET", CONTEXT), tostring(now - lease.first),
-  get("stop") or "0", progress, tostring(now), tostring(now - number("armed_at"))}
+  get("stop") or "0", progress, tostring(now), tostring(now - number("armed_at")), get("last_error") or ""}
