@@ -202,6 +202,17 @@ def test_a_log_file_of_the_command_line_gets_json_lines(start_worker, tmp_path):
     assert all("event" in json.loads(line) for line in lines)
 
 
+def test_the_command_lines_slots_count_and_options_of_children_are_warned_about(start_worker):
+    worker = start_worker(
+        "-m", "celery", "-A", "tiny_worker", "worker", "-c", "3", "--max-tasks-per-child=9", "-O", "fair"
+    )
+    assert "0 of 3 slots in use" in json.dumps(worker.get("/health/live"))
+    warned = [json.loads(line) for line in worker.log.splitlines() if "option has no effect" in line]
+    assert [(line["option"], line["instead"]) for line in warned] == [
+        ("--max-tasks-per-child", "CELERY_POOL=prefork"), ("--optimization", "CELERY_POOL=prefork"),
+    ]  # fmt: skip
+
+
 def test_a_log_file_that_cannot_be_opened_is_refused(start_worker, tmp_path):
     file = str(tmp_path / "nowhere" / "worker.log")
     worker = start_worker("-m", "celery", "-A", "tiny_worker", "worker", "--logfile", file, ready=False)

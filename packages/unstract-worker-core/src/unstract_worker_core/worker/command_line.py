@@ -34,7 +34,8 @@ OPTIONS = (
     Option("--app --workdir --no-color --quiet --skip-checks", Effect.WORKS, ""),
     Option("--hostname --concurrency --queues --exclude-queues --include", Effect.WORKS,
         "doorbell queues are consumed in any case"),
-    Option("--max-tasks-per-child --max-memory-per-child --optimization", Effect.WORKS, "with prefork"),
+    Option("--max-tasks-per-child --max-memory-per-child --optimization", Effect.WORKS,
+        "with prefork; with threads ignored with a warning"),
     Option("--detach --logfile --pidfile --uid --gid --umask --executable", Effect.WORKS,
         "the file gets the same JSON lines; --detach needs it or LOG_FILE; each node needs a health port of its own"),
     Option("--without-gossip --without-mingle --without-heartbeat", Effect.WORKS, "always so"),
@@ -53,15 +54,17 @@ OPTIONS = (
 )  # fmt: skip
 _BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags.split()}
 _POOLS = ("prefork", "processes", "threads")
+_OF_CHILDREN = ("--max-tasks-per-child", "--max-memory-per-child", "--optimization")
 
 
-def check_command_line(log_file: str | None) -> None:
+def check_command_line(log_file: str | None, pool: str) -> None:
     """Warn about options of `celery worker` that have no effect. Nothing is looked at where our own entry point runs.
 
     Called before Celery detaches, so that what is refused is said in the terminal.
 
     Args:
         log_file: LOG_FILE.
+        pool: CELERY_POOL, ``threads`` or ``prefork``.
 
     Raises:
         ConfigurationError: options that are refused.
@@ -74,6 +77,8 @@ def check_command_line(log_file: str | None) -> None:
         option = _BY_FLAG[flag]
         if option.effect is Effect.IGNORED:
             log.warning("the command line's option has no effect", option=flag, instead=option.note)
+        elif flag in _OF_CHILDREN and pool != "prefork":
+            log.warning("the command line's option has no effect", option=flag, instead="CELERY_POOL=prefork")
 
 
 def _faults(given: Mapping[str, object], log_file: str | None) -> Iterator[Fault]:

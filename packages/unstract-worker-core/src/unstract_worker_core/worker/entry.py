@@ -66,7 +66,7 @@ def _process(
 ) -> "WorkerProcess":
     settings = settings_or_exit(definition, environ, development=development)
     try:
-        check_command_line(settings.logging.file)
+        check_command_line(settings.logging.file, settings.process.pool)
         shared = _shared_metrics(settings, environ)
         enable(settings.crash_point)
     except ConfigurationError as error:

@@ -12,6 +12,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from attrs import evolve
 from celery.utils.nodenames import nodesplit
 
 from unstract_worker_core.config import Settings
@@ -111,7 +112,11 @@ class WorkerProcess:
             if getattr(worker, attribute) != self.app.conf[setting]:
                 log.warning("setting is fixed: the command line's has no effect", setting=setting)
                 setattr(worker, attribute, self.app.conf[setting])
-        pool = pool_class(self.settings.process.pool)
+        process = self.settings.process
+        if isinstance(worker.concurrency, int) and worker.concurrency != process.concurrency:
+            # What liveness and the fleet say of the slots: with fewer than the setting's a busy worker would look dead.
+            self.settings = evolve(self.settings, process=evolve(process, concurrency=worker.concurrency))
+        pool = pool_class(process.pool)
         if not _CELERYS_POOLS & {base.__module__ for base in worker.pool_cls.__mro__}:
             self.refuse(ConfigurationError((Fault("--pool", "the workers run in threads or prefork only"),)))
         if not issubclass(pool, worker.pool_cls):
