@@ -104,6 +104,10 @@ def test_check_names_it_and_what_it_lacks(stack):
     missing = line(WORKER_FILE_EXECUTOR="word-counter")
     assert missing["status"] == "fail"
     assert "there are: backend, platform, word-count, word-count-later" in missing["detail"]
+    later = line(WORKER_FILE_EXECUTOR="word-count-later")
+    assert (later["status"], later["detail"]) == (
+        "fail", "WORD_COUNT_BROKER_URL is required by the executor word-count-later"
+    )  # fmt: skip
 
 
 def test_an_executor_that_answers_later_outlives_the_worker_that_sent_its_file(stack, platform, tmp_path):

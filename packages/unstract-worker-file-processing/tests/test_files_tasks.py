@@ -128,6 +128,21 @@ def test_an_executor_is_found_by_its_entry_point(runtime, monkeypatch):
     assert isinstance(load_executor(runtime).executor, Own)
 
 
+@pytest.mark.parametrize(
+    ("factory", "problem"),
+    [
+        (lambda runtime: runtime.no_such_thing, "own cannot be loaded: AttributeError"),
+        (lambda runtime: object(), "own has no method execute, nor prepare, send and conclude"),
+    ],
+)
+def test_an_executor_that_cannot_be_made_is_a_fault_at_the_start(runtime, monkeypatch, factory, problem):
+    runtime.settings = evolve(runtime.settings, files=evolve(runtime.settings.files, executor="own"))
+    monkeypatch.setattr(executor, "executor_factory", lambda name: factory)
+
+    with pytest.raises(ConfigurationError, match=f"WORKER_FILE_EXECUTOR: {problem}"):
+        tasks.services(runtime)
+
+
 def test_an_executor_that_is_not_installed_is_a_fault_at_the_start(runtime):
     runtime.settings = evolve(runtime.settings, files=evolve(runtime.settings.files, executor="not-installed"))
 

@@ -6,7 +6,8 @@ from unstract_worker_core.config import Settings
 from unstract_worker_core.config.sections import PLATFORM_EXECUTOR
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.operator.check.lines import Line
-from unstract_worker_file_processing.executor import BACKEND, executor_factory
+from unstract_worker_core.worker.building import build_runtime
+from unstract_worker_file_processing.executor import BACKEND, executor_factory, load_executor
 from unstract_worker_file_processing.platform.checks import platform_lines
 
 __all__ = ["executor_lines"]
@@ -19,13 +20,10 @@ def executor_lines(settings: Settings, organizations: Sequence[str]) -> Iterator
         yield Line("file executor", "ok", "backend: the platform's backend executes files (see `conformance`)")
         return
     try:
-        factory = executor_factory(name)
+        load_executor(build_runtime(settings))  # as `run` does; nothing is connected
     except ConfigurationError as error:
         yield Line("file executor", "fail", "; ".join(f"{fault.variable} {fault.problem}" for fault in error.faults))
         return
-    except Exception as error:  # noqa: BLE001 - boundary: an operator's package may fail in any way while it is imported
-        yield Line("file executor", "fail", f"{name} cannot be loaded: {type(error).__name__}: {error}")
-        return
-    yield Line("file executor", "ok", f"{name} ({factory.__module__})")
+    yield Line("file executor", "ok", f"{name} ({executor_factory(name).__module__})")
     if name == PLATFORM_EXECUTOR:
         yield from platform_lines(settings, organizations)

@@ -211,8 +211,22 @@ class BackendExecutor:
 def load_executor(runtime: Runtime) -> GuardedExecutor:
     """The executor that WORKER_FILE_EXECUTOR names. Raises ConfigurationError if it cannot be used."""
     settings, name = runtime.settings.backend, runtime.settings.files.executor
-    executor = BackendExecutor(runtime.backend) if name == BACKEND else executor_factory(name)(runtime)
+    executor = BackendExecutor(runtime.backend) if name == BACKEND else _made(runtime, name)
     return GuardedExecutor(executor, Breaker(settings.breaker_threshold, settings.breaker_recovery))
+
+
+def _made(runtime: Runtime, name: str) -> FileExecutor | DeferredExecutor:
+    try:
+        executor = executor_factory(name)(runtime)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # boundary: an operator's package may fail in any way
+        problem = f"{name} cannot be loaded: {type(error).__name__}: {error}"
+        raise ConfigurationError((Fault("WORKER_FILE_EXECUTOR", problem),)) from error
+    if not isinstance(executor, DeferredExecutor) and not callable(getattr(executor, "execute", None)):
+        problem = f"{name} has no method execute, nor prepare, send and conclude"
+        raise ConfigurationError((Fault("WORKER_FILE_EXECUTOR", problem),))
+    return executor
 
 
 def executor_factory(name: str) -> ExecutorFactory:
