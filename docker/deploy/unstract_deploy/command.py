@@ -22,12 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         variables = read_variables(options.env_file, options.environment)
         pins = wanted_pins(variables.values, options.environment)
+        starts = options.action in ("deploy", "rollback", "restart", "scale")
+        problems = secret_problems(variables.values, options.environment) if starts else []
         if options.dry_run:
-            return _plan(options, variables, pins)
+            return _plan(options, len(variables.values), pins, problems)
+        if problems:
+            raise Refused(*problems)
         _act(options, variables, pins)
     except Refused as refused:
-        problems = "".join(f"\n  {problem}" for problem in refused.args)
-        sys.stderr.write(f"refused, nothing was touched ({options.env_file}):{problems}\n")
+        reasons = "".join(f"\n  {problem}" for problem in refused.args)
+        sys.stderr.write(f"refused, nothing was touched ({options.env_file}):{reasons}\n")
         return 2
     except DeployFailed as error:
         sys.stderr.write(f"{options.action} failed: {error}\n")
@@ -36,8 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _act(options: argparse.Namespace, variables: Variables, pins: dict[str, str]) -> None:
-    if problems := _secret_problems(options, variables):
-        raise Refused(*problems)
     say, releases = _narrator(), Releases(options.state)
     engine = find_engine(options.environment, say)
     rollout = Rollout(tuple(options.counts), engine, releases, options.health_timeout, say)
@@ -61,16 +63,10 @@ def _act(options: argparse.Namespace, variables: Variables, pins: dict[str, str]
     return say(f"{options.action}: done")
 
 
-def _secret_problems(options: argparse.Namespace, variables: Variables) -> list[str]:
-    starts = options.action in ("deploy", "rollback", "restart", "scale")
-    return secret_problems(variables.values, options.environment) if starts else []
-
-
-def _plan(options: argparse.Namespace, variables: Variables, pins: dict[str, str]) -> int:
+def _plan(options: argparse.Namespace, variables: int, pins: dict[str, str], problems: list[str]) -> int:
     """Says what the action would do, and what would stop it on this machine. Returns the action's exit code."""
     say, releases, engine = _narrator(), Releases(options.state), None
-    say(f"{options.env_file}: {len(variables.values)} variables, no fault")
-    problems = _secret_problems(options, variables)
+    say(f"{options.env_file}: {variables} variables, no fault")
     code = 2 if problems else 0
     try:
         engine = find_engine(options.environment, say)

@@ -3,7 +3,7 @@
 import difflib
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -51,7 +51,9 @@ def read_variables(path: Path, environment: Environment) -> Variables:
     except (OSError, UnicodeError) as error:
         raise Refused(f"{path} cannot be read ({type(error).__name__})") from None
     values: dict[str, str] = {}
-    _refuse([*_read_lines(text, values), *(f"{name}: {problem}" for name, problem in _values(values, environment))])
+    problems = [*_read_lines(text, values), *(f"{name}: {problem}" for name, problem in _values(values, environment))]
+    if problems:
+        raise Refused(*problems)
     return Variables(text, values)
 
 
@@ -65,7 +67,8 @@ def wanted_pins(values: Mapping[str, str], environment: Environment) -> dict[str
     pins = {name: values.get(name) or default for name, default in default_pins(environment.compose_file).items()}
     problems = [f"{name}: {problem}" for name, image in pins.items() if (problem := _image_problem(image))]
     problems += [f"{worker.image_variable}: has no default" for worker in WORKERS if worker.image_variable not in pins]
-    _refuse(problems)
+    if problems:
+        raise Refused(*problems)
     return pins
 
 
@@ -76,11 +79,6 @@ def secret_problems(values: Mapping[str, str], environment: Environment) -> list
     paths = [DOCKER / values["SECRETS_DIR"] / name for name in SECRETS]
     paths += [DOCKER / values[name] for name in _OPTIONAL_SECRETS if values.get(name)]
     return [f"the secret {path} {problem}" for path in paths if (problem := _secret_problem(path))]
-
-
-def _refuse(problems: Iterable[str]) -> None:
-    if problems := tuple(problems):
-        raise Refused(*problems)
 
 
 def _read_lines(text: str, values: dict[str, str]) -> Iterator[str]:
