@@ -43,6 +43,18 @@ def ground(tmp_path_factory):
         yield relay, fleet, tenant
 
 
+def test_work_goes_on_although_every_connection_stays_silent(ground):
+    """Half open: nothing passes on them any more, and neither side learns it but by the heartbeat."""
+    relay, fleet, tenant = ground
+    under_way = tenant.send({"u.txt": b"Total: 0"})
+    relay.silence()
+    relay.heal()
+    for execution in (under_way, tenant.send({"v.txt": b"Total: 9"})):
+        seen = tenant.ended(execution, api="extract")
+        assert (seen.status, seen.executed) == ("COMPLETED", 1)
+    fleet.check()
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_a_worker_gets_over_a_question_that_is_never_answered(ground, word):
     relay, fleet, tenant = ground
