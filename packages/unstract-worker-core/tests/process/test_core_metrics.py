@@ -4,9 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from unstract_worker_core.observability.metrics import Metrics, metrics_table
+from unstract_worker_core.observability.metrics import (
+    DUE,
+    QUEUE_LENGTH,
+    READ,
+    Described,
+    Metrics,
+    Reading,
+    Readings,
+    metrics_table,
+)
 from unstract_worker_core.observability.prefork_metrics import SharedFolder
-from unstract_worker_core.observability.readings import DUE, QUEUE_LENGTH, READ, Described, Reading, Readings
 
 PAGE = Path(__file__).parents[2] / "README.md"
 TASK = ("name", "hostname", "queue_name")

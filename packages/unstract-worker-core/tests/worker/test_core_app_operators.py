@@ -8,8 +8,8 @@ from kombu import Connection
 
 from unstract_worker_core.config import BrokerSettings, Secret
 from unstract_worker_core.ledger import DeadLetter
+from unstract_worker_core.operator.console import duration, table
 from unstract_worker_core.operator.dead_letters_command import BrokerAway, NotRequeueable, message_of, publish
-from unstract_worker_core.operator.tables import duration, table
 
 COLUMNS = ("run", "state")
 ROWS = (("a-long-id", "ARMED"), ("b", "READY"))

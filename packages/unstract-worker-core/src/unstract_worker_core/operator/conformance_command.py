@@ -13,8 +13,7 @@ from unstract_worker_core.backend import Backend
 from unstract_worker_core.operator.check.backends import asking
 from unstract_worker_core.operator.conformance.probes import ProbeContext
 from unstract_worker_core.operator.conformance.running import Finding, Verdict, conformance_of
-from unstract_worker_core.operator.console import confirm, note_action
-from unstract_worker_core.operator.tables import table
+from unstract_worker_core.operator.console import confirm, note_action, table
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.entry import settings_or_exit
 

@@ -23,8 +23,8 @@ from unstract_worker_core.operator.console import (
     note_action,
     only_match,
     open_ledger,
+    table,
 )
-from unstract_worker_core.operator.tables import table
 from unstract_worker_core.queues import WORKER_QUEUES, queue_for
 from unstract_worker_core.worker.broker import declared_queue, publishing_connection
 from unstract_worker_core.worker.definition import WorkerDefinition

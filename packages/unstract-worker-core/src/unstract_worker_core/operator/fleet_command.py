@@ -9,8 +9,7 @@ import click
 from attrs import asdict
 
 from unstract_worker_core.fleet import FleetMember
-from unstract_worker_core.operator.console import open_ledger
-from unstract_worker_core.operator.tables import duration, table
+from unstract_worker_core.operator.console import duration, open_ledger, table
 from unstract_worker_core.worker.definition import WorkerDefinition
 
 _COLUMNS = (

@@ -10,8 +10,7 @@ from attrs import asdict, evolve, frozen
 from unstract_worker_core.fleet import FleetMember, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.views import BatchView, Page, PendingAnswer, RunDetail, RunView
-from unstract_worker_core.operator.console import EXIT_UNKNOWN, Access, fail, only_match
-from unstract_worker_core.operator.tables import duration, table
+from unstract_worker_core.operator.console import EXIT_UNKNOWN, Access, duration, fail, only_match, table
 from unstract_worker_core.statuses import RunKind, WorkerType
 
 _COLUMNS = ("run", "task", "state", "batches", "attempts", "held by", "age", "next look", "organization", "reason")

@@ -17,9 +17,9 @@ from unstract_worker_core.errors import LedgerError
 from unstract_worker_core.fleet import Fleet, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.census import take_census, take_role
-from unstract_worker_core.observability import readings as r
+from unstract_worker_core.observability import metrics as m
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.observability.readings import Reading
+from unstract_worker_core.observability.metrics import Reading
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
@@ -103,31 +103,31 @@ class Reporter:
         members = self._fleet.members()
         alive = {member.heartbeat.hostname for member in members if member.alive}
         gone = {member.heartbeat.hostname for member in members} - alive
-        return tuple(Reading(r.WORKER_UP, 0, (hostname,)) for hostname in sorted(gone))
+        return tuple(Reading(m.WORKER_UP, 0, (hostname,)) for hostname in sorted(gone))
 
     def _of_this_worker(self) -> Iterator[Reading]:
         rule = queues_of(self.runtime.settings.worker).scaling
-        yield Reading(r.WORKER_UP, 1, (self.runtime.metrics.hostname,))
-        yield Reading(r.WAITING_PER_REPLICA, rule.waiting_per_replica)
-        yield Reading(r.MAX_REPLICAS, rule.max_replicas)
+        yield Reading(m.WORKER_UP, 1, (self.runtime.metrics.hostname,))
+        yield Reading(m.WAITING_PER_REPLICA, rule.waiting_per_replica)
+        yield Reading(m.MAX_REPLICAS, rule.max_replicas)
         for name in self.queues():
-            yield Reading(r.ACTIVE_WORKERS, 1, (name,))
+            yield Reading(m.ACTIVE_WORKERS, 1, (name,))
 
     def _lengths(self, queues: tuple[str, ...]) -> tuple[Reading, ...]:
         bells = self.runtime.doorbells
         depths = bells.depths(queues) if isinstance(bells, CeleryDoorbells) else None
-        return tuple(Reading(r.QUEUE_LENGTH, depth, (name,)) for name, depth in (depths or {}).items())
+        return tuple(Reading(m.QUEUE_LENGTH, depth, (name,)) for name, depth in (depths or {}).items())
 
     def _ledger(self) -> Iterator[Reading]:
         census = take_census(self.runtime.ledger.redis)
-        yield Reading(r.DUE, census.due)
-        yield Reading(r.LETTERS, census.dead_letters)
+        yield Reading(m.DUE, census.due)
+        yield Reading(m.LETTERS, census.dead_letters)
         for (task, state), number in (_NO_RUNS | census.runs).items():
-            yield Reading(r.RUNS, number, (task, state))
+            yield Reading(m.RUNS, number, (task, state))
         for task, seconds in (_NO_WAIT | census.idle).items():
-            yield Reading(r.IDLE, seconds, (task,))
+            yield Reading(m.IDLE, seconds, (task,))
         for kind, waiting in (_NONE_UNCLAIMED | census.unclaimed).items():
-            yield Reading(r.UNCLAIMED, waiting, (kind,))
+            yield Reading(m.UNCLAIMED, waiting, (kind,))
 
     def _loop(self) -> None:
         while True:
