@@ -202,7 +202,11 @@ def query(name):
 
 
 def rows_of(body):
-    return [row for name in ("status_updates", "file_executions", "files", "file_hashes") for row in body.get(name, ())]
+    return [
+        row
+        for name in ("status_updates", "file_executions", "files", "file_hashes", "buffer_row_ids")
+        for row in body.get(name, ())
+    ]
 
 
 @pytest.mark.parametrize(
@@ -229,6 +233,11 @@ def rows_of(body):
             lambda firsts: {(row, "in/a"): "" for row in MANY},
         ),
         (
+            lambda rows: {"updated": len(rows)},
+            lambda b: b.notifications.mark_dispatched(7, MANY),
+            lambda firsts: len(MANY),
+        ),
+        (
             lambda rows: {"processed_file_hashes": rows},
             lambda b: b.history.check_batch(ORG, ID, MANY),
             lambda firsts: frozenset(MANY),
@@ -239,7 +248,7 @@ def rows_of(body):
             lambda firsts: {},
         ),
     ],
-    ids=["statuses", "rows", "active", "hashes", "histories"],
+    ids=["statuses", "rows", "active", "marks", "hashes", "histories"],
 )
 def test_a_bulk_call_that_is_too_large_for_a_proxy_is_made_in_halves(server, backend, answer, call, expected):
     asked, keys = [], []

@@ -1,12 +1,13 @@
 """Notifications: the subscribers, and events for them, which the backend delivers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from attrs import asdict, frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend import operations
+from unstract_worker_core.backend.bulk import Part, in_parts
 from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.identifiers import uuids
@@ -104,8 +105,12 @@ class Notifications:
 
     def _mark(self, operation: Operation, organization_pk: int, row_ids: Iterable[str]) -> int:
         rows = [uuids(buffer_row_id=row)["buffer_row_id"] for row in row_ids]
-        body = {"buffer_row_ids": rows, "organization_id": organization_pk}
-        return self._call(operation, None, body=body).number("updated")
+
+        def mark(some: Sequence[str], _: Part) -> int:
+            body = {"buffer_row_ids": some, "organization_id": organization_pk}
+            return self._call(operation, None, body=body).number("updated")
+
+        return sum(in_parts(mark, rows))
 
     def _targets(
         self,
