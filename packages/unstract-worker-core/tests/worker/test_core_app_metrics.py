@@ -6,6 +6,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from prometheus_client.parser import text_string_to_metric_families
 
 from unstract_devstack.processes import wait_until
@@ -131,12 +132,16 @@ def test_a_worker_that_was_killed_reads_0_and_its_queues_are_reported_by_another
     first = start_worker(**one)
     second = start_worker(CELERY_HOSTNAME="callback@two", CELERY_QUEUES_CALLBACK="of_two")
     assert wait_until(lambda: "of_one" in Fleet(redis).queues(), seconds=20)
+    (member, *_) = Fleet(redis).members()
+    neighbour = evolve(member.heartbeat, worker="general", hostname="two")  # its one and only heartbeat
+    Fleet(redis).beat("neighbour", neighbour)
     first.process.kill()
     redis.lpush("of_one", "a message", "another")
 
     assert wait_until(lambda: value(second, "celery_worker_up", hostname="one") == 0, seconds=60)
     assert wait_until(lambda: value(second, "celery_queue_length", queue_name="of_one") == 2, seconds=60)
     assert value(second, "celery_worker_up", hostname="two") == 1
+    assert wait_until(lambda: value(second, "celery_worker_up", hostname="general@two") == 0, seconds=60)
 
     third = start_worker(**one)
     assert wait_until(lambda: value(second, "celery_worker_up", hostname="one") is None, seconds=60)

@@ -39,7 +39,11 @@ def _gauge(name: str, purpose: str, *labels: str) -> Described:
     return Described(name, "gauge", purpose, labels)
 
 
-WORKER_UP = _gauge("celery_worker_up", "1 while the worker runs; 0 for five minutes after it vanished.", "hostname")
+WORKER_UP = _gauge(
+    "celery_worker_up",
+    "1 while the worker runs; 0 for five minutes after it vanished (type@host if its host has others).",
+    "hostname",
+)
 ACTIVE_WORKERS = _gauge(
     "celery_active_worker_count", "1 for each queue that this worker consumes: the sum is its workers.", "queue_name"
 )

@@ -100,10 +100,13 @@ class Reporter:
         )
 
     def _gone(self) -> tuple[Reading, ...]:
+        """Vanished workers, by their hosts; one of a host where another type lives is named ``type@host``."""
         members = self._fleet.members()
-        alive = {member.heartbeat.hostname for member in members if member.alive}
-        gone = {member.heartbeat.hostname for member in members} - alive
-        return tuple(Reading(m.WORKER_UP, 0, (hostname,)) for hostname in sorted(gone))
+        alive = {(each.heartbeat.worker, each.heartbeat.hostname) for each in members if each.alive}
+        gone = {(each.heartbeat.worker, each.heartbeat.hostname) for each in members} - alive
+        hosts = {host for _, host in alive}
+        names = {f"{worker}@{host}" if host in hosts else host for worker, host in gone}
+        return tuple(Reading(m.WORKER_UP, 0, (name,)) for name in sorted(names))
 
     def _of_this_worker(self) -> Iterator[Reading]:
         rule = queues_of(self.runtime.settings.worker).scaling
