@@ -27,10 +27,10 @@ def test_files_get_their_results_and_each_is_extracted_once(tenant):
 
 
 def test_a_killed_file_worker_pays_for_no_file_twice(tenant):
-    """SIGKILL while files are being extracted and answered, three times."""
+    """SIGKILL while files are being extracted and answered, twice: a third one may be the last try of a file."""
     tenant.fleet.bill.add(Fault("delay", seconds=1.0), count=12)
     execution_id = tenant.send(*(f"{number}.txt" for number in range(16)))
-    for after in (1, 5, 9):
+    for after in (1, 7):
         tenant.sent(execution_id, after)
         tenant.fleet.kill()
         time.sleep(0.5)  # answers come while nobody is there to receive them

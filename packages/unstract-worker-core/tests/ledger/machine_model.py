@@ -34,6 +34,7 @@ class Request:
     state: str
     nonce: str
     over: bool = False
+    charged: bool = False
 
 
 @define

@@ -204,7 +204,7 @@ class RequestRules(RunRules):
             return Intent.STOPPED
         state = "intended"
         if before is not None and before.state != "given_up":
-            model.charges[number] = model.charges.get(number, 0) + 1
+            model.charges[number] = model.charges.get(number, 0) + (not before.charged)
             model.charged_requests[number] = model.charged_requests.get(number, 0) + 1
             state = "given_up" if model.charges[number] >= MAX_CHARGES else state
         model.requests[number] = Request(state, nonce)
@@ -240,6 +240,8 @@ class RequestRules(RunRules):
             return
         if lease.owner and lease.file:
             model.charges[lease.file] = model.charges.get(lease.file, 0) + 1
+            if lease.file in model.requests:
+                model.requests[lease.file].charged = True
         lease.take(token)
         lease.file = 0
         numbers = model.files[batch]

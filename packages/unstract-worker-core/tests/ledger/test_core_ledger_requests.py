@@ -36,6 +36,20 @@ def test_a_request_whose_time_is_over_is_sent_again_and_charged(driver: Driver) 
     assert driver.charges(RUN) == {"1": "3"}
 
 
+def test_a_worker_that_dies_between_the_sending_and_its_note_is_one_try(driver: Driver) -> None:
+    driver.armed(RUN, (1,))
+    for tries in (1, 2):
+        claim = driver.claim_batch(RUN, 0)
+        driver.ledger.batches.start_file(claim, 1)
+        assert driver.intend(claim, 1, f"try {tries}", wait=0) is Intent.SEND
+        driver.lapse_batch(RUN, 0)
+    claim = driver.claim_batch(RUN, 0)
+
+    assert driver.charges(RUN) == {"1": "2"}
+    assert driver.intend(claim, 1, "again") is Intent.SEND
+    assert driver.charges(RUN) == {"1": "2"}
+
+
 def test_a_request_that_was_not_sent_is_forgotten(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     claim = driver.claim_batch(RUN, 0)

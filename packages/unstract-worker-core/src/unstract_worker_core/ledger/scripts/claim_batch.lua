@@ -10,7 +10,15 @@ answered(batch)
 local lease = lease_of(batch)
 if lease.owner ~= token then
   if lease.owner ~= "" and lease.ends > now then return {"busy", tostring(lease.ends - now)} end
-  if lease.owner ~= "" and lease.file ~= 0 then redis.call("HINCRBY", CHARGES, lease.file, 1) end
+  if lease.owner ~= "" and lease.file ~= 0 then
+    redis.call("HINCRBY", CHARGES, lease.file, 1)
+    local raw = redis.call("HGET", REQUESTS, lease.file)
+    if raw then -- sending it again belongs to the same try
+      local request = cjson.decode(raw)
+      request.charged = true
+      redis.call("HSET", REQUESTS, lease.file, cjson.encode(request))
+    end
+  end
   lease.owner, lease.fence, lease.file = token, lease.fence + 1, 0
   if lease.first == 0 then lease.first = now end
 end
