@@ -56,21 +56,21 @@ def end_batches(runtime: Runtime, run_id: str, epoch: int, batches: Sequence[int
         claim = runtime.ledger.batches.claim(run_id, epoch, batch, runtime.token())
         if isinstance(claim, BatchRefusal):  # a worker has it, or has completed it
             continue
-        if claim.stop and not _left_to_file_workers(runtime, claim):
-            _end(runtime, claim)
-        else:
+        if not claim.stop:
+            runtime.ledger.batches.release(claim)
+        elif _can_be_answered(runtime, claim):
             runtime.ledger.batches.release(claim, delay_seconds=_LATER_SECONDS)
+            runtime.doorbells.ring_batches(run_id, epoch=epoch, batches=(batch,), kind=claim.context.kind)
+        else:
+            _end(runtime, claim)
 
 
-def _left_to_file_workers(runtime: Runtime, claim: BatchClaim) -> bool:
+def _can_be_answered(runtime: Runtime, claim: BatchClaim) -> bool:
     """Whether an executor has a file of the batch, and a worker lives that can take its answer."""
     if not any(_with_executor(claim, file) for file in claim.files):
         return False
     members = Fleet(runtime.ledger.redis).members()
-    alive = any(each.alive and each.heartbeat.worker == WorkerType.FILE_PROCESSING for each in members)
-    if alive:
-        runtime.doorbells.ring_batches(claim.run_id, epoch=claim.epoch, batches=(claim.batch,), kind=claim.context.kind)
-    return alive
+    return any(each.alive and each.heartbeat.worker == WorkerType.FILE_PROCESSING for each in members)
 
 
 def _with_executor(claim: BatchClaim, file: FileItem) -> bool:
