@@ -10,6 +10,7 @@ from unstract_devstack.processes import wait_until
 pytestmark = pytest.mark.timeout(600)
 
 ANSWERS, LATE = "uw_executor_answers", "a late answer is dropped"
+STORE_AWAY = "the store of executions (WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS) cannot be used now"
 FILES = tuple(f"{number}.txt" for number in range(8))
 
 
@@ -127,8 +128,21 @@ def test_a_stop_ends_the_run_although_an_answer_is_out_and_the_answer_is_dropped
 def test_a_store_that_is_silent_for_a_while_puts_files_off(tenant):
     with tenant.fleet.store.process.frozen():
         execution_id = tenant.send(*FILES)
-        time.sleep(20)
+        assert wait_until(lambda: STORE_AWAY in tenant.reason(execution_id), seconds=60)
         assert tenant.extractions(execution_id).total() == 0
+
+    tenant.whole(execution_id, 8)
+    once(tenant, execution_id, 8)
+
+
+def test_a_store_that_is_away_for_a_while_puts_files_off(tenant):
+    """Its connections are refused."""
+    store = tenant.fleet.store
+    store.process.stop()
+    execution_id = tenant.send(*FILES)
+    assert wait_until(lambda: STORE_AWAY in tenant.reason(execution_id), seconds=60)
+    assert tenant.extractions(execution_id).total() == 0
+    store.start()
 
     tenant.whole(execution_id, 8)
     once(tenant, execution_id, 8)

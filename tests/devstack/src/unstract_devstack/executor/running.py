@@ -34,6 +34,14 @@ class ObjectStore:
 
     url: str
     process: ManagedProcess
+    buckets: tuple[str, ...] = (BUCKET,)
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it serves. Raises ProcessError."""
+        self.process.start()
+        wait_until(lambda: not self.process.running or _lists(self), seconds=READY_SECONDS)
+        if not _lists(self):
+            raise self.process.failure("did not start")
 
     @property
     def variable(self) -> str:
@@ -78,12 +86,9 @@ def running_object_store(directory: Path, *buckets: str, host: str = HOST) -> It
         *(buckets or (BUCKET,)),
     ]
     process = ManagedProcess("object store", command, inherited_environment(), directory / "object-store.log")
-    store = ObjectStore(f"http://{host}:{port}", process)
-    process.start()
+    store = ObjectStore(f"http://{host}:{port}", process, buckets or (BUCKET,))
     try:
-        wait_until(lambda: not process.running or _lists(store, buckets or (BUCKET,)), seconds=READY_SECONDS)
-        if not _lists(store, buckets or (BUCKET,)):
-            raise process.failure("did not start")
+        store.start()
         yield store
     finally:
         process.stop()
@@ -140,9 +145,9 @@ def _environment(service: PlatformService, uploads: str, storage: str) -> dict[s
     }
 
 
-def _lists(store: ObjectStore, buckets: tuple[str, ...]) -> bool:
+def _lists(store: ObjectStore) -> bool:
     try:
         text = call("GET", store.url, timeout=2.0).text
     except CallFailed:
         return False
-    return all(f"<Name>{bucket}</Name>" in text for bucket in buckets)
+    return all(f"<Name>{bucket}</Name>" in text for bucket in store.buckets)
