@@ -10,6 +10,9 @@ from unstract_worker_core.operator.check.brokers import broker_lines, foreign_qu
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
 
+# The first test of a broker starts a whole fleet, and a machine may be busy.
+pytestmark = pytest.mark.timeout(400)
+
 ANSWERS = "queue uw_executor_answers"
 
 

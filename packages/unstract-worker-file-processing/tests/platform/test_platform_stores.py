@@ -134,5 +134,6 @@ def test_a_large_file_takes_little_memory(object_store, s3, stores, most):
 
     assert done.returncode == 0, done.stderr
     size, more = done.stdout.split()
+    sys.stdout.write(f"{stores}: {float(more):.1f} MiB more\n")
     assert int(size) == 64 * 2**20
     assert float(more) < most
