@@ -139,10 +139,12 @@ def test_a_store_that_is_away_for_a_while_puts_files_off(tenant):
     """Its connections are refused."""
     store = tenant.fleet.store
     store.process.stop()
-    execution_id = tenant.send(*FILES)
-    assert wait_until(lambda: STORE_AWAY in tenant.reason(execution_id), seconds=60)
-    assert tenant.extractions(execution_id).total() == 0
-    store.start()
+    try:
+        execution_id = tenant.send(*FILES)
+        assert wait_until(lambda: STORE_AWAY in tenant.reason(execution_id), seconds=60)
+        assert tenant.extractions(execution_id).total() == 0
+    finally:
+        store.start()
 
     tenant.whole(execution_id, 8)
     once(tenant, execution_id, 8)
