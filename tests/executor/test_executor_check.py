@@ -61,7 +61,7 @@ def test_an_executor_that_is_not_there_is_seen_on_rabbitmq(broker):
     with Connection(broker) as connection, connection.channel() as channel:
         assert line().status == "fail", "looking declares nothing"
         channel.queue_declare("celery_executor_legacy", durable=True, auto_delete=False)
-        assert (line().status, line().detail) == ("warn", "0 waiting, nobody consumes it now: is the executor running?")
+        assert (line().status, line().detail) == ("warn", "0 waiting, no consumer at present: is the executor running?")
         channel.basic_consume("celery_executor_legacy", callback=print)
         assert (line().status, line().detail) == ("ok", "0 waiting, 1 consumers")
 

@@ -56,5 +56,5 @@ def tool(name: str) -> str:
 
 
 def _tail(text: str | bytes | None) -> str:
-    told = text.decode(errors="replace") if isinstance(text, bytes) else text or ""
-    return "\n".join(told.splitlines()[-TAIL_LINES:])
+    output = text.decode(errors="replace") if isinstance(text, bytes) else text or ""
+    return "\n".join(output.splitlines()[-TAIL_LINES:])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["write_secrets"]
 
-# The ledger's user sees the ledger's keys alone; nobody may empty, list or reconfigure the server.
+# The ledger's user sees the ledger's keys alone; no user may empty, list or reconfigure the server.
 ACL = """\
 user default off
 user health on nopass resetkeys resetchannels -@all +ping

@@ -117,7 +117,7 @@ class BatchSession:
         return self.stopped
 
     def _executing_age(self) -> float:
-        """Seconds since the backend told the orchestrator that the execution is EXECUTING."""
+        """Seconds since the orchestrator read EXECUTING from the backend."""
         known = self.context.executing_seconds
         if known is None:
             return math.inf

@@ -8,7 +8,7 @@ backend gives each connect, TLS handshake, read and write what is left of one bu
 straight to the transport, not through `httpx.Client`: no redirects, no proxy variables, no .netrc, no cookies, and no
 time spent on looking for them.
 
-What went wrong is told by whether the other side may have seen the request: `ConnectFailed` (no byte of it was given
+Errors differ by whether the other side may have seen the request: `ConnectFailed` (no byte of it was given
 to the network) or `ResponseLost` (some was).
 """
 

@@ -54,8 +54,8 @@ def retry_run(access: Access, run: RunView, *, yes: bool) -> str:
         fail(f"run {run_id} is driven by its own Celery message, which the broker delivers again", EXIT_REFUSED)
     confirm(f"Look at run {run_id} ({run.state.value}, {_progress(run)}) now, with fresh attempts?", yes=yes)
     retried = _make_due(access, run_id, "retry")
-    told = f"it was stopped: {_STOPS_BY[run.state]}" if run.stop else _ring_now(access, run_id)
-    return f"run {run_id}: {'; '.join(filter(None, (told, _left_alone(retried))))}"
+    done = f"it was stopped: {_STOPS_BY[run.state]}" if run.stop else _ring_now(access, run_id)
+    return f"run {run_id}: {'; '.join(filter(None, (done, _left_alone(retried))))}"
 
 
 def abort_run(access: Access, run: RunView, *, yes: bool) -> str:

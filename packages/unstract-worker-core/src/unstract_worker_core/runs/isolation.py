@@ -37,7 +37,7 @@ class IsolationLock:
         finally:
             with self._changed:
                 self._shared -= 1
-                if self._waiting_exclusive:  # nobody else waits for this
+                if self._waiting_exclusive:  # the only waiter
                     self._changed.notify_all()
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Sends a request to the platform's executor, and knows whether it was sent.
 
 On RabbitMQ the broker confirms each request and returns one whose queue is not there. On Redis the answer to the push
-is the confirm, and a queue that nobody consumes cannot be told from an empty one.
+is the confirm, and a queue without a consumer looks like an empty one.
 """
 
 import json

@@ -1,8 +1,8 @@
 """A workflow's tool, and what a request takes from it.
 
-The contract names the request's fields and where most of them come from. Where it is silent, a rule stands here that
-follows from the contract's own words, marked *Inferred*. A tool to which a rule has no clear answer is refused with the
-reason, before anything is copied or sent.
+The contract names the request's fields and where most of them come from. Where it is silent, a rule that follows
+from the contract's own words fills the gap, marked *Inferred*. A tool to which a rule has no clear answer is refused
+with the reason, before anything is copied or sent.
 """
 
 import json

@@ -129,7 +129,7 @@ class DeadLetter:
 
 @frozen
 class LedgerState:
-    """The ledger as a whole: how many runs are open, some of them, and what was put aside."""
+    """The ledger as a whole: how many runs are open, some of them, and the dead letters."""
 
     total: int = 0
     runs: tuple[Run, ...] = ()

@@ -58,7 +58,7 @@ def foreign_queue_line(broker: BrokerSettings, queue: str, *, consumer: str, lim
                 found = channel.queue_declare(queue, passive=True)
             waiting, seen = int(found.message_count), f"{found.consumer_count} consumers"
             if not found.consumer_count:
-                return Line(subject, "warn", f"{waiting} waiting, nobody consumes it now: is {consumer} running?")
+                return Line(subject, "warn", f"{waiting} waiting, no consumer at present: is {consumer} running?")
     except NotFound:
         return Line(subject, "fail", f"is not on this broker: is {consumer} running, and on this broker and vhost?")
     except ResponseError as error:
