@@ -89,7 +89,7 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
     "backend.file-execution.create": (*_at(_GENERAL, "schedule"), *_at(_FILES, "chord", 1, 2)),
     "backend.file-execution.batch_create": _START,
     "backend.file-execution.batch_status": (*_START, *_at(_FILES, "api")),
-    "backend.file-execution.status": _at(_FILES, "api", 1, 3),
+    "backend.file-execution.status": _at(_FILES, "api", 1, 2),
     "backend.execute-file": (*_at(_FILES, "api", 1, 2), *_at(_FILES, "etl")),
     "backend.file-history.create": _BATCH,
     "backend.pipeline.update": (*_at(_GENERAL, "schedule"), *_at(_CALLBACK, "etl")),
