@@ -80,7 +80,7 @@ ALIVE = FleetMember(heartbeat("api_deployment"), 1.0)
         (
             run(RunState.ARMED, answers_pending=PENDING, last_error="an old one"),
             (FleetMember(heartbeat("file_processing"), 1.0),),
-            "file 3 waits for the executor's answer, for 1.5 min so far; so do 1 other files",
+            "file 3 waits for the executor's answer, for 1.5 min so far; so do 1 more",
         ),
         (run(RunState.ARMED, answers_pending=PENDING), (), "no file-processing worker is alive"),
         (run(), (FleetMember(heartbeat("api_deployment", backend="open"), 1.0),), "the backend does not answer"),

@@ -243,6 +243,21 @@ def test_an_etl_file_is_read_from_its_source_and_written_to_its_destination(etl,
     assert metadata["total_elapsed_time"] >= 0
 
 
+def test_an_answer_survives_metadata_that_the_executor_overwrote(etl, executing, receive, s3):
+    bench = etl()
+    item = put(bench, s3, "bill.txt")
+    bench.arm()
+
+    def overwritten():
+        s3.write(f"{folder_of(bench, item)}/METADATA.json", b'{"workflow_start_time": "at noon"}')
+        receive()
+
+    through(bench, overwritten)
+
+    assert bench.outcomes()["bill.txt"].kind is OutcomeKind.COMPLETED
+    assert s3.read_json("in-bucket/out/bill.json")["output"]["fields"] == {"total": "3.00"}
+
+
 def test_a_destination_is_written_over_itself_by_the_next_owner(etl, executing, receive, s3):
     bench = etl()
     put(bench, s3, "bill.txt")

@@ -98,6 +98,16 @@ def test_manual_review_is_refused(make_platform_bench):
         gather(make_platform_bench(), hitl_queue_name="reviews")
 
 
+def test_manual_review_concerns_its_execution_alone(make_platform_bench):
+    bench = make_platform_bench()
+    with pytest.raises(FileFailed, match="manual review"):
+        gather(bench, hitl_queue_name="reviews")
+
+    assert gather(bench).outputs
+    with pytest.raises(FileFailed, match="manual review"):
+        gather(bench, hitl_queue_name="reviews")
+
+
 def test_a_backend_that_is_away_is_waited_for(make_platform_bench):
     bench = make_platform_bench()
     bench.platform.fault("/tool-instances/", "status", status=503)

@@ -7,6 +7,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from amqp.exceptions import MessageNacked
+from kombu.messaging import Producer
 from redis import Redis
 
 from unstract_devstack.ports import free_port
@@ -62,6 +64,16 @@ def test_a_request_is_a_celery_task_whose_answer_comes_with_the_ticket(publishin
         [{"run_id": "run", "epoch": 1, "batch": 0, "number": 3}],
     )
     assert link["options"] == failure["options"] == {"queue": "uw_executor_answers"}
+
+
+def test_a_request_that_the_broker_refuses_puts_the_file_off(publishing, monkeypatch):
+    def refuse(self, body, **options):
+        raise MessageNacked
+
+    monkeypatch.setattr(Producer, "publish", refuse)  # RabbitMQ: the queue is full by a policy
+
+    with pytest.raises(NotNow, match="does not take the request"):
+        publishing.publish({}, TICKET)
 
 
 def test_a_full_queue_puts_the_file_off(broker_url, redis):

@@ -37,7 +37,7 @@ def _of_unowned(run: RunView, worker: str, able: Sequence[Heartbeat]) -> str:
         return f"no {worker} worker is alive"
     if run.answers_pending:
         oldest, more = run.answers_pending[0], len(run.answers_pending) - 1
-        others = f"; so do {more} other files" if more else ""
+        others = f"; so do {more} more" if more else ""
         return f"file {oldest.number} waits for the executor's answer, for {duration(oldest.age)} so far{others}"
     if run.last_error:
         return f"put off: {run.last_error}"

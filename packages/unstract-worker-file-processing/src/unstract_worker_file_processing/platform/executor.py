@@ -14,7 +14,6 @@ from unstract_worker_file_processing.platform.gathering import Gathering
 from unstract_worker_file_processing.platform.publisher import RequestPublisher
 from unstract_worker_file_processing.platform.request import FilePaths, execution_metadata, extraction_request
 from unstract_worker_file_processing.platform.stores import Copied, Store, copy_hashed
-from unstract_worker_file_processing.platform.tool import Tool
 
 __all__ = ["PlatformExecutor"]
 
@@ -107,17 +106,23 @@ class PlatformExecutor:
 
     def _deliver(self, context: RunContext, file: FileItem, data: dict[str, Any]) -> None:
         """Leave the result where the platform does, then write it to the destination: over itself, if repeated."""
-        paths, destination, tool = self._paths(context, file), self._destination(context), self.gathering.tool(context)
+        paths, destination = self._paths(context, file), self._destination(context)
         self.files.write_json(paths.infile, data)
         self.files.write_json(paths.output(file.name), data)
-        self.files.write_json(paths.metadata, self._completed(paths, tool))
+        self.files.write_json(paths.metadata, self._completed(context, paths))
         destination.store.write_json(destination.path_of(paths.output(file.name)), data)
 
-    def _completed(self, paths: FilePaths, tool: Tool) -> dict[str, Any]:
+    def _completed(self, context: RunContext, paths: FilePaths) -> dict[str, Any]:
+        """METADATA.json after the tool. The executor may have overwritten it, and the tool may be gone: it is paid."""
         known = self.files.read_json(paths.metadata)
         metadata: dict[str, Any] = known if isinstance(known, dict) else {}
-        elapsed = round(max(0.0, time.time() - float(metadata.get("workflow_start_time") or time.time())), 3)
-        ran = {"tool_name": tool.name, "output_type": "JSON", "elapsed_time": elapsed}
+        started, now = metadata.get("workflow_start_time"), time.time()
+        elapsed = round(max(0.0, now - started), 3) if isinstance(started, int | float) else 0.0
+        try:
+            name = self.gathering.tool(context).name
+        except FileFailed:
+            name = ""
+        ran = {"tool_name": name, "output_type": "JSON", "elapsed_time": elapsed}
         return {**metadata, "tool_metadata": [ran], "total_elapsed_time": elapsed}
 
 

@@ -39,6 +39,8 @@ class Gathering:
 
     def tool(self, context: RunContext) -> Tool:
         """The workflow's tool. Raises FileFailed for one that cannot be served, NotNow and BackendError."""
+        if context.hitl_queue_name:  # of this execution: others of the workflow are not under review
+            raise FileFailed(f"manual review is a plug-in of the platform's cloud: {_ELSEWHERE}")
         name = f"{context.organization_id}:{context.workflow_id}:{context.llm_profile_id or ''}"
         found = self._tools.get(name, lambda: self._ask(context), seconds=_SECONDS)
         if isinstance(found, FileFailed):
@@ -61,8 +63,6 @@ class Gathering:
             return refused
 
     def _found(self, context: RunContext) -> Tool:
-        if context.hitl_queue_name:
-            raise FileFailed(f"manual review is a plug-in of the platform's cloud: {_ELSEWHERE}")
         instance = self._instance(context)
         registry_id = instance.metadata.get("prompt_registry_id")
         image = self.backend.tooling.image(context.organization_id, instance.tool_id)

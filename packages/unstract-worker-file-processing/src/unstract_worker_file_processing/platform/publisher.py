@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from amqp.exceptions import MessageNacked
 from attrs import define, field
 from kombu.connection import Connection
 from kombu.exceptions import ChannelError, KombuError
@@ -81,9 +82,9 @@ class RequestPublisher:
                 )  # fmt: skip
             except ResponseError as error:  # Redis answered: it did not take it
                 raise NotNow(_refused(error)) from None
+            except MessageNacked:  # a queue that is full by its policy
+                raise NotNow("the broker does not take the request") from None
             except _errors(line.connection) as error:
-                if type(error).__name__ == "MessageNacked":
-                    raise NotNow("the broker does not take the request") from None
                 raise MaybeSent(f"the broker did not confirm the request ({type(error).__name__})") from None
             if line.returned:
                 raise NotNow(_no_queue())
@@ -126,7 +127,11 @@ class RequestPublisher:
                 line = self._idle.get_nowait()
             except queue.Empty:
                 line = self._connect()
-                return line, self._depth(line)
+                try:
+                    return line, self._depth(line)
+                except NotNow:
+                    _quit(line)
+                    raise
             try:
                 return line, self._depth(line)
             except NotNow:  # it was cut while it was idle; if the broker is away, the new one says so
