@@ -6,7 +6,6 @@ What a live lease covers is left to its owner. A file that has run keeps its res
 from collections.abc import Sequence
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend.files import FileStatusUpdate
 from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.fleet import Fleet
 from unstract_worker_core.ledger import BatchClaim, BatchRefusal, FileItem, FileOutcome, OutcomeKind, RunState, RunTask
@@ -23,9 +22,9 @@ from unstract_worker_core.runs import (
     start_of,
 )
 from unstract_worker_core.runs.failure_policy import Place, is_permanent, reason_of
-from unstract_worker_core.runs.outcomes import NOT_STARTED, Executed, error_text, to_outcome
+from unstract_worker_core.runs.outcomes import NOT_STARTED, Executed, error_text, last_status, to_outcome
 from unstract_worker_core.runs.runtime import Runtime
-from unstract_worker_core.statuses import ExecutionStatus, WorkerType
+from unstract_worker_core.statuses import WorkerType
 
 __all__ = ["end_batches", "end_start"]
 
@@ -50,7 +49,7 @@ def end_batches(runtime: Runtime, run_id: str, epoch: int, batches: Sequence[int
     """Give every file of these batches its outcome, and have the run finalised once no batch is left.
 
     Raises:
-        WorkerError: backend or ledger does not answer. The batch is looked at again.
+        WorkerError: backend or ledger does not answer. The batch is due again later.
     """
     for batch in batches:
         claim = runtime.ledger.batches.claim(run_id, epoch, batch, runtime.token())
@@ -111,9 +110,9 @@ def _outcome(claim: BatchClaim, file: FileItem) -> FileOutcome:
 
 
 def _write_rows(runtime: Runtime, claim: BatchClaim, outcomes: Sequence[FileOutcome]) -> None:
-    """The last status of each row, where the batch had an owner before. A row that did not start is PENDING again."""
+    """Write the last status of each row; that of a file that never started, only if the batch had an owner before."""
     rows = [
-        (outcome.file_execution_id, _row_update(outcome))
+        (outcome.file_execution_id, last_status(outcome))
         for outcome in outcomes
         if outcome.file_execution_id is not None and (claim.fence > 1 or outcome.kind is not OutcomeKind.SKIPPED)
     ]
@@ -127,11 +126,3 @@ def _write_rows(runtime: Runtime, claim: BatchClaim, outcomes: Sequence[FileOutc
     else:
         if written.failed:
             _log.warning("rows of a stopped run keep their status", rows=len(written.failed))
-
-
-def _row_update(outcome: FileOutcome) -> FileStatusUpdate:
-    if outcome.kind is OutcomeKind.SKIPPED:
-        return FileStatusUpdate(status=ExecutionStatus.PENDING)
-    error = outcome.error if outcome.kind is OutcomeKind.ERROR else None
-    status = ExecutionStatus(outcome.kind)
-    return FileStatusUpdate(status=status, error_message=error, execution_time=outcome.seconds)

@@ -21,6 +21,7 @@ from unstract_worker_core.backend.files import BatchWritten, FileStatusUpdate
 from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext, RunState
 from unstract_worker_core.observability.logs import bind_task, get_logger
+from unstract_worker_core.runs.outcomes import last_status
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_core.ui_logs import LogEvent
@@ -145,16 +146,12 @@ class StatusWriter:
         return not (ran or file.unsupported or file.is_executed or file.number in claim.charges)
 
     def _last_status(self, ended: _Ended) -> tuple[FileItem, FileStatusUpdate] | None:
-        """The last status of a file's row. A file that did not start is PENDING again if its row may be EXECUTING."""
+        """The file's row and its last status; of a file that did not start, only if the row may be EXECUTING."""
         file, outcome = ended.file, ended.outcome
-        if file.file_execution_id is None:
+        may_be_executing = file.number in self._executing or self.session.claim.fence > 1
+        if file.file_execution_id is None or (outcome.kind is OutcomeKind.SKIPPED and not may_be_executing):
             return None
-        if outcome.kind is OutcomeKind.SKIPPED:
-            executing = file.number in self._executing or self.session.claim.fence > 1
-            return (file, FileStatusUpdate(status=ExecutionStatus.PENDING)) if executing else None
-        error = outcome.error if outcome.kind is OutcomeKind.ERROR else None
-        status = ExecutionStatus(outcome.kind)
-        return file, FileStatusUpdate(status=status, error_message=error, execution_time=outcome.seconds)
+        return file, last_status(outcome)
 
     def _write(self, updates: Sequence[tuple[FileItem, FileStatusUpdate]]) -> None:
         """Write in one call; then write singly what failed, so that each row gets its own retries or refusal."""

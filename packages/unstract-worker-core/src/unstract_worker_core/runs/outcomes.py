@@ -4,9 +4,10 @@ from typing import Any
 
 from attrs import asdict, frozen
 
+from unstract_worker_core.backend.files import FileStatusUpdate
 from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
-from unstract_worker_core.statuses import RunKind
+from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_core.text import replace_halves
 
 NOT_STARTED = "not started: the execution was stopped"
@@ -68,6 +69,15 @@ def to_outcome(context: RunContext, file: FileItem, executed: Executed, usage: U
         seconds=round(executed.seconds, 3),
         copies=file.copies,
     )
+
+
+def last_status(outcome: FileOutcome) -> FileStatusUpdate:
+    """The last status of the file's row. A file that did not start is PENDING again."""
+    if outcome.kind is OutcomeKind.SKIPPED:
+        return FileStatusUpdate(status=ExecutionStatus.PENDING)
+    error = outcome.error if outcome.kind is OutcomeKind.ERROR else None
+    status = ExecutionStatus(outcome.kind)
+    return FileStatusUpdate(status=status, error_message=error, execution_time=outcome.seconds)
 
 
 def result_metadata(context: RunContext, file: FileItem, executed: Executed, usage: Usage | None) -> dict[str, Any]:
