@@ -124,18 +124,16 @@ class RequestPublisher:
     def _take(self) -> tuple[_Line, int]:
         while True:
             try:
-                line = self._idle.get_nowait()
+                line, idle = self._idle.get_nowait(), True
             except queue.Empty:
-                line = self._connect()
-                try:
-                    return line, self._depth(line)
-                except NotNow:
-                    _quit(line)
-                    raise
+                line, idle = self._connect(), False
             try:
                 return line, self._depth(line)
-            except NotNow:  # it was cut while it was idle; if the broker is away, the new one says so
+            except NotNow:
                 _quit(line)
+                if not idle:
+                    raise
+                # It was cut while it was idle; if the broker is away, a new one says so.
 
     def _connect(self) -> _Line:
         connection = publishing_connection(self.broker, confirmed=True)
