@@ -1,49 +1,21 @@
 """Files in messages: what is refused, what people's names look like, and credentials that never survive."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import strategies as st
 from kombu.message import Message
 from kombu.serialization import loads
 
 from unstract_worker_core import serialization
 from unstract_worker_core.ledger import FileItem
-from unstract_worker_core.messages import (
-    read_batch,
-    read_results,
-    read_start,
-)
+from unstract_worker_core.messages import read_batch, read_start
 from unstract_worker_core.messages.files import file_item, safe_path
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.message_validation import rejection_reason
 
 WORKFLOW = "0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11"
 EXECUTION = "7d3f5a0c-2f0b-4a6f-b1b7-c8b9a0e1d2c3"
-
-READERS: dict[str, Callable[[list[Any], dict[str, Any]], Any]] = {
-    "api_start": lambda args, kwargs: read_start(args, kwargs, kind=RunKind.API),
-    "etl_start": lambda args, kwargs: read_start(args, kwargs, kind=RunKind.ETL),
-    "batch": lambda args, kwargs: read_batch(args[0] if args else None),
-    "callback": lambda args, kwargs: read_results(args[0] if args else None),
-}
-
-# Text with half surrogate pairs, numbers without end or meaning: all that a JSON parser may hand us.
-texts = st.text(st.characters(exclude_categories=()), max_size=20)
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts | st.uuids() | st.binary(max_size=3)
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=15,
-)
-names = st.sampled_from(
-    ["schema_name", "workflow_id", "execution_id", "hash_values_of_files", "url", "payload", "headers", "org_schema",
-     "pipepline_id", "pipeline_id", "custom_data", "buffer_row_ids", "organization_id", "platform", "run_id", "epoch",
-     "batch", "schema", "files", "file_data"]
-)  # fmt: skip
-ids = st.sampled_from([WORKFLOW, EXECUTION, "org_1"])
 
 
 @pytest.mark.parametrize("count", [100_001, 1_000_000])
