@@ -1,7 +1,5 @@
 """The executor `platform` under faults: nothing is lost, and with kills only on our side each file is paid for once."""
 
-import time
-
 import pytest
 
 from unstract_devstack.executor import Fault
@@ -35,7 +33,7 @@ def test_a_killed_file_worker_pays_for_no_file_twice(tenant):
     for after in (1, 7):
         tenant.sent(execution_id, after)
         tenant.fleet.kill()
-        time.sleep(0.5)  # answers come while nobody is there to receive them
+        assert wait_until(lambda: tenant.fleet.waiting(ANSWERS) > 0, seconds=30), "no answer came while no worker lived"
         tenant.fleet.start()
         tenant.fleet.ready()
 
