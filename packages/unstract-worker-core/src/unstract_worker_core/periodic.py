@@ -16,7 +16,7 @@ _STOP_SECONDS = 10.0
 
 
 class PeriodicService:
-    """Calls `tick` about every `interval` seconds, with jitter, in its own thread, whatever a tick raises.
+    """Calls `tick` about every `interval` seconds, with jitter, in its own thread. An error of a tick is logged.
 
     Attributes:
         name: what a tick is, for the thread and the log.

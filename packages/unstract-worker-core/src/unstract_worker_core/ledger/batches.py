@@ -1,4 +1,4 @@
-"""LedgerStore on one batch: claim, start a file, record its outcome, complete, hand back."""
+"""Steps on one batch: claim, start a file, record its outcome, complete, hand back."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""LedgerStore on the requests to executors that answer later: intended, published, answered.
+"""Steps on the requests to executors that answer later: intended, published, answered.
 
 A request is *intended* before it is sent and *published* once the broker confirmed it; a worker that dies in between
 leaves a request that may have been sent. Both have a time for which an answer is awaited. The answer is recorded by

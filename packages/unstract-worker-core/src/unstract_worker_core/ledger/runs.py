@@ -1,4 +1,4 @@
-"""LedgerStore on a run as a whole: accept, claim, journal, arm, finish, decide what a due run needs."""
+"""Steps on a run as a whole: accept, claim, journal, arm, finish, decide what a due run needs."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -38,7 +38,7 @@ class TraceIdentity:
 
     @classmethod
     def of(cls, execution_id: str) -> "TraceIdentity":
-        """Of an execution, or of whatever else the ledger keeps under an id (a webhook, a schedule).
+        """The identity of an execution's trace, or of a webhook's or schedule's run, by its id.
 
         `share` is evenly distributed between 0 and 1: an execution is traced where it is below the ratio. The id's own
         bits would not do, since some of a UUID's are fixed.

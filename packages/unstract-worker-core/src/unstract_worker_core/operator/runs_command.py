@@ -177,7 +177,7 @@ def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
         with open_ledger(definition) as access:
             click.echo(show_run(access, run_id, as_json=as_json))
 
-    @group.command(help="Have runs looked at now, with fresh attempts. What a worker is busy with is left to it.")
+    @group.command(help="Make runs due now, with fresh attempts. A batch that a worker holds stays with it.")
     @click.argument("run_ids", nargs=-1, required=True)
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def retry(*, run_ids: tuple[str, ...], yes: bool) -> None:

@@ -58,7 +58,7 @@ _OF_CHILDREN = ("--max-tasks-per-child", "--max-memory-per-child", "--optimizati
 
 
 def check_command_line(log_file: str | None, pool: str) -> None:
-    """Warn about options of `celery worker` that have no effect. Nothing is looked at where our own entry point runs.
+    """Warn about options of `celery worker` that have no effect. The workers' own commands have none of them.
 
     Called before Celery detaches, so that what is refused is said in the terminal.
 

@@ -25,7 +25,7 @@ EXECUTOR_VARIABLES = (
     "API_EXECUTION_DIR_PREFIX", "WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS", "API_FILE_STORAGE_CREDENTIALS",
     "EXECUTOR_RESULT_TIMEOUT", "WORKER_EXECUTOR_UNSENT_TIMEOUT", "WORKER_EXECUTOR_QUEUE_LIMIT",
 )  # fmt: skip
-"""What a file worker may be told of its executor."""
+"""Settings of a file worker about its executor."""
 
 
 @frozen

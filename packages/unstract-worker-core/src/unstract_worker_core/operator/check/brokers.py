@@ -42,7 +42,7 @@ def broker_lines(settings: Settings) -> Iterator[Line]:
 
 
 def foreign_queue_line(broker: BrokerSettings, queue: str, *, consumer: str, limit: int) -> Line:
-    """A queue that this worker sends to, which is looked at and not declared.
+    """A queue that this worker sends to. It is read, not declared.
 
     Args:
         consumer: who consumes it, for people.

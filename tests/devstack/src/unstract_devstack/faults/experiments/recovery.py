@@ -41,7 +41,7 @@ def killed_with_default_times(trial: Trial) -> None:
 
 
 def _paused(trial: Trial, tenant: Tenant) -> None:
-    """Nothing is taken from a worker that stands still for 10 s."""
+    """Nothing is taken from a worker that pauses for 10 s."""
     arena = trial.arena
     arena.backend.dev("POST", "faults", {"kind": "delay", "path": "/execute-file/", "delay": 1.0, "seconds": 3})
     sent = tenant.api(6)
