@@ -149,7 +149,7 @@ def test_tool_with_a_fault_fails_its_validation(stack):
 
 
 def test_api_files_of_equal_content_share_a_row_and_can_be_doubled(start):
-    stack = start(threads=8)
+    stack = start(shared_threads=8)
     execution_id = stack.execution(stack.workflow())
     ready = threading.Barrier(8)
     seen: list[tuple[str, int]] = []

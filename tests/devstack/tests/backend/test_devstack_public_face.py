@@ -218,11 +218,3 @@ def test_broker_that_is_gone_ends_the_execution(start):
     [execution] = stack.get("/dev/executions", organization_id="acme")
     assert execution["status"] == "ERROR"
     assert "async_execute_bin" in execution["error_message"]
-
-
-def test_public_key_is_asked_for(start):
-    stack = start(public_key="public")
-    _, _, path = stack.api()
-    assert stack.upload(path, {"a.txt": b"x"}).status_code == 401
-    stack.client.headers["Authorization"] = "Bearer public"
-    assert stack.upload(path, {"a.txt": b"x"}).status_code == 200

@@ -37,16 +37,16 @@ from unstract_devstack.backend.wire import (
 
 log = logging.getLogger(__name__)
 
-CALLER_THREADS = 64
+CALL_THREADS, FILE_THREADS, CALLER_THREADS = 6, 32, 64
 EXPECTED = (BadUuid, MalformedJson, NoMatch)
 
 
 class Threads:
     """The pools that handlers run in. The dev API has its own, so that it can look on whatever the others wait for."""
 
-    def __init__(self, quick: int, slow: int, shared: int | None) -> None:
-        self.quick = ThreadPoolExecutor(shared or quick, "backend-call")
-        self.slow = self.quick if shared else ThreadPoolExecutor(slow, "backend-file")
+    def __init__(self, shared: int | None) -> None:
+        self.quick = ThreadPoolExecutor(shared or CALL_THREADS, "backend-call")
+        self.slow = self.quick if shared else ThreadPoolExecutor(FILE_THREADS, "backend-file")
         self.callers = self.quick if shared else ThreadPoolExecutor(CALLER_THREADS, "backend-caller")
         self.observers = ThreadPoolExecutor(2, "backend-dev")
 
@@ -69,10 +69,9 @@ class Application:
     """
 
     def __init__(self, services: Services) -> None:
-        config = services.config
         self.services = services
         self.connections: delivery.Connections = ()
-        self.threads = Threads(config.threads, config.file_threads, config.shared_threads)
+        self.threads = Threads(services.config.shared_threads)
         self.public = PublicFace(services, self.threads.callers)
         self._router = Router([*self._routes(OPERATIONS), Route(PATH, self.public)], redirect_slashes=False)
         self._router.default = self._missing

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 SENDING_LEASE_SECONDS = 900
 MAX_ATTEMPTS = 5
 RETRY_DELAY = 10
+REQUEST_SECONDS = 5
 
 
 @frozen
@@ -91,7 +92,7 @@ def _taken(services: Services, at: float) -> dict[Group, list[Row]]:
 def _send(services: Services, group: Group, rows: list[Row]) -> None:
     events = [json.loads(row["event"]) for row in rows]
     body = rendering.slack(events) if group.platform == "SLACK" else rendering.envelope(events)
-    args = [group.url, body, dict(group.headers), services.config.notification_timeout]
+    args = [group.url, body, dict(group.headers), REQUEST_SECONDS]
     kwargs: dict[str, Any] = {
         "max_retries": max(row["max_retries"] for row in rows),
         "retry_delay": RETRY_DELAY,

@@ -34,11 +34,11 @@ class BackendConfig:
     Seconds everywhere. ``port`` 0 takes a free one. Without ``broker_url`` nothing can be sent, without
     ``redis_url`` no status cache is written. ``file_delay`` is the shortest and the longest time a file takes on top
     of its work. ``log_drain`` takes the workers' log events off their queue; it is off here and on in the command,
-    for tests that look at that queue. ``public_key``, if set, is asked of callers of the public face.
-    ``poll_seconds`` is how often a synchronous caller's execution is looked at; the platform looks every 2 seconds.
-    ``history_limit`` is MAX_FILE_EXECUTION_COUNT of new workflows. ``uploads_store``: an object store that uploads are
-    put into too, as API_FILE_STORAGE_CREDENTIALS describes it. ``shared_threads``: the internal API and the public
-    one share so many threads, and a synchronous caller holds one while it waits (the platform's default: 2 x 2).
+    for tests that look at that queue. ``poll_seconds`` is how often a synchronous caller's execution is looked at; the
+    platform looks every 2 seconds. ``history_limit`` is MAX_FILE_EXECUTION_COUNT of new workflows. ``uploads_store``:
+    an object store that uploads are put into too, as API_FILE_STORAGE_CREDENTIALS describes it. ``shared_threads``: the
+    internal API and the public one share so many threads, and a synchronous caller holds one while it waits (the
+    platform's default: 2 x 2).
     """
 
     data: Path
@@ -56,15 +56,8 @@ class BackendConfig:
     buffer_loop: bool = True
     buffer_loop_seconds: float = 1.0
     log_drain: bool = False
-    notification_timeout: int = 5
     poll_seconds: float = 0.1
-    keep_alive_seconds: int = 75
-    status_cache_seconds: int = 10_800
     history_limit: int = 3
-    max_upload_bytes: int = 64 * 1024 * 1024
-    public_key: str | None = field(default=None, repr=False)
     upload_rules: UploadRules = UploadRules.PLATFORM
     uploads_store: str = field(default="", repr=False)
-    threads: int = 6
-    file_threads: int = 32
     shared_threads: int | None = None

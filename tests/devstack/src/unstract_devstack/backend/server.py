@@ -12,6 +12,8 @@ from unstract_devstack.backend.config import BackendConfig
 from unstract_devstack.backend.log_drain import draining
 from unstract_devstack.backend.services import Services
 
+KEEP_ALIVE_SECONDS = 75
+
 
 @frozen
 class BackendHandle:
@@ -31,7 +33,7 @@ def running(config: BackendConfig) -> Iterator[BackendHandle]:
     with ExitStack() as stack:
         stack.callback(application.close)
         served = stack.enter_context(
-            serving(application, host=config.host, port=config.port, timeout_keep_alive=config.keep_alive_seconds)
+            serving(application, host=config.host, port=config.port, timeout_keep_alive=KEEP_ALIVE_SECONDS)
         )
         stack.callback(application.public.release_callers)
         application.connections = served.connections

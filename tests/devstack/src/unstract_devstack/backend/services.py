@@ -45,7 +45,7 @@ class Services:
             config=config,
             database=database,
             organizations=Organizations(database),
-            cache=StatusCache(config.redis_url, config.status_cache_seconds),
+            cache=StatusCache(config.redis_url),
             requests=RequestLog(database),
             answers=KeyedAnswers(database),
             faults=Faults(),

@@ -7,6 +7,8 @@ from attrs import frozen
 
 log = logging.getLogger(__name__)
 
+STATUS_SECONDS = 10_800
+
 
 @frozen
 class CachedStatus:
@@ -35,8 +37,7 @@ class CachedStatus:
 class StatusCache:
     """The backend's side of the platform's Redis; without a URL it holds nothing."""
 
-    def __init__(self, url: str | None, ttl: int) -> None:
-        self._ttl = ttl
+    def __init__(self, url: str | None) -> None:
         self._redis = (
             redis.Redis.from_url(url, decode_responses=True, socket_timeout=2, socket_connect_timeout=2)
             if url
@@ -61,7 +62,7 @@ class StatusCache:
         try:
             with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.hset(key, items=cached.items())
-                pipeline.expire(key, self._ttl)
+                pipeline.expire(key, STATUS_SECONDS)
                 pipeline.execute()
         except redis.RedisError as problem:
             log.warning("status cache not written for execution %s: %s", cached.execution_id, problem)
