@@ -10,7 +10,7 @@ from attrs import frozen
 
 from unstract_bench.double.calls import Call, Calls
 from unstract_devstack.http_calls import call_json
-from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
+from unstract_devstack.processes import ManagedProcess, inherited_environment
 
 START_SECONDS, WAIT_SECONDS = 20.0, 120.0
 
@@ -68,11 +68,5 @@ def running_double(directory: Path) -> Iterator[DoubleProcess]:
     """A double with the latencies of the usual load, until the block is left."""
     output, command = directory / "double.port", (sys.executable, "-m", "unstract_bench.double.server")
     process = ManagedProcess("backend double", command, inherited_environment(), directory / "double.log", output)
-    try:
-        process.start()
-        wait_until(lambda: not process.running or b"\n" in output.read_bytes(), seconds=START_SECONDS)
-        if not process.running or not output.read_bytes():
-            raise process.failure("did not come to serve")
+    with process.serving(lambda: b"\n" in output.read_bytes(), seconds=START_SECONDS):
         yield DoubleProcess(int(output.read_text(encoding="ascii")), process)
-    finally:
-        process.stop()

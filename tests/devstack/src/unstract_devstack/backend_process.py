@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from attrs import define, field
 
 from unstract_devstack.platform_client import DevApi, Platform
-from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
+from unstract_devstack.processes import ManagedProcess, inherited_environment
 
 HOST = "127.0.0.1"
 START_SECONDS = 90.0
@@ -54,36 +53,21 @@ def running_backend(
     `options` are further arguments of its command line.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    api_key = secrets.token_hex(24)
-    key_file = directory / "api-key"
-    descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(api_key)
+    key_file, output, api_key = directory / "api-key", directory / "backend.ready", secrets.token_hex(24)
+    key_file.touch(mode=0o600)
+    key_file.write_text(api_key, encoding="utf-8")
     addresses = ("--host", HOST, "--port", str(port), "--broker-url", broker_url, "--redis-url", redis_url)
     process = ManagedProcess(
         name="reference backend",
         command=(
-            *(sys.executable, "-m", "unstract_devstack.backend", "--data", str(directory)),
-            *addresses,
+            *(sys.executable, "-m", "unstract_devstack.backend", "--data", str(directory), *addresses),
             *("--api-key-file", str(key_file), *options),
         ),
         environment={**inherited_environment(), "PYTHONUNBUFFERED": "1"},
         log_path=directory / "backend.log",
-        output_path=directory / "backend.ready",
+        output_path=output,
     )
-    try:
-        process.start()
-        yield BackendProcess(
-            port=_announced_port(process, directory / "backend.ready"), api_key=api_key, process=process
-        )
-    finally:
-        process.stop()
-
-
-def _announced_port(process: ManagedProcess, output: Path) -> int:
-    """The port in the line that the backend prints when it serves."""
-    if not wait_until(lambda: not process.running or b"\n" in output.read_bytes(), seconds=START_SECONDS):
-        raise process.failure(f"did not say within {START_SECONDS:.0f} s that it serves")
-    if not process.running:
-        raise process.failure("ended while it was starting")
-    return int(json.loads(output.read_text(encoding="utf-8").splitlines()[0])["port"])
+    # It says in one line where it serves.
+    with process.serving(lambda: b"\n" in output.read_bytes(), seconds=START_SECONDS):
+        said = json.loads(output.read_text(encoding="utf-8").splitlines()[0])
+        yield BackendProcess(port=int(said["port"]), api_key=api_key, process=process)

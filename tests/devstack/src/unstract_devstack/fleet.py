@@ -80,12 +80,7 @@ class Worker:
         Raises:
             ProcessError: it ended or did not get there within `seconds`; with the tail of its log.
         """
-        wait_until(lambda: not self.running or self.ready(), seconds=seconds, pause=0.05)
-        if not self.running:
-            raise self.process.failure("ended while it was starting")
-        ready, detail = self._readiness()
-        if not ready:
-            raise self.process.failure(f"was not ready after {seconds:.0f} s ({detail})")
+        self.process.await_ready(self.ready, seconds=seconds, pause=0.05, detail=lambda: self._readiness()[1])
 
     def stop(self, *, grace: float = STOP_SECONDS) -> None:
         """SIGTERM, and SIGKILL for its group if it is still there after `grace` seconds."""

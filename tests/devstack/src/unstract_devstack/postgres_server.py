@@ -16,7 +16,7 @@ from pathlib import Path
 from attrs import define, field
 
 from unstract_devstack.ports import HOST, free_port
-from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_environment, wait_until
+from unstract_devstack.processes import ManagedProcess, ProcessError, inherited_environment
 
 START_SECONDS = 60.0
 USER = "unstract"
@@ -63,13 +63,10 @@ def running_postgres() -> Iterator[PostgresHandle]:
         _run([str(programs / "initdb"), "-D", str(folder / "data"), "-U", USER, "-A", "scram-sha-256", "-N",
               f"--pwfile={word}"])  # fmt: skip
         word.unlink()
+        asked = [str(programs / "pg_isready"), "-q", "-h", HOST, "-p", str(port)]
         process = _process(programs, folder, port)
-        process.start()
-        try:
-            _await(process, programs, port)
+        with process.serving(lambda: _succeeds(asked), seconds=START_SECONDS, pause=0.1, grace=3):
             yield PostgresHandle(port, password)
-        finally:
-            process.stop(grace=3)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -108,12 +105,5 @@ def _process(programs: Path, folder: Path, port: int) -> ManagedProcess:
     )
 
 
-def _await(process: ManagedProcess, programs: Path, port: int) -> None:
-    def started() -> bool:
-        if not process.running:
-            raise process.failure("ended while it was starting")
-        command = [str(programs / "pg_isready"), "-q", "-h", HOST, "-p", str(port)]
-        return subprocess.run(command, check=False, timeout=30).returncode == 0
-
-    if not wait_until(started, seconds=START_SECONDS, pause=0.1):
-        raise process.failure(f"did not start within {START_SECONDS:.0f} s")
+def _succeeds(command: Sequence[str]) -> bool:
+    return subprocess.run(command, check=False, timeout=30).returncode == 0

@@ -61,7 +61,7 @@ class ManagedProcess:
     """
 
     name: str
-    command: Sequence[str]
+    command: Sequence[str | Path]
     environment: Mapping[str, str] = field(repr=False)
     log_path: Path
     output_path: Path | None = None
@@ -103,6 +103,33 @@ class ManagedProcess:
                 preexec_fn=_tie_to_parent(),  # noqa: PLW1509 - only a system call whose symbol is already loaded
             )
         atexit.register(self.kill)
+
+    def await_ready(
+        self, ready: Callable[[], bool], *, seconds: float, pause: float = 0.02, detail: Callable[[], str] = str
+    ) -> None:
+        """Returns when `ready` holds; asked every `pause` seconds. `detail`: why it does not.
+
+        Raises:
+            ProcessError: the process ended, or was not ready within `seconds`; with the tail of its log.
+        """
+        held = wait_until(lambda: not self.running or ready(), seconds=seconds, pause=pause)
+        if not self.running:
+            raise self.failure("ended while it was starting")
+        if not held:
+            reason = detail()
+            raise self.failure(f"was not ready after {seconds:.0f} s{f' ({reason})' if reason else ''}")
+
+    @contextlib.contextmanager
+    def serving(
+        self, ready: Callable[[], bool], *, seconds: float, pause: float = 0.02, grace: float = 10.0
+    ) -> Iterator[None]:
+        """The process runs, and is `ready`, until the block is left; `grace` seconds to end. Raises ProcessError."""
+        try:
+            self.start()
+            self.await_ready(ready, seconds=seconds, pause=pause)
+            yield
+        finally:
+            self.stop(grace=grace)
 
     def wait(self, *, seconds: float) -> bool:
         """Whether the process ended within `seconds`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from attrs import define, field
 
 from unstract_devstack.ports import free_port
-from unstract_devstack.processes import ManagedProcess, ProcessError, wait_until
+from unstract_devstack.processes import ManagedProcess, ProcessError
 
 START_SECONDS = 240.0
 _SCRIPTS = Path("/usr/lib/rabbitmq/bin")
@@ -36,7 +36,15 @@ class RabbitHandle:
     def start(self) -> None:
         """Start it again with the same data and wait until it serves. Raises ProcessError."""
         self.process.start()
-        _await(self.process, self.scripts, self.environment)
+        self.process.await_ready(self.serves, seconds=START_SECONDS, pause=0.5)
+
+    def serves(self) -> bool:
+        """Whether the node has started."""
+        # On a busy machine asking alone may take longer than the server has been given to answer.
+        with contextlib.suppress(ProcessError, subprocess.TimeoutExpired):
+            self.control("await_startup", "--timeout", "5")
+            return True
+        return False
 
     def control(self, *command: str) -> str:
         """What `rabbitmqctl` answers. Raises ProcessError."""
@@ -69,12 +77,11 @@ def running_rabbitmq(directory: Path, *, options: Sequence[str] = ()) -> Iterato
         environment=environment,
         log_path=directory / "rabbitmq.log",
     )
-    process.start()
+    handle = RabbitHandle(f"amqp://guest:guest@127.0.0.1:{port}//", port, process, scripts, environment)
     try:
-        _await(process, scripts, environment)
-        yield RabbitHandle(f"amqp://guest:guest@127.0.0.1:{port}//", port, process, scripts, environment)
+        with process.serving(handle.serves, seconds=START_SECONDS, pause=0.5, grace=15):
+            yield handle
     finally:
-        process.stop(grace=15)
         # The node's port mapper daemonises: it is ours alone, by its own port.
         subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False, timeout=15)
 
@@ -114,19 +121,3 @@ def _environment(directory: Path, port: int, options: Sequence[str]) -> dict[str
         "ERL_EPMD_PORT": str(free_port()),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2",
     }
-
-
-def _await(process: ManagedProcess, scripts: Path, environment: Mapping[str, str]) -> None:
-    def started() -> bool:
-        if not process.running:
-            raise process.failure("ended while it was starting")
-        command = [str(scripts / "rabbitmqctl"), "-q", "await_startup", "--timeout", "5"]
-        # On a busy machine asking alone may take longer than the server has been given to answer.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return (
-                subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60).returncode == 0
-            )
-        return False
-
-    if not wait_until(started, seconds=START_SECONDS, pause=0.5):
-        raise process.failure(f"did not start within {START_SECONDS:.0f} s")

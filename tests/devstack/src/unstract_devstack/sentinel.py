@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -71,8 +72,8 @@ def running_sentinels(directory: Path, *, password: str | None = None) -> Iterat
             process.start()
             parts.callback(process.kill)
         made = Sentinels(first, second, tuple(port for port, _ in processes), password)
-        if not wait_until(lambda: all(_knows(port, password) for port in made.ports), seconds=START_SECONDS, pause=0.1):
-            raise processes[0][1].failure("does not know its replica and the other sentinels")
+        for port, process in processes:
+            process.await_ready(partial(_knows, port, password), seconds=START_SECONDS, pause=0.1)
         yield made
 
 
@@ -90,7 +91,7 @@ def _sentinel(directory: Path, master_port: int, password: str | None) -> tuple[
     config.write_text("\n".join([*lines, *(f"sentinel {name} {value}" for name, value in watched.items())]) + "\n")
     process = ManagedProcess(
         name="Sentinel",
-        command=(str(find_redis_server()), str(config), "--sentinel"),
+        command=(find_redis_server(), config, "--sentinel"),
         environment=inherited_environment(),
         log_path=directory / "sentinel.log",
     )

@@ -12,7 +12,7 @@ from unstract_devstack.executor.platform_service import PlatformService, running
 from unstract_devstack.executor.storage import local, minio
 from unstract_devstack.http_calls import CallFailed, call
 from unstract_devstack.ports import HOST, free_port
-from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
+from unstract_devstack.processes import ManagedProcess, inherited_environment
 
 READY_SECONDS = 60.0
 BUCKET = "unstract"
@@ -39,9 +39,15 @@ class ObjectStore:
     def start(self) -> None:
         """Start it, empty, and wait until it serves. Raises ProcessError."""
         self.process.start()
-        wait_until(lambda: not self.process.running or _lists(self), seconds=READY_SECONDS)
-        if not _lists(self):
-            raise self.process.failure("did not start")
+        self.process.await_ready(self.serves, seconds=READY_SECONDS)
+
+    def serves(self) -> bool:
+        """Whether it has its buckets."""
+        try:
+            text = call("GET", self.url, timeout=2.0).text
+        except CallFailed:
+            return False
+        return all(f"<Name>{bucket}</Name>" in text for bucket in self.buckets)
 
     @property
     def variable(self) -> str:
@@ -66,10 +72,7 @@ class ExecutorStack:
 
     def wait_ready(self) -> None:
         """Returns when the executor takes requests. Raises ProcessError."""
-        ready = self.bill.folder / "ready"
-        wait_until(lambda: not self.process.running or ready.exists(), seconds=READY_SECONDS)
-        if not ready.exists():
-            raise self.process.failure("did not become ready")
+        self.process.await_ready((self.bill.folder / "ready").exists, seconds=READY_SECONDS)
 
 
 @contextlib.contextmanager
@@ -77,21 +80,12 @@ def running_object_store(directory: Path, *buckets: str, host: str = HOST) -> It
     """An S3 stand-in with these buckets, until the block ends. `host`: the address that it listens on."""
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "unstract_devstack.executor.object_store",
-        host,
-        str(port),
-        *(buckets or (BUCKET,)),
-    ]
+    buckets = buckets or (BUCKET,)
+    command = [sys.executable, "-m", "unstract_devstack.executor.object_store", host, str(port), *buckets]
     process = ManagedProcess("object store", command, inherited_environment(), directory / "object-store.log")
-    store = ObjectStore(f"http://{host}:{port}", process, buckets or (BUCKET,))
-    try:
-        store.start()
+    store = ObjectStore(f"http://{host}:{port}", process, buckets)
+    with process.serving(store.serves, seconds=READY_SECONDS):
         yield store
-    finally:
-        process.stop()
 
 
 @contextlib.contextmanager
@@ -124,12 +118,8 @@ def running_executor(
     process = ManagedProcess("executor", command, environment, bill.folder / "executor.log")
     with running_platform_service(host) as service:
         stack = ExecutorStack(process, service, bill, _environment(service, uploads, storage))
-        process.start()
-        try:
-            stack.wait_ready()
+        with process.serving((bill.folder / "ready").exists, seconds=READY_SECONDS):
             yield stack
-        finally:
-            process.stop()
 
 
 def _environment(service: PlatformService, uploads: str, storage: str) -> dict[str, str]:
@@ -143,11 +133,3 @@ def _environment(service: PlatformService, uploads: str, storage: str) -> dict[s
         "WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS": storage,
         "API_FILE_STORAGE_CREDENTIALS": uploads,
     }
-
-
-def _lists(store: ObjectStore) -> bool:
-    try:
-        text = call("GET", store.url, timeout=2.0).text
-    except CallFailed:
-        return False
-    return all(f"<Name>{bucket}</Name>" in text for bucket in store.buckets)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
@@ -31,7 +32,7 @@ def running_today(environment: Mapping[str, str], logs: Path, *, roles: Sequence
             process.start()
             parts.callback(process.kill)
         for process in processes:
-            _await(process)
+            process.await_ready(partial(_consumes, process), seconds=READY_SECONDS, pause=0.05)
         yield
         for process in processes:
             process.terminate()
@@ -49,9 +50,5 @@ def _process(environment: Mapping[str, str], logs: Path, role: str) -> ManagedPr
     )
 
 
-def _await(process: ManagedProcess) -> None:
-    def consuming() -> bool:
-        return not process.running or " ready." in process.log_tail(lines=200)
-
-    if not wait_until(consuming, seconds=READY_SECONDS, pause=0.05) or not process.running:
-        raise process.failure("did not start")
+def _consumes(process: ManagedProcess) -> bool:
+    return " ready." in process.log_tail(lines=200)
