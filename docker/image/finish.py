@@ -38,7 +38,7 @@ def remove(path: Path) -> None:
 
 def load(package: str) -> None:
     """Everything that the worker loads."""
-    importlib.import_module(f"{package}.definition")
+    importlib.import_module(f"{package}.__main__")
     core = importlib.import_module("unstract_worker_core")
     for module in pkgutil.walk_packages(core.__path__, "unstract_worker_core."):
         with contextlib.suppress(ImportError):  # what an extra brings that this image does not have

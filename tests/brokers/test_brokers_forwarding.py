@@ -6,7 +6,7 @@ from kombu import Connection
 from unstract_devstack.processes import wait_until
 from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_worker_core.config import BrokerSettings, Secret
-from unstract_worker_core.migration.forwarding import Forwarding, NotForwarded
+from unstract_worker_core.migration.traffic import Forwarding, NotForwarded
 from unstract_worker_core.worker.broker import declared_queue
 
 pytestmark = pytest.mark.timeout(240)

@@ -18,12 +18,10 @@ import stamina
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend import Backend
-from unstract_worker_core.backend.executions import NewExecution, StatusUpdate, StatusWritten
+from unstract_worker_core.backend.executions import NewExecution, StatusUpdate, StatusWritten, TokenUsage
 from unstract_worker_core.backend.files import ExecuteFile, FileHash, FileStatusUpdate
 from unstract_worker_core.backend.history import HistoryQuery, NewHistory
-from unstract_worker_core.backend.notifications import NotificationEvent
-from unstract_worker_core.backend.pipelines import PipelineUpdate
-from unstract_worker_core.backend.usage import TokenUsage
+from unstract_worker_core.backend.pipelines import NotificationEvent, PipelineUpdate
 from unstract_worker_core.config import BackendSettings, Secret
 from unstract_worker_core.errors import BackendError, MessageError, NotFound, UnexpectedAnswer
 from unstract_worker_core.statuses import ExecutionStatus

@@ -38,7 +38,7 @@ SELDOM_OF = {"callback": {"file-execution.batch_status"}, "file-processing": {"w
 
 
 def of(kind) -> tuple[Operation, ...]:
-    return import_module(f"{kind.package}.definition").DEFINITION.operations
+    return import_module(f"{kind.package}.tasks").DEFINITION.operations
 
 
 def called(worker) -> set[str]:

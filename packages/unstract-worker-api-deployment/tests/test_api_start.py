@@ -10,7 +10,7 @@ from unstract_worker_api_deployment.start import JOBS, history_hashes
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import BackendRefused, BackendUnavailable, LeaseLost, OutcomeUnknown
 from unstract_worker_core.ledger import FileItem, RunContext, RunState, RunTask
-from unstract_worker_core.runs import accept_start, handle_run
+from unstract_worker_core.runs.run_handler import accept_start, handle_run
 from unstract_worker_core.statuses import RunKind
 
 

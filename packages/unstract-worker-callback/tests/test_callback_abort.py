@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from unstract_worker_callback.services import services
+from unstract_worker_callback.tasks import services
 from unstract_worker_core import serialization
 from unstract_worker_core.backend.files import FileHash, FileStatusUpdate
 from unstract_worker_core.fleet import Fleet, Heartbeat
 from unstract_worker_core.ledger import BatchClaim, FileItem, Intent, OutcomeKind, RunContext, RunState, RunTask
-from unstract_worker_core.messages import StartMessage
+from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.runs.outcomes import Executed
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 

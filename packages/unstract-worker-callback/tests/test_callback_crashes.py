@@ -8,8 +8,7 @@ import pytest
 from attrs import define
 
 from unstract_worker_core.backend.executions import Executions
-from unstract_worker_core.backend.notifications import Notifications
-from unstract_worker_core.backend.pipelines import Pipelines
+from unstract_worker_core.backend.pipelines import Notifications, Pipelines
 from unstract_worker_core.errors import LeaseLost
 from unstract_worker_core.ledger import Ledger, RunState
 from unstract_worker_core.redis import connect

@@ -4,7 +4,7 @@ import pytest
 
 from unstract_worker_callback.decision import Totals, count, count_results, final_state, totals_before
 from unstract_worker_core.ledger import FileOutcome, OutcomeKind, RunContext
-from unstract_worker_core.messages import BatchResult
+from unstract_worker_core.messages.batch import BatchResult
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 KINDS = (OutcomeKind.COMPLETED, OutcomeKind.ERROR, OutcomeKind.SKIPPED)

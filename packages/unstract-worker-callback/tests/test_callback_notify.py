@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from unstract_worker_core.backend.notifications import status_text
+from unstract_worker_core.backend.pipelines import status_text
 from unstract_worker_core.ledger import RunState
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 

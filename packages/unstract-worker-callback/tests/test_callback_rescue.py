@@ -5,7 +5,7 @@ import pytest
 from unstract_worker_callback.rescue import Rescue
 from unstract_worker_core import serialization
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.messages import StartMessage
+from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 

@@ -8,9 +8,8 @@ import pytest
 from attrs import evolve
 
 import unstract_worker_callback
-from unstract_worker_callback.definition import DEFINITION
 from unstract_worker_callback.rescue import Rescue
-from unstract_worker_callback.services import services
+from unstract_worker_callback.tasks import DEFINITION, services
 from unstract_worker_core.config.sections import ChordSettings
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.sweeper import Sweeper

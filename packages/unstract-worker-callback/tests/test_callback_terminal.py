@@ -5,10 +5,10 @@ import json
 import pytest
 
 from unstract_worker_callback.final_status import correct_late_write, write_final_status
-from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.backend.files import FileHash, FileStatusUpdate
 from unstract_worker_core.errors import BackendUnavailable
 from unstract_worker_core.ledger import FinalState, RunState, RunTask
+from unstract_worker_core.runs.files_in_use import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 TERMINAL = [status for status in ExecutionStatus if status.terminal]

@@ -4,7 +4,7 @@ import pytest
 
 from unstract_worker_core.api_results import result_items
 from unstract_worker_core.ledger import OutcomeKind, RunState
-from unstract_worker_core.messages.files import refused_item
+from unstract_worker_core.messages.start import refused_item
 from unstract_worker_core.statuses import ExecutionStatus
 
 ORGANIZATION = "org_files"

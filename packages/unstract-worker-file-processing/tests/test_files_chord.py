@@ -3,11 +3,11 @@ import json
 import pytest
 from attrs import evolve
 
-from unstract_worker_core.active_files import ActiveFile, ActiveFiles
 from unstract_worker_core.backend.files import FileStatusUpdate
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import RunState
-from unstract_worker_core.messages import read_batch
+from unstract_worker_core.messages.batch import read_batch
+from unstract_worker_core.runs.files_in_use import ActiveFile, ActiveFiles
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.chord_compat import process_chord_batch
 

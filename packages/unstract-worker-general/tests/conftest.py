@@ -14,7 +14,7 @@ from unstract_devstack.backend import BackendConfig, BackendHandle, running
 from unstract_devstack.http_calls import call
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_core.ledger import DeadLetter, RunTask
-from unstract_worker_core.runs import handle_run
+from unstract_worker_core.runs.run_handler import handle_run
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, running_runtime, settings_for

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unstract_worker_core.backend.http import make_request
-from unstract_worker_general.webhooks.url import Refused, read_target
+from unstract_worker_general.webhooks.addresses import Refused, read_target
 
 ODD = "the URL's host is an odd spelling of an IPv4 address"
 SHAPE = "the URL is not an absolute http or https URL"

@@ -10,7 +10,8 @@ from unstract_devstack.sink import running_sink
 from unstract_worker_core.backend.executions import ExecutionSummary
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.runs import handle_run, start_of
+from unstract_worker_core.runs.run_handler import handle_run
+from unstract_worker_core.runs.session import start_of
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_general.schedule import accept_schedule, find_created_execution, newest
 from unstract_worker_general.tasks import ORCHESTRATE_JOBS

@@ -8,16 +8,16 @@ from uuid import uuid4
 import pytest
 
 from unstract_worker_core import serialization
-from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.backend.files import FileStatusUpdate
 from unstract_worker_core.backend.history import FileHistory
 from unstract_worker_core.backend.workflows import SourceFile, UnreadableFile
 from unstract_worker_core.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, SteppedAside
 from unstract_worker_core.ledger import BatchClaim, FileItem, RunContext, RunState, RunTask
-from unstract_worker_core.runs import accept_start, active_file, handle_run
+from unstract_worker_core.runs.files_in_use import ActiveFile, ActiveFiles, active_file, mark_key
+from unstract_worker_core.runs.run_handler import accept_start, handle_run
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_general import sources
-from unstract_worker_general.sources import read_listing, skip_reason
+from unstract_worker_general import start as start_module
+from unstract_worker_general.start import read_listing, skip_reason
 from unstract_worker_general.tasks import ORCHESTRATE_JOBS
 
 
@@ -355,7 +355,7 @@ def test_whether_an_execution_with_marks_has_ended_is_never_guessed(rig, folder)
 
 
 def test_files_are_marked_and_journalled_a_page_at_a_time(rig, folder, monkeypatch):
-    monkeypatch.setattr(sources, "_PAGE_FILES", 2)
+    monkeypatch.setattr(start_module, "_PAGE_FILES", 2)
     _, execution = begin(rig, folder)
 
     orchestrate(rig, execution)

@@ -7,8 +7,7 @@ from sqlalchemy import text
 
 from unstract_devstack.sink import running_sink
 from unstract_worker_core.config.sections import ChordSettings
-from unstract_worker_general.checks import cleanup_lines
-from unstract_worker_general.tasks import CLEANUP_NEEDS, register
+from unstract_worker_general.tasks import CLEANUP_NEEDS, cleanup_lines, register
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from unstract_devstack.sink import Answer, running_sink
 from unstract_worker_core.config import WebhookSettings
 from unstract_worker_core.errors import LeaseLost
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.runs import handle_run
+from unstract_worker_core.runs.run_handler import handle_run
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_general.webhooks.client import WebhookClient, headers_of, seconds_for
 from unstract_worker_general.webhooks.delivery import accept_webhook, webhook_jobs

@@ -1,6 +1,6 @@
 """What receivers of webhooks get, compared with the contract's examples."""
 
-from unstract_worker_general.webhooks.body import envelope, failed, render, slack_text
+from unstract_worker_general.webhooks.message import envelope, failed, render, slack_text
 
 EVENT = {
     "type": "API",

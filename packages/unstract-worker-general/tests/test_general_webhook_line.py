@@ -12,8 +12,8 @@ from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.testing import RecordingDoorbells
-from unstract_worker_general.webhooks import limits as limits_module
-from unstract_worker_general.webhooks.limits import HostLimiter, HostLimits
+from unstract_worker_general.webhooks import client as client_module
+from unstract_worker_general.webhooks.client import HostLimiter, HostLimits
 
 SLOTS = 8
 
@@ -157,7 +157,7 @@ def test_w8_a_delivery_that_runs_waits_no_more():
 
 
 def test_w8_the_line_has_an_end(monkeypatch):
-    monkeypatch.setattr(limits_module, "_LONGEST_QUEUE", 1)
+    monkeypatch.setattr(client_module, "_LONGEST_QUEUE", 1)
     places, limits = HostLimiter(), HostLimits(host=1, total=1)
     for run in ("a1", "a2"):
         places.enqueue("a", run)

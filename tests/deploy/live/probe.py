@@ -35,7 +35,7 @@ def writable(folder: str) -> bool:
 def uncompiled() -> list[str]:
     """Modules that the start loads and would have to compile each time."""
     worker = os.environ["WORKER_TYPE"].replace("-", "_")
-    for name in (f"unstract_worker_{worker}.definition", "celery.apps.worker"):
+    for name in (f"unstract_worker_{worker}.__main__", "celery.apps.worker"):
         importlib.import_module(name)
     core = importlib.import_module("unstract_worker_core")
     for module in pkgutil.walk_packages(core.__path__, "unstract_worker_core."):

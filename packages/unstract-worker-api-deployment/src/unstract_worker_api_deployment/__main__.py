@@ -1,6 +1,6 @@
 """The command `unstract-worker-api-deployment`, also as ``python -m unstract_worker_api_deployment``."""
 
-from unstract_worker_api_deployment.definition import DEFINITION
+from unstract_worker_api_deployment.tasks import DEFINITION
 from unstract_worker_core.worker.cli import command_line
 
 __all__ = ["main"]

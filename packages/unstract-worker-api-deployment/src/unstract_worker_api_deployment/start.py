@@ -2,15 +2,14 @@
 
 from unstract_worker_core.backend.executions import StatusUpdate
 from unstract_worker_core.ledger import FileItem, RunTask
-from unstract_worker_core.runs import (
-    Decision,
-    Job,
+from unstract_worker_core.runs.failure_policy import get_optional
+from unstract_worker_core.runs.rows import create_rows
+from unstract_worker_core.runs.run_handler import Job
+from unstract_worker_core.runs.session import Decision, RunSession
+from unstract_worker_core.runs.start import (
     LoadedRun,
-    RunSession,
     arm_files,
-    create_rows,
     deduplicate,
-    get_optional,
     give_up,
     mark_executed,
     open_run,

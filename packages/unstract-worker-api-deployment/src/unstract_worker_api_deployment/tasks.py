@@ -1,4 +1,4 @@
-"""The api-deployment worker's Celery tasks: starts, doorbells, and two small ones about one execution (tasks 6.2)."""
+"""The api-deployment worker: starts, doorbells, two small tasks about one execution (tasks 6.2), and its definition."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -6,16 +6,17 @@ from datetime import UTC, datetime
 from celery import Celery
 
 from unstract_worker_api_deployment.start import JOBS
+from unstract_worker_core.backend import operations as ops
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.queues import ORCHESTRATE_TASK
-from unstract_worker_core.runs import accept_start, handle_doorbell
+from unstract_worker_core.runs.run_handler import accept_start, handle_doorbell
 from unstract_worker_core.runs.runtime import Delivery, Runtime
-from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.definition import RuntimeOf
+from unstract_worker_core.statuses import RunKind, WorkerType
+from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.tasks import add_task
 
-__all__ = ["read_ids", "register"]
+__all__ = ["DEFINITION", "read_ids", "register"]
 
 # Today's workers declare these two tasks without a name, so the name depends on how the module is loaded.
 _PREFIXES = ("", "tasks.", "api-deployment.tasks.")
@@ -73,3 +74,23 @@ def _cleanup(runtime: Runtime, delivery: Delivery) -> dict[str, object]:
         "cleanup_time": now,
         "task_id": delivery.task_id,
     }
+
+
+DEFINITION = WorkerDefinition(
+    WorkerType.API_DEPLOYMENT,
+    "unstract_worker_api_deployment",
+    register,
+    operations=(
+        ops.HEALTH,
+        ops.GET_EXECUTION,
+        ops.TOOL_INSTANCES,
+        ops.VALIDATE_TOOLS,
+        ops.CHECK_HISTORY,
+        ops.LIST_FILES,
+        ops.CREATE_FILES,
+        ops.CREATE_FILE,
+        ops.UPDATE_FILES,
+        ops.UPDATE_EXECUTION,
+        ops.CONFIGURATION,
+    ),
+)

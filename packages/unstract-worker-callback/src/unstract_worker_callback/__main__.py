@@ -1,6 +1,6 @@
 """The command `unstract-worker-callback`, also as ``python -m unstract_worker_callback``."""
 
-from unstract_worker_callback.definition import DEFINITION
+from unstract_worker_callback.tasks import DEFINITION
 from unstract_worker_core.worker.cli import command_line
 
 __all__ = ["main"]

@@ -10,20 +10,12 @@ from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.fleet import Fleet
 from unstract_worker_core.ledger import BatchClaim, BatchRefusal, FileItem, FileOutcome, OutcomeKind, RunState, RunTask
 from unstract_worker_core.observability.logs import bind_task, get_logger
-from unstract_worker_core.runs import (
-    Decision,
-    Job,
-    LoadedRun,
-    Release,
-    RunSession,
-    give_up,
-    handle_run,
-    load_run,
-    start_of,
-)
 from unstract_worker_core.runs.failure_policy import Place, is_permanent, reason_of
 from unstract_worker_core.runs.outcomes import NOT_STARTED, Executed, error_text, last_status, to_outcome
+from unstract_worker_core.runs.run_handler import Job, handle_run
 from unstract_worker_core.runs.runtime import Runtime
+from unstract_worker_core.runs.session import Decision, Release, RunSession, start_of
+from unstract_worker_core.runs.start import LoadedRun, give_up, load_run
 from unstract_worker_core.statuses import WorkerType
 
 __all__ = ["end_batches", "end_start"]

@@ -15,7 +15,7 @@ from unstract_worker_core.backend.executions import Execution
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, opaque_id, organization_id
 from unstract_worker_core.ledger import RunClaim, RunContext
-from unstract_worker_core.messages import BatchResult, read_results
+from unstract_worker_core.messages.batch import BatchResult, read_results
 from unstract_worker_core.statuses import RunKind
 
 __all__ = ["ChordCallback", "load_chord_run", "read_callback"]

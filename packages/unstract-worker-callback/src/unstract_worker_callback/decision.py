@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 
 from unstract_worker_core.backend.files import FileExecution
 from unstract_worker_core.ledger import FileOutcome, FinalState, OutcomeKind, RunContext
-from unstract_worker_core.messages import BatchResult
+from unstract_worker_core.messages.batch import BatchResult
 from unstract_worker_core.statuses import ExecutionStatus
 
 __all__ = ["Totals", "count", "count_results", "count_rows", "final_state", "totals_before"]

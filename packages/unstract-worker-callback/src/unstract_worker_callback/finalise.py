@@ -20,9 +20,11 @@ from unstract_worker_core.errors import BackendError, BackendRefused, MessageErr
 from unstract_worker_core.ledger import DeadLetter, FinalState, OutcomeKind, RunContext, RunState, RunTask
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
-from unstract_worker_core.runs import RetryDelays, RunSession, release_marks, release_run
-from unstract_worker_core.runs.failure_policy import ErrorKind, Place, Reaction, kind_of, reaction_to
+from unstract_worker_core.runs.failure_policy import ErrorKind, Place, Reaction, RetryDelays, kind_of, reaction_to
+from unstract_worker_core.runs.files_in_use import release_marks
+from unstract_worker_core.runs.run_handler import release_run
 from unstract_worker_core.runs.runtime import Runtime
+from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind, pipeline_status_for
 from unstract_worker_core.ui_logs import LogEvent
 

@@ -1,6 +1,6 @@
 """Notifications of a finished run: one event for each subscriber, journalled one by one."""
 
-from unstract_worker_core.backend.notifications import (
+from unstract_worker_core.backend.pipelines import (
     ExecutionCounts,
     Notification,
     NotificationTargets,
@@ -11,8 +11,8 @@ from unstract_worker_core.backend.notifications import (
 from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.ledger import FinalState, RunContext
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs import RunSession
 from unstract_worker_core.runs.failure_policy import Place, Reaction, reaction_to
+from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 __all__ = ["notify"]

@@ -11,7 +11,7 @@ from unstract_worker_core import serialization
 from unstract_worker_core.backend.executions import Execution, ExecutionSummary
 from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.ledger import RunTask
-from unstract_worker_core.messages import StartMessage
+from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.periodic import PeriodicService
 from unstract_worker_core.runs.failure_policy import is_permanent

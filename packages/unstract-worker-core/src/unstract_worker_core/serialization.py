@@ -1,4 +1,4 @@
-"""JSON in and out: one cattrs converter for messages and ledger records.
+"""JSON in and out: one cattrs converter for messages and ledger records; and text of others made fit for one line.
 
 Reading is tolerant of what is new (unknown fields are ignored, missing ones defaulted) and strict about what is
 there: a string is never read from a number, nor a number from a string. Errors name the path of the field.
@@ -6,6 +6,7 @@ there: a string is never read from a number, nor a number from a string. Errors 
 
 import json
 import math
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, TypeVar, get_origin
@@ -17,7 +18,32 @@ from cattrs.errors import BaseValidationError, StructureHandlerNotFoundError
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from unstract_worker_core.errors import MessageError
-from unstract_worker_core.text import has_escaped_halves, replace_halves
+
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def one_line(text: str, limit: int = 256) -> str:
+    """The text printable and in one line, cut with an ellipsis to at most `limit` characters."""
+    printable = (character if character.isprintable() else " " for character in text[: 16 * limit])
+    flat = " ".join("".join(printable).split())
+    return flat if len(flat) <= limit else flat[: limit - 3] + "..."
+
+
+def has_escaped_halves(json_text: str) -> bool:
+    """Whether JSON text may hold half of a surrogate pair, which it can only as an escape."""
+    return _ESCAPED_HALF.search(json_text) is not None
+
+
+def replace_halves(value: Any) -> Any:
+    """Decoded JSON with each half of a surrogate pair replaced by U+FFFD: neither Redis nor UTF-8 can hold a half."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {replace_halves(key): replace_halves(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [replace_halves(member) for member in value]
+    return value
+
 
 T = TypeVar("T")
 _JSON = (Any, dict[str, Any], dict[str, Any] | None)

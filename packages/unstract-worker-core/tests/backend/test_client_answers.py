@@ -6,12 +6,11 @@ import pytest
 
 from unstract_worker_core.backend.executions import StatusUpdate
 from unstract_worker_core.backend.files import ExecuteFile, FileHash, FileStatusUpdate, FileToExecute
-from unstract_worker_core.backend.notifications import NotificationEvent
-from unstract_worker_core.backend.pipelines import PipelineUpdate
+from unstract_worker_core.backend.pipelines import NotificationEvent, PipelineUpdate
 from unstract_worker_core.backend.responses import NotJson, parse, reason_in
 from unstract_worker_core.errors import BackendError, BackendRefused, NotFound, UnexpectedAnswer
+from unstract_worker_core.serialization import one_line
 from unstract_worker_core.statuses import ExecutionStatus
-from unstract_worker_core.text import one_line
 
 ORG = "org_alpha"
 ID = "00000000-0000-0000-0000-000000000802"

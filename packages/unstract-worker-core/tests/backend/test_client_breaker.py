@@ -6,8 +6,8 @@ import pytest
 
 from unstract_worker_core.backend import Breaker, call
 from unstract_worker_core.backend.breaker import BreakerOpen
+from unstract_worker_core.backend.executions import TokenUsage
 from unstract_worker_core.backend.files import ExecuteFile, FileToExecute
-from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.errors import BackendError, BackendRefused, BackendUnavailable, UnexpectedAnswer
 from unstract_worker_core.observability.metrics import Metrics
 

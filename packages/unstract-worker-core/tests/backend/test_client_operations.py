@@ -11,7 +11,7 @@ from unstract_worker_core.backend.history import HistoryQuery
 from unstract_worker_core.backend.pipelines import PipelineUpdate
 from unstract_worker_core.backend.workflows import SourceFile, ToolProblem, UnreadableFile
 from unstract_worker_core.errors import BackendRefused, UnexpectedAnswer
-from unstract_worker_core.messages.files import file_item
+from unstract_worker_core.messages.start import file_item
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
 
 ORG = "org_alpha"

@@ -5,13 +5,12 @@ from attrs import evolve
 
 from unstract_worker_core.backend import operations
 from unstract_worker_core.backend.call import LONGEST_WAIT_SECONDS, RetryState
-from unstract_worker_core.backend.executions import StatusUpdate
+from unstract_worker_core.backend.executions import StatusUpdate, TokenUsage
 from unstract_worker_core.backend.files import FileHash, FileStatusUpdate
 from unstract_worker_core.backend.history import NewHistory
 from unstract_worker_core.backend.operations import Operation, Repeat
 from unstract_worker_core.backend.pipelines import PipelineUpdate
 from unstract_worker_core.backend.responses import TransientError, retry_after
-from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.errors import (
     BackendError,
     BackendRefused,

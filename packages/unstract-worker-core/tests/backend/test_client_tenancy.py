@@ -11,8 +11,7 @@ from unstract_worker_core.backend.client import Health
 from unstract_worker_core.backend.executions import Execution, NewExecution, StatusUpdate
 from unstract_worker_core.backend.files import ExecuteFile, FileHash, FileStatusUpdate, FileToExecute
 from unstract_worker_core.backend.history import HistoryQuery, NewHistory
-from unstract_worker_core.backend.notifications import Notification, NotificationEvent
-from unstract_worker_core.backend.pipelines import PipelineUpdate
+from unstract_worker_core.backend.pipelines import Notification, NotificationEvent, PipelineUpdate
 from unstract_worker_core.backend.workflows import SourceFile, ToolInstance
 from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus

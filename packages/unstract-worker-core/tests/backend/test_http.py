@@ -21,12 +21,12 @@ from unstract_worker_core.backend import (
     Limits,
     PostResult,
     ResponseLost,
-    dialing,
     exchange,
     http,
     post_once,
 )
-from unstract_worker_core.backend.http import ResponseRefused, ThreadTransport, make_request, send, tls_context
+from unstract_worker_core.backend.exchange import ResponseRefused
+from unstract_worker_core.backend.http import ThreadTransport, make_request, send, tls_context
 from unstract_worker_core.errors import BackendUnavailable, ConfigurationError, UnexpectedAnswer
 
 ORG = "org_alpha"
@@ -130,7 +130,7 @@ def test_silence_is_told_after_a_minute_and_then_each_time_twice_as_late(server,
             release.set()
 
     server.answer(lambda handler: release.wait(10) and server.sends({})(handler))
-    assert ask(transport, server, 1e9, on_silence=hear).status_code == 200
+    assert ask(transport, server, 1e9, connect_seconds=1e9, on_silence=hear).status_code == 200
     assert [60 <= heard[0] < 120, 120 <= heard[1] < 240, 240 <= heard[2] < 480] == [True] * 3
 
 
@@ -153,14 +153,14 @@ def test_time_that_is_over_before_it_begins_sends_nothing(server, transport):
 
 def test_time_that_is_used_up_while_connecting_sends_nothing(server, transport, monkeypatch):
     """F9: the connection is there, the time is over: safe to repeat."""
-    connect = dialing.Dialer.connect
+    connect = exchange.Dialer.connect
 
     def slowly(dialer, host, port, seconds):
         sock = connect(dialer, host, port, seconds)
         monkeypatch.setattr(exchange.time, "monotonic", lambda: 1e9)
         return sock
 
-    monkeypatch.setattr(dialing.Dialer, "connect", slowly)
+    monkeypatch.setattr(exchange.Dialer, "connect", slowly)
     server.answer(server.sends({}))
     with pytest.raises(ConnectFailed, match="time"):
         ask(transport, server, 5.0, method="POST", body=b"{}")
@@ -418,7 +418,7 @@ def resolved(monkeypatch):
             asked.append(host)
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
-        monkeypatch.setattr(dialing.socket, "getaddrinfo", look_up)
+        monkeypatch.setattr(exchange.socket, "getaddrinfo", look_up)
         return asked
 
     return to
@@ -436,7 +436,7 @@ def test_the_address_that_worked_is_tried_first(server, resolved, monkeypatch):
                 raise TimeoutError
             connect(self, address)
 
-    monkeypatch.setattr(dialing.socket, "socket", Socket)
+    monkeypatch.setattr(exchange.socket, "socket", Socket)
     resolved("192.0.2.1", "127.0.0.1")
     server.answer(server.sends({}))
     request = make_request("GET", f"http://backend.test:{server.port}/", {})
@@ -483,7 +483,7 @@ def test_why_there_is_no_connection_is_said_plainly(transport, server, monkeypat
     def fail(dialer, host, port, seconds):
         raise error
 
-    monkeypatch.setattr(dialing.Dialer, "connect", fail)
+    monkeypatch.setattr(exchange.Dialer, "connect", fail)
     with pytest.raises(ConnectFailed, match=f"^{reason}$"):
         ask(transport, server)
 

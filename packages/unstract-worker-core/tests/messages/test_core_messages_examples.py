@@ -9,13 +9,8 @@ import pytest
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileItem, RunContext
-from unstract_worker_core.messages import (
-    BatchResult,
-    StartMessage,
-    read_batch,
-    read_results,
-    read_start,
-)
+from unstract_worker_core.messages.batch import BatchResult, read_batch, read_results
+from unstract_worker_core.messages.start import StartMessage, read_start
 from unstract_worker_core.statuses import RunKind
 
 Example = Callable[[str], tuple[list[Any], dict[str, Any]]]

@@ -9,8 +9,8 @@ from kombu.serialization import loads
 
 from unstract_worker_core import serialization
 from unstract_worker_core.ledger import FileItem
-from unstract_worker_core.messages import read_batch, read_start
-from unstract_worker_core.messages.files import file_item, safe_path
+from unstract_worker_core.messages.batch import read_batch
+from unstract_worker_core.messages.start import file_item, read_start, safe_path
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.message_validation import rejection_reason
 

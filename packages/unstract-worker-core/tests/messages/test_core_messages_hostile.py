@@ -14,14 +14,9 @@ from unstract_devstack.hostile_messages import mutated, texts, values
 from unstract_worker_core import serialization
 from unstract_worker_core.doorbells import read_batch_doorbell, read_run_doorbell
 from unstract_worker_core.errors import MessageError
-from unstract_worker_core.messages import (
-    StartMessage,
-    read_batch,
-    read_results,
-    read_start,
-)
+from unstract_worker_core.messages.batch import read_batch, read_results
 from unstract_worker_core.messages.fields import plain
-from unstract_worker_core.messages.files import file_item, safe_path
+from unstract_worker_core.messages.start import StartMessage, file_item, read_start, safe_path
 from unstract_worker_core.statuses import RunKind
 
 WORKFLOW = "0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11"

@@ -5,7 +5,7 @@ import pytest
 from unstract_worker_core.api_results import result_items
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileOutcome, OutcomeKind
-from unstract_worker_core.messages import read_start
+from unstract_worker_core.messages.start import read_start
 from unstract_worker_core.statuses import RunKind
 
 WORKFLOW = "0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import FileItem, FileOutcome, FinalState, OutcomeKind, RunContext
-from unstract_worker_core.messages import StartMessage
+from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -19,13 +19,13 @@ from unstract_devstack.processes import wait_until
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.sentinel import MASTER, Sentinels, running_sentinels
 from unstract_worker_core import redis as core_redis
-from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.api_results import ApiResultItem, ApiResults
 from unstract_worker_core.config import RedisSettings
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunState, RunTask
 from unstract_worker_core.ledger.census import take_census, take_role
 from unstract_worker_core.ledger.operator import Operator
 from unstract_worker_core.redis import connect
+from unstract_worker_core.runs.files_in_use import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.ui_logs import LogEvent, LogEvents
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from unstract_worker_core.active_files import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.errors import SteppedAside
+from unstract_worker_core.runs.files_in_use import ActiveFile, ActiveFiles, mark_key
 
 WORKFLOW = "0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11"
 A, B = ActiveFile("etag-77ab", "inbox/a.pdf"), ActiveFile("etag-88cd", "inbox/b.pdf")

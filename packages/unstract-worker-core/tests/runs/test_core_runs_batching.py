@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unstract_worker_core.ledger import FileItem
-from unstract_worker_core.runs import deduplicate, mark_executed, split
+from unstract_worker_core.runs.start import deduplicate, mark_executed, split
 
 FILES = st.lists(st.sampled_from(["", "h1", "h2", "h3", "temp-hash-1"]), max_size=12).map(
     lambda hashes: tuple(

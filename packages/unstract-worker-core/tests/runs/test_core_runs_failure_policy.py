@@ -15,9 +15,20 @@ from unstract_worker_core.errors import (
     SteppedAside,
 )
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.runs import Close, Job, RetryDelays, get_optional, handle_run, reason_of
 from unstract_worker_core.runs import failure_policy as policy
-from unstract_worker_core.runs.failure_policy import ErrorKind, Place, Reaction, kind_of, reaction_to, release_after
+from unstract_worker_core.runs.failure_policy import (
+    ErrorKind,
+    Place,
+    Reaction,
+    RetryDelays,
+    get_optional,
+    kind_of,
+    reaction_to,
+    reason_of,
+    release_after,
+)
+from unstract_worker_core.runs.run_handler import Job, handle_run
+from unstract_worker_core.runs.session import Close
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, errors_of_each_kind, running_runtime, settings_for
 

@@ -7,10 +7,10 @@ from unstract_worker_core.backend.executions import Execution
 from unstract_worker_core.backend.files import FileExecution
 from unstract_worker_core.backend.workflows import ToolInstance, ToolProblem, ToolValidation
 from unstract_worker_core.ledger import FileItem
-from unstract_worker_core.messages import StartMessage
-from unstract_worker_core.runs import Arm, Close, LoadedRun, decision_if_terminal
+from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.runs.rows import match_rows, row_request
-from unstract_worker_core.runs.start import context_of, tool_problem
+from unstract_worker_core.runs.session import Arm, Close
+from unstract_worker_core.runs.start import LoadedRun, context_of, decision_if_terminal, tool_problem
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 FILES = (FileItem(1, "a.txt", "p/a.txt", hash="h1"), FileItem(2, "b.txt", "p/b.txt", hash="h2"))

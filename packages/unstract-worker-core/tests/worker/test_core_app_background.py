@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from unstract_worker_core.periodic import PeriodicThread
-from unstract_worker_core.runs.ttl_cache import TtlCache
+from unstract_worker_core.runs.runtime import TtlCache
 
 
 class Clock:

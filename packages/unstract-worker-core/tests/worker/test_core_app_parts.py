@@ -18,9 +18,8 @@ from unstract_worker_core.errors import (
     SteppedAside,
 )
 from unstract_worker_core.ledger import RunTask
-from unstract_worker_core.runs.isolation import IsolationLock
 from unstract_worker_core.runs.run_handler import retry_until_accepted
-from unstract_worker_core.runs.runtime import Delivery
+from unstract_worker_core.runs.runtime import Delivery, IsolationLock
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.testing import RecordingDoorbells, Ring, environment_for, running_runtime, settings_for
 from unstract_worker_core.worker.tasks import boundary

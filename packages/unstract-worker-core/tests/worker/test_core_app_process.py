@@ -195,7 +195,7 @@ SAMPLE = Path(__file__).parent / "sample"
 def test_importing_the_packages_reads_no_environment():
     from subprocess import run
 
-    code = "import tiny_worker, tiny_worker.definition, unstract_worker_core.worker.cli as m; print(m.__name__)"
+    code = "import tiny_worker, tiny_worker.tasks, unstract_worker_core.worker.cli as m; print(m.__name__)"
     done = run(
         [sys.executable, "-c", code],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SAMPLE)},

@@ -1,7 +1,7 @@
 """The command `unstract-worker-file-processing`, also as ``python -m unstract_worker_file_processing``."""
 
 from unstract_worker_core.worker.cli import command_line
-from unstract_worker_file_processing.definition import DEFINITION
+from unstract_worker_file_processing.tasks import DEFINITION
 
 __all__ = ["main"]
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from unstract_worker_core.active_files import ActiveFiles, mark_key
 from unstract_worker_core.backend.executions import Execution
 from unstract_worker_core.backend.files import FileExecution, FileStatusUpdate
 from unstract_worker_core.errors import (
@@ -30,9 +29,8 @@ from unstract_worker_core.ledger import (
     RunState,
     RunTask,
 )
-from unstract_worker_core.messages import BatchMessage, BatchResult
+from unstract_worker_core.messages.batch import BatchMessage, BatchResult
 from unstract_worker_core.observability.logs import bind_task
-from unstract_worker_core.runs.batching import deduplicate
 from unstract_worker_core.runs.failure_policy import (
     Place,
     Reaction,
@@ -41,12 +39,13 @@ from unstract_worker_core.runs.failure_policy import (
     reaction_to,
     reason_of,
 )
-from unstract_worker_core.runs.files_in_use import active_file, files_in_use
+from unstract_worker_core.runs.files_in_use import ActiveFiles, active_file, files_in_use, mark_key
 from unstract_worker_core.runs.outcomes import Executed, error_text, to_outcome
 from unstract_worker_core.runs.rows import match_rows, row_request
 from unstract_worker_core.runs.run_handler import release_run, retry_until_accepted
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.runs.session import RunSession
+from unstract_worker_core.runs.start import deduplicate
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.batch import process_batch
 from unstract_worker_file_processing.deferred import Parked

@@ -16,7 +16,7 @@ from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
 from unstract_worker_core.runs.outcomes import error_text
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
-from unstract_worker_core.text import replace_halves
+from unstract_worker_core.serialization import replace_halves
 from unstract_worker_file_processing.executor import FileFailed, FileRequest, MaybeSent
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack
 from unstract_worker_file_processing.status_writer import StatusWriter

@@ -22,8 +22,7 @@ from unstract_worker_core.runs.failure_policy import (
     reaction_to,
     release_after,
 )
-from unstract_worker_core.runs.runtime import Runtime
-from unstract_worker_core.runs.ttl_cache import TtlCache
+from unstract_worker_core.runs.runtime import Runtime, TtlCache
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_file_processing.executor import ExecutorAway, GuardedExecutor
 

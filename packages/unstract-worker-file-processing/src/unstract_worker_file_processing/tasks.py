@@ -1,4 +1,4 @@
-"""The file-processing worker's Celery tasks; the steps are plain functions in other modules."""
+"""The file-processing worker: its Celery tasks and its definition; the steps are plain functions in other modules."""
 
 from collections.abc import Callable
 from functools import cache
@@ -6,22 +6,27 @@ from typing import Any
 
 from celery import Celery
 
+from unstract_worker_core.backend import operations as ops
+from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.config import Settings
+from unstract_worker_core.config.sections import PLATFORM_EXECUTOR
 from unstract_worker_core.doorbells import read_batch_doorbell
 from unstract_worker_core.errors import MessageError
-from unstract_worker_core.messages import BatchResult, read_batch
+from unstract_worker_core.messages.batch import BatchResult, read_batch
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK, EXECUTOR_FAILURE_TASK, PROCESS_BATCH_TASK
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
+from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.worker.dead_letters import dead_letter_task
-from unstract_worker_core.worker.definition import RuntimeOf, Service
+from unstract_worker_core.worker.definition import RuntimeOf, Service, WorkerDefinition
 from unstract_worker_core.worker.tasks import add_task
 from unstract_worker_file_processing.batch import handle_doorbell
 from unstract_worker_file_processing.chord_compat import process_chord_batch
 from unstract_worker_file_processing.deferred import receive_answer, receive_failure
 from unstract_worker_file_processing.executor import GuardedExecutor, load_executor
 
-__all__ = ["register", "services"]
+__all__ = ["DEFINITION", "register", "services"]
 
 _CHORD_TASKS = (
     "process_file_batch",
@@ -81,3 +86,40 @@ def _chord_batch(runtime: Runtime, delivery: Delivery, executor: ExecutorOf) -> 
 
 def _refuse(runtime: Runtime, delivery: Delivery) -> None:
     raise MessageError(f"{delivery.task} never worked: send process_file_batch")
+
+
+_OPERATIONS = (
+    ops.HEALTH,
+    ops.GET_EXECUTION,
+    ops.HISTORY_BY_HASH,
+    ops.CHECK_HISTORY,
+    ops.GET_FILE,
+    ops.UPDATE_FILES,
+    ops.UPDATE_FILE,
+    ops.EXECUTE_FILE,
+    ops.CREATE_HISTORY,
+    ops.TOKENS,
+    ops.PAGES,
+    ops.CHECK_ACTIVE,
+    ops.CREATE_FILE,
+    ops.LIST_FILES,
+)
+# What the executor `platform` calls in place of `execute-file/`, which today's platform does not serve.
+_PLATFORM_OPERATIONS = (ops.TOOL_INSTANCES, ops.TOOL, ops.PLATFORM_KEY, ops.WORKFLOW)
+
+
+def _operations_of(settings: Settings) -> tuple[Operation, ...]:
+    if settings.files.executor != PLATFORM_EXECUTOR:
+        return _OPERATIONS
+    return (*(each for each in _OPERATIONS if each is not ops.EXECUTE_FILE), *_PLATFORM_OPERATIONS)
+
+
+DEFINITION = WorkerDefinition(
+    WorkerType.FILE_PROCESSING,
+    "unstract_worker_file_processing",
+    register,
+    services=services,
+    checks="unstract_worker_file_processing.checks:executor_lines",
+    operations=_OPERATIONS,
+    operations_of=_operations_of,
+)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unstract_worker_core.backend.tooling import ConnectedEnd, ConnectedWorkflow, ConnectorInstance
+from unstract_worker_core.backend.workflows import ConnectedEnd, ConnectedWorkflow, ConnectorInstance
 from unstract_worker_file_processing.executor import FileFailed
 from unstract_worker_file_processing.platform.connectors import destination_of, source_of
 from unstract_worker_file_processing.platform.stores import Store

@@ -1,7 +1,7 @@
 """The command `unstract-worker-general`, also as ``python -m unstract_worker_general``."""
 
 from unstract_worker_core.worker.cli import command_line
-from unstract_worker_general.definition import DEFINITION
+from unstract_worker_general.tasks import DEFINITION
 
 __all__ = ["main"]
 

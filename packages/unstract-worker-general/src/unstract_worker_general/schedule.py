@@ -12,17 +12,18 @@ from attrs import frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend.executions import ExecutionSummary, NewExecution
-from unstract_worker_core.backend.notifications import IN_PROGRESS, RunEvent, wanted_targets
-from unstract_worker_core.backend.pipelines import Pipeline, PipelineUpdate
+from unstract_worker_core.backend.pipelines import IN_PROGRESS, Pipeline, PipelineUpdate, RunEvent, wanted_targets
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, NotFound, UnexpectedAnswer
 from unstract_worker_core.identifiers import execution_id, opaque_id, organization_id
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunState, RunTask
-from unstract_worker_core.messages import StartMessage
 from unstract_worker_core.messages.fields import one_line
+from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import queues_of
-from unstract_worker_core.runs import Close, Decision, RunSession, accept_run, is_permanent, put_start, reason_of
+from unstract_worker_core.runs.failure_policy import is_permanent, reason_of
+from unstract_worker_core.runs.run_handler import accept_run, put_start
 from unstract_worker_core.runs.runtime import Delivery, Runtime
+from unstract_worker_core.runs.session import Close, Decision, RunSession
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus, RunKind, WorkerType
 
 __all__ = [

@@ -1,23 +1,31 @@
-"""The general worker's Celery tasks; the steps are plain functions in other modules."""
+"""The general worker: its Celery tasks, its definition, and what `check` looks at for it alone."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from celery import Celery
 
+from unstract_worker_core.backend import operations as ops
+from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.queues import DELIVER_TASK, ORCHESTRATE_TASK
-from unstract_worker_core.runs import Job, accept_start, give_up, handle_doorbell
+from unstract_worker_core.runs.run_handler import Job, accept_start, handle_doorbell
 from unstract_worker_core.runs.runtime import Delivery, Runtime
-from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.definition import RuntimeOf
+from unstract_worker_core.runs.start import give_up
+from unstract_worker_core.statuses import RunKind, WorkerType
+from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.tasks import add_task, serve_celery_task
 from unstract_worker_general.schedule import accept_schedule, give_up_schedule, start_pipeline
 from unstract_worker_general.start import start_execution
 from unstract_worker_general.webhooks.client import WebhookClient
 from unstract_worker_general.webhooks.delivery import accept_webhook, webhook_jobs
 
-__all__ = ["CLEANUP_NEEDS", "ORCHESTRATE_JOBS", "register"]
+if TYPE_CHECKING:
+    from unstract_worker_core.operator.check.lines import Line
+
+__all__ = ["CLEANUP_NEEDS", "DEFINITION", "ORCHESTRATE_JOBS", "cleanup_lines", "register"]
 
 # The platform's Beat sends it daily without a queue. It cleans the result table of the executor and log workers.
 _CLEANUP = "celery.backend_cleanup"
@@ -68,3 +76,47 @@ def _refuse_cleanup(runtime: Runtime, delivery: Delivery) -> None:
 
 def _report_healthy(runtime: Runtime, delivery: Delivery) -> dict[str, str]:
     return {"status": "healthy"}
+
+
+def cleanup_lines(settings: Settings, organizations: Sequence[str] = ()) -> Iterator["Line"]:
+    """Whether the daily `celery.backend_cleanup` of the platform's Beat, which this worker gets, does its work.
+
+    It has nothing to do with `organizations`.
+    """
+    from unstract_worker_core.operator.check.lines import Line  # a process that runs does without the operator's part
+
+    if settings.chord.enabled:
+        yield Line("celery.backend_cleanup", "ok", "is run here when the platform's Beat sends it")
+    else:
+        yield Line("celery.backend_cleanup", "warn", f"becomes a dead letter each day: {CLEANUP_NEEDS}")
+
+
+DEFINITION = WorkerDefinition(
+    WorkerType.GENERAL,
+    "unstract_worker_general",
+    register,
+    checks="unstract_worker_general.tasks:cleanup_lines",
+    operations=(
+        ops.HEALTH,
+        ops.GET_PIPELINE,
+        ops.UPDATE_PIPELINE,
+        ops.PIPELINE_TARGETS,
+        ops.ENQUEUE,
+        ops.LIST_EXECUTIONS,
+        ops.CREATE_EXECUTION,
+        ops.GET_EXECUTION,
+        ops.TOOL_INSTANCES,
+        ops.VALIDATE_TOOLS,
+        ops.SOURCE_FILES,
+        ops.FIND_HISTORIES,
+        ops.CHECK_ACTIVE,
+        ops.LIST_FILES,
+        ops.CREATE_FILES,
+        ops.CREATE_FILE,
+        ops.UPDATE_FILES,
+        ops.UPDATE_EXECUTION,
+        ops.CONFIGURATION,
+        ops.MARK_DISPATCHED,
+        ops.MARK_DEAD_LETTER,
+    ),
+)

@@ -2,7 +2,7 @@
 
 from unstract_worker_core.backend.breaker import Breaker, BreakerState
 from unstract_worker_core.backend.client import Backend
-from unstract_worker_core.backend.exchange import Limits
-from unstract_worker_core.backend.http import ConnectFailed, PostResult, ResponseLost, post_once
+from unstract_worker_core.backend.exchange import ConnectFailed, Limits, PostResult, ResponseLost
+from unstract_worker_core.backend.http import post_once
 
 __all__ = ["Backend", "Breaker", "BreakerState", "ConnectFailed", "Limits", "PostResult", "ResponseLost", "post_once"]

@@ -1,15 +1,23 @@
-"""A circuit breaker for the backend, shared by the threads of a process: while it is away, few calls are made.
+"""What notices that the backend is away: a circuit breaker for all threads, and the calls without a response.
 
-Own and small, because the kept libraries do not serve threads: pybreaker's `call()` holds one lock over the whole
-call, so a pool of threads takes turns; its `calling()` does not, but then it lets every waiting thread through once
-the time is over, as purgatory does, which has no lock at all. Both measure that time on the wall clock, which jumps.
+The breaker is own and small, because the kept libraries do not serve threads: pybreaker's `call()` holds one lock over
+the whole call, so a pool of threads takes turns; its `calling()` does not, but then it lets every waiting thread
+through once the time is over, as purgatory does, which has no lock at all. Both measure that time on the wall clock,
+which jumps.
+
+A thread of the backend can hang for good. So after a minute without a byte, and then each time twice as late, the log
+names the call with the ids that are bound to the task (execution, file). Operators see the calls in the heartbeat of
+the process: `fleet`, `runs show`.
 """
 
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+
+import structlog
+from attrs import define, field, frozen
 
 _FIRST_INTERVAL_SECONDS = 5.0
 
@@ -125,3 +133,55 @@ class Breaker:
     def _schedule_trial(self) -> None:
         self._interval = min(2 * self._interval, self._longest)
         self._next_trial = self._clock() + self._interval * random.uniform(0.8, 1.2)
+
+
+_SHOWN = {"execution_id": "execution", "file_execution_id": "file execution", "organization_id": "organization"}
+_log = structlog.get_logger("unstract_worker_core.backend")
+
+
+@frozen
+class _SilentCall:
+    operation: str
+    request_id: str
+    since: float
+    ids: Mapping[str, object]
+
+    def shown(self, now: float) -> str:
+        about = "".join(f", {name} {self.ids[key]}" for key, name in _SHOWN.items() if key in self.ids)
+        return f"{self.operation} has not been answered for {now - self.since:.0f} s{about}, request {self.request_id}"
+
+
+@define(eq=False)
+class SilentCalls:
+    """The silent calls of one process. `count` is called with 1 when a call becomes one, with -1 when it ends."""
+
+    count: Callable[[int], None]
+    clock: Callable[[], float] = time.monotonic
+    _calls: dict[str, _SilentCall] = field(factory=dict, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+
+    def notice(self, operation: str, request_id: str, seconds: float) -> None:
+        """A call of this thread has been silent for so long."""
+        ids = structlog.contextvars.get_contextvars()
+        call = _SilentCall(operation, request_id, self.clock() - seconds, ids)
+        with self._lock:
+            fresh = request_id not in self._calls
+            self._calls[request_id] = call
+        if fresh:
+            self.count(1)
+        _log.warning(
+            "the backend has not answered yet", operation=operation, request_id=request_id, seconds=round(seconds)
+        )
+
+    def ended(self, request_id: str) -> None:
+        """A response came, or the call is given up."""
+        if request_id in self._calls:
+            with self._lock:
+                del self._calls[request_id]
+            self.count(-1)
+
+    def shown(self) -> tuple[str, ...]:
+        """Each silent call in words, with its execution and file."""
+        now = self.clock()
+        with self._lock:
+            return tuple(call.shown(now) for call in self._calls.values())

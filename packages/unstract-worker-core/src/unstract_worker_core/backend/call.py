@@ -11,29 +11,27 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 from urllib.parse import quote
 
-from attrs import fields
+from attrs import fields, frozen
 
 from unstract_worker_core import identifiers
-from unstract_worker_core.backend.breaker import Breaker, BreakerOpen
-from unstract_worker_core.backend.exchange import Limits, OnSilence
-from unstract_worker_core.backend.http import (
-    BaseTransport,
-    ConnectFailed,
-    Request,
-    ResponseLost,
-    ResponseRefused,
-    make_request,
-    send,
-)
+from unstract_worker_core.backend.breaker import Breaker, BreakerOpen, SilentCalls
+from unstract_worker_core.backend.exchange import ConnectFailed, Limits, OnSilence, ResponseLost, ResponseRefused
+from unstract_worker_core.backend.http import BaseTransport, Request, make_request, send
 from unstract_worker_core.backend.operations import HEALTH, Operation, Repeat
 from unstract_worker_core.backend.responses import ApiResponse, Json, TransientError, classify
-from unstract_worker_core.backend.silence import SilentCalls
 from unstract_worker_core.config import BackendSettings
-from unstract_worker_core.errors import BackendError, BackendUnavailable, OutcomeUnknown, UnexpectedAnswer
+from unstract_worker_core.errors import (
+    BackendError,
+    BackendRefused,
+    BackendUnavailable,
+    OutcomeUnknown,
+    UnexpectedAnswer,
+)
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.observability.tracing import trace_headers, traced_call
 from unstract_worker_core.retries import Retrying
@@ -281,3 +279,40 @@ class Caller:
         elif last.away and not last.silent:
             self._breaker.failed()
         return state.final_error(last, request_id)
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+_TOO_LARGE = 413
+
+
+@frozen
+class Part:
+    """Which of the items one call is about: `first` and the `count - 1` after it, of `total`."""
+
+    first: int
+    count: int
+    total: int
+
+    def key(self, key: str | None) -> str | None:
+        """The call's own idempotency key, made from that of the whole."""
+        return key if key is None or self.count == self.total else f"{key}:{self.first}.{self.count}"
+
+
+def in_parts(call: Callable[[Sequence[T], Part], R], items: Sequence[T]) -> Iterator[R]:
+    """The answers to `call`, made once for all items, or for halves of them where the whole is refused with a 413.
+
+    Raises what `call` raises, a 413 for a single item too.
+    """
+    waiting = [Part(0, len(items), len(items))]
+    while waiting:
+        part = waiting.pop()
+        try:
+            answer = call(items[part.first : part.first + part.count], part)
+        except BackendRefused as error:
+            if error.status != _TOO_LARGE or part.count < 2:
+                raise
+            half = part.count // 2
+            waiting += [Part(part.first + half, part.count - half, part.total), Part(part.first, half, part.total)]
+        else:
+            yield answer

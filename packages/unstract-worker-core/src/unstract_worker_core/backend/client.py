@@ -9,18 +9,14 @@ import structlog
 from attrs import frozen
 
 from unstract_worker_core.backend import operations
-from unstract_worker_core.backend.breaker import Breaker, BreakerState
+from unstract_worker_core.backend.breaker import Breaker, BreakerState, SilentCalls
 from unstract_worker_core.backend.call import Caller
-from unstract_worker_core.backend.executions import Executions
+from unstract_worker_core.backend.executions import Executions, Usage
 from unstract_worker_core.backend.files import Files
 from unstract_worker_core.backend.history import History
 from unstract_worker_core.backend.http import BaseTransport, ThreadTransport, tls_context
-from unstract_worker_core.backend.notifications import Notifications
-from unstract_worker_core.backend.pipelines import Pipelines
-from unstract_worker_core.backend.silence import SilentCalls
-from unstract_worker_core.backend.tooling import Tooling
-from unstract_worker_core.backend.usage import Configuration, Usage
-from unstract_worker_core.backend.workflows import Tools, Workflows
+from unstract_worker_core.backend.pipelines import Notifications, Pipelines
+from unstract_worker_core.backend.workflows import Configuration, Tooling, Tools, Workflows
 from unstract_worker_core.config import BackendSettings
 from unstract_worker_core.errors import (
     BackendError,

@@ -1,4 +1,4 @@
-"""Executions: read, list, create, set the status, clean up."""
+"""Executions: read, list, create, set the status, clean up; and what their files used."""
 
 import math
 import time
@@ -12,8 +12,8 @@ from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.backend.responses import ApiResponse, Json
 from unstract_worker_core.errors import BackendRefused
 from unstract_worker_core.identifiers import uuids
+from unstract_worker_core.serialization import one_line
 from unstract_worker_core.statuses import ExecutionStatus
-from unstract_worker_core.text import one_line
 
 _METHOD_NOT_ALLOWED = 405
 _NOT_OFFERED_SECONDS = 3600.0
@@ -205,3 +205,34 @@ def _execution(response: ApiResponse) -> Execution:
     tags = found.get("tags")
     names = [tag.get("name") for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else []
     return response.one(Execution, {**found, "tags": names})
+
+
+@frozen
+class TokenUsage:
+    """Tokens and cost of one file execution; None where nothing was counted."""
+
+    embedding_tokens: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cost_in_dollars: float | None = None
+
+
+@frozen
+class Usage:
+    """Calls about what file executions used."""
+
+    _call: Caller
+
+    def tokens(self, organization_id: str, file_execution_id: str) -> TokenUsage:
+        """Tokens and cost of a file execution; all None where nothing was counted."""
+        ids = uuids(file_execution_id=file_execution_id)
+        response = self._call(operations.TOKENS, organization_id, ids=ids)
+        return response.one(TokenUsage, response.object("data", "usage"))
+
+    def pages(self, organization_id: str, file_execution_id: str) -> int | None:
+        """Pages processed for a file execution; None where none were counted."""
+        ids = uuids(file_execution_id=file_execution_id)
+        response = self._call(operations.PAGES, organization_id, ids=ids)
+        where = ("data", "total_pages_processed")
+        return None if response.member(*where) is None else response.number(*where)

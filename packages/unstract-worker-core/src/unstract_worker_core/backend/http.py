@@ -27,11 +27,17 @@ from typing import Any
 
 import httpcore
 import httpx
-from attrs import evolve, frozen
+from attrs import evolve
 
-from unstract_worker_core.backend.dialing import Dialer
-from unstract_worker_core.backend.exchange import Exchange, Limits
-from unstract_worker_core.errors import WorkerError
+from unstract_worker_core.backend.exchange import (
+    ConnectFailed,
+    Dialer,
+    Exchange,
+    Limits,
+    PostResult,
+    ResponseLost,
+    ResponseRefused,
+)
 
 BaseTransport = httpx.BaseTransport
 Request = httpx.Request
@@ -42,41 +48,6 @@ _IDLE_SECONDS = 1.5
 _READ_BYTES = 16 * 1024
 _WRITE_BYTES = 64 * 1024
 _ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
-
-
-class ConnectFailed(WorkerError):
-    """No byte of the request was sent: it may be repeated, whatever it does."""
-
-
-class ResponseLost(WorkerError):
-    """The request may have arrived; no whole response did.
-
-    Attributes:
-        timed_out: the time was over, as opposed to a broken connection or a malformed response.
-        stale: the connection had carried another request before, and broke before a byte of this response came.
-            The server may have closed it while it was idle.
-    """
-
-    def __init__(self, reason: str, *, timed_out: bool = False, stale: bool = False) -> None:
-        self.timed_out = timed_out
-        self.stale = stale
-        super().__init__(reason)
-
-
-class ResponseRefused(WorkerError):
-    """A response came that is not read: too large, or compressed although identity was asked for."""
-
-    def __init__(self, reason: str, *, status: int) -> None:
-        self.status = status
-        super().__init__(reason)
-
-
-@frozen
-class PostResult:
-    """The response to `post_once`; its body was dropped. `retry_after`: the header, as it came."""
-
-    status: int
-    retry_after: str | None = None
 
 
 @cache

@@ -19,7 +19,7 @@ from unstract_worker_core.backend.http import Response
 from unstract_worker_core.backend.operations import Operation, Repeat
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, NotFound, UnexpectedAnswer
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.text import has_escaped_halves, one_line, replace_halves
+from unstract_worker_core.serialization import has_escaped_halves, one_line, replace_halves
 
 # What json.loads gives; models narrow it.
 Json = Any

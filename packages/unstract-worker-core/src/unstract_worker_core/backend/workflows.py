@@ -1,16 +1,22 @@
-"""Workflows and their tools: ends, source files, tool instances, validation."""
+"""Workflows and their tools: source files, validation, and what an executor needs that runs tools itself.
+
+What holds credentials is neither logged nor shown.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
-from unstract_worker_core import serialization
+from unstract_worker_core import identifiers, serialization
 from unstract_worker_core.backend import operations
 from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.backend.responses import Json
-from unstract_worker_core.errors import MessageError
-from unstract_worker_core.identifiers import uuids
+from unstract_worker_core.config.parsers import Secret
+from unstract_worker_core.errors import BackendRefused, MessageError, NotFound
+from unstract_worker_core.identifiers import opaque_id, uuids
+
+_BAD_REQUEST, _INTERNAL_ERROR = 400, 500
 
 
 @frozen
@@ -128,3 +134,112 @@ class Tools:
             validated_ids=frozenset(tool.id for tool in validated),
             errors=response.many(ToolProblem, response.items("errors")),
         )
+
+
+@frozen
+class InstanceSettings:
+    """A tool in a workflow, with its settings."""
+
+    id: str
+    tool_id: str
+    step: int = 0
+    metadata: dict[str, Any] = field(factory=dict, repr=False)
+
+
+@frozen
+class ToolImage:
+    """What runs a tool. `note`: the backend made this up, because it does not know the tool."""
+
+    tool_id: str
+    image_name: str
+    image_tag: str = ""
+    name: str = ""
+    version: str = ""
+    note: str = ""
+
+
+@frozen
+class ConnectorInstance:
+    """A connector with its credentials. `connector_id` is its kind, a bar, and an id."""
+
+    connector_id: str
+    connector_name: str = ""
+    connector_metadata: dict[str, Any] = field(factory=dict, repr=False)
+
+
+@frozen
+class ConnectedEnd:
+    """One end of a workflow, with its credentials. `connection_type` is ``NONE`` where it is not set."""
+
+    connection_type: str = "NONE"
+    configuration: dict[str, Any] = field(factory=dict, repr=False)
+    connector_instance: ConnectorInstance | None = None
+
+
+@frozen
+class ConnectedWorkflow:
+    """Both ends of a workflow."""
+
+    source_config: ConnectedEnd = Factory(ConnectedEnd)
+    destination_config: ConnectedEnd = Factory(ConnectedEnd)
+
+
+@frozen
+class Tooling:
+    """Calls for running tools outside of the backend."""
+
+    _call: Caller
+
+    def instances(self, organization_id: str, workflow_id: str) -> tuple[InstanceSettings, ...]:
+        """The tools of a workflow with their settings, in their order."""
+        response = self._call(operations.TOOL_INSTANCES, organization_id, ids=uuids(workflow_id=workflow_id))
+        found = response.many(InstanceSettings, response.items("tool_instances"))
+        return tuple(sorted(found, key=lambda instance: instance.step))
+
+    def image(self, organization_id: str, tool_id: str) -> ToolImage:
+        """What runs a tool; for one that the backend does not know, what it makes up."""
+        ids = {"tool_id": opaque_id(tool_id, field="tool_id")}
+        response = self._call(operations.TOOL, organization_id, ids=ids)
+        return response.one(ToolImage, response.object("tool"))
+
+    def platform_key(self, organization_id: str) -> Secret:
+        """The organization's active platform key."""
+        response = self._call(operations.PLATFORM_KEY, organization_id)
+        key = response.member("platform_key")
+        if not isinstance(key, str) or not key:
+            raise response.unexpected("platform_key: not a key")
+        return Secret(key)
+
+    def workflow(self, organization_id: str, workflow_id: str) -> ConnectedWorkflow:
+        """The workflow's ends with their credentials."""
+        response = self._call(operations.WORKFLOW, organization_id, ids=uuids(workflow_id=workflow_id))
+        return response.one(ConnectedWorkflow, response.object())
+
+
+@frozen
+class Configuration:
+    """Calls about an organization's configuration."""
+
+    _call: Caller
+
+    def max_parallel_file_batches(self, organization_id: str) -> int | None:
+        """The organization's number of batches, at least 1; None where the backend does not know (400, 404)."""
+        organization = identifiers.organization_id(organization_id)
+        ids, query = {"name": "MAX_PARALLEL_FILE_BATCHES"}, {"organization_id": organization}
+        try:
+            response = self._call(operations.CONFIGURATION, organization, ids=ids, query=query)
+        except BackendRefused as error:
+            if isinstance(error, NotFound) or error.status == _BAD_REQUEST:
+                return None
+            raise
+        return max(1, response.number("data", "value"))
+
+    def has_platform_key(self, organization_id: str) -> bool:
+        """Whether the organization has an active platform key, without which no file is executed."""
+        try:
+            response = self._call(operations.PLATFORM_KEY, organization_id)
+        except BackendRefused as error:
+            if error.status == _INTERNAL_ERROR:
+                return False
+            raise
+        return bool(response.member("platform_key"))

@@ -9,7 +9,7 @@ from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.ledger.records import FileItem, RunContext
 from unstract_worker_core.messages.fields import optional_id, optional_text, read
-from unstract_worker_core.messages.files import FILES_LIMIT, file_item
+from unstract_worker_core.messages.start import FILES_LIMIT, file_item
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.statuses import RunKind
 

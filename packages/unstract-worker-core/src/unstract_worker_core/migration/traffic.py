@@ -1,19 +1,107 @@
-"""Which fleet a platform message belongs to while a share of the traffic stays with today's workers.
+"""Which fleet a platform message belongs to while a share of the traffic stays with today's workers, and the way there.
 
-Pure: the same message gives the same answer in every process.
+The decision is pure: the same message gives the same answer in every process. A message of the other fleet is forwarded
+unchanged to another queue of the same broker. Unlike a doorbell it carries truth: the publish is confirmed, and an
+unroutable one is noticed.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from amqp.exceptions import MessageNacked
 from attrs import frozen
+from kombu.connection import Connection
+from kombu.exceptions import KombuError
 
+from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.errors import LedgerError, MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
-from unstract_worker_core.migration.forwarding import Forwarding, NotForwarded
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import TASK_PREFIX
 from unstract_worker_core.runs.runtime import Runtime
+from unstract_worker_core.worker.broker import declared_queue, publishing_connection
+
+if TYPE_CHECKING:
+    from kombu.messaging import Producer
+
+# What of AMQP's properties a sender decides. Expiry is a header of Celery's.
+_PROPERTIES = ("correlation_id", "reply_to", "priority", "delivery_mode", "message_id", "timestamp", "type", "app_id")
+# RabbitMQ's own notes about this delivery.
+_BROKERS_OWN = frozenset({"x-delivery-count"})
+
+
+class NotForwarded(Exception):
+    """The broker did not say that it took the message; named after the driver's error. It may have."""
+
+
+class Forwarding:
+    """One connection, for one thread at a time; made when it is first needed, and again after an error."""
+
+    def __init__(self, broker: BrokerSettings) -> None:
+        """Nothing is connected yet."""
+        self._broker = broker
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+        self._known: set[str] = set()
+
+    def forward(self, message: Any, queue: str) -> None:
+        """Publish a kombu message to `queue`: same body, headers and content type. Once more on a fresh connection.
+
+        Raises:
+            NotForwarded: it must stay where it is.
+        """
+        for last in (False, True):
+            connection = self._connection = self._connection or publishing_connection(self._broker, confirmed=True)
+            try:
+                self._publish(connection, message, queue)
+            except (KombuError, OSError, MessageNacked, *connection.connection_errors, *connection.channel_errors) as e:
+                self.close()
+                # Refused by the broker itself: asking again at once changes nothing.
+                if last or isinstance(e, MessageNacked):
+                    raise NotForwarded(type(e).__name__) from None
+            else:
+                return
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection, self._producer = self._connection, None, None
+        self._known.clear()
+        if connection is None:
+            return
+        try:
+            connection.collect()  # without a word to a broker that may not answer
+        except Exception:  # boundary: a connection that broke may fail to close in any way its driver knows
+            log.debug("connection did not close", exc_info=True)
+
+    def _publish(self, connection: Connection, message: Any, queue: str) -> None:
+        if self._producer is None:
+            self._producer = connection.Producer(auto_declare=False)
+        self._declare_once(connection, queue)
+        body = message.body
+        self._producer.publish(
+            bytes(body) if isinstance(body, memoryview) else body,
+            exchange="",
+            routing_key=queue,
+            mandatory=True,
+            headers={name: value for name, value in message.headers.items() if name not in _BROKERS_OWN},
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            **{name: message.properties[name] for name in _PROPERTIES if message.properties.get(name) is not None},
+        )
+
+    def _declare_once(self, connection: Connection, queue: str) -> None:
+        """The queue is there; as its consumers declared it, or as they would."""
+        if self._broker.is_redis or queue in self._known:
+            return
+        entity = declared_queue(queue, self._broker)
+        try:
+            with connection.channel() as channel:
+                entity(channel).queue_declare(passive=True)
+        except connection.channel_errors:
+            with connection.channel() as channel:
+                entity(channel).declare()
+        self._known.add(queue)
+
 
 _STARTS = frozenset({"async_execute_bin", "async_execute_bin_api", "async_execute_bin_general"})
 _SCHEDULES = frozenset({"scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"})

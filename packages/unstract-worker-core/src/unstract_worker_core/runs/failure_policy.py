@@ -62,7 +62,7 @@ from unstract_worker_core.errors import (
 )
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs.session import Release
-from unstract_worker_core.text import one_line
+from unstract_worker_core.serialization import one_line
 
 T = TypeVar("T")
 _KEY_REFUSED = (401, 403)

@@ -4,11 +4,11 @@ from typing import Any
 
 from attrs import asdict, frozen
 
+from unstract_worker_core.backend.executions import TokenUsage
 from unstract_worker_core.backend.files import FileStatusUpdate
-from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
+from unstract_worker_core.serialization import replace_halves
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_core.text import replace_halves
 
 NOT_STARTED = "not started: the execution was stopped"
 _LONGEST_ERROR = 1000

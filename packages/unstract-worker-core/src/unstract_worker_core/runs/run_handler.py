@@ -13,7 +13,7 @@ from unstract_worker_core import serialization
 from unstract_worker_core.doorbells import read_run_doorbell
 from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.ledger import Accepted, Armed, RunClaim, RunState, RunTask
-from unstract_worker_core.messages import StartMessage, read_start
+from unstract_worker_core.messages.start import StartMessage, read_start
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.runs.failure_policy import (
     ErrorKind,

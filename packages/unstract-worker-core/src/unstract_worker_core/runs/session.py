@@ -7,7 +7,7 @@ from attrs import field, frozen
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, Held, RunClaim, RunContext
-from unstract_worker_core.messages import StartMessage
+from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.ui_logs import LogEvent
 

@@ -15,8 +15,7 @@ from unstract_worker_core.observability.progress import Progress, mark_progress
 from unstract_worker_core.observability.tracing import make_traces
 from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.redis import connect
-from unstract_worker_core.runs.isolation import IsolationLock
-from unstract_worker_core.runs.runtime import Runtime
+from unstract_worker_core.runs.runtime import IsolationLock, Runtime
 from unstract_worker_core.ui_logs import LogEvents
 from unstract_worker_core.worker.broker import BrokerAMQP, publishing_connection
 from unstract_worker_core.worker.celery_settings import celery_settings, restore_protected

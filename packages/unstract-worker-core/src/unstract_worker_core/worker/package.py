@@ -13,7 +13,7 @@ def package_attributes(package: str) -> Callable[[str], Any]:
     """The module-level ``__getattr__`` of a worker's package, for `app` and `__version__`.
 
     Args:
-        package: its import name; its module `definition` has the DEFINITION.
+        package: its import name; its module `tasks` has the DEFINITION.
     """
 
     def get(name: str) -> Any:
@@ -23,7 +23,7 @@ def package_attributes(package: str) -> Callable[[str], Any]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         from unstract_worker_core.worker.entry import app_of
 
-        app = app_of(import_module(f"{package}.definition").DEFINITION)
+        app = app_of(import_module(f"{package}.tasks").DEFINITION)
         vars(import_module(package))[name] = app  # the process has one app
         return app
 

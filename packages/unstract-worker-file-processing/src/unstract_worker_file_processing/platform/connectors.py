@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from unstract_worker_core.backend.tooling import ConnectedEnd, ConnectedWorkflow
+from unstract_worker_core.backend.workflows import ConnectedEnd, ConnectedWorkflow
 from unstract_worker_file_processing.executor import FileFailed
 from unstract_worker_file_processing.platform.stores import Store, s3_options
 

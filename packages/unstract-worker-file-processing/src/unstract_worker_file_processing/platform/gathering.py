@@ -8,11 +8,11 @@ from typing import Any
 from attrs import Factory, frozen
 
 from unstract_worker_core.backend import Backend
-from unstract_worker_core.backend.tooling import ConnectedWorkflow, InstanceSettings, ToolImage
+from unstract_worker_core.backend.workflows import ConnectedWorkflow, InstanceSettings, ToolImage
 from unstract_worker_core.config import Secret
 from unstract_worker_core.errors import BackendRefused, BackendUnavailable
 from unstract_worker_core.ledger import RunContext
-from unstract_worker_core.runs.ttl_cache import TtlCache
+from unstract_worker_core.runs.runtime import TtlCache
 from unstract_worker_file_processing.executor import FileFailed
 from unstract_worker_file_processing.platform.service import PlatformService
 from unstract_worker_file_processing.platform.tool import Tool, check_tool, with_profile

@@ -8,17 +8,8 @@ from uuid import uuid4
 import stamina
 
 from unstract_worker_core.backend import Limits
-from unstract_worker_core.backend.http import (
-    BaseTransport,
-    ConnectFailed,
-    Response,
-    ResponseLost,
-    ResponseRefused,
-    ThreadTransport,
-    make_request,
-    send,
-    tls_context,
-)
+from unstract_worker_core.backend.exchange import ConnectFailed, ResponseLost, ResponseRefused
+from unstract_worker_core.backend.http import BaseTransport, Response, ThreadTransport, make_request, send, tls_context
 from unstract_worker_core.config import ExecutorSettings, Secret
 from unstract_worker_core.observability.progress import mark_progress
 from unstract_worker_file_processing.executor import FileFailed, NotNow

@@ -19,16 +19,15 @@ from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunTask
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs import Close, Decision, Job, Release, RunSession, accept_run, reason_of
-from unstract_worker_core.runs.run_handler import retry_until_accepted
+from unstract_worker_core.runs.failure_policy import reason_of
+from unstract_worker_core.runs.run_handler import Job, accept_run, retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
+from unstract_worker_core.runs.session import Close, Decision, Release, RunSession
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.dead_letters import dead_letter
-from unstract_worker_general.webhooks.addresses import LookupsBusy
-from unstract_worker_general.webhooks.client import Failure, WebhookClient
-from unstract_worker_general.webhooks.limits import HostLimits
+from unstract_worker_general.webhooks.addresses import LookupsBusy, Refused, Target, read_target
+from unstract_worker_general.webhooks.client import Failure, HostLimits, WebhookClient
 from unstract_worker_general.webhooks.message import WebhookMessage, read_webhook
-from unstract_worker_general.webhooks.url import Refused, Target, read_target
 
 __all__ = ["accept_webhook", "webhook_jobs"]
 

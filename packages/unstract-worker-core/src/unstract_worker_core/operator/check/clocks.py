@@ -8,16 +8,8 @@ from email.utils import parsedate_to_datetime
 from redis import Redis
 from redis.exceptions import RedisError
 
-from unstract_worker_core.backend.exchange import Limits
-from unstract_worker_core.backend.http import (
-    ConnectFailed,
-    ResponseLost,
-    ResponseRefused,
-    ThreadTransport,
-    make_request,
-    send,
-    tls_context,
-)
+from unstract_worker_core.backend.exchange import ConnectFailed, Limits, ResponseLost, ResponseRefused
+from unstract_worker_core.backend.http import ThreadTransport, make_request, send, tls_context
 from unstract_worker_core.config import BackendSettings, Settings
 from unstract_worker_core.operator.check.lines import Line
 from unstract_worker_core.redis import connect

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 
 from unstract_worker_core.backend import operations as ops
-from unstract_worker_core.backend.notifications import NotificationEvent, NotificationTargets
-from unstract_worker_core.backend.pipelines import PipelineUpdate
+from unstract_worker_core.backend.pipelines import NotificationEvent, NotificationTargets, PipelineUpdate
 from unstract_worker_core.operator.conformance.probes import (
     UNKNOWN_ID,
     Mismatch,

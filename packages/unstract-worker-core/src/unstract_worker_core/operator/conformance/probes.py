@@ -6,8 +6,8 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from unstract_worker_core.backend import Backend
-from unstract_worker_core.backend.notifications import NotificationEvent
 from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.backend.pipelines import NotificationEvent
 from unstract_worker_core.backend.workflows import SourceFile
 from unstract_worker_core.errors import BackendRefused
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from unstract_worker_core.backend import operations as ops
+from unstract_worker_core.backend.executions import TokenUsage
 from unstract_worker_core.backend.history import HistoryQuery
 from unstract_worker_core.backend.operations import Operation
-from unstract_worker_core.backend.usage import TokenUsage
 from unstract_worker_core.backend.workflows import SourceFile
 from unstract_worker_core.operator.conformance.pipelines import READING_PIPELINES
 from unstract_worker_core.operator.conformance.probes import (

@@ -1,6 +1,6 @@
 """Commands of the tiny worker."""
 
-from tiny_worker.definition import DEFINITION
+from tiny_worker.tasks import DEFINITION
 from unstract_worker_core.worker.cli import command_line
 
 command_line(DEFINITION)()
