@@ -2,20 +2,23 @@
 
 import json
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+import click
 import pytest
 
 from unstract_devstack.ports import free_port
 from unstract_devstack.processes import wait_until
+from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
 from unstract_worker_core.worker.building import make_app
 from unstract_worker_core.worker.celery_settings import celery_settings, drop_celery_variables, restore_protected
-from unstract_worker_core.worker.command_line import OPTIONS, long_flag
+from unstract_worker_core.worker.command_line import COMMANDS, OPTIONS, Effect, check_command_line, long_flag
 from unstract_worker_core.worker.definition import WorkerDefinition
 
 REDIS_ONLY = {
@@ -182,6 +185,72 @@ def test_every_option_of_celerys_command_has_its_row():
         assert f"| {flags} | {option.effect} | {option.note} |" in readme
 
 
+def test_every_command_of_celery_has_its_row():
+    from celery.bin.celery import celery
+
+    known = {name for command in COMMANDS for name in command.names.split()}
+    assert known - {"flower"} == set(celery.commands)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for command in COMMANDS:
+        names = ", ".join(f"`{name}`" for name in command.names.split())
+        assert f"| {names} | {command.effect} | {command.note} |" in readme
+
+
+@pytest.mark.parametrize("name", [name for command in COMMANDS for name in command.names.split()])
+def test_a_command_passes_or_is_refused_by_its_row(name):
+    effect = next(command.effect for command in COMMANDS if name in command.names.split())
+    context = click.Context(click.Command(name))
+    if effect is not Effect.REFUSED:
+        check_command_line(context, None, "threads")
+        return
+    with pytest.raises(ConfigurationError, match=rf"^celery {name}: is refused: \w+"):
+        check_command_line(context, None, "threads")
+
+
+def test_a_command_that_another_package_added_is_refused():
+    with pytest.raises(ConfigurationError, match="celery other: is refused: it is no command of Celery's own"):
+        check_command_line(click.Context(click.Command("other")), None, "threads")
+
+
+STARTED_IN_CODE = "from tiny_worker import app; app.start({})"
+SPELLINGS = [
+    (("-m", "celery", "-A", "tiny_worker:app", "purge", "-f"), {}),
+    (("-m", "celery", "-A", "tiny_worker", "amqp", "queue.purge", "uw_callback"), {}),
+    (("-m", "celery", "--app=tiny_worker.app", "--", "purge", "-f"), {}),
+    (("-m", "celery", "purge", "-f"), {"CELERY_APP": "tiny_worker"}),
+    (("-c", STARTED_IN_CODE.format(["purge", "-f"])), {}),
+    (("-c", STARTED_IN_CODE.format(["worker", "--purge"])), {}),
+]
+
+
+@pytest.mark.parametrize(("command", "variables"), SPELLINGS)
+def test_purging_is_refused_however_the_app_is_named(command, variables, start_worker, redis):
+    redis.lpush("uw_callback", "a message")
+    started = start_worker(*command, ready=False, **variables)
+    assert started.exit_code() == 2
+    assert "unstract-worker-callback cannot start:\n  " in started.log
+    assert re.search("(purge|celery amqp): is refused: (would|can) ", started.log)
+    assert redis.llen("uw_callback") == 1
+
+
+def test_variables_of_celerys_options_have_no_effect(start_worker, send, ended):
+    send("tiny.note", body=[[], {"name": "sent before"}, {}])
+    variables = {"CELERY_WORKER_PURGE": "1", "CELERY_LOADER": "nonsense", "CELERY_CONFIG_MODULE": "nonsense"}
+    worker = start_worker("-m", "celery", "-A", "tiny_worker", "worker", **variables)
+    assert ended("sent before")
+    assert [name for name in variables if f"{name} has no effect" not in worker.log] == ["CELERY_WORKER_PURGE"]
+    assert "CELERY_WORKER_PURGE is not known and has no effect" in worker.log
+
+
+def test_commands_that_only_read_pass_and_those_that_no_worker_answers_say_so(start_worker):
+    report = start_worker("-m", "celery", "-A", "tiny_worker", "report", ready=False)
+    assert report.exit_code() == 0
+    assert "no worker answers" not in report.log
+    status = start_worker("-m", "celery", "-A", "tiny_worker", "status", ready=False)
+    assert status.exit_code() == 69, status.log
+    assert "remote control and events are off: use fleet and runs" in status.log
+
+
 REFUSED = [
     ("--autoscale", "8,1"), ("--purge",), ("-S", "state"), ("--detach",), ("-BD", "--logfile=x"),
 ]  # fmt: skip
@@ -208,9 +277,9 @@ def test_the_command_lines_slots_count_and_options_of_children_are_warned_about(
     )
     assert "0 of 3 slots in use" in json.dumps(worker.get("/health/live"))
     warned = [json.loads(line) for line in worker.log.splitlines() if "option has no effect" in line]
-    assert [(line["option"], line["instead"]) for line in warned] == [
+    assert {(line["option"], line["instead"]) for line in warned} == {
         ("--max-tasks-per-child", "CELERY_POOL=prefork"), ("--optimization", "CELERY_POOL=prefork"),
-    ]  # fmt: skip
+    }  # fmt: skip
 
 
 def test_a_log_file_that_cannot_be_opened_is_refused(start_worker, tmp_path):

@@ -94,6 +94,7 @@ ACCEPTED_WITHOUT_EFFECT: tuple[Obsolete, ...] = (
 # Celery reads these past our configuration (its own -b option sets the third): they are removed at the start.
 CELERY_READS_ITSELF = (
     "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND",
+    "CELERY_CONFIG_MODULE", "CELERY_LOADER",
 )  # fmt: skip
 
 

@@ -1,11 +1,11 @@
-"""What becomes of each option of Celery's own command: it works, is ignored with a warning, or is refused."""
+"""What becomes of each command and option of Celery's own command line: it works, has no effect, or is refused."""
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 import click
 from attrs import frozen
+from click.core import ParameterSource
 
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.observability.logs import get_logger
@@ -14,11 +14,21 @@ log = get_logger(__name__)
 
 
 class Effect(StrEnum):
-    """What becomes of an option."""
+    """What becomes of a command or an option."""
 
     WORKS = "works"
     IGNORED = "ignored with a warning"
+    UNANSWERED = "no worker answers, with a warning"
     REFUSED = "refused"
+
+
+@frozen
+class Command:
+    """Commands of `celery` with one effect. `note`: why, or what to use instead."""
+
+    names: str
+    effect: Effect
+    note: str
 
 
 @frozen
@@ -30,6 +40,20 @@ class Option:
     note: str
 
 
+COMMANDS = (
+    Command("worker", Effect.WORKS, "the same as `run`; its options are below"),
+    Command("multi", Effect.WORKS, "each node is a `worker`"),
+    Command("report list graph logtool upgrade", Effect.WORKS, "they change no server; logtool reads Celery's text"),
+    Command("call", Effect.WORKS, "the message goes to the worker's first queue"),
+    Command("inspect status events flower", Effect.UNANSWERED, "remote control and events are off: use fleet and runs"),
+    Command("purge", Effect.REFUSED, "would delete start messages: runs abort ends executions"),
+    Command("amqp", Effect.REFUSED, "can empty and delete queues: rabbitmqctl and redis-cli show them"),
+    Command("migrate", Effect.REFUSED, "takes messages off a broker: let the workers empty the old one, then switch"),
+    Command("beat", Effect.REFUSED, "the platform has its own Celery Beat"),
+    Command("control", Effect.REFUSED, "these workers do not listen, others on the broker would: use SIGTERM and runs"),
+    Command("shell", Effect.REFUSED, "bypasses the ledger: use check, fleet, runs and dead-letters"),
+    Command("result", Effect.REFUSED, "tasks have no results: use runs show"),
+)  # fmt: skip
 OPTIONS = (
     Option("--app --workdir --no-color --quiet --skip-checks", Effect.WORKS, ""),
     Option("--hostname --concurrency --queues --exclude-queues --include", Effect.WORKS,
@@ -52,24 +76,63 @@ OPTIONS = (
     Option("--pool-start-method", Effect.REFUSED, "children are forked"),
     Option("--loader --config", Effect.REFUSED, "settings come from environment variables"),
 )  # fmt: skip
+_BY_NAME = {name: command for command in COMMANDS for name in command.names.split()}
 _BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags.split()}
-_POOLS = ("prefork", "processes", "threads")
+_POOLS = {"celery.concurrency.prefork", "celery.concurrency.thread"}
 _OF_CHILDREN = ("--max-tasks-per-child", "--max-memory-per-child", "--optimization")
 
 
-def check_command_line(log_file: str | None, pool: str) -> None:
-    """Warn about options of `celery worker` that have no effect. The workers' own commands have none of them.
+class CheckFirst(click.Option):
+    """Calls a function with each command's context before the command runs. Nobody can type it.
 
-    Called before Celery detaches, so that what is refused is said in the terminal.
+    Celery adds it to all its commands as one of the app's preload options, however the app was named or started. click
+    processes what was not typed after everything else, so that the function sees all other options.
+    """
+
+    def __init__(self, check: Callable[[click.Context], None]) -> None:
+        def callback(context: click.Context, _parameter: click.Parameter, _value: object) -> None:
+            check(context)
+
+        names = ["--check-first"]
+        super().__init__(names, hidden=True, expose_value=False, allow_from_autoenv=False, callback=callback)
+
+    def add_to_parser(self, *_: object) -> None:
+        """It is no option for the parser."""
+
+
+def ignore_variables_of_options() -> None:
+    """Keep `celery` from reading the options of its commands from variables, such as CELERY_WORKER_PURGE."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.find_root().command.name == "celery":
+        context.find_root().auto_envvar_prefix = None
+
+
+def check_command_line(context: click.Context, log_file: str | None, pool: str) -> None:
+    """Refuse commands and options of Celery's that would harm; warn about those that have no effect.
+
+    Called before the command does anything, so that what is refused is said in the terminal that it was typed in.
 
     Args:
+        context: of the command.
         log_file: LOG_FILE.
         pool: CELERY_POOL, ``threads`` or ``prefork``.
 
     Raises:
-        ConfigurationError: options that are refused.
+        ConfigurationError: what is refused.
     """
-    given = _given()
+    name = context.command.name or ""
+    command = _BY_NAME.get(name)
+    if command is None or command.effect is Effect.REFUSED:
+        why = command.note if command else "it is no command of Celery's own"
+        raise ConfigurationError((Fault(f"celery {name}", f"is refused: {why}"),))
+    if command.effect is Effect.UNANSWERED:
+        log.warning("no worker answers this command", command=name, reason=command.note)
+    if name == "worker":
+        _check_options(context, log_file, pool)
+
+
+def _check_options(context: click.Context, log_file: str | None, pool: str) -> None:
+    given = _given(context)
     faults = tuple(_faults(given, log_file))
     if faults:
         raise ConfigurationError(faults)
@@ -81,40 +144,33 @@ def check_command_line(log_file: str | None, pool: str) -> None:
             log.warning("the command line's option has no effect", option=flag, instead="CELERY_POOL=prefork")
 
 
-def _faults(given: Mapping[str, object], log_file: str | None) -> Iterator[Fault]:
+def _faults(given: dict[str, object], log_file: str | None) -> Iterator[Fault]:
     for flag, value in given.items():
         option = _BY_FLAG.get(flag)
         if option is None or option.effect is Effect.REFUSED:
             yield Fault(flag, f"is refused: {option.note if option else 'it is not known'}")
-        elif flag == "--pool" and value not in _POOLS:
-            yield Fault(flag, f"{value} is refused: the workers run in threads or prefork only (CELERY_POOL)")
+        elif flag == "--pool" and isinstance(value, type) and not is_supported_pool(value):
+            name = value.__module__.rpartition(".")[2]
+            yield Fault(flag, f"{name} is refused: the workers run in threads or prefork only (CELERY_POOL)")
     if "--detach" in given and "--logfile" not in given and log_file is None:
         yield Fault("--detach", "needs --logfile or LOG_FILE: without one every log line of the process is lost")
 
 
-def _given() -> dict[str, object]:
-    """The options of Celery's worker command as they were typed, by their first long flag; none elsewhere."""
-    context = click.get_current_context(silent=True)
-    root = context.find_root() if context else None
-    if root is None or root.command.name != "celery" or not isinstance(root.command, click.Group):
-        return {}
-    worker = root.command.commands["worker"]
-    try:  # the group's own arguments are consumed by now, and the worker's are not read yet
-        of_group, rest = _typed(root, sys.argv[1:])
-        if rest[:1] != ["worker"]:
-            return {}
-        of_worker, _ = _typed(click.Context(worker, root, "worker"), rest[1:])
-    except click.UsageError:  # Celery says it
-        return {}
-    return of_group | of_worker
-
-
-def _typed(context: click.Context, arguments: Sequence[str]) -> tuple[dict[str, object], list[str]]:
-    """The options among the arguments with their values, and the arguments that are none."""
-    values, rest, order = context.command.make_parser(context).parse_args(list(arguments))
-    return {long_flag(each): values[each.name] for each in order if isinstance(each, click.Option)}, rest
+def _given(context: click.Context) -> dict[str, object]:
+    """The options that were typed, `celery`'s and the command's, by their first long flag."""
+    return {
+        long_flag(each): level.params.get(each.name or "")
+        for level in (context.find_root(), context)
+        for each in level.command.params
+        if isinstance(each, click.Option) and level.get_parameter_source(each.name or "") is ParameterSource.COMMANDLINE
+    }
 
 
 def long_flag(option: click.Option) -> str:
     """The flag under which an option is listed here: the first long one."""
     return next((flag for flag in option.opts if flag.startswith("--")), option.opts[0])
+
+
+def is_supported_pool(pool: type) -> bool:
+    """Whether a pool is Celery's pool of threads or of processes, or extends one of them."""
+    return not _POOLS.isdisjoint(base.__module__ for base in pool.__mro__)

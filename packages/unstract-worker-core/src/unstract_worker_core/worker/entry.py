@@ -6,12 +6,14 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
+import click
+
 from unstract_worker_core.config import Settings, load_settings
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.failpoints import enable
 from unstract_worker_core.observability.logs import configure_logging, get_logger, open_standard_streams
 from unstract_worker_core.observability.prefork_metrics import VARIABLE, SharedFolder
-from unstract_worker_core.worker.command_line import check_command_line
+from unstract_worker_core.worker.command_line import CheckFirst, check_command_line, ignore_variables_of_options
 from unstract_worker_core.worker.definition import WorkerDefinition
 
 if TYPE_CHECKING:
@@ -37,8 +39,21 @@ def run_worker(definition: WorkerDefinition, *, development: bool = False) -> No
 
 
 def app_of(definition: WorkerDefinition) -> "Celery":
-    """The app for ``celery -A package``, made from the environment; exits with 2 where that cannot be used."""
-    return _process(definition, os.environ).app
+    """The app for ``celery -A package``, made from the environment.
+
+    Exits with 2 where that cannot be used, or where Celery is to run a command or an option that is refused.
+    """
+    process = _process(definition, os.environ)
+
+    def check(context: click.Context) -> None:
+        try:
+            check_command_line(context, process.settings.logging.file, process.settings.process.pool)
+        except ConfigurationError as error:
+            _refuse(definition, error)
+
+    process.app.user_options["preload"].add(CheckFirst(check))
+    ignore_variables_of_options()
+    return process.app
 
 
 def settings_or_exit(
@@ -66,7 +81,6 @@ def _process(
 ) -> "WorkerProcess":
     settings = settings_or_exit(definition, environ, development=development)
     try:
-        check_command_line(settings.logging.file, settings.process.pool)
         shared = _shared_metrics(settings, environ)
         enable(settings.crash_point)
     except ConfigurationError as error:

@@ -26,6 +26,7 @@ from unstract_worker_core.worker.broker import declared_queue
 from unstract_worker_core.worker.broker_redis import on_malformed
 from unstract_worker_core.worker.building import build_runtime, make_app
 from unstract_worker_core.worker.celery_settings import restore_protected
+from unstract_worker_core.worker.command_line import is_supported_pool
 from unstract_worker_core.worker.dead_letters import dead_letter
 from unstract_worker_core.worker.definition import Service, WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
@@ -53,8 +54,6 @@ _SETTINGS_OF_WORKER = {
     "time_limit": "task_time_limit",
     "soft_time_limit": "task_soft_time_limit",
 }
-
-_CELERYS_POOLS = {"celery.concurrency.prefork", "celery.concurrency.thread"}
 
 log = get_logger(__name__)
 
@@ -117,7 +116,7 @@ class WorkerProcess:
             # What liveness and the fleet say of the slots: with fewer than the setting's a busy worker would look dead.
             self.settings = evolve(self.settings, process=evolve(process, concurrency=worker.concurrency))
         pool = pool_class(process.pool)
-        if not _CELERYS_POOLS & {base.__module__ for base in worker.pool_cls.__mro__}:
+        if not is_supported_pool(worker.pool_cls):
             self.refuse(ConfigurationError((Fault("--pool", "the workers run in threads or prefork only"),)))
         if not issubclass(pool, worker.pool_cls):
             log.warning("setting is fixed: the command line's has no effect", setting="worker_pool")
