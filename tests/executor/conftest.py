@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -243,3 +244,13 @@ def redis_tenant(fleet_on: Callable[[str], Fleet]) -> Tenant:
 @pytest.fixture
 def rabbit_tenant(fleet_on: Callable[[str], Fleet]) -> Tenant:
     return fleet_on("rabbitmq").tenant()
+
+
+@pytest.fixture
+def broker(rabbit_tenant: Tenant) -> Iterator[str]:
+    """A virtual host of its own."""
+    rabbitmq, name = rabbit_tenant.fleet.rabbitmq, f"executor-{os.urandom(4).hex()}"
+    rabbitmq.control("add_vhost", name)
+    rabbitmq.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+    yield f"amqp://guest:guest@127.0.0.1:{rabbitmq.port}/{name}"
+    rabbitmq.control("delete_vhost", name)

@@ -1,7 +1,5 @@
 """`check` and `conformance` of a file worker with the executor `platform`, and the queues on RabbitMQ."""
 
-import os
-
 import pytest
 from kombu import Connection
 
@@ -40,16 +38,6 @@ def test_conformance_tries_what_the_executor_calls_and_not_execute_file(tenant):
     assert code == 0, found
     assert {name: verdicts[name] for name in needed} == dict.fromkeys(needed, "ok")
     assert "execute-file" not in verdicts
-
-
-@pytest.fixture
-def broker(rabbit_tenant):
-    """A virtual host of its own."""
-    rabbitmq, name = rabbit_tenant.fleet.rabbitmq, f"check-{os.urandom(4).hex()}"
-    rabbitmq.control("add_vhost", name)
-    rabbitmq.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
-    yield f"amqp://guest:guest@127.0.0.1:{rabbitmq.port}/{name}"
-    rabbitmq.control("delete_vhost", name)
 
 
 def test_an_executor_that_is_not_there_is_seen_on_rabbitmq(broker):

@@ -1,17 +1,23 @@
 """Executors that answer later: each file is sent once, holds no slot while it is out, and its answer is never lost."""
 
 import json
+import math
+import time
 
 import pytest
 from attrs import evolve
 from celery import Celery
 
+from unstract_worker_core.doorbells import BatchDoorbell
 from unstract_worker_core.errors import BackendRefused, LeaseLost, SteppedAside
-from unstract_worker_core.ledger import AnswerTicket, OutcomeKind, RunState
+from unstract_worker_core.ledger import AnswerTicket, Held, OutcomeKind, RunState
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing import tasks
-from unstract_worker_file_processing.deferred import Parked
-from unstract_worker_file_processing.executor import FileFailed, MaybeSent, NotNow
+from unstract_worker_file_processing.batch import handle_doorbell
+from unstract_worker_file_processing.deferred import Parked, obtain_answer
+from unstract_worker_file_processing.executor import FileFailed, FileRequest, MaybeSent, NotNow
+from unstract_worker_file_processing.session import BatchSession
+from unstract_worker_file_processing.status_writer import StatusWriter
 
 ANSWER = "unstract_worker.executor_answer"
 FAILURE = "unstract_worker.executor_failure"
@@ -64,7 +70,8 @@ def test_each_file_is_sent_once_and_its_answer_rings_the_batch(made, answer):
     bench = made("a.txt", "b.txt")
 
     ticket = parked(bench)
-    assert ticket == AnswerTicket(bench.execution_id, bench.epoch, 0, 1)
+    row = bench.rows()["a.txt"].id
+    assert ticket == AnswerTicket(bench.execution_id, bench.epoch, 0, 1, file_execution_id=row)
     assert bench.rows()["a.txt"].status is ExecutionStatus.EXECUTING
     assert bench.rows()["b.txt"].status is None
     answer(ticket, "of a")
@@ -137,7 +144,7 @@ def test_a_file_is_not_sent_again_while_answers_wait_to_be_recorded(made, answer
     ticket = parked(bench)
     over(bench)
     bench.runtime.doorbells.answers = waiting
-    with pytest.raises(SteppedAside, match="not sent again yet"):
+    with pytest.raises(SteppedAside, match="not sent again"):
         bench.process()
     assert bench.executor.prepared == ["a.txt"]
     bench.runtime.doorbells.answers = 0
@@ -147,6 +154,107 @@ def test_a_file_is_not_sent_again_while_answers_wait_to_be_recorded(made, answer
 
     assert len(bench.executor.sent) == 1
     assert bench.outcomes()["a.txt"].result == {"output": "in the queue until now"}
+
+
+def test_a_second_request_that_cannot_be_sent_leaves_the_first_one_awaited(made, answer):
+    bench = made("a.txt")
+    ticket = parked(bench)
+    over(bench)
+    bench.executor.scripts["send"] = NotNow("the queue is full")
+    for _ in range(4):
+        with pytest.raises(SteppedAside, match="the queue is full"):
+            bench.process()
+    assert bench.charges() == {}
+    answer(ticket, "late but paid for")
+
+    bench.process()
+
+    assert len(bench.executor.sent) == 1
+    assert bench.outcomes()["a.txt"].result == {"output": "late but paid for"}
+
+
+def overdue(bench, seconds=1):
+    """The batch's deadline is over."""
+    settings = bench.runtime.settings
+    bench.runtime.settings = evolve(settings, process=evolve(settings.process, time_limit=-seconds))
+
+
+def fail_preparing(bench):
+    over(bench)
+    bench.executor.scripts["prepare"] = FileFailed("the source is gone")
+
+
+def charge_three_times(bench):
+    over(bench)
+    bench.redis.hset(f"uw:{{{bench.execution_id}}}:charges", "1", "3")
+
+
+@pytest.mark.parametrize("end", [overdue, fail_preparing, charge_three_times])
+def test_an_answer_that_was_recorded_after_the_claim_is_not_dropped_for_an_error(made, answer, monkeypatch, end):
+    bench = made("a.txt")
+    ticket = parked(bench)
+    end(bench)
+    doorbells = type(bench.runtime.doorbells)
+    monkeypatch.setattr(doorbells, "answers_waiting", lambda _: answer(ticket, "paid for") or 0)
+
+    bench.process()
+
+    assert bench.outcomes()["a.txt"].result == {"output": "paid for"}
+
+
+@pytest.mark.parametrize("end", [overdue, charge_three_times])
+def test_a_file_does_not_end_while_answers_wait_to_be_recorded(made, answer, end):
+    """All file workers were away past the batch's deadline, or died with the third request."""
+    bench = made("a.txt")
+    ticket = parked(bench)
+    end(bench)
+    bench.runtime.doorbells.answers = 1
+    with pytest.raises(SteppedAside, match="does not end yet"):
+        bench.process()
+    bench.runtime.doorbells.answers = 0
+    answer(ticket, "in the queue until now")
+
+    bench.process()
+
+    assert bench.outcomes()["a.txt"].result == {"output": "in the queue until now"}
+
+
+def test_a_file_past_its_deadline_ends_although_the_queue_of_answers_is_never_empty(made):
+    bench = made("a.txt")
+    parked(bench)
+    overdue(bench, 120)
+    bench.runtime.doorbells.answers = None
+    executor = evolve(bench.guarded(), since=time.monotonic() - 120)
+
+    handle_doorbell(bench.runtime, executor, BatchDoorbell(bench.execution_id, bench.epoch, 0))
+
+    assert "before the batch's deadline" in bench.outcomes()["a.txt"].error
+
+
+def test_a_file_that_died_too_often_is_not_given_up_while_its_answer_is_out(made, answer):
+    bench = made("a.txt")
+    ticket = parked(bench)
+    bench.redis.hset(f"uw:{{{bench.execution_id}}}:charges", "1", "3")
+    parked(bench)
+    answer(ticket, "paid for")
+
+    bench.process()
+
+    assert len(bench.executor.sent) == 1
+    assert bench.outcomes()["a.txt"].result == {"output": "paid for"}
+
+
+def test_a_worker_that_was_paused_after_its_intention_sends_nothing(made):
+    bench = made("a.txt")
+    claim, guarded = bench.claim(), bench.guarded()
+    held = Held("batch", 60, lambda: True, lambda: None, clock=lambda: 1000.0 * len(requests_of(bench)))
+    session = BatchSession(bench.runtime, guarded, claim, held, math.inf)
+    request = FileRequest(bench.context(), bench.items[0], "key")
+
+    with pytest.raises(LeaseLost):
+        obtain_answer(session, StatusWriter(session), request, 10)
+
+    assert bench.executor.sent == []
 
 
 def test_a_worker_that_dies_with_the_answer_loses_nothing(made, answer):
@@ -313,6 +421,25 @@ def test_after_a_stop_nothing_is_sent(made):
 
     assert bench.executor.sent == []
     assert bench.outcomes()["a.txt"].kind is OutcomeKind.SKIPPED
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_after_a_stop_a_request_whose_time_is_over_is_not_sent_again(made, known):
+    bench = made("a.txt")
+    parked(bench)
+    over(bench)
+    stop = bench.runtime.ledger.runs.request_stop
+    if known:
+        stop(bench.execution_id)
+    else:  # since the batch was claimed
+        bench.executor.scripts["prepare"] = lambda: stop(bench.execution_id)
+        with pytest.raises(SteppedAside, match="stopped"):
+            bench.process()
+
+    bench.process()
+
+    assert len(bench.executor.sent) == 1
+    assert "stopped while the executor had the file" in bench.outcomes()["a.txt"].error
 
 
 def test_a_stop_waits_a_little_for_an_answer_and_then_no_longer(made, answer):

@@ -29,12 +29,17 @@ class Lease:
 
 @define
 class Request:
-    """A request to an executor that answers later. `over`: its answer is not awaited any longer."""
+    """A request to an executor that answers later.
+
+    `over`: its answer is not awaited any longer. `before`, `charge`: what its withdrawal restores.
+    """
 
     state: str
     nonce: str
     over: bool = False
     charged: bool = False
+    before: "Request | None" = None
+    charge: int = 0
 
 
 @define
@@ -42,7 +47,7 @@ class Run:
     """What the ledger should hold of a run, and what was sent for it.
 
     `sent`, `withdrawn`, `charged_requests`: by file, how often a worker was to send it, it certainly was not sent, and
-    it was charged because the time of a request was over.
+    it was charged because the time of a request was over. `forgiven`: charges that its answer ended.
     """
 
     state: RunState | None = None
@@ -63,3 +68,4 @@ class Run:
     sent: dict[int, int] = Factory(dict)
     withdrawn: dict[int, int] = Factory(dict)
     charged_requests: dict[int, int] = Factory(dict)
+    forgiven: dict[int, int] = Factory(dict)

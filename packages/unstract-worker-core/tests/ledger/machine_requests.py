@@ -74,8 +74,15 @@ class RequestRules(RunRules):
         nonce = request.nonce if request and own else self._nonce()
         self.driver.ledger.requests.withdraw(claim, number, nonce)
         if request is not None and own and request.state == "intended":
-            del model.requests[number]
             model.withdrawn[number] = model.withdrawn.get(number, 0) + 1
+            del model.requests[number]
+            if request.before is not None:
+                model.requests[number] = request.before
+                model.charged_requests[number] -= 1
+            if request.charge:
+                model.charges[number] = model.charges.get(number, 0) - request.charge
+                if model.charges[number] <= 0:
+                    del model.charges[number]
 
     @rule(run=runs, batch=batches, number=numbers, value=st.sampled_from("xyz"), epoch=st.sampled_from([1, 1, 1, 2]))
     def answer(self, run: str, batch: int, number: int, value: str, epoch: int) -> None:
@@ -96,6 +103,8 @@ class RequestRules(RunRules):
         if not taken:
             assert recorded.ring is None
             return
+        if number not in model.answers:
+            model.forgiven[number] = model.forgiven.get(number, 0) + model.charges.pop(number, 0)
         model.answers[number] = value
         lease = model.leases[batch]
         assert recorded.ring is (None if lease.owner and lease.live else RUNS[run])
@@ -164,6 +173,22 @@ class RequestRules(RunRules):
         self.intend(0, which, repeated=False)
 
     @precondition(lambda self: self.batch_claims)
+    @rule(pick=picks, which=picks, withdrawn=st.integers(min_value=1, max_value=3), restarted=st.booleans())
+    def send_again_in_vain(self, pick: int, which: int, withdrawn: int, restarted: bool) -> None:
+        """The time of a request is over, later ones are not sent, and then its answer comes."""
+        claim, model, _ = self._batch_claim(pick)
+        number = claim.files[which % len(claim.files)].number
+        self.intend(pick, which, repeated=False)
+        for _ in range(withdrawn):
+            if number in model.requests:
+                self.lapse_request(claim.run_id, number)
+            self.intend(pick, which, repeated=False)
+            if restarted:
+                self.lapse_batch(claim.run_id, claim.batch)
+            self.withdraw(pick, which, own=True)
+        self.answer(claim.run_id, claim.batch, number, "x", 1)
+
+    @precondition(lambda self: self.batch_claims)
     @rule(pick=picks, which=picks)
     def conclude_file(self, pick: int, which: int) -> None:
         """A file is sent off, its answer is made its result, and comes again."""
@@ -188,7 +213,16 @@ class RequestRules(RunRules):
         for model in self.runs.values():
             for number, sent in model.sent.items():
                 assert sent <= 1 + model.charged_requests.get(number, 0) + model.withdrawn.get(number, 0)
-                assert model.charged_requests.get(number, 0) <= model.charges.get(number, 0)
+                charges = model.charges.get(number, 0) + model.forgiven.get(number, 0)
+                assert model.charged_requests.get(number, 0) <= charges
+
+    @invariant()
+    def an_answer_to_a_request_that_may_be_out_is_awaited(self) -> None:
+        """The ledger keeps the request of a file without an outcome, also while a later one is sent or withdrawn."""
+        for model in self.runs.values():
+            for number, sent in model.sent.items():
+                may_be_out = sent > model.withdrawn.get(number, 0)
+                assert not may_be_out or number in model.requests or number in model.results
 
     # How the model answers.
 
@@ -202,12 +236,13 @@ class RequestRules(RunRules):
             return Intent.WAITING
         if model.stop:
             return Intent.STOPPED
-        state = "intended"
+        state, charge = "intended", 0
         if before is not None and before.state != "given_up":
-            model.charges[number] = model.charges.get(number, 0) + (not before.charged)
+            charge = int(not before.charged)
+            model.charges[number] = model.charges.get(number, 0) + charge
             model.charged_requests[number] = model.charged_requests.get(number, 0) + 1
             state = "given_up" if model.charges[number] >= MAX_CHARGES else state
-        model.requests[number] = Request(state, nonce)
+        model.requests[number] = Request(state, nonce, before=before, charge=charge)
         if state == "given_up":
             return Intent.GIVEN_UP
         model.sent[number] = model.sent.get(number, 0) + 1
@@ -252,7 +287,10 @@ class RequestRules(RunRules):
         assert set(answer.executed) == {number for number in numbers if number in model.executed}
         asked = {number: model.requests[number] for number in numbers if number in model.requests}
         awaited = {number: (each.published, each.seconds_left > 0) for number, each in answer.requests.items()}
-        assert awaited == {number: (each.state == "published", not each.over) for number, each in asked.items()}
+        assert awaited == {
+            number: (each.state == "published", not each.over and each.state != "given_up")
+            for number, each in asked.items()
+        }
         told = {number: ExecutorAnswer(model.answers[number]) for number in numbers if number in model.answers}
         assert answer.answers == told
         self.batch_claims.append(answer)

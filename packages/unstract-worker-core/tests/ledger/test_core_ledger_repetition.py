@@ -126,6 +126,14 @@ def withdraw_request(driver: Driver) -> Call:
     return lambda: driver.ledger.requests.withdraw(claim, 1, "nonce")
 
 
+def withdraw_second_request(driver: Driver) -> Call:
+    driver.armed(RUN, (2,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.intend(claim, 1, "first", wait=0)
+    driver.intend(claim, 1, "second")
+    return lambda: driver.ledger.requests.withdraw(claim, 1, "second")
+
+
 def await_answer(driver: Driver) -> Call:
     driver.armed(RUN, (2,))
     claim = driver.claim_batch(RUN, 0)
@@ -143,6 +151,11 @@ def await_answer_that_came(driver: Driver) -> Call:
 
 def record_answer(driver: Driver) -> Call:
     await_answer(driver)()
+    return lambda: driver.answer(RUN, 1)
+
+
+def record_answer_to_a_charged_file(driver: Driver) -> Call:
+    intend_lapsed_request(driver)()
     return lambda: driver.answer(RUN, 1)
 
 
@@ -289,7 +302,7 @@ CASES = {
     "note_published": [note_published],
     "overdue": [overdue],
     "put_batches": [put_batches],
-    "record_answer": [record_answer, record_late_answer],
+    "record_answer": [record_answer, record_answer_to_a_charged_file, record_late_answer],
     "record_file": [record_file, record_files_together],
     "release_batch": [release_batch],
     "release_run": [release_run],
@@ -298,7 +311,7 @@ CASES = {
     "clear_recheck": [settle],
     "start_file": [start_file],
     "stop": [stop, stop_while_an_answer_is_out],
-    "withdraw_request": [withdraw_request],
+    "withdraw_request": [withdraw_request, withdraw_second_request],
 }
 ALL = [case for cases in CASES.values() for case in cases]
 

@@ -1,10 +1,20 @@
 """Requests to executors that answer later: sent once, answered once, and no batch waits for what is there."""
 
+import json
+
 import pytest
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import LeaseLost
-from unstract_worker_core.ledger import ExecutorAnswer, FileOutcome, Intent, OutcomeKind, RecordedAnswer
+from unstract_worker_core.ledger import (
+    AnswerTicket,
+    ExecutorAnswer,
+    FileItem,
+    FileOutcome,
+    Intent,
+    OutcomeKind,
+    RecordedAnswer,
+)
 from unstract_worker_core.statuses import RunKind
 
 from .driver import Driver
@@ -60,6 +70,95 @@ def test_a_request_that_was_not_sent_is_forgotten(driver: Driver) -> None:
 
     assert driver.intend(claim, 1, "b") is Intent.SEND
     assert driver.charges(RUN) == {}
+
+
+def test_a_later_request_that_was_not_sent_leaves_the_earlier_one_as_it_was(driver: Driver) -> None:
+    """Its answer may still come, and is paid for."""
+    driver.armed(RUN, (1,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.intend(claim, 1, "a", wait=0)
+    driver.ledger.requests.published(claim, 1, "a", wait_seconds=0)
+    key = f"uw:{{{RUN}}}:requests"
+    before = json.loads(driver.redis.hget(key, "1"))
+    for nonce in ("b", "c", "d", "e"):
+        assert driver.intend(claim, 1, nonce) is Intent.SEND
+        assert driver.charges(RUN) == {"1": "1"}
+        driver.ledger.requests.withdraw(claim, 1, nonce)
+        driver.ledger.requests.withdraw(claim, 1, nonce)
+
+    assert json.loads(driver.redis.hget(key, "1")) == before
+    assert driver.charges(RUN) == {}
+    assert not driver.answer(RUN, 1, VALUE).late
+
+
+def test_a_request_that_is_charged_for_a_death_is_not_charged_again_after_a_withdrawal(driver: Driver) -> None:
+    driver.armed(RUN, (1,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.ledger.batches.start_file(claim, 1)
+    driver.intend(claim, 1, "a", wait=0)
+    driver.lapse_batch(RUN, 0)
+    claim = driver.claim_batch(RUN, 0)
+    for nonce in ("b", "c"):
+        assert driver.intend(claim, 1, nonce) is Intent.SEND
+        driver.ledger.requests.withdraw(claim, 1, nonce)
+
+    assert driver.charges(RUN) == {"1": "1"}
+
+
+def test_a_record_without_the_request_before_is_withdrawn_and_forgotten(driver: Driver) -> None:
+    """As the releases before wrote it."""
+    driver.armed(RUN, (1,))
+    claim = driver.claim_batch(RUN, 0)
+    record = {"state": "intended", "nonce": "a", "at": 1, "expires": 2}
+    driver.redis.hset(f"uw:{{{RUN}}}:requests", "1", json.dumps(record))
+    driver.redis.hset(f"uw:{{{RUN}}}:charges", "1", "1")
+    driver.ledger.requests.withdraw(claim, 1, "a")
+
+    assert driver.requests(RUN) == {}
+    assert driver.charges(RUN) == {"1": "1"}
+
+
+def test_an_answer_ends_the_charges_for_requests_without_one(driver: Driver) -> None:
+    """A worker that then dies with the answer once must not be the third try of its file."""
+    driver.armed(RUN, (1,))
+    claim = driver.claim_batch(RUN, 0)
+    for nonce in ("a", "b", "c"):
+        driver.intend(claim, 1, nonce, wait=0)
+    assert driver.charges(RUN) == {"1": "2"}
+    driver.answer(RUN, 1, VALUE)
+    driver.ledger.batches.start_file(claim, 1)
+    driver.lapse_batch(RUN, 0)
+
+    assert driver.claim_batch(RUN, 0).charges == {1: 1}
+    driver.answer(RUN, 1, VALUE)
+    assert driver.charges(RUN) == {"1": "1"}
+
+
+def test_an_answer_to_a_file_that_was_given_up_is_taken_until_it_has_its_outcome(driver: Driver) -> None:
+    driver.armed(RUN, (1,))
+    claim = driver.claim_batch(RUN, 0)
+    for nonce in ("a", "b", "c", "d"):
+        last = driver.intend(claim, 1, nonce, wait=0 if nonce != "d" else 60)
+    assert last is Intent.GIVEN_UP
+    driver.ledger.batches.release(claim)
+    claim = driver.claim_batch(RUN, 0)
+    assert claim.requests[1].seconds_left <= 0
+
+    assert not driver.answer(RUN, 1, VALUE).late
+    assert driver.charges(RUN) == {}
+
+
+def test_an_answer_to_another_file_of_the_same_number_is_late(driver: Driver) -> None:
+    """A run whose ledger was lost lists only what is left: its numbers mean other files than before."""
+    driver.accept(RUN)
+    files = [FileItem(number=1, name="2.pdf", path="in/2.pdf", file_execution_id="row-2")]
+    driver.ledger.runs.arm(driver.claim(RUN), [files], driver.context(RUN, total=1))
+    driver.intend(driver.claim_batch(RUN, 0), 1, "a")
+    record = driver.ledger.requests.record
+
+    assert record(AnswerTicket(RUN, 1, 0, 1, file_execution_id="row-1"), ExecutorAnswer("of 1.pdf")).late
+    assert driver.answers(RUN) == {}
+    assert not record(AnswerTicket(RUN, 1, 0, 1, file_execution_id="row-2"), ExecutorAnswer("of 2.pdf")).late
 
 
 def test_a_published_request_is_kept_and_its_file_is_not_in_flight(driver: Driver) -> None:

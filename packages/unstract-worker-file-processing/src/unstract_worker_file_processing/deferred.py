@@ -4,13 +4,14 @@ The batch is given back to the ledger while an answer is pending, so that waitin
 answer and rings for the batch again. `core.ledger.requests` keeps a file from being sent twice.
 """
 
+import time
 from typing import Any
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import BackendRefused, MessageError, SteppedAside, UnexpectedAnswer
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import opaque_id, random_id
-from unstract_worker_core.ledger import AnswerTicket, ExecutorAnswer, FileItem, Intent
+from unstract_worker_core.ledger import AnswerTicket, BatchClaim, ExecutorAnswer, FileItem, Intent
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
 from unstract_worker_core.runs.outcomes import error_text
@@ -26,8 +27,10 @@ __all__ = ["Parked", "await_answer", "obtain_answer", "receive_answer", "receive
 # How often a parked batch asks whether its execution was stopped, and how long it waits for an answer after a stop.
 _STOP_CHECK_SECONDS = 60.0
 _STOP_PATIENCE_SECONDS = 30.0
-# Answers that came while no file worker ran are recorded within seconds of the first one's start.
+# Answers that came while no file worker ran are recorded within seconds of the first one's start. A file whose batch
+# is past its deadline does not wait for them longer than a minute.
 _ANSWERS_PAUSE_SECONDS = 5.0
+_ANSWERS_PATIENCE_SECONDS = 60.0
 _SCHEMA = 1
 
 log = get_logger(__name__)
@@ -37,25 +40,48 @@ class Parked(SteppedAside):
     """The batch was given back until the answer for one of its files comes; its lease is released."""
 
 
-def await_answer(session: BatchSession, writer: StatusWriter, file: FileItem) -> str | None:
-    """Wait for the answer to a file that was sent.
+def await_answer(session: BatchSession, writer: StatusWriter, file: FileItem, given_up: str | None) -> str | None:
+    """Wait for the answer to a file that was sent, for as long as one is awaited.
+
+    Args:
+        session: the batch.
+        writer: writes what has ended before the batch is given back.
+        file: the file.
+        given_up: why the file must not be sent again, if so.
 
     Returns:
-        None: the answer has come. Else the file's error: why the answer is not awaited any longer.
+        The file's error: why its answer is not awaited any longer. None: the answer is in `session.claim.answers`, or
+        the file is to be sent again.
 
     Raises:
         Parked: the answer is pending.
+        HandedBack: answers wait to be recorded, or the process drains.
     """
     request = session.claim.requests[file.number]
+    delay, error = min(request.seconds_left, _STOP_CHECK_SECONDS), given_up
     if session.seconds_left() <= 0:
-        return error_text(processing="the executor has not answered before the batch's deadline")
-    delay = min(request.seconds_left, _STOP_CHECK_SECONDS)
-    if session.stop_requested():
-        delay = _STOP_PATIENCE_SECONDS - request.age_seconds
-        if delay <= 0:
-            return error_text(processing="the execution was stopped while the executor had the file")
-    session.claim.answers[file.number] = _park(session, writer, file, delay)
-    return None
+        delay, error = 0.0, error_text(processing="the executor has not answered before the batch's deadline")
+    elif session.stop_requested():
+        delay = min(delay, _STOP_PATIENCE_SECONDS - request.age_seconds)
+        error = error_text(processing="the execution was stopped while the executor had the file")
+    if delay > 0:
+        session.claim.answers[file.number] = _park(session, writer, file, delay)
+        return None
+    if session.runtime.draining.is_set():
+        raise HandedBack("the process drains", delay_seconds=0)
+    return None if error is None or _answered_meanwhile(session, file) else error
+
+
+def _answered_meanwhile(session: BatchSession, file: FileItem) -> bool:
+    """Whether an answer was recorded after the batch was claimed; asked before a file ends. Raises HandedBack."""
+    if not session.stopped:
+        _let_answers_in(session, file)
+    claim = session.claim
+    place = (claim.run_id, claim.epoch, claim.batch, claim.token)
+    now = session.persist(lambda: session.runtime.ledger.batches.claim(*place))  # the same lease, as it is now
+    if isinstance(now, BatchClaim):
+        claim.answers.update(now.answers)
+    return file.number in claim.answers
 
 
 def obtain_answer(session: BatchSession, writer: StatusWriter, request: FileRequest, budget: float) -> ExecutorAnswer:
@@ -71,17 +97,22 @@ def obtain_answer(session: BatchSession, writer: StatusWriter, request: FileRequ
         Parked: the answer is pending.
         HandedBack: nothing was sent.
     """
-    answer = session.claim.answers.get(request.file.number)
+    number = request.file.number
+    answer = session.claim.answers.get(number)
     if answer is not None:
         return answer
     writer.begin(request.file)
     try:
         wait = _send(session, request, budget)
     except FileFailed as error:
-        return ExecutorAnswer(error=error_text(workflow=error.workflow, destination=error.destination))
+        failed = ExecutorAnswer(error=error_text(workflow=error.workflow, destination=error.destination))
     except (BackendRefused, UnexpectedAnswer) as error:
-        return ExecutorAnswer(error=error_text(workflow=error.message))
-    return _park(session, writer, request.file, min(wait, _STOP_CHECK_SECONDS))
+        failed = ExecutorAnswer(error=error_text(workflow=error.message))
+    else:
+        return _park(session, writer, request.file, min(wait, _STOP_CHECK_SECONDS))
+    if number in session.claim.requests and _answered_meanwhile(session, request.file):
+        return session.claim.answers[number]
+    return failed
 
 
 def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
@@ -103,34 +134,40 @@ def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
     if intent is not Intent.SEND:
         raise HandedBack(f"file {file.number} is not sent: {intent}", delay_seconds=0)
     outcomes = session.runtime.metrics.executor_requests
+    place = (claim.run_id, claim.epoch, claim.batch, file.number)
+    session.held.check()  # after a pause another worker may wait for the answer, or have sent it
     try:
         with session.calling_executor(file):
             hit("executor.send.before")
-            executor.send(prepared, AnswerTicket(claim.run_id, claim.epoch, claim.batch, file.number))
+            executor.send(prepared, AnswerTicket(*place, file_execution_id=file.file_execution_id))
             hit("executor.send.after")
     except (HandedBack, FileFailed):
         outcomes.labels("put_off").inc()
-        requests.withdraw(claim, file.number, nonce)
+        session.persist(lambda: requests.withdraw(claim, file.number, nonce), leased=False)
         raise
     except MaybeSent as error:
         outcomes.labels("unknown").inc()
         log.warning("whether a request was sent is unknown", reason=str(error), seconds=unsent)
         return unsent
     outcomes.labels("sent").inc()
-    requests.published(claim, file.number, nonce, wait_seconds=settings.result_timeout)
-    return settings.result_timeout
+    wait = settings.result_timeout
+    session.persist(lambda: requests.published(claim, file.number, nonce, wait_seconds=wait), leased=False)
+    return wait
 
 
 def _let_answers_in(session: BatchSession, file: FileItem) -> None:
-    """Before a file is sent again: its answer may have come while no file worker ran, and still wait in its queue.
+    """Before a file is sent again or ends: its answer may have come while no file worker ran, and still be queued.
 
     Raises:
         HandedBack: answers wait there, or the broker cannot be asked.
     """
+    overdue = min(-session.seconds_left(), time.monotonic() - session.executor.since)
+    if overdue > _ANSWERS_PATIENCE_SECONDS:
+        return
     waiting = session.runtime.doorbells.answers_waiting()
     if waiting != 0:
         found = "cannot be looked at" if waiting is None else f"holds {waiting} answers"
-        reason = f"file {file.number} is not sent again yet: {EXECUTOR_ANSWERS_QUEUE} {found}"
+        reason = f"file {file.number} is not sent again and does not end yet: {EXECUTOR_ANSWERS_QUEUE} {found}"
         raise HandedBack(reason, delay_seconds=_ANSWERS_PAUSE_SECONDS)
 
 

@@ -4,6 +4,7 @@ There are two kinds. A `FileExecutor` returns the result: its call holds a slot 
 `DeferredExecutor` sends the file off and gets its answer later, as a message; the file holds no slot until then.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
@@ -147,11 +148,13 @@ class GuardedExecutor:
     """An executor with its own circuit breaker: several NotNow in a row open it.
 
     Attributes:
+        since: when it was made, on the monotonic clock: this process receives answers since then.
         deferred: the executor, if its answers come later, as messages; looked up once, for an isinstance takes long.
     """
 
     executor: FileExecutor | DeferredExecutor
     breaker: Breaker
+    since: float = field(factory=time.monotonic)
     deferred: DeferredExecutor | None = field(init=False)
 
     @deferred.default

@@ -101,22 +101,29 @@ def _outcome(session: BatchSession, writer: StatusWriter, file: FileItem) -> Fil
 def _refuse_or_start(session: BatchSession, writer: StatusWriter, file: FileItem) -> str | None:
     """Why the file must not start; None: the ledger has it in flight from now on. Raises Parked while it waits."""
     claim, number = session.claim, file.number
-    charges = claim.charges.get(number, 0)
-    if charges >= MAX_CHARGES:
-        text = f"given up after {charges} tries: each time its worker died or the outcome stayed unknown"
-        last = claim.last_error
-        return error_text(processing=f"{text}; last: {last}" if last.startswith(f"file {number}: ") else text)
-    sent = number in claim.executed or number in claim.answers
-    if not sent:
-        sent = number in claim.requests and claim.requests[number].seconds_left > 0
-        refusal = await_answer(session, writer, file) if sent else _refusal(session, file)
-        if refusal is not None:
-            return refusal
+    ran, sent = number in claim.executed or number in claim.answers, number in claim.requests
+    refusal = _given_up(session, file)
+    if not ran and sent:
+        refusal = await_answer(session, writer, file, refusal)
+        ran = number in claim.answers
+    elif not ran and refusal is None:
+        refusal = _refusal(session, file)
+    if refusal is not None:
+        return refusal
     stopped = session.persist(lambda: session.runtime.ledger.batches.start_file(claim, number))
-    if stopped and not sent:
+    if stopped and not ran:
         session.stopped = True
-        return NOT_STARTED
+        return await_answer(session, writer, file, None) if sent else NOT_STARTED
     return None
+
+
+def _given_up(session: BatchSession, file: FileItem) -> str | None:
+    """Why the file is not tried again, if it was tried often enough."""
+    charges, last = session.claim.charges.get(file.number, 0), session.claim.last_error
+    if charges < MAX_CHARGES:
+        return None
+    text = f"given up after {charges} tries: each time its worker died or the outcome stayed unknown"
+    return error_text(processing=f"{text}; last: {last}" if last.startswith(f"file {file.number}: ") else text)
 
 
 def _refusal(session: BatchSession, file: FileItem) -> str | None:

@@ -154,12 +154,17 @@ class BatchSession:
             _log.warning("a minor call failed, the file goes on", call=what, error=str(error))
             return None
 
-    def persist(self, step: Callable[[], T]) -> T:
+    def persist(self, step: Callable[[], T], *, leased: bool = True) -> T:
         """Write to the ledger; repeated while the lease is ours, so that results survive a restart of Redis.
+
+        Args:
+            step: the write.
+            leased: whether it needs the lease. Else it is made once if the lease was lost.
 
         Raises:
             LedgerUnavailable: Redis was unavailable until the lease ended.
             LeaseLost: another worker has the batch.
         """
-        self.held.check()
+        if leased:
+            self.held.check()
         return _RETRYING(lambda error: isinstance(error, LedgerUnavailable) and not self.held.lost, step)

@@ -187,5 +187,5 @@ def _pending(record: str, now_ms: float) -> PendingRequest:
     return PendingRequest(
         published=request["state"] == "published",
         age_seconds=(now_ms - request["at"]) / 1000,
-        seconds_left=(request["expires"] - now_ms) / 1000,
+        seconds_left=(request["expires"] - now_ms) / 1000 if request["state"] != "given_up" else 0.0,
     )

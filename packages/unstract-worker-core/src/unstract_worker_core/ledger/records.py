@@ -152,13 +152,17 @@ class FinalState:
 
 @frozen
 class AnswerTicket:
-    """Names the file that an executor's answer belongs to; the executor gives it back with the answer."""
+    """Names the file that an executor's answer belongs to; the executor gives it back with the answer.
+
+    `file_execution_id`: the file's row. A run whose ledger was lost may give the number to another file.
+    """
 
     run_id: str
     epoch: int
     batch: int
     number: int
     schema: int = 1
+    file_execution_id: str | None = None
 
 
 @frozen

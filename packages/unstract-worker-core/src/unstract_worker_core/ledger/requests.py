@@ -66,7 +66,7 @@ class Requests:
         return bool(self._step("note_published", claim, claim.token, number, nonce, wait_ms))
 
     def withdraw(self, claim: BatchClaim, number: int, nonce: str) -> None:
-        """The intended request was certainly not sent. Needs no lease."""
+        """The intended request was certainly not sent: the one before it is awaited as before. Needs no lease."""
         self._store.run("withdraw_request", claim.run_id, claim.epoch, number, nonce)
 
     def park(self, claim: BatchClaim, number: int, *, delay_seconds: float) -> ExecutorAnswer | None:
@@ -80,9 +80,9 @@ class Requests:
 
     def record(self, ticket: AnswerTicket, answer: ExecutorAnswer) -> RecordedAnswer:
         """Record an executor's answer; the first one counts."""
-        text = serialization.encode(answer)
+        place, text = (ticket.epoch, ticket.batch, ticket.number), serialization.encode(answer)
         recorded = self._store.run(
-            "record_answer", ticket.run_id, ticket.epoch, ticket.batch, ticket.number, text, self._wait_ms
+            "record_answer", ticket.run_id, *place, text, self._wait_ms, ticket.file_execution_id or ""
         )
         return RecordedAnswer(late=recorded[0] == "late", ring=RunKind(recorded[1]) if recorded[0] == "ring" else None)
 

@@ -70,29 +70,39 @@ class RequestPublisher:
         """
         body, headers = json.dumps([[request], {}, _embedded(ticket)]), self._headers()
         with self._line() as (line, depth):
-            if depth >= self.queue_limit:
-                reason = f"{depth} requests wait in {EXECUTOR_QUEUE} (WORKER_EXECUTOR_QUEUE_LIMIT)"
-                raise NotNow(reason, delay_seconds=_FULL_SECONDS)
-            line.returned = False
-            try:
-                line.producer.publish(
-                    body, exchange="", routing_key=EXECUTOR_QUEUE, headers=headers, correlation_id=headers["id"],
-                    content_type="application/json", content_encoding="utf-8", delivery_mode=2,
-                    mandatory=not self.broker.is_redis,
-                )  # fmt: skip
-            except ResponseError as error:  # Redis answered: it did not take it
-                raise NotNow(_refused(error)) from None
-            except MessageNacked:  # a queue that is full by its policy
-                raise NotNow("the broker does not take the request") from None
-            except _errors(line.connection) as error:
-                raise MaybeSent(f"the broker did not confirm the request ({type(error).__name__})") from None
-            if line.returned:
-                raise NotNow(_no_queue())
+            refusal = self._refusal(line, depth, body, headers)
+        if refusal is not None:  # the broker answered: its connection is kept
+            raise refusal
+
+    def _refusal(self, line: _Line, depth: int | None, body: str, headers: dict[str, Any]) -> NotNow | None:
+        """Publish; why the broker does not take the request. Raises what drops the connection."""
+        if depth is None:
+            return NotNow(_no_queue())
+        if depth >= self.queue_limit:
+            reason = f"{depth} requests wait in {EXECUTOR_QUEUE} (WORKER_EXECUTOR_QUEUE_LIMIT)"
+            return NotNow(reason, delay_seconds=_FULL_SECONDS)
+        line.returned = False
+        try:
+            line.producer.publish(
+                body, exchange="", routing_key=EXECUTOR_QUEUE, headers=headers, correlation_id=headers["id"],
+                content_type="application/json", content_encoding="utf-8", delivery_mode=2,
+                mandatory=not self.broker.is_redis,
+            )  # fmt: skip
+        except ResponseError as error:  # Redis answered: it did not take it, and may be a replica now
+            raise NotNow(_refused(error)) from None
+        except MessageNacked:  # a queue that is full by its policy
+            return NotNow("the broker does not take the request")
+        except _errors(line.connection) as error:
+            raise MaybeSent(f"the broker did not confirm the request ({type(error).__name__})") from None
+        return NotNow(_no_queue()) if line.returned else None
 
     def waiting(self) -> int:
         """How many requests wait in the executor's queue. Raises NotNow."""
         with self._line() as (_, depth):
-            return depth
+            pass
+        if depth is None:
+            raise NotNow(_no_queue())
+        return depth
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -108,7 +118,7 @@ class RequestPublisher:
         return message_headers(EXECUTOR_TASK, random_id()) | {"expires": expires.isoformat()}
 
     @contextmanager
-    def _line(self) -> Iterator[tuple[_Line, int]]:
+    def _line(self) -> Iterator[tuple[_Line, int | None]]:
         """A connection that the broker has just answered on, and the depth of the executor's queue. Raises NotNow."""
         line, depth = self._take()
         try:
@@ -121,7 +131,7 @@ class RequestPublisher:
         except queue.Full:
             _quit(line)
 
-    def _take(self) -> tuple[_Line, int]:
+    def _take(self) -> tuple[_Line, int | None]:
         while True:
             try:
                 line, idle = self._idle.get_nowait(), True
@@ -150,16 +160,15 @@ class RequestPublisher:
             line.producer.channel.events["basic_return"].add(returned)
         return line
 
-    def _depth(self, line: _Line) -> int:
+    def _depth(self, line: _Line) -> int | None:
+        """How many requests wait in the executor's queue; None: there is no such queue. Raises NotNow."""
         try:
             if self.broker.is_redis:
                 return _depth_of(line.connection.default_channel)
             with line.connection.channel() as channel:  # its own: RabbitMQ closes the channel of a missing queue
                 return _depth_of(channel)
         except ChannelError:
-            if self.broker.is_redis:
-                return 0  # an empty list is none
-            raise NotNow(_no_queue()) from None
+            return 0 if self.broker.is_redis else None  # Redis: an empty list is none
         except ResponseError as error:
             raise NotNow(_refused(error)) from None
         except _errors(line.connection) as error:
