@@ -11,9 +11,9 @@ from unstract_devstack.faults import report, tested
 from unstract_devstack.faults.__main__ import main, options_of, parser
 from unstract_devstack.faults.nemesis import cut_log
 from unstract_devstack.faults.outcome import ALL_IDS, FAIL, PASS, Outcome, Run
-from unstract_devstack.faults.plot import recovery_plot
 from unstract_devstack.faults.registry import AS_REAL, EXPERIMENTS, KEYED, Trial
 from unstract_devstack.faults.relay import running_relay
+from unstract_devstack.faults.report import recovery_plot
 from unstract_devstack.faults.schedule import Kind, plan
 from unstract_devstack.faults.tally import Judged, Tally
 from unstract_devstack.faults.tap import MessageTap

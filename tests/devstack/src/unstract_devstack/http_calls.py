@@ -62,18 +62,25 @@ def call(
     return Reply(response.status_code, response.content)
 
 
-def call_json(method: str, url: str, *, payload: Any = None, key: str | None = None, timeout: float = 30.0) -> Any:
-    """The JSON answer to a JSON request, with `key` as bearer key.
+def call_json(
+    method: str,
+    url: str,
+    *,
+    payload: Any = None,
+    key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 30.0,
+) -> Any:
+    """The JSON answer to a JSON request, with `key` as bearer key and further `headers`.
 
     Raises:
         CallFailed: no answer, a status of 300 or more, or no JSON.
     """
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
     if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    reply = call(
-        method, url, body=None if payload is None else json.dumps(payload).encode(), headers=headers, timeout=timeout
-    )
+        sent["Authorization"] = f"Bearer {key}"
+    body = None if payload is None else json.dumps(payload).encode()
+    reply = call(method, url, body=body, headers=sent, timeout=timeout)
     if reply.status >= 300:
         raise CallFailed(f"{method} {httpx.URL(url).path}: HTTP {reply.status}: {reply.text}", status=reply.status)
     return reply.json()

@@ -159,12 +159,14 @@ class ManagedProcess:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """The whole group is stopped inside the block (SIGSTOP, SIGCONT)."""
-        os.killpg(self.pid, signal.SIGSTOP)
+        pid = self.pid
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGCONT)
 
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of the log."""

@@ -2,20 +2,18 @@
 
 import contextlib
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 
-from unstract_devstack.executor import EXECUTOR_VARIABLES, ExecutorStack, running_executor
-from unstract_devstack.executor.storage import local
+from unstract_devstack.executor import EXECUTOR_VARIABLES, ExecutorStack
 from unstract_devstack.faults.history import History
 from unstract_devstack.fleet import FILE_PROCESSING, Worker, WorkerKind
-from unstract_devstack.http_calls import call
+from unstract_devstack.http_calls import call_json
 from unstract_devstack.platform_client import Effect, ExecutionRow
-from unstract_devstack.sink import SinkHandle, running_sink
+from unstract_devstack.sink import SinkHandle
 from unstract_devstack.stack import Stack, running_stack
 
 SETTINGS = {
@@ -94,13 +92,9 @@ class Ground:
 
     def internal(self, method: str, path: str, content: dict[str, Any], organization: str) -> Any:
         """A call of the backend's internal API, as the platform's own code would do it."""
-        headers = {
-            "Content-Type": "application/json",
-            "Authorization": f"Bearer {self.stack.backend.api_key}",
-            "X-Organization-ID": organization,
-        }
-        url = f"{self.stack.backend.internal_url}/v1/{path}"
-        return call(method, url, body=json.dumps(content).encode(), headers=headers).json()
+        backend, headers = self.stack.backend, {"X-Organization-ID": organization}
+        url = f"{backend.internal_url}/v1/{path}"
+        return call_json(method, url, payload=content, key=backend.api_key, headers=headers)
 
     def effects(self, *, after: int) -> tuple[Effect, ...]:
         """What the backend applied since the effect with this id."""
@@ -129,17 +123,10 @@ ARMING = ("WORKER_CRASH_POINT", "WORKER_CRASH_TESTING", "CELERY_POOL_TYPE", "CEL
 @contextlib.contextmanager
 def open_ground(directory: Path, mode: str) -> Iterator[Ground]:
     """A fleet in `directory` until the block is left, on a backend in this mode."""
-    with running_sink() as sink:
-        results = f"db+sqlite:///{directory}/results.sqlite?timeout=30"
-        settings = {**SETTINGS, "CELERY_RESULT_BACKEND": results}
-        options = ("--mode", mode, "--club-seconds", CLUB_SECONDS, "--upload-rules", "none")
-        with running_stack(directory, settings=settings, backend_options=options, appendonly=False) as stack:
-            executing = running_executor(
-                directory,
-                broker_url=stack.redis.url,
-                backend_url=stack.backend.internal_url,
-                api_key=stack.backend.api_key,
-                uploads=local(directory / "backend"),
-            )
-            with executing as executor:
-                yield Ground(stack, sink, mode, results, History(stack.backend.dev), executor)
+    results = f"db+sqlite:///{directory}/results.sqlite?timeout=30"
+    settings = {**SETTINGS, "CELERY_RESULT_BACKEND": results}
+    options = ("--mode", mode, "--club-seconds", CLUB_SECONDS, "--upload-rules", "none")
+    stack = running_stack(directory, settings=settings, backend_options=options, appendonly=False, executor=True)
+    with stack as running:
+        assert running.executor is not None
+        yield Ground(running, running.sink, mode, results, History(running.backend.dev), running.executor)

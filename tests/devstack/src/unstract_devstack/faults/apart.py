@@ -54,5 +54,4 @@ class Apart:
         outcomes = [
             Outcome(each, self.mode, FAIL, each, scaled=False, seconds=0.0, problems=(problem,)) for each in self.ids
         ]
-        empty = Run(0, 0, 0, full=False, started_at=0.0, seconds=0.0, outcomes=outcomes)
-        return "\n".join([*said, f"{self.mode} {FAIL}  {problem}"]), empty
+        return "\n".join([*said, f"{self.mode} {FAIL}  {problem}"]), Run(outcomes=outcomes)

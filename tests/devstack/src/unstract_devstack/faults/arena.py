@@ -1,21 +1,20 @@
 """Everything that is attacked, started once: real Redis, the reference backend, the sink, two workers of each busy kind."""
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import define, field
 
-from unstract_devstack.backend_process import BackendProcess, running_backend
+from unstract_devstack.backend_process import BackendProcess
 from unstract_devstack.faults.checker import Sent, announcements, judge
-from unstract_devstack.faults.history import History
+from unstract_devstack.faults.history import History, Trace
 from unstract_devstack.faults.relay import Relay, running_relay
 from unstract_devstack.faults.tally import Judged
 from unstract_devstack.faults.tap import MessageTap
-from unstract_devstack.faults.trace import Trace
 from unstract_devstack.fleet import (
     API_DEPLOYMENT,
     CALLBACK,
@@ -26,10 +25,10 @@ from unstract_devstack.fleet import (
     WorkerKind,
     running_fleet,
 )
-from unstract_devstack.http_calls import CallFailed, call
-from unstract_devstack.redis_server import RedisHandle, running_redis
-from unstract_devstack.sink import SinkHandle, running_sink
-from unstract_devstack.stack import worker_environment
+from unstract_devstack.http_calls import CallFailed, call_json
+from unstract_devstack.redis_server import RedisHandle
+from unstract_devstack.sink import SinkHandle
+from unstract_devstack.stack import running_stack, worker_environment
 
 BROKER, STORE, BACKEND = "broker", "store", "backend"
 """The relays: the broker, the Redis of ledger and platform, the backend."""
@@ -116,17 +115,13 @@ class Arena:
 
     def call(self, method: str, path: str, payload: Any, *, organization: str, key: str) -> bool:
         """A call of the internal API by the harness itself; whether it was taken."""
-        headers = {
-            "Content-Type": "application/json",
-            "Authorization": f"Bearer {self.backend.api_key}",
-            "X-Organization-ID": organization,
-            "Idempotency-Key": key,
-        }
+        headers = {"X-Organization-ID": organization, "Idempotency-Key": key}
         url = f"{self.backend.internal_url}/v1/{path}"
         try:
-            return call(method, url, body=json.dumps(payload).encode(), headers=headers).status < 300
+            call_json(method, url, payload=payload, key=self.backend.api_key, headers=headers)
         except CallFailed:
             return False
+        return True
 
 
 @contextlib.contextmanager
@@ -137,50 +132,42 @@ def open_arena(
     settings: Mapping[str, str] | None = None,
     file_delay: str = "0.02-0.2",
     kinds: Sequence[WorkerKind] = KINDS,
-    relayed: bool = False,
+    relayed: Sequence[str] = (),
+    broker_url: str | None = None,
+    backend_options: Sequence[str] = (),
 ) -> Iterator[Arena]:
     """An arena in `directory` until the block is left.
 
-    `settings` are further variables of the workers; `relayed`: they reach Redis and the backend through relays.
+    Args:
+        directory: where data and logs go.
+        keyed: whether the backend applies an idempotency key once.
+        settings: further variables of the workers.
+        file_delay: how long a file takes, as the backend's option.
+        kinds: the workers.
+        relayed: what of BROKER, STORE and BACKEND the workers reach through a relay.
+        broker_url: the broker, if it is not to be the arena's Redis.
+        backend_options: further arguments for the reference backend.
     """
+    mode = ("--mode", "keyed" if keyed else "as-real", "--file-delay", file_delay, "--club-seconds", "0.5")
     with contextlib.ExitStack() as parts:
-        redis = parts.enter_context(running_redis(directory / "redis"))
-        sink = parts.enter_context(running_sink())
-        options = (
-            "--mode",
-            "keyed" if keyed else "as-real",
-            "--file-delay",
-            file_delay,
-            "--club-seconds",
-            "0.5",
-            *ANY_UPLOAD,
+        stack = parts.enter_context(
+            running_stack(
+                directory, workers=(), broker_url=broker_url, backend_options=(*mode, *ANY_UPLOAD, *backend_options)
+            )
         )
-        backend = parts.enter_context(
-            running_backend(directory / "backend", broker_url=redis.url, redis_url=redis.url, options=options)
+        urls = {BROKER: broker_url or stack.redis.url, STORE: stack.redis.url, BACKEND: stack.backend.internal_url}
+        relays = {}
+        for name in relayed:
+            port = urlsplit(urls[name]).port or 0
+            relays[name] = parts.enter_context(running_relay(name, port))
+            urls[name] = urls[name].replace(f":{port}/", f":{relays[name].port}/")
+        environment = SETTINGS | worker_environment(
+            api_key=stack.backend.api_key, backend_url=urls[BACKEND], redis_url=urls[STORE], broker_url=urls[BROKER]
         )
-        relays = _relays(parts, redis, backend) if relayed else {}
-        environment = worker_environment(api_key=backend.api_key, **_addresses(redis, backend, relays))
-        environment |= SETTINGS | dict(settings or {})
-        tap = MessageTap(redis)
+        environment |= settings or {}
+        tap = MessageTap(stack.redis)
         tap.start()
         parts.callback(tap.stop)
         fleet = parts.enter_context(running_fleet(environment, directory / "logs", kinds=kinds))
-        history = History(backend.dev)
-        yield Arena(directory, keyed, redis, backend, sink, environment, fleet, tap, history, relays)
-
-
-def _relays(parts: contextlib.ExitStack, redis: RedisHandle, backend: BackendProcess) -> dict[str, Relay]:
-    """One for each kind of connection of a worker."""
-    targets = {BROKER: redis.port, STORE: redis.port, BACKEND: backend.port}
-    return {name: parts.enter_context(running_relay(name, port)) for name, port in targets.items()}
-
-
-def _addresses(redis: RedisHandle, backend: BackendProcess, relays: Mapping[str, Relay]) -> dict[str, str]:
-    """Where the workers find what they talk to."""
-    if not relays:
-        return {"backend_url": backend.internal_url, "redis_url": redis.url, "broker_url": redis.url}
-    return {
-        "backend_url": f"http://127.0.0.1:{relays[BACKEND].port}/internal",
-        "redis_url": f"redis://127.0.0.1:{relays[STORE].port}/0",
-        "broker_url": f"redis://127.0.0.1:{relays[BROKER].port}/0",
-    }
+        history = History(stack.backend.dev)
+        yield Arena(directory, keyed, stack.redis, stack.backend, stack.sink, environment, fleet, tap, history, relays)

@@ -1,8 +1,9 @@
-"""What the backend says happened: its log of applied effects, its executions, its requests. Nothing else is believed."""
+"""What was done to the fleet, and what the backend says happened: its effects, executions and requests."""
 
+import time
 from collections import defaultdict
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from unstract_devstack.platform_client import DevApi, Effect, ExecutionRow, Request
 
@@ -42,3 +43,31 @@ class History:
     def requests(self, *, since: float) -> tuple[Request, ...]:
         """The requests since a time, oldest first."""
         return self.dev.requests(since=since)
+
+
+@frozen
+class Done:
+    """One thing that was done, at seconds since the epoch; `fault`: its kind, if it was one."""
+
+    at: float
+    text: str
+    fault: str | None = None
+
+
+@define
+class Trace:
+    """What was done, in order."""
+
+    entries: list[Done] = field(factory=list)
+
+    def fault(self, kind: str, text: str) -> None:
+        """Notes a fault."""
+        self.entries.append(Done(time.time(), text, kind))
+
+    def note(self, text: str) -> None:
+        """Notes something that is no fault."""
+        self.entries.append(Done(time.time(), text))
+
+    def faults(self) -> list[Done]:
+        """The faults alone."""
+        return [each for each in self.entries if each.fault]

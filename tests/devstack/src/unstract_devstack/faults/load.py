@@ -2,7 +2,9 @@
 
 import random
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from attrs import define, field
@@ -34,18 +36,24 @@ class Tenant:
         """Its identifier."""
         return self.platform.organization
 
-    def api(self, good: int, bad: int = 0, **expected: object) -> Sent:
+    def api(self, good: int, bad: int = 0, **expected: Any) -> Sent:
         """Sends an execution of so many different files. `expected`: what differs from `Sent`'s defaults.
 
         Raises:
             CallFailed: the platform did not take it.
         """
-        names = self.names("t", good) + self.names("bad", bad)
-        files = [self.file(self.folder, name, broken=name.startswith("bad")) for name in names]
-        sent = self.platform.send_files("extract", files, use_file_history=False)
-        return self.expect(sent, names[:good], bad=bad, subscribers=self.subscribers, **expected)
+        return self.send(self.names("t", good) + self.names("bad", bad), **expected)
 
-    def etl(self, good: int, **expected: object) -> Sent:
+    def send(self, names: Sequence[str], *, doomed: Sequence[str] = (), **expected: Any) -> Sent:
+        """The same with files of these names, in this order: those that begin with "bad" cannot be worked on."""
+        files = [self.file(self.folder, name, broken=name.startswith("bad")) for name in names]
+        execution_id = self.platform.send_files("extract", files, use_file_history=False)
+        bad = [name for name in names if name.startswith("bad")]
+        good = [name for name in names if name not in bad and name not in doomed]
+        counts = {"bad": len(bad), "doomed": frozenset(doomed), "subscribers": self.subscribers}
+        return self.expect(execution_id, good, **{**counts, **expected})
+
+    def etl(self, good: int, **expected: Any) -> Sent:
         """Runs a new pipeline over a new folder with so many files, as a person does.
 
         Raises:
@@ -80,9 +88,9 @@ class Tenant:
         path.write_text(f"%PDF-1.4 {name} is none" if broken else f"Total: 1\n{self.organization} {name}\n")
         return Upload(path, name, path.stat().st_size)
 
-    def expect(self, execution_id: str, good: list[str], **expected: object) -> Sent:
+    def expect(self, execution_id: str, good: list[str], **expected: Any) -> Sent:
         """What is expected of an execution of this organization."""
-        return Sent(execution_id, self.organization, frozenset(good), **expected)  # type: ignore[arg-type]
+        return Sent(execution_id, self.organization, frozenset(good), **expected)
 
 
 def new_tenant(arena: Arena, *, subscribers: int = 1, name: str | None = None) -> Tenant:

@@ -43,13 +43,13 @@ class Outcome:
 class Run:
     """A whole run: `executions` and `kills` are per mode, `faults` counts what was done by kind."""
 
-    seed: int
-    executions: int
-    kills: int
-    full: bool
-    started_at: float
-    seconds: float
-    outcomes: Sequence[Outcome]
+    seed: int = 0
+    executions: int = 0
+    kills: int = 0
+    full: bool = False
+    started_at: float = 0.0
+    seconds: float = 0.0
+    outcomes: Sequence[Outcome] = ()
     tallies: dict[str, Tally] = field(factory=dict)
     faults: Counter[str] = field(factory=Counter)
 

@@ -52,6 +52,11 @@ class Trial:
         if not holds:
             self.judged.problems.append(Problem(text, execution_id))
 
+    def check_once(self, judged: Judged) -> None:
+        """Notes a problem if an effect was repeated, also where an ignored key allows it."""
+        repeated = judged.tally.effects_doubled_unkeyed + judged.tally.notifications_doubled
+        self.check(repeated == 0, f"{repeated} effects were repeated")
+
 
 @frozen
 class Ground:

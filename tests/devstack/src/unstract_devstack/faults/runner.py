@@ -11,7 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from unstract_devstack.faults import experiments  # noqa: F401 - registers them
 from unstract_devstack.faults.apart import Apart
-from unstract_devstack.faults.arena import Arena, open_arena
+from unstract_devstack.faults.arena import BACKEND, BROKER, STORE, Arena, open_arena
 from unstract_devstack.faults.bound import check_bound
 from unstract_devstack.faults.explanation import explanation, recovery_times
 from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
@@ -92,7 +92,7 @@ class _Running:
 
     def __attrs_post_init__(self) -> None:
         options = self.options
-        self.result = Run(options.seed, options.executions, options.kills, options.full, time.time(), 0.0, [])
+        self.result = Run(options.seed, options.executions, options.kills, options.full, time.time())
 
     def lane(self, lane: Lane) -> None:
         """One fleet after the other, each for the experiments of its ground."""
@@ -128,7 +128,8 @@ class _Running:
 
     def _tried(self, mode: str, selected: Sequence[Experiment], deadline: float, folder: Path) -> None:
         ground = selected[0].ground
-        with open_arena(folder, keyed=mode == KEYED, settings=ground.settings, relayed=ground.relayed) as arena:
+        relayed = (BROKER, STORE, BACKEND) if ground.relayed else ()
+        with open_arena(folder, keyed=mode == KEYED, settings=ground.settings, relayed=relayed) as arena:
             outcomes: list[Outcome] = []
             tally = _all(self.options, arena, selected, deadline, outcomes)
             faults = Counter(each.fault or "" for each in arena.trace.faults())

@@ -8,9 +8,10 @@ import re
 import socket
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import redis
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from unstract_devstack.ports import HOST
 from unstract_devstack.redis_server import RedisHandle
@@ -28,7 +29,22 @@ class Heard:
 
     def about(self, run_id: str) -> bool:
         """Whether it names this execution."""
-        return run_id in _body(self.payload)
+        return run_id in json.dumps(self.body)
+
+    @property
+    def body(self) -> Any:
+        """What the task gets: positional and keyword arguments, and the rest."""
+        text = json.loads(self.payload)["body"]
+        return json.loads(base64.b64decode(text) if self._encoded() else text)
+
+    def with_body(self, body: Any) -> "Heard":
+        """The same message with another body."""
+        text = json.dumps(body)
+        written = base64.b64encode(text.encode()).decode() if self._encoded() else text
+        return evolve(self, payload=json.dumps(json.loads(self.payload) | {"body": written}))
+
+    def _encoded(self) -> bool:
+        return bool((json.loads(self.payload).get("properties") or {}).get("body_encoding") == "base64")
 
 
 @define
@@ -90,10 +106,3 @@ class MessageTap:
         parts = [ast.literal_eval(f'b"{part.decode("latin-1")}"').decode() for part in ARGUMENT.findall(line)]
         if len(parts) == 3 and '"properties"' in parts[2]:
             self._heard.append(Heard(parts[1], parts[2]))
-
-
-def _body(payload: str) -> str:
-    envelope = json.loads(payload)
-    if (envelope.get("properties") or {}).get("body_encoding") == "base64":
-        return base64.b64decode(envelope["body"]).decode()
-    return str(envelope["body"])

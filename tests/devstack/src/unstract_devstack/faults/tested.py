@@ -1,11 +1,16 @@
-"""The ids that are proven by tests and not by an experiment: runs these tests beside the rest and reads what they say."""
+"""The ids that are proven by tests and not by an experiment: runs these tests beside the rest and reads what they say.
+
+Inside pytest this module is the plugin that notes what each case came to, as it ends, one JSON object a line.
+"""
 
 import json
+import os
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
 from attrs import frozen
 
 from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
@@ -70,7 +75,7 @@ class Tests:
         process = ManagedProcess(
             name="the tests",
             command=(
-                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", f"{__package__}.noting"),
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", __name__),
                 *("--timeout", str(PER_TEST_SECONDS), "--rootdir", str(ROOT), "--basetemp", str(folder / "temporary")),
                 *(str(ROOT / test) for test in tests),
             ),
@@ -96,7 +101,7 @@ class Tests:
             said.append(f"{','.join(left)}  not run: {why}")
         if not notes:
             said.append(self.process.log_tail())
-        return "\n".join(said), Run(0, 0, 0, full=False, started_at=0.0, seconds=0.0, outcomes=outcomes)
+        return "\n".join(said), Run(outcomes=outcomes)
 
     def _known(self) -> Iterator[Tested]:
         known = listed()
@@ -120,3 +125,18 @@ def _outcome(known: Tested, notes: Sequence[Noted]) -> Outcome | None:
     seconds = round(sum(each.seconds for each in own), 1)
     verdict = FAIL if failed else PASS
     return Outcome(known.id, MODE, verdict, known.what, known.scaled, seconds, problems=failed)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Called by pytest after set-up, call and tear-down: the call counts, and whatever does not pass."""
+    if report.when != "call" and report.passed:
+        return
+    problem = (report.longreprtext.strip().splitlines() or [""])[-1] if report.failed else ""
+    note = {
+        "test": report.nodeid.partition("[")[0],
+        "outcome": report.outcome,
+        "seconds": report.duration,
+        "problem": problem,
+    }
+    with Path(os.environ["FAULTS_NOTES"]).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(note) + "\n")

@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from unstract_devstack.kept_folder import kept_folder
-from unstract_devstack.rabbitmq_faults.attack import Attack, attack
-from unstract_devstack.rabbitmq_faults.ground import Queues
+from unstract_devstack.rabbitmq_faults.attack import Attack, Queues, attack
 
 
 def main(arguments: list[str] | None = None) -> int:

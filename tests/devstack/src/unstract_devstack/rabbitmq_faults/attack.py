@@ -1,21 +1,29 @@
 """What is done to the broker under load, and what becomes of the executions."""
 
 import time
-from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 from attrs import define, field
 
+from unstract_devstack.faults.arena import BROKER, Arena, open_arena
 from unstract_devstack.faults.load import Feeder, new_tenant
 from unstract_devstack.faults.tally import Judged
 from unstract_devstack.processes import wait_until
-from unstract_devstack.rabbitmq_faults.ground import Ground, Queues, open_ground
+from unstract_devstack.rabbitmq_server import RabbitHandle, running_rabbitmq
 
 EXECUTIONS = 20
 FEED_SECONDS = 40.0
 CUT_SECONDS = 4.0
 SILENT_SECONDS = 10.0
 BETWEEN_SECONDS = 4.0
+
+
+class Queues(StrEnum):
+    """Which kind of queue everything is declared as."""
+
+    CLASSIC = "classic"
+    QUORUM = "quorum"
 
 
 @define
@@ -41,20 +49,30 @@ def attack(directory: Path, queues: Queues, seed: int, *, brief: bool = False) -
     Raises:
         ProcessError: a part did not come back.
     """
-    began = time.monotonic()
-    with open_ground(directory, queues) as ground:
-        tenant = new_tenant(ground.arena)
+    began, quorum, options = time.monotonic(), queues is Queues.QUORUM, ["--confirm-publish"]
+    # Beats find a connection that is silent; the shorter, the sooner.
+    settings = {"CELERY_BROKER_HEARTBEAT": "4", "RABBITMQ_HA_ENABLED": str(quorum).lower()}
+    if quorum:
+        options.append("--quorum-queues")
+    with (
+        running_rabbitmq(directory / "rabbitmq") as rabbit,
+        # A key is applied once, so that a double is a fault. The platform reaches the broker directly and confirmed.
+        open_arena(
+            directory, keyed=True, settings=settings, relayed=(BROKER,), broker_url=rabbit.url, backend_options=options
+        ) as arena,
+    ):
+        tenant = new_tenant(arena)
         feeder = Feeder(tenant, seed, EXECUTIONS, FEED_SECONDS, most_files=5)
         feeder.start()
         done = []
         for step in (_kill, _cut, _silence) if brief else (_kill, _cut, _silence, _kill):
             _let_some_through(feeder)
-            step(ground)
+            step(arena, rabbit)
             done.append((step.__doc__ or "").splitlines()[0])
         sent = feeder.join()
-        ground.arena.heal()
-        judged = ground.arena.settled(sent)
-        ground.arena.fleet.check()
+        arena.heal()
+        judged = arena.settled(sent)
+        arena.fleet.check()
     return Attack(queues, judged, time.monotonic() - began, done)
 
 
@@ -63,26 +81,22 @@ def _let_some_through(feeder: Feeder) -> None:
     wait_until(lambda: feeder.done or (len(feeder.sent) > before and time.monotonic() > until), seconds=30)
 
 
-def _kill(ground: Ground) -> None:
+def _kill(arena: Arena, rabbit: RabbitHandle) -> None:
     """RabbitMQ is killed (SIGKILL) and started again."""
-    ground.rabbit.kill()
-    ground.rabbit.start()
+    rabbit.kill()
+    rabbit.start()
 
 
-def _cut(ground: Ground) -> None:
+def _cut(arena: Arena, rabbit: RabbitHandle) -> None:
     """Every connection of the workers is cut, again and again for 4 s."""
-    _during(CUT_SECONDS, ground.relay.hang_up)
-
-
-def _silence(ground: Ground) -> None:
-    """Nothing passes between workers and broker for 10 s, and what was connected stays silent for ever."""
-    ground.relay.silence()
-    time.sleep(SILENT_SECONDS)
-    ground.relay.heal()
-
-
-def _during(seconds: float, step: Callable[[], None]) -> None:
-    until = time.monotonic() + seconds
+    until = time.monotonic() + CUT_SECONDS
     while time.monotonic() < until:
-        step()
+        arena.relays[BROKER].hang_up()
         time.sleep(0.2)
+
+
+def _silence(arena: Arena, rabbit: RabbitHandle) -> None:
+    """Nothing passes between workers and broker for 10 s, and what was connected stays silent for ever."""
+    arena.relays[BROKER].silence()
+    time.sleep(SILENT_SECONDS)
+    arena.relays[BROKER].heal()

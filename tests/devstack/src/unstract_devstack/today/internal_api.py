@@ -1,11 +1,10 @@
 """The stand-in's calls to the internal API: one organization each, no retries, any refusal is an error."""
 
-import json
 from typing import Any
 
 from attrs import field, frozen
 
-from unstract_devstack.http_calls import CallFailed, call
+from unstract_devstack.http_calls import call_json
 
 
 @frozen
@@ -33,15 +32,5 @@ class InternalApi:
         self.post(f"workflow-execution/{execution_id}/update_status/", status=status, **more)
 
     def _call(self, method: str, path: str, content: Any) -> Any:
-        headers = {
-            "Authorization": f"Bearer {self.api_key}",
-            "X-Organization-ID": self.organization,
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-        }
-        body = None if content is None else json.dumps(content, default=str).encode()
-        reply = call(method, f"{self.base_url}/v1/{path}", body=body, headers=headers, timeout=60)
-        if reply.status >= 300:
-            text = reply.body[:300].decode(errors="replace")
-            raise CallFailed(f"{method} {path}: HTTP {reply.status}: {text}", status=reply.status)
-        return reply.json()
+        url, headers = f"{self.base_url}/v1/{path}", {"X-Organization-ID": self.organization}
+        return call_json(method, url, payload=content, key=self.api_key, headers=headers, timeout=60)

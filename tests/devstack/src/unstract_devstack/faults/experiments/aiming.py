@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import attrs
 import redis
-from attrs import frozen
 
 from unstract_devstack.faults.arena import Arena
 from unstract_devstack.faults.checker import TERMINAL, Sent
@@ -14,7 +16,7 @@ from unstract_devstack.fleet import Worker, WorkerKind
 from unstract_devstack.processes import wait_until
 
 
-@frozen
+@attrs.frozen
 class Lease:
     """A batch's lease: who holds it and which file is in flight (0: none)."""
 
@@ -86,6 +88,23 @@ def stopped(arena: Arena, *kinds: WorkerKind) -> Iterator[None]:
         yield
     finally:
         arena.heal()
+
+
+@contextlib.contextmanager
+def frozen(arena: Arena, *kinds: WorkerKind) -> Iterator[contextlib.ExitStack]:
+    """The workers of these kinds are stopped (SIGSTOP) inside the block, or until what it yields is closed."""
+    with contextlib.ExitStack() as stopped:
+        for worker in (each for kind in kinds for each in arena.workers(kind)):
+            stopped.enter_context(worker.process.frozen())
+        yield stopped
+
+
+def python_path(folder: Path, **modules: str) -> str:
+    """A PYTHONPATH that begins with a new folder of these modules, given by name."""
+    folder.mkdir(parents=True)
+    for name, source in modules.items():
+        (folder / f"{name}.py").write_text(source, encoding="utf-8")
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
 
 
 def pause(seconds: float) -> None:

@@ -1,11 +1,7 @@
 """R5 to R9: messages that are lost, repeated, late, or delivered twice at once."""
 
-import base64
-import json
 import random
 import threading
-
-from attrs import evolve
 
 from unstract_devstack.faults.checker import Sent
 from unstract_devstack.faults.experiments import aiming
@@ -142,10 +138,8 @@ def late(trial: Trial) -> None:
 
 
 def _of_epoch(heard: Heard, epoch: int) -> Heard:
-    body = json.loads(base64.b64decode(json.loads(heard.payload)["body"]))
-    body[1]["epoch"] = epoch
-    envelope = json.loads(heard.payload) | {"body": base64.b64encode(json.dumps(body).encode()).decode()}
-    return evolve(heard, payload=json.dumps(envelope))
+    arguments, named, *rest = heard.body
+    return heard.with_body([arguments, {**named, "epoch": epoch}, *rest])
 
 
 @experiment("R9", modes=(AS_REAL,), scaled=True, quick=True)

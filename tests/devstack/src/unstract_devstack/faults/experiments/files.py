@@ -3,11 +3,12 @@
 import itertools
 import time
 
+from attrs import evolve
+
 from unstract_devstack.faults.arena import LEASE_SECONDS
 from unstract_devstack.faults.checker import Sent
 from unstract_devstack.faults.experiments import aiming
 from unstract_devstack.faults.load import Tenant, new_tenant
-from unstract_devstack.faults.nemesis import freeze, thaw
 from unstract_devstack.faults.registry import AS_REAL, KEYED, Trial, experiment
 
 MOST_ATTEMPTS = 3
@@ -22,14 +23,10 @@ def poison(trial: Trial) -> None:
     arena, tenant = trial.arena, new_tenant(trial.arena)
     arena.fault("delay", "/execute-file/", delay=0.4)
     names = tenant.names("t", 6)
-    files = [tenant.file(tenant.folder, name) for name in names]
-    execution = tenant.platform.send_files("extract", files, use_file_history=False)
     number = 2
     poisonous = names[number - 1]
-    sent = tenant.expect(
-        execution, [name for name in names if name != poisonous], doomed=frozenset({poisonous}), subscribers=1
-    )
-    kills = _kill_whenever(trial, sent, number)
+    sent = tenant.send(names, doomed=(poisonous,))
+    kills, execution = _kill_whenever(trial, sent, number), sent.execution_id
     arena.clear_faults()
     trial.check(1 <= kills <= MOST_ATTEMPTS, f"it was tried {kills} times", execution)
     trial.settle(sent)
@@ -86,11 +83,8 @@ def paused_owner(trial: Trial) -> None:
     if worker is None:
         raise TimeoutError("the owner is gone")
     arena.trace.fault("freeze_worker", f"{worker.name} past its lease")
-    pid = freeze(worker)
-    try:
+    with worker.process.frozen():
         aiming.until(lambda: aiming.ended(arena, sent), "the other worker finishes", seconds=60)
-    finally:
-        thaw(pid)
     aiming.pause(3.0)
     arena.history.refresh()
     order = [each for each in arena.history.of(sent.execution_id) if each.operation == "files.update_status"]
@@ -120,13 +114,8 @@ def sizes(trial: Trial) -> None:
 def _equal(tenant: Tenant, copies: int) -> Sent:
     """An execution of equal files: worked on once, counted each."""
     names = tenant.names("t", copies)
-    files = [tenant.file(tenant.folder, name) for name in names]
-    for file in files[1:]:
-        file.path.write_bytes(files[0].path.read_bytes())
-    files = [
-        tenant.file(tenant.folder, names[0]),
-        *(type(each)(each.path, each.name, files[0].size) for each in files[1:]),
-    ]
+    first = tenant.file(tenant.folder, names[0])
+    files = [evolve(first, name=name) for name in names]
     execution = tenant.platform.send_files("extract", files, use_file_history=False)
     return tenant.expect(execution, names[:1], copies=copies - 1, subscribers=1)
 
@@ -138,11 +127,7 @@ def mixtures(trial: Trial) -> None:
     sent = []
     for order in itertools.chain.from_iterable(itertools.product((True, False), repeat=n) for n in (1, 2, 3, 4)):
         names = [tenant.names("t" if good else "bad", 1)[0] for good in order]
-        files = [tenant.file(tenant.folder, name, broken=name.startswith("bad")) for name in names]
-        execution = tenant.platform.send_files("extract", files, use_file_history=False)
-        status = "COMPLETED" if any(order) else "ERROR"
-        good = [name for name in names if not name.startswith("bad")]
-        sent.append(tenant.expect(execution, good, bad=len(names) - len(good), status=status, subscribers=1))
+        sent.append(tenant.send(names, status="COMPLETED" if any(order) else "ERROR"))
     trial.settle(*sent)
     rows = trial.arena.history.executions(tenant.organization)
     for each in sent:

@@ -1,6 +1,5 @@
 """R20: files that take longer than they may, in threads and in processes."""
 
-import os
 import time
 from pathlib import Path
 
@@ -59,9 +58,9 @@ def overlong(trial: Trial) -> None:
             tenant = new_tenant(arena)
             arena.trace.fault("overlong_files", f"asleep, deaf, busy in {pool}")
             arena.fault("delay", "/execute-file/", delay=30, count=1)
-            asleep = _sent(tenant, ("asleep",), 0)
+            asleep = _sent(tenant, "asleep", 0)
             aiming.until(lambda asleep=asleep: aiming.ended(arena, asleep), "the sleeper ends", seconds=60)  # type: ignore[misc]
-            others = [_sent(tenant, (kind,), 3) for kind in ("deaf", "busy")]
+            others = [_sent(tenant, kind, 3) for kind in ("deaf", "busy")]
             _supervise(trial, fleet, others)
             trial.settle(asleep, *others)
             for sent in (asleep, *others):
@@ -70,21 +69,18 @@ def overlong(trial: Trial) -> None:
 
 
 def _plugged_in(folder: Path) -> str:
+    path = aiming.python_path(folder, overlong=EXECUTOR)
     about = folder / "overlong-1.dist-info"
-    about.mkdir(parents=True)
-    (folder / "overlong.py").write_text(EXECUTOR, encoding="utf-8")
+    about.mkdir()
     (about / "METADATA").write_text(METADATA, encoding="utf-8")
     (about / "entry_points.txt").write_text(ENTRY_POINT, encoding="utf-8")
-    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    return path
 
 
-def _sent(tenant: Tenant, overlong_names: tuple[str, ...], good: int) -> Sent:
-    names = tenant.names("t", good)
-    doomed = [f"{kind}-{tenant.names('x', 1)[0]}" for kind in overlong_names]
-    files = [tenant.file(tenant.folder, name) for name in (*doomed, *names)]
-    execution = tenant.platform.send_files("extract", files, use_file_history=False)
-    status = "COMPLETED" if good else "ERROR"
-    return tenant.expect(execution, names, doomed=frozenset(doomed), status=status, subscribers=1)
+def _sent(tenant: Tenant, kind: str, good: int) -> Sent:
+    doomed = f"{kind}-{tenant.names('x', 1)[0]}"
+    names = (doomed, *tenant.names("t", good))
+    return tenant.send(names, doomed=(doomed,), status="COMPLETED" if good else "ERROR")
 
 
 def _judge(trial: Trial, sent: Sent, pool: str) -> None:

@@ -5,7 +5,6 @@ from unstract_devstack.faults.checker import Sent
 from unstract_devstack.faults.experiments import aiming
 from unstract_devstack.faults.explanation import recovery_times
 from unstract_devstack.faults.load import Tenant, new_tenant
-from unstract_devstack.faults.nemesis import freeze, thaw
 from unstract_devstack.faults.registry import AS_REAL, Trial, experiment
 from unstract_devstack.fleet import Worker
 
@@ -47,11 +46,8 @@ def _paused(trial: Trial, tenant: Tenant) -> None:
     sent = tenant.api(6)
     worker = _busy(arena, [sent])
     arena.trace.fault("freeze_worker", f"{worker.name} for {PAUSE_SECONDS:.0f} s")
-    pid = freeze(worker)
-    try:
+    with worker.process.frozen():
         aiming.pause(PAUSE_SECONDS)
-    finally:
-        thaw(pid)
     trial.settle(sent)
     times = aiming.executed(arena, sent)
     trial.check(times == sent.files, f"{sent.files} files were executed {times} times", sent.execution_id)

@@ -9,7 +9,7 @@ from unstract_devstack.faults.arena import Arena
 from unstract_devstack.faults.experiments import aiming
 from unstract_devstack.faults.experiments.looking import counted
 from unstract_devstack.faults.load import Feeder, new_tenant
-from unstract_devstack.faults.nemesis import freeze, log_size, thaw
+from unstract_devstack.faults.nemesis import log_size
 from unstract_devstack.faults.registry import AS_REAL, Trial, experiment
 from unstract_devstack.fleet import API_DEPLOYMENT, GENERAL
 
@@ -29,12 +29,11 @@ def writes_refused(trial: Trial) -> None:
         feeder = Feeder(tenant, trial.seed, 6, 4.0, most_files=4)
         feeder.start()
         aiming.pause(1.5)
-        starters = [freeze(worker) for kind in (API_DEPLOYMENT, GENERAL) for worker in arena.workers(kind)]
-        waiting = [tenant.api(2), tenant.etl(2)]
-        with _refusing(arena, setting, value, usual):
-            for pid in starters:
-                thaw(pid)
-            aiming.pause(REFUSED_SECONDS)
+        with aiming.frozen(arena, API_DEPLOYMENT, GENERAL) as thaw:
+            waiting = [tenant.api(2), tenant.etl(2)]
+            with _refusing(arena, setting, value, usual):
+                thaw.close()
+                aiming.pause(REFUSED_SECONDS)
         trial.settle(*feeder.join(), *waiting)
     counted_errors = counted(arena, "unstract_worker_ledger_steps_total", outcome="error") - failed
     trial.check(counted_errors > 0, "no metric counts the ledger's refused steps")
@@ -71,10 +70,10 @@ def disk_full(trial: Trial) -> None:
     failed = {"status": "error", "error": NO_ROOM}
     arena.fault("body", "/execute-file/", status=200, body=json.dumps(failed), count=1)
     (name,) = tenant.names("t", 1)
-    execution = tenant.platform.send_files("extract", [tenant.file(tenant.folder, name)], use_file_history=False)
-    trial.settle(tenant.expect(execution, [], doomed=frozenset({name}), status="ERROR", subscribers=1))
-    said = arena.history.file_errors(execution)[name]
-    trial.check(NO_ROOM in said, f"the file's row says {said!r}", execution)
+    sent = tenant.send((name,), doomed=(name,), status="ERROR")
+    trial.settle(sent)
+    said = arena.history.file_errors(sent.execution_id)[name]
+    trial.check(NO_ROOM in said, f"the file's row says {said!r}", sent.execution_id)
 
 
 @contextlib.contextmanager

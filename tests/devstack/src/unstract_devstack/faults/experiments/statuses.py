@@ -6,7 +6,6 @@ import time
 from unstract_devstack.faults.checker import HARNESS, TERMINAL, Sent
 from unstract_devstack.faults.experiments import aiming
 from unstract_devstack.faults.load import Tenant, new_tenant
-from unstract_devstack.faults.nemesis import freeze, thaw
 from unstract_devstack.faults.registry import AS_REAL, Trial, experiment
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, WorkerKind
 
@@ -81,14 +80,10 @@ def user_stop(trial: Trial) -> None:
 def _stopped_while_frozen(trial: Trial, tenant: Tenant, kind: WorkerKind, *, files: int) -> Sent:
     """An execution that is stopped while the workers of one kind are frozen."""
     arena = trial.arena
-    pids = [freeze(worker) for worker in arena.workers(kind)]
-    try:
+    with aiming.frozen(arena, kind):
         sent = tenant.api(files, stopped=True, status="STOPPED")
         if kind is CALLBACK:
             aiming.until(lambda: aiming.state_of(arena, sent) == "READY", "all files are done")
         tenant.platform.stop(sent.execution_id)
         arena.trace.fault("user_stop", f"{sent.execution_id} while {kind.name} is frozen")
-    finally:
-        for pid in pids:
-            thaw(pid)
     return sent

@@ -1,11 +1,5 @@
 """R33: workers of two releases side by side."""
 
-import json
-import os
-from base64 import b64decode, b64encode
-
-from attrs import evolve
-
 from unstract_devstack.faults.experiments import aiming
 from unstract_devstack.faults.load import Feeder, new_tenant
 from unstract_devstack.faults.registry import KEYED, Trial, experiment
@@ -37,10 +31,7 @@ def two_releases(trial: Trial) -> None:
     """
     arena = trial.arena
     folder = arena.directory / "later"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(LATER_RELEASE, encoding="utf-8")
-    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
-    later = {**arena.environment, "PYTHONPATH": path}
+    later = {**arena.environment, "PYTHONPATH": aiming.python_path(folder, sitecustomize=LATER_RELEASE)}
     kinds = (API_DEPLOYMENT, GENERAL, FILE_PROCESSING, CALLBACK)
     with running_fleet(later, folder, kinds=kinds):
         arena.trace.fault("later_release", "four more workers")
@@ -56,10 +47,5 @@ def two_releases(trial: Trial) -> None:
 
 
 def _unknown(heard: Heard) -> Heard:
-    envelope = json.loads(heard.payload)
-    encoded = (envelope.get("properties") or {}).get("body_encoding") == "base64"
-    body = json.loads(b64decode(envelope["body"]) if encoded else envelope["body"])
-    body[1] = {"schema": UNKNOWN_SCHEMA, "look": "elsewhere"}
-    text = json.dumps(body)
-    envelope["body"] = b64encode(text.encode()).decode() if encoded else text
-    return evolve(heard, payload=json.dumps(envelope))
+    arguments, _, *rest = heard.body
+    return heard.with_body([arguments, {"schema": UNKNOWN_SCHEMA, "look": "elsewhere"}, *rest])
