@@ -18,7 +18,7 @@ from unstract_bench.page import write_page
 from unstract_bench.profiling import profile
 from unstract_bench.rounds import Setting
 from unstract_bench.run import ALL, FAILURES, make
-from unstract_devstack.kept_folder import kept_folder
+from unstract_devstack.processes import kept_folder
 
 FOLDER = Path(__file__).resolve().parents[1]
 RESULTS = FOLDER / "results.json"

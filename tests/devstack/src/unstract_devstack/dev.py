@@ -16,9 +16,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 from unstract_devstack.fleet import WORKERS, WorkerKind
+from unstract_devstack.processes import EndAsked, raise_on_signals
 
 # A worker that has these needs nothing from us.
 NEEDED = ("CELERY_BROKER_BASE_URL", "INTERNAL_API_BASE_URL", "INTERNAL_SERVICE_API_KEY")
@@ -32,10 +32,6 @@ DEFAULTS = {"WORKER_DRAIN_SECONDS": "5", "PYTHONUNBUFFERED": "1"}
 Stamps = dict[Path, float]
 
 
-class Told(BaseException):
-    """Somebody asked to end: SIGTERM or SIGINT."""
-
-
 class NotUp(Exception):
     """The embedded stack did not come up."""
 
@@ -45,13 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unstract_devstack.dev", description=__doc__)
     parser.add_argument("worker", choices=[kind.name for kind in WORKERS])
     name = parser.parse_args(arguments).worker
-    kind = next(kind for kind in WORKERS if kind.name == name)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+    kind = next(each for each in WORKERS if each.name == name)
+    raise_on_signals()
     try:
         with _environment(named_in(Path(".env"))) as environment:
             _run(kind, environment)
-    except Told:
+    except EndAsked:
         return 0
     except NotUp as error:
         _say(str(error))
@@ -86,8 +81,8 @@ def stamps(folders: Sequence[Path]) -> Stamps:
 @contextlib.contextmanager
 def _environment(dotenv: frozenset[str]) -> Iterator[Mapping[str, str]]:
     """The worker's environment, with an embedded stack behind what is not set."""
-    named = {name for name, value in os.environ.items() if value} | dotenv
     given = {name: value for name, value in os.environ.items() if value}
+    named = given.keys() | dotenv
     missing = [name for name in NEEDED if name not in named]
     if not missing:
         yield DEFAULTS | given
@@ -111,8 +106,7 @@ def _stack() -> Iterator[Mapping[str, str]]:
             started = json.loads(line)
             for name, address in started["addresses"].items():
                 _say(f"{name}: {address}")
-            environment: Mapping[str, str] = started["environment"]
-            yield environment
+            yield started["environment"]
         finally:
             up.terminate()
 
@@ -150,11 +144,6 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
             worker.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.wait(STOP_SECONDS)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)
-    raise Told
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,11 @@ class Upload:
     name: str
     size: int
 
+    @classmethod
+    def of(cls, path: Path) -> "Upload":
+        """A whole file under its own name."""
+        return cls(path, path.name, path.stat().st_size)
+
 
 class FileChanged(Exception):
     """A file became shorter, or unreadable, before it was sent."""

@@ -11,10 +11,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 import psutil
@@ -29,6 +31,36 @@ INHERITED_PREFIXES = ("COVERAGE_",)
 
 class ProcessError(Exception):
     """A process of the stack did not start or died; the message ends with the tail of its log."""
+
+
+class EndAsked(BaseException):
+    """SIGINT or SIGTERM: whoever runs this process wants it to end."""
+
+
+def raise_on_signals() -> None:
+    """The first SIGINT or SIGTERM raises EndAsked, so that everything started is ended; later ones are not heard."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise EndAsked
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+
+
+@contextlib.contextmanager
+def kept_folder(kept: Path | None, *, prefix: str, known: bool = False) -> Iterator[Path]:
+    """Where a run leaves its logs and data: `kept`, which stays, or a temporary folder.
+
+    Raises FileExistsError if `kept` is there already, unless it may be (`known`).
+    """
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=known)
+        yield kept.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 def inherited_environment() -> dict[str, str]:

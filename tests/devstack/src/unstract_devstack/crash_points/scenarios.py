@@ -183,7 +183,7 @@ def _organization(ground: Ground) -> tuple[Platform, Path]:
 def _file(folder: Path, name: str) -> Upload:
     path = folder / name
     path.write_text(f"Total: 1\n{folder.name} {name}\n", encoding="utf-8")
-    return Upload(path, name, path.stat().st_size)
+    return Upload.of(path)
 
 
 def _pipeline(ground: Ground, files: int) -> tuple[Platform, str, tuple[str, ...]]:

@@ -7,24 +7,24 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from unstract_devstack.demo.executor_run import run_through_executor
 from unstract_devstack.demo.inputs import InputFault, Inputs, collect
 from unstract_devstack.demo.narrator import Narrator
 from unstract_devstack.demo.outcomes import Report
 from unstract_devstack.demo.own_files_run import run_own_files
 from unstract_devstack.demo.runs import Session
-from unstract_devstack.demo.samples_run import run_samples
+from unstract_devstack.demo.samples_run import run_samples, run_through_executor
 from unstract_devstack.demo.show import show
 from unstract_devstack.http_calls import CallFailed
-from unstract_devstack.processes import ProcessError
+from unstract_devstack.processes import ProcessError, kept_folder
 from unstract_devstack.stack import running_stack
 
 ORGANIZATION = "org_demo"
 PARALLEL_BATCHES = 4
+FOLDER = "unstract-demo-"
 INTERRUPTED = 130
 
 
@@ -73,7 +73,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(narrator: Narrator, inputs: Inputs | None, report: Report, *, keep: bool, executor: bool) -> None:
-    with _directory(narrator, keep=keep) as directory:
+    kept = Path(tempfile.mkdtemp(prefix=FOLDER)) if keep else None
+    with kept_folder(kept, prefix=FOLDER, known=True) as directory, contextlib.ExitStack() as last:
+        if kept is not None:
+            last.callback(narrator.step, f"Data and logs are kept in {kept}")
         narrator.step("Starting Redis, the reference backend and the four workers")
         began = time.monotonic()
         # What the workers do with empty and equal files is shown too; today's platform does not pass them on.
@@ -99,19 +102,6 @@ def _announce(narrator: Narrator, inputs: Inputs) -> None:
             narrator.step(f"  {file.path} is sent as {file.name}")
     for path in inputs.left_out:
         narrator.step(f"  {path} is left out: a link or a special file")
-
-
-@contextlib.contextmanager
-def _directory(narrator: Narrator, *, keep: bool) -> Iterator[Path]:
-    if keep:
-        directory = Path(tempfile.mkdtemp(prefix="unstract-demo-"))
-        try:
-            yield directory
-        finally:
-            narrator.step(f"Data and logs are kept in {directory}")
-        return
-    with tempfile.TemporaryDirectory(prefix="unstract-demo-", ignore_cleanup_errors=True) as temporary:
-        yield Path(temporary)
 
 
 def _end_on_sigterm(number: int, frame: FrameType | None) -> None:

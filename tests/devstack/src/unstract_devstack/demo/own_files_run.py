@@ -37,7 +37,7 @@ def _run_batch(session: Session, title: str, batch: Sequence[InputFile], report:
     uploads = [Upload(file.path, file.name, file.size) for file in batch]
     while uploads:
         try:
-            return run_api(session, title, API_NAME, uploads, use_file_history=False)
+            return run_api(session, title, API_NAME, uploads)
         except FileChanged as error:
             uploads.remove(error.upload)
             report.files.append(FileOutcome(error.upload.name, "Failed", str(error), None))

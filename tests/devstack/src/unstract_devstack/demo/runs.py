@@ -48,7 +48,7 @@ class Followed:
         ended: dict[str, float] = {}
         for effect in self.effects:
             if effect.operation == FILE_STATUS_WRITTEN and effect.file is not None:
-                if effect.detail.get("status") == "EXECUTING":
+                if effect.status == "EXECUTING":
                     started.setdefault(effect.file, effect.at)
                 else:
                     ended[effect.file] = effect.at
@@ -56,39 +56,38 @@ class Followed:
 
 
 def run_api(
-    session: Session, title: str, api_name: str, uploads: Sequence[Upload], *, use_file_history: bool
+    session: Session,
+    title: str,
+    api_name: str,
+    uploads: Sequence[Upload],
+    *,
+    use_file_history: bool = False,
+    stopped: bool = False,
 ) -> ExecutionOutcome:
-    """Sends files to an API deployment and collects the results from its public face."""
-    execution_id = session.platform.send_files(api_name, uploads, use_file_history=use_file_history)
+    """Sends files to an API deployment and collects the results from its public face.
+
+    `stopped`: the execution is stopped once a file is done.
+    """
+    platform = session.platform
+    execution_id = platform.send_files(api_name, uploads, use_file_history=use_file_history)
+    if stopped:
+        _await_work(platform, execution_id)
+        platform.stop(execution_id)
     followed = _follow(session, execution_id, title, len(uploads))
-    row = session.platform.execution(execution_id)
-    items = session.platform.results(api_name, execution_id).items if followed.terminal else ()
+    row = platform.execution(execution_id)
+    items = platform.results(api_name, execution_id).items if followed.terminal or stopped else ()
     by_name = {str(item["file"]): item for item in items}
-    seconds = followed.file_seconds()
-    files = (_api_file(upload.name, by_name.get(upload.name), row, seconds) for upload in uploads)
+    # An execution that failed as a whole has no results; its own reason is then every file's.
+    missing, seconds = NOT_STARTED if stopped else row.error or None, followed.file_seconds()
+    files = (_api_file(upload.name, by_name.get(upload.name), missing, seconds) for upload in uploads)
     return _outcome(row, title, "api", followed, tuple(files))
 
 
-def run_stopped(session: Session, title: str, api_name: str, uploads: Sequence[Upload]) -> ExecutionOutcome:
-    """Sends files to an API deployment, stops the execution once a file is done, and collects what was done."""
-    execution_id = session.platform.send_files(api_name, uploads, use_file_history=False)
-
+def _await_work(platform: Platform, execution_id: str) -> None:
     def worked() -> bool:
-        return any(effect.operation == "files.execute" for effect in session.platform.effects(execution_id))
+        return any(effect.operation == "files.execute" for effect in platform.effects(execution_id))
 
     wait_until(worked, seconds=STALL_SECONDS, pause=0.02)
-    session.platform.stop(execution_id)
-    followed = _follow(session, execution_id, title, len(uploads))
-    row = session.platform.execution(execution_id)
-    done = {str(item["file"]): item for item in session.platform.results(api_name, execution_id).items}
-    seconds = followed.file_seconds()
-    files = (
-        _api_file(upload.name, done[upload.name], row, seconds)
-        if upload.name in done
-        else FileOutcome(upload.name, "Failed", NOT_STARTED, None)
-        for upload in uploads
-    )
-    return _outcome(row, title, "api", followed, tuple(files))
 
 
 def run_pipeline(session: Session, title: str, pipeline_id: str, folder: str, total: int) -> ExecutionOutcome:
@@ -128,25 +127,17 @@ def _follow(session: Session, execution_id: str, title: str, total: int) -> Foll
 
 
 def _files_done(effects: Sequence[Effect]) -> int:
-    return len(
-        {
-            effect.file
-            for effect in effects
-            if effect.operation == FILE_STATUS_WRITTEN and effect.detail.get("status") in TERMINAL
-        }
-    )
+    ends = (each for each in effects if each.operation == FILE_STATUS_WRITTEN and each.status in TERMINAL)
+    return len({each.file for each in ends})
 
 
 def _terminal_writes(effects: Sequence[Effect]) -> list[Effect]:
-    return [
-        effect for effect in effects if effect.operation == STATUS_WRITTEN and effect.detail.get("status") in TERMINAL
-    ]
+    return [each for each in effects if each.operation == STATUS_WRITTEN and each.status in TERMINAL]
 
 
-def _api_file(name: str, item: Any, row: ExecutionRow, seconds: dict[str, float]) -> FileOutcome:
+def _api_file(name: str, item: Any, missing: str | None, seconds: dict[str, float]) -> FileOutcome:
     if item is None:
-        # An execution that failed as a whole has no results; its own reason is then every file's.
-        return FileOutcome(name, "Failed", row.error or None, None)
+        return FileOutcome(name, "Failed", missing, None)
     return FileOutcome(
         name=name,
         status=str(item["status"]),

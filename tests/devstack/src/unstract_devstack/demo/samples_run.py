@@ -1,4 +1,4 @@
-"""The demo without arguments: the sample documents, an inbox, the history, a repair, a stop, and the webhooks."""
+"""The sample documents, an inbox, the history, a repair, a stop and the webhooks; and, apart, through the executor."""
 
 import contextlib
 import json
@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from unstract_devstack.demo.judge import judge_counts, judge_rows, judge_samples, judge_stopped, judge_webhooks
 from unstract_devstack.demo.outcomes import ExecutionOutcome, Report
-from unstract_devstack.demo.runs import Session, recounted, run_api, run_pipeline, run_stopped
+from unstract_devstack.demo.runs import Session, recounted, run_api, run_pipeline
+from unstract_devstack.executor import ExecutorStack
 from unstract_devstack.multipart import Upload
 from unstract_devstack.processes import wait_until
 from unstract_devstack.samples import DOCUMENTS, INBOX, Expectations, load_expectations
@@ -23,7 +24,7 @@ def run_samples(session: Session, report: Report) -> None:
     """Runs all parts and judges every outcome."""
     expected = load_expectations()
     pipeline_id = _set_up(session, expected)
-    uploads = [Upload(DOCUMENTS / name, name, (DOCUMENTS / name).stat().st_size) for name in expected.documents]
+    uploads = [Upload.of(DOCUMENTS / name) for name in expected.documents]
     outcomes = [
         run_api(session, "API deployment", API_NAME, uploads, use_file_history=True),
         run_pipeline(session, "ETL pipeline", pipeline_id, INBOX.name, len(expected.inbox)),
@@ -43,6 +44,22 @@ def run_samples(session: Session, report: Report) -> None:
     report.webhooks.extend(_described(delivery) for delivery in deliveries)
     announced = [execution_id for delivery in deliveries for execution_id in _announced(delivery)]
     report.problems.extend(judge_webhooks(announced, report.executions))
+
+
+def run_through_executor(session: Session, executor: ExecutorStack, report: Report) -> None:
+    """Send the documents, judge every outcome, and compare the executor's bill: one extraction a file."""
+    expected, platform = load_expectations(), session.platform
+    workflow_id = platform.create_workflow(API_NAME, "api", expected.fields, use_file_history=False)
+    registry_id = executor.service.export(expected.fields)
+    platform.add_tool(workflow_id, "documents-tool", prompt_registry_id=registry_id)
+    platform.create_api_deployment(workflow_id, API_NAME)
+    uploads = [Upload.of(DOCUMENTS / name) for name in expected.documents]
+    outcome = run_api(session, "API deployment, platform executor", API_NAME, uploads, use_file_history=False)
+    outcome = recounted(platform, outcome)
+    report.add(outcome, judge_samples(outcome, expected.documents))
+    bill = executor.bill.per_file(outcome.id)
+    report.extractions = {"files": len(bill), "extractions": bill.total()}
+    report.problems.extend(f"row {row}: {times} extractions" for row, times in bill.items() if times != 1)
 
 
 def _set_up(session: Session, expected: Expectations) -> str:
@@ -78,7 +95,7 @@ def _stopped(session: Session, uploads: Sequence[Upload]) -> ExecutionOutcome:
     dev = session.stack.backend.dev
     dev("POST", "faults", {"kind": "delay", "path": "execute-file", "delay": 1.0, "skip": 1})
     try:
-        return run_stopped(session, "API stopped by its user", API_NAME, uploads)
+        return run_api(session, "API stopped by its user", API_NAME, uploads, stopped=True)
     finally:
         dev("DELETE", "faults")
 

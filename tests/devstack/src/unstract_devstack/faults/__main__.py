@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unstract_devstack.faults.registry import AS_REAL, BOTH, EXPERIMENTS, KEYED
 from unstract_devstack.faults.runner import Options, run
-from unstract_devstack.kept_folder import kept_folder
+from unstract_devstack.processes import kept_folder
 
 HOUR = 3600.0
 

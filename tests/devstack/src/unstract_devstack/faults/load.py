@@ -86,7 +86,7 @@ class Tenant:
         """A file of its own content; a broken one can be stored but not worked on."""
         path = folder / name
         path.write_text(f"%PDF-1.4 {name} is none" if broken else f"Total: 1\n{self.organization} {name}\n")
-        return Upload(path, name, path.stat().st_size)
+        return Upload.of(path)
 
     def expect(self, execution_id: str, good: list[str], **expected: Any) -> Sent:
         """What is expected of an execution of this organization."""

@@ -5,7 +5,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from unstract_devstack.kept_folder import kept_folder
+from unstract_devstack.processes import kept_folder
 from unstract_devstack.rabbitmq_faults.attack import Attack, Queues, attack
 
 

@@ -63,7 +63,7 @@ class Tenant:
     def _upload(self, name: str, content: bytes) -> Upload:
         path = self.folder / name
         path.write_bytes(content)
-        return Upload(path, name, len(content))
+        return Upload.of(path)
 
     def api(self, name: str = "extract", **settings: Any) -> None:
         """An API deployment of that name."""

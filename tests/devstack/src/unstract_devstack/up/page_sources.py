@@ -16,7 +16,7 @@ from unstract_devstack.page.sources import Start
 from unstract_devstack.platform_client import Platform
 from unstract_devstack.samples import DOCUMENTS
 from unstract_devstack.stack import Stack
-from unstract_devstack.up.example import Example
+from unstract_devstack.up.guide import Example
 
 LOOK_SECONDS = 3.0
 
@@ -57,7 +57,7 @@ class _Live:
     def send(self) -> str:
         # The platform refuses a call with an empty file.
         paths = sorted(path for path in DOCUMENTS.iterdir() if path.is_file() and path.stat().st_size)
-        uploads = [Upload(path, path.name, path.stat().st_size) for path in paths]
+        uploads = list(map(Upload.of, paths))
         return self._platform().send_files(self.example.api_name, uploads, use_file_history=False)
 
     def trigger(self) -> str | None:
