@@ -238,7 +238,7 @@ def test_letters_are_found_by_id_and_removed_once(driver: Driver, redis: Redis) 
     assert letters.matching(kept[1].id[:6]) == (kept[1],)
     letters.remove(kept[1])
     letters.remove(kept[1])
-    assert letters.matching(kept[1].id) == letters.matching(kept[0].id[:3]) == ()
+    assert letters.matching(kept[1].id) == ()
     assert letters.count() == 2
 
 
@@ -263,7 +263,7 @@ def test_the_beginning_of_an_id_names_a_run(driver: Driver, operator: Operator) 
     assert operator.matching("abcd") == ("abcd-1", "abcd-12")  # open runs first
     assert operator.matching("abce") == ("abce-1",)
     assert operator.matching("gone") == ("gone-9",)
-    for nothing in ("", "abc", "abc*", "nobody", "????"):
+    for nothing in ("", "abc*", "nobody", "????"):
         assert operator.matching(nothing) == ()
 
 

@@ -16,7 +16,6 @@ from unstract_worker_core.redis import call_redis
 _KEY = "uw:dead_letters"
 _BODY_LIMIT = 4096
 _CHUNK = 200
-_SHORTEST = 4
 # How far back a letter of the same message is looked for.
 _RECENT = 100
 
@@ -88,8 +87,8 @@ class DeadLetterStore:
         return int(call_redis(self._redis, "dead_letters", partial(self._redis.llen, _KEY)))
 
     def matching(self, start: str) -> tuple[StoredLetter, ...]:
-        """The letters whose ids begin with `start`, which has four characters at least."""
-        return tuple(stored for stored in self.letters() if len(start) >= _SHORTEST and stored.id.startswith(start))
+        """The letters whose ids begin with `start`."""
+        return tuple(stored for stored in self.letters() if stored.id.startswith(start))
 
     def remove(self, stored: StoredLetter) -> None:
         """Take a letter out; no harm if it is gone."""

@@ -34,7 +34,7 @@ from unstract_worker_core.ledger.views import (
 _CHUNK = 200
 _SHOWN_BATCHES = 1000
 _AT_ONCE = 5000
-_ID_START = re.compile(r"[A-Za-z0-9._:-]{4,}")
+_ID_START = re.compile(r"[A-Za-z0-9._:-]+")  # nothing that means more in a pattern of Redis
 # Of a run with more requests to an executor, which files wait for an answer is not read.
 _READ_REQUESTS = 2000
 

@@ -3,13 +3,14 @@
 import getpass
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import click
 from attrs import frozen
+from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import LedgerError
@@ -26,7 +27,12 @@ EXIT_REFUSED, EXIT_UNKNOWN, EXIT_ENDED, EXIT_UNAVAILABLE = 1, 3, 4, 5
 """Exit codes: refused or not confirmed, no such id, it has ended already, Redis or the broker does not answer."""
 # Nothing is asked of the backend, so that its address and key need not be at hand; the settings want them all the same.
 _UNUSED = {"INTERNAL_API_BASE_URL": "http://backend.invalid/internal", "INTERNAL_SERVICE_API_KEY": "not-used-here"}
+# A shorter beginning of an id would match by chance.
+_SHORTEST_ID = 4
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+T = TypeVar("T")
 
 
 class _Ended(click.ClickException):
@@ -57,18 +63,21 @@ class Access:
 def open_ledger(definition: WorkerDefinition, environ: Mapping[str, str] | None = None) -> Iterator[Access]:
     """Access by the environment of a worker, where only the broker's and the ledger's variables are needed.
 
-    A ledger that does not answer ends the command with the exit code EXIT_UNAVAILABLE.
+    A ledger that does not answer ends the command with one line and the exit code EXIT_UNAVAILABLE.
     """
     settings = settings_or_exit(definition, _completed(os.environ if environ is None else environ))
     redis = connect(settings.ledger_redis, name="operator")
     redactor = Redactor(settings.secrets())
     access = Access(settings, Ledger(redis, settings.ledger), Operator(redis), Fleet(redis), redactor)
+    hooks = get_on_retry_hooks()
+    set_on_retry_hooks(())  # a person waits for the answer, not for a log line about each attempt
     try:
         yield access
     except LedgerError as error:
         where = settings.ledger_redis.location
         fail(f"the ledger at {where}: {error}. Look at WORKER_LEDGER_REDIS_URL or REDIS_*.", EXIT_UNAVAILABLE)
     finally:
+        set_on_retry_hooks(hooks)
         redis.close()
 
 
@@ -82,11 +91,46 @@ def confirm(question: str, *, yes: bool) -> None:
         fail("nothing was changed", EXIT_REFUSED)
 
 
+def refuse_short(given: str, *, listed_by: str) -> None:
+    """End the command if this is too short to be the beginning of an id; says which command lists the ids."""
+    if len(given) < _SHORTEST_ID:
+        program = click.get_current_context().find_root().info_name
+        need = f"give at least {_SHORTEST_ID} characters of an id"
+        fail(f"{given!r} is too short: {need}. The ids are listed by: {program} {listed_by}", EXIT_REFUSED)
+
+
 def only_match(given: str, ids: Sequence[str], what: str) -> str | None:
     """The id that was meant by its beginning; None where there is none. Several end the command, with their names."""
     if len(ids) > 1:
         fail(f"{given} is the beginning of {len(ids)} {what}: {', '.join(ids)}. Say more of one.", EXIT_REFUSED)
     return ids[0] if ids else None
+
+
+def act_on_each(given: Sequence[str], find: Callable[[str], T], act: Callable[[T], str]) -> None:
+    """Act on all things that were named, and print what each action says.
+
+    One that cannot be found ends the command before anything is done. One that cannot be acted on does not keep the
+    others from it: the command ends with its exit code, or with EXIT_REFUSED where there are several codes.
+    """
+    found = []
+    for one in given:
+        try:
+            found.append(find(one))
+        except _Ended as error:
+            if len(given) == 1:
+                raise
+            fail(f"{error.message.rstrip('.')}. Nothing was done to the others either.", error.exit_code)
+    codes = []
+    for thing in found:
+        try:
+            click.echo(act(thing))
+        except _Ended as error:
+            if len(found) == 1:
+                raise
+            error.show()
+            codes.append(error.exit_code)
+    if codes:
+        fail(f"{len(found) - len(codes)} of {len(found)} done", codes[0] if len(set(codes)) == 1 else EXIT_REFUSED)
 
 
 def note_action(action: str, **fields: str | float) -> None:

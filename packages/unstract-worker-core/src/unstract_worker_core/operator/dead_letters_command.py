@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -18,11 +19,13 @@ from unstract_worker_core.operator.console import (
     EXIT_UNAVAILABLE,
     EXIT_UNKNOWN,
     Access,
+    act_on_each,
     confirm,
     fail,
     note_action,
     only_match,
     open_ledger,
+    refuse_short,
     table,
 )
 from unstract_worker_core.queues import WORKER_QUEUES, queue_for
@@ -141,8 +144,7 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
     def requeue(*, letter_ids: tuple[str, ...], queue: str | None, yes: bool) -> None:
         with open_ledger(definition) as access:
             store = access.ledger.dead_letters
-            for kept in [_found(store, letter_id) for letter_id in letter_ids]:  # a wrong id, and none is sent
-                _requeue(access, kept, queue, yes=yes)
+            act_on_each(letter_ids, partial(_found, store), lambda kept: _requeue(access, kept, queue, yes=yes))
 
     return group
 
@@ -164,6 +166,7 @@ def _shown(kept: StoredLetter, access: Access) -> dict[str, Any]:
 
 
 def _found(store: DeadLetterStore, letter_id: str) -> StoredLetter:
+    refuse_short(letter_id, listed_by="dead-letters list")
     letters = {kept.id: kept for kept in store.matching(letter_id)}
     found = only_match(letter_id, tuple(letters), "letters")
     if found is None:
@@ -171,7 +174,7 @@ def _found(store: DeadLetterStore, letter_id: str) -> StoredLetter:
     return letters[found]
 
 
-def _requeue(access: Access, kept: StoredLetter, queue: str | None, *, yes: bool) -> None:
+def _requeue(access: Access, kept: StoredLetter, queue: str | None, *, yes: bool) -> str:
     try:
         message = message_of(kept.letter, queue)
     except NotRequeueable as reason:
@@ -181,9 +184,9 @@ def _requeue(access: Access, kept: StoredLetter, queue: str | None, *, yes: bool
         publish(message, access.settings.broker)
     except BrokerAway as error:
         fail(
-            f"the broker did not take it ({error}); the letter is kept. Look at CELERY_BROKER_BASE_URL.",
+            f"letter {kept.id} is kept: the broker did not take it ({error}). Look at CELERY_BROKER_BASE_URL.",
             EXIT_UNAVAILABLE,
         )
     access.ledger.dead_letters.remove(kept)
     note_action("requeue", letter=kept.id, task=message.task, task_id=message.task_id, queue=message.queue)
-    click.echo(f"letter {kept.id}: {message.task} was sent to {message.queue}")
+    return f"letter {kept.id}: {message.task} was sent to {message.queue}"

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from functools import partial
 
 import click
 
@@ -14,6 +15,7 @@ from unstract_worker_core.operator.console import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
     Access,
+    act_on_each,
     confirm,
     fail,
     note_action,
@@ -182,13 +184,11 @@ def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def retry(*, run_ids: tuple[str, ...], yes: bool) -> None:
         with open_ledger(definition) as access:
-            for run in [found(access, run_id) for run_id in run_ids]:  # a wrong id, and none is retried
-                click.echo(retry_run(access, run, yes=yes))
+            act_on_each(run_ids, partial(found, access), lambda run: retry_run(access, run, yes=yes))
 
     @group.command(help="Stop executions: no further file starts, what is done is kept, the status becomes STOPPED.")
     @click.argument("run_ids", nargs=-1, required=True)
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def abort(*, run_ids: tuple[str, ...], yes: bool) -> None:
         with open_ledger(definition) as access:
-            for run in [found(access, run_id) for run_id in run_ids]:
-                click.echo(abort_run(access, run, yes=yes))
+            act_on_each(run_ids, partial(found, access), lambda run: abort_run(access, run, yes=yes))

@@ -10,7 +10,7 @@ from attrs import asdict, evolve, frozen
 from unstract_worker_core.fleet import FleetMember, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.views import BatchView, Page, PendingAnswer, RunDetail, RunView
-from unstract_worker_core.operator.console import EXIT_UNKNOWN, Access, duration, fail, only_match, table
+from unstract_worker_core.operator.console import EXIT_UNKNOWN, Access, duration, fail, only_match, refuse_short, table
 from unstract_worker_core.statuses import RunKind, WorkerType
 
 _COLUMNS = ("run", "task", "state", "batches", "attempts", "held by", "age", "next look", "organization", "reason")
@@ -114,6 +114,7 @@ def show_run(access: Access, given: str, *, as_json: bool) -> str:
 
 def found(access: Access, given: str) -> RunView:
     """The run that an id or the beginning of one names; ends the command where that is none or several."""
+    refuse_short(given, listed_by="runs")
     run_id = only_match(given, access.operator.matching(given), "runs")
     view = access.operator.view(run_id) if run_id else None
     if view is None:
