@@ -97,7 +97,7 @@ class Rig:
         elif pipeline:
             found = self.dev("POST", "pipelines", owner | {"name": "nightly", "active": active})["pipeline_id"]
         new = NewExecution(workflow_id=workflow, pipeline_id=found, log_events_id="channel-1")
-        execution = self.runtime.backend.executions.create(self.organization, new).execution_id
+        execution = self.runtime.backend.executions.create(self.organization, new)
         prepared = Prepared(execution, kind, workflow, found)
         self.set_status(prepared, ExecutionStatus.EXECUTING)
         return prepared

@@ -313,7 +313,7 @@ def make_bench(platform: Platform, runtime: Runtime, redis: Redis) -> Callable[.
         body = {"organization_id": ORGANIZATION, "name": "work", "kind": str(kind), "fields": fields, **ends}
         workflow = platform.dev("POST", "workflows", body)["workflow_id"]
         new = NewExecution(workflow_id=workflow, log_events_id="a-session")
-        execution = runtime.backend.executions.create(ORGANIZATION, new).execution_id
+        execution = runtime.backend.executions.create(ORGANIZATION, new)
         executor = BackendExecutor(runtime.backend)
         return Bench(platform, runtime, redis, executor, kind, workflow, execution, **changes)
 

@@ -110,11 +110,11 @@ def _write_rows(runtime: Runtime, claim: BatchClaim, outcomes: Sequence[FileOutc
     ]
     key = f"{claim.run_id}:{claim.epoch}:{claim.batch}.{claim.fence}:statuses-abort"
     try:
-        written = runtime.backend.files.update_statuses(claim.context.organization_id, rows, key=key)
+        failed = runtime.backend.files.update_statuses(claim.context.organization_id, rows, key=key)
     except WorkerError as error:
         if not is_permanent(error, Place.FILE):
             raise
         _log.warning("rows of a stopped run keep their status", reason=reason_of(error))
     else:
-        if written.failed:
-            _log.warning("rows of a stopped run keep their status", rows=len(written.failed))
+        if failed:
+            _log.warning("rows of a stopped run keep their status", rows=len(failed))

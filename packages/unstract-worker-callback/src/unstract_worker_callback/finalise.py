@@ -15,7 +15,6 @@ from unstract_worker_callback.final_status import add_counts, existing_terminal,
 from unstract_worker_callback.notify import notify
 from unstract_worker_core.api_results import ApiResultItem, ApiResults, result_items
 from unstract_worker_core.backend.executions import Execution
-from unstract_worker_core.backend.pipelines import PipelineUpdate
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, WorkerError
 from unstract_worker_core.ledger import DeadLetter, FinalState, OutcomeKind, RunContext, RunState, RunTask
 from unstract_worker_core.observability.logs import bind_task, get_logger
@@ -205,10 +204,10 @@ def _update_pipeline(session: RunSession, context: RunContext, final: FinalState
     if session.journal_get("pipeline") is not None:
         return
     session.held.check()
-    update = PipelineUpdate(pipeline_status_for(final.status), is_end=True)
+    status, key = pipeline_status_for(final.status), f"{_key(session, context)}:pipeline"
     try:
         session.runtime.backend.pipelines.update(
-            context.organization_id, context.pipeline_id, update, key=f"{_key(session, context)}:pipeline"
+            context.organization_id, context.pipeline_id, status, is_end=True, key=key
         )
     except (BackendError, MessageError) as error:  # paused, deleted, no UUID: the execution's own status counts
         if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:

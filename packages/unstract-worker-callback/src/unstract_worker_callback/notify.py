@@ -35,13 +35,14 @@ def notify(session: RunSession, context: RunContext, final: FinalState) -> None:
     if targets is None:
         return
     event = RunEvent(
-        context.kind,
-        context.pipeline_id,
-        targets.name,
-        status_text(final.status, context.kind),
-        context.execution_id,
-        final.error,
-        targets.counts or ExecutionCounts(final.total_files, final.successful_files, final.failed_files),
+        type=context.kind.upper(),
+        pipeline_id=context.pipeline_id,
+        pipeline_name=targets.name,
+        status=status_text(final.status, context.kind),
+        execution_id=context.execution_id,
+        error_message=final.error,
+        additional_data=targets.counts
+        or ExecutionCounts(final.total_files, final.successful_files, final.failed_files),
     )
     for target in wanted_targets(targets):
         name = f"notified:{target.id}"
@@ -66,9 +67,7 @@ def _enqueue(session: RunSession, event: RunEvent, target: Notification) -> str:
     """The journal entry: the id of the buffer's row, or why there is none."""
     key = f"{event.execution_id}:{session.claim.epoch}:{event.status}:{target.id}"
     try:
-        row = session.runtime.backend.notifications.enqueue(
-            session.organization_id, event.addressed_to(target), key=key
-        )
+        row = session.runtime.backend.notifications.enqueue(session.organization_id, event, target, key=key)
     except BackendError as error:
         if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:
             raise

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from unstract_worker_core.backend.executions import StatusUpdate
-from unstract_worker_core.backend.files import ExecuteFile, FileHash, FileStatusUpdate, FileToExecute
-from unstract_worker_core.backend.pipelines import NotificationEvent, PipelineUpdate
+from unstract_worker_core.backend.files import FileHash, FileStatusUpdate, FileToExecute
+from unstract_worker_core.backend.pipelines import Notification, RunEvent
 from unstract_worker_core.backend.responses import NotJson, parse, reason_in
 from unstract_worker_core.errors import BackendError, BackendRefused, NotFound, UnexpectedAnswer
 from unstract_worker_core.serialization import one_line
-from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
 
 ORG = "org_alpha"
 ID = "00000000-0000-0000-0000-000000000802"
@@ -80,9 +80,9 @@ def test_wrong_shape_names_the_field_and_not_the_value(server, backend, body, to
         (lambda b: b.usage.pages(ORG, ID), {"data": {"total_pages_processed": "3"}}, "not an integer"),
         (lambda b: b.history.by_hash(ORG, ID, "ab"), {"found": "no"}, "found: not a boolean"),
         (lambda b: b.history.by_hash(ORG, ID, "ab"), {"found": True, "file_history": None}, "not an object"),
-        (lambda b: b.tools.validate(ORG, ID, [ID]), {"success": 1}, "success: not a boolean"),
+        (lambda b: b.workflows.validate_tools(ORG, ID, [ID]), {"success": 1}, "success: not a boolean"),
         (lambda b: b.workflows.source_files(ORG, ID, ID), {"files": {}, "total_files": 2}, "total_files"),
-        (lambda b: b.configuration.max_parallel_file_batches(ORG), {"data": {"value": "4"}}, "not an integer"),
+        (lambda b: b.workflows.max_parallel_file_batches(ORG), {"data": {"value": "4"}}, "not an integer"),
         (
             lambda b: b.files.update_status(ORG, ID, FileStatusUpdate(status=ExecutionStatus.ERROR)),
             {"status": "x"},
@@ -103,18 +103,12 @@ def test_wrong_shape_names_the_field_and_not_the_value(server, backend, body, to
             {"successful_updates": [], "failed_updates": []},
             "accounted",
         ),
-        (lambda b: b.pipelines.update(ORG, ID, PipelineUpdate("SUCCESS")), {"status": "ok"}, "not success"),
+        (lambda b: b.pipelines.update(ORG, ID, PipelineStatus.SUCCESS), {"status": "ok"}, "not success"),
         (
             lambda b: b.notifications.enqueue(
                 ORG,
-                NotificationEvent(
-                    notification_id=ID,
-                    type="API",
-                    pipeline_id=ID,
-                    pipeline_name="n",
-                    status="COMPLETED",
-                    platform="API",
-                ),
+                RunEvent(type="API", pipeline_id=ID, pipeline_name="n", status="COMPLETED"),
+                Notification(ID, "WEBHOOK"),
             ),
             {"buffer_row_id": 4},
             "buffer_row_id",
@@ -186,7 +180,7 @@ def test_a_page_of_a_proxy_is_told_by_its_status_in_plain_words(server, backend,
     server.answer(server.html(status))
     file = FileToExecute(name="a.txt", file_path="/in/a.txt")
     with pytest.raises(BackendError) as failure:
-        backend.files.execute(ORG, ExecuteFile(workflow_id=ID, execution_id=ID, file=file))
+        backend.files.execute(ORG, ID, ID, file)
     message = failure.value.message
     assert shown in message
     assert f"HTTP {status}" in message

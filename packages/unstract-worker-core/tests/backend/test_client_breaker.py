@@ -7,14 +7,14 @@ import pytest
 from unstract_worker_core.backend import Breaker, call
 from unstract_worker_core.backend.breaker import BreakerOpen
 from unstract_worker_core.backend.executions import TokenUsage
-from unstract_worker_core.backend.files import ExecuteFile, FileToExecute
+from unstract_worker_core.backend.files import FileToExecute
 from unstract_worker_core.errors import BackendError, BackendRefused, BackendUnavailable, UnexpectedAnswer
 from unstract_worker_core.observability.metrics import Metrics
 
 ORG = "org_alpha"
 ID = "00000000-0000-0000-0000-000000000802"
 USAGE = {"success": True, "data": {"usage": {}}}
-FILE = ExecuteFile(workflow_id=ID, execution_id=ID, file=FileToExecute(name="a.txt", file_path="/in/a.txt"))
+FILE = (ID, ID, FileToExecute(name="a.txt", file_path="/in/a.txt"))
 
 
 def ask(backend):
@@ -232,12 +232,12 @@ def test_what_may_do_harm_is_no_trial(server, backend_with):
     server.received.clear()
     backend.breaker._next_trial = 0.0
     with pytest.raises(BackendUnavailable):
-        backend.files.execute(ORG, FILE)
+        backend.files.execute(ORG, *FILE)
     assert [sent.path for sent in server.received] == ["/internal/v1/health/"]
     backend.breaker._next_trial = 0.0
     done = {"status": "success", "execution_id": ID, "result": 1}
     server.answer(server.sends({"status": "healthy"}), server.sends(done))
-    assert backend.files.execute(ORG, FILE).result == 1
+    assert backend.files.execute(ORG, *FILE) == 1
     assert backend.breaker.state == "closed"
 
 
@@ -274,7 +274,7 @@ def test_an_hour_of_one_file_says_nothing_about_the_backend(server, backend):
     server.answer(server.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" "))
     for _ in range(3):
         with pytest.raises(BackendError):
-            backend.files.execute(ORG, FILE, timeout_seconds=0.1)
+            backend.files.execute(ORG, *FILE, timeout_seconds=0.1)
     assert backend.breaker.state == "closed"
 
 

@@ -8,7 +8,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from unstract_worker_core.backend import exchange
-from unstract_worker_core.backend.files import ExecuteFile, FileToExecute
+from unstract_worker_core.backend.files import FileToExecute
 from unstract_worker_core.errors import (
     BackendError,
     BackendRefused,
@@ -24,21 +24,21 @@ from unstract_worker_core.observability.metrics import Metrics
 ORG = "org_alpha"
 EXECUTION = "00000000-0000-0000-0000-000000000802"
 WORKFLOW = "00000000-0000-0000-0000-000000000102"
-REQUEST = ExecuteFile(
-    workflow_id=WORKFLOW,
-    execution_id=EXECUTION,
-    file=FileToExecute(name="a.txt", file_path="/in/a.txt", file_hash="ab", fs_metadata={"k": [1, None]}),
+REQUEST = (
+    WORKFLOW,
+    EXECUTION,
+    FileToExecute(name="a.txt", file_path="/in/a.txt", file_hash="ab", fs_metadata={"k": [1, None]}),
 )
 DONE = {"status": "success", "execution_id": EXECUTION, "result": {"output": {"n": 1}}, "file_name": "a.txt"}
 
 
 def execute(backend, **options):
-    return backend.files.execute(ORG, REQUEST, key="e:1:f:execute", **options)
+    return backend.files.execute(ORG, *REQUEST, key="e:1:f:execute", **options)
 
 
 def test_result(server, backend):
     server.answer(server.sends(DONE))
-    assert execute(backend).result == {"output": {"n": 1}}
+    assert execute(backend) == {"output": {"n": 1}}
     sent = server.last
     assert (sent.method, sent.path) == ("POST", "/internal/v1/workflow-manager/execute-file/")
     assert sent.headers["idempotency-key"] == "e:1:f:execute"
@@ -141,7 +141,7 @@ def test_its_time_is_not_the_time_of_other_calls(server, backend_with):
         server.sends(DONE)(handler)
 
     server.answer(slow)
-    assert execute(backend).result == DONE["result"]
+    assert execute(backend) == DONE["result"]
     assert arrived.is_set()
 
 
@@ -171,5 +171,5 @@ def test_success_must_be_said_and_be_ours(server, backend, body, told):
 
 def test_bad_key_is_refused_before_any_request(server, backend):
     with pytest.raises(MessageError, match="key"):
-        backend.files.execute(ORG, REQUEST, key="a\r\nX-Evil: 1")
+        backend.files.execute(ORG, *REQUEST, key="a\r\nX-Evil: 1")
     assert server.received == []

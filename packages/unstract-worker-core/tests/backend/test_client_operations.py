@@ -5,10 +5,9 @@ import json
 import pytest
 
 from unstract_worker_core import serialization
-from unstract_worker_core.backend.executions import Execution, NewExecution, StatusUpdate, StatusWritten
-from unstract_worker_core.backend.files import BatchCreated, BatchWritten, FileHash, FileStatusUpdate
+from unstract_worker_core.backend.executions import Execution, NewExecution, StatusUpdate
+from unstract_worker_core.backend.files import BatchCreated, FileHash, FileStatusUpdate
 from unstract_worker_core.backend.history import HistoryQuery
-from unstract_worker_core.backend.pipelines import PipelineUpdate
 from unstract_worker_core.backend.workflows import SourceFile, ToolProblem, UnreadableFile
 from unstract_worker_core.errors import BackendRefused, UnexpectedAnswer
 from unstract_worker_core.messages.start import file_item
@@ -26,32 +25,26 @@ CONTEXT = {
         "tags": [{"id": "1", "name": "urgent", "description": ""}],
         "new_field": {"of": "a later release"},
     },
-    "workflow_definition": {"workflow_type": "API"},
     "source_config": {"type": "general_workflow", "is_api": False, "connector_settings": {"secret": "minio123"}},
     "destination_config": {"connection_type": "API", "is_api": True, "use_file_history": True},
     "organization_context": {"organization_id": ORG},
-    "aggregated_usage_cost": 0.5,
 }
 
 
 def test_execution_is_read_without_its_files(server, backend):
     server.answer(server.sends(CONTEXT))
-    execution = backend.executions.get(ORG, ID.upper(), include_cost=True)
+    execution = backend.executions.get(ORG, ID.upper())
     assert execution == Execution(
         id=ID,
         workflow_id=OTHER,
         status=ExecutionStatus.EXECUTING,
         organization_id=ORG,
-        workflow_type="API",
         total_files=2,
         tags=("urgent",),
         is_api=True,
-        source_type="general_workflow",
-        destination_type="API",
-        usage_cost=0.5,
     )
     assert server.last.path == f"/internal/v1/workflow-execution/{ID}/"
-    assert server.last.query == "file_execution=false&include_cost=true"
+    assert server.last.query == "file_execution=false"
     assert "minio123" not in repr(execution)
 
 
@@ -64,7 +57,7 @@ def test_an_execution_that_was_not_asked_for(server, backend):
 def test_status_update_leaves_out_what_is_none_and_keeps_zero(server, backend):
     server.answer(server.sends({"status": "updated"}))
     update = StatusUpdate(status=ExecutionStatus.ERROR, total_files=0, failed_files=0, error_message="a\nb" + "x" * 300)
-    assert backend.executions.update_status(ORG, ID, update) == StatusWritten(written=True)
+    assert backend.executions.update_status(ORG, ID, update) is None
     sent = server.last.json
     assert sent.pop("error_message") == "a b" + "x" * 250 + "..."
     assert sent == {"status": "ERROR", "total_files": 0, "failed_files": 0}
@@ -74,12 +67,12 @@ def test_status_update_leaves_out_what_is_none_and_keeps_zero(server, backend):
 def test_skipped_is_not_written(server, backend):
     server.answer(server.sends({"status": "skipped", "reason": "already_final"}))
     update = StatusUpdate(status=ExecutionStatus.ERROR)
-    assert backend.executions.update_status(ORG, ID, update) == StatusWritten(False, "already_final")
+    assert backend.executions.update_status(ORG, ID, update) == "already_final"
 
 
 def test_pipeline_update_and_prefixes(server, backend_with):
     server.answer(server.sends({"status": "success"}))
-    backend_with().pipelines.update(ORG, ID, PipelineUpdate(PipelineStatus.SUCCESS, is_end=True), key="k")
+    backend_with().pipelines.update(ORG, ID, PipelineStatus.SUCCESS, is_end=True, key="k")
     assert (server.last.method, server.last.path) == ("PUT", f"/internal/v1/pipeline/{ID}/")
     assert server.last.json == {"status": "SUCCESS", "is_end": True}
     server.answer(server.sends([]))
@@ -102,7 +95,7 @@ def test_nothing_to_ask_sends_nothing(server, backend):
     assert backend.files.check_active(ORG, ID, [], None) == {}
     assert backend.history.find_many(ORG, ID, []) == {}
     assert backend.files.create_many(ORG, ID, []) == BatchCreated()
-    assert backend.files.update_statuses(ORG, []) == BatchWritten()
+    assert backend.files.update_statuses(ORG, []) == ()
     assert backend.history.check_batch(ORG, ID, []) == frozenset()
     assert server.connections == 0
 
@@ -215,7 +208,7 @@ def rows_of(body):
         (
             lambda rows: {"successful_updates": rows[1:], "failed_updates": [{"error": "no", **rows[0]}]},
             lambda b: b.files.update_statuses(ORG, [(row, PENDING) for row in MANY], key="k"),
-            lambda firsts: BatchWritten(tuple((each["file_execution_id"], "no") for each in firsts)),
+            lambda firsts: tuple((each["file_execution_id"], "no") for each in firsts),
         ),
         (
             lambda rows: {
@@ -296,14 +289,14 @@ def test_a_cleanup_that_is_not_offered_is_not_asked_for_again_for_an_hour(server
 
 def test_configuration(server, backend):
     server.answer(server.sends({"success": True, "data": {"value": 0}}))
-    assert backend.configuration.max_parallel_file_batches(ORG) == 1
+    assert backend.workflows.max_parallel_file_batches(ORG) == 1
     assert server.last.query == f"organization_id={ORG}"
     for status in (400, 404):
         server.answer(server.status(status))
-        assert backend.configuration.max_parallel_file_batches(ORG) is None
+        assert backend.workflows.max_parallel_file_batches(ORG) is None
     server.answer(server.status(403))
     with pytest.raises(BackendRefused):
-        backend.configuration.max_parallel_file_batches(ORG)
+        backend.workflows.max_parallel_file_batches(ORG)
 
 
 def test_history_takes_text_and_odd_paths(server, backend):
@@ -321,7 +314,7 @@ def test_tool_validation_of_a_422(server, backend):
         "errors": [{"tool_id": "t", "tool_instance_id": ID, "error": "Tool does not exist"}],
     }
     server.answer(server.sends(body, 422))
-    found = backend.tools.validate(ORG, OTHER, [ID])
+    found = backend.workflows.validate_tools(ORG, OTHER, [ID])
     assert not found.success
     assert found.errors == (ToolProblem("Tool does not exist", "t", ID),)
 
@@ -331,11 +324,13 @@ def test_a_new_execution_needs_a_channel():
         NewExecution(workflow_id=ID)
 
 
-def test_whether_an_organization_has_a_platform_key(server, backend):
+def test_the_platform_key_of_an_organization_that_has_one_and_of_one_that_has_none(server, backend):
     server.answer(server.sends({"platform_key": "SECRET", "key_name": "default"}))
-    assert backend.configuration.has_platform_key(ORG) is True
+    assert backend.tooling.platform_key(ORG).reveal() == "SECRET"
+    server.answer(server.sends({"platform_key": ""}))
+    assert backend.tooling.platform_key(ORG) is None
     server.answer(server.sends({"error": "Internal server error"}, 500))
-    assert backend.configuration.has_platform_key(ORG) is False
+    assert backend.tooling.platform_key(ORG) is None
     server.answer(server.sends({"error": "Organization x not found"}, 404))
     with pytest.raises(BackendRefused):
-        backend.configuration.has_platform_key(ORG)
+        backend.tooling.platform_key(ORG)

@@ -9,9 +9,9 @@ from attrs import fields
 
 from unstract_worker_core.backend.client import Health
 from unstract_worker_core.backend.executions import Execution, NewExecution, StatusUpdate
-from unstract_worker_core.backend.files import ExecuteFile, FileHash, FileStatusUpdate, FileToExecute
+from unstract_worker_core.backend.files import FileHash, FileStatusUpdate, FileToExecute
 from unstract_worker_core.backend.history import HistoryQuery, NewHistory
-from unstract_worker_core.backend.pipelines import Notification, NotificationEvent, PipelineUpdate
+from unstract_worker_core.backend.pipelines import Notification, RunEvent
 from unstract_worker_core.backend.workflows import SourceFile, ToolInstance
 from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
@@ -30,7 +30,7 @@ CALLS = {
     "executions.cleanup": lambda b, org: b.executions.cleanup(org, [ID]),
     "workflows.tool_instances": lambda b, org: b.workflows.tool_instances(org, ID),
     "workflows.source_files": lambda b, org: b.workflows.source_files(org, ID, ID),
-    "tools.validate": lambda b, org: b.tools.validate(org, ID, [ID]),
+    "workflows.validate_tools": lambda b, org: b.workflows.validate_tools(org, ID, [ID]),
     "files.get": lambda b, org: b.files.get(org, ID),
     "files.list": lambda b, org: b.files.list(org, ID),
     "files.create": lambda b, org: b.files.create(org, ID, ID, FILE),
@@ -38,10 +38,7 @@ CALLS = {
     "files.update_status": lambda b, org: b.files.update_status(org, ID, STATUS),
     "files.update_statuses": lambda b, org: b.files.update_statuses(org, [(ID, STATUS)]),
     "files.check_active": lambda b, org: b.files.check_active(org, ID, [("u", "p")], ID),
-    "files.execute": lambda b, org: b.files.execute(
-        org,
-        ExecuteFile(workflow_id=ID, execution_id=ID, file=FileToExecute(name="a", file_path="b")),
-    ),
+    "files.execute": lambda b, org: b.files.execute(org, ID, ID, FileToExecute(name="a", file_path="b")),
     "history.by_hash": lambda b, org: b.history.by_hash(org, ID, "ab"),
     "history.check_batch": lambda b, org: b.history.check_batch(org, ID, ["ab"]),
     "history.find_many": lambda b, org: b.history.find_many(
@@ -52,19 +49,20 @@ CALLS = {
         NewHistory(workflow_id=ID, file_hash="ab", file_name="a", status=ExecutionStatus.COMPLETED),
     ),
     "pipelines.get": lambda b, org: b.pipelines.get(org, ID),
-    "pipelines.update": lambda b, org: b.pipelines.update(org, ID, PipelineUpdate(PipelineStatus.SUCCESS, is_end=True)),
+    "pipelines.update": lambda b, org: b.pipelines.update(org, ID, PipelineStatus.SUCCESS, is_end=True),
     "notifications.for_pipeline": lambda b, org: b.notifications.for_pipeline(org, ID, execution_id=ID),
     "notifications.for_api": lambda b, org: b.notifications.for_api(org, ID),
     "notifications.enqueue": lambda b, org: b.notifications.enqueue(
         org,
-        NotificationEvent(
-            notification_id=ID, type="API", pipeline_id=ID, pipeline_name="n", status="ERROR", platform="API"
-        ),
+        RunEvent(type="API", pipeline_id=ID, pipeline_name="n", status="ERROR"),
+        Notification(ID, "WEBHOOK"),
     ),
+    "tooling.image": lambda b, org: b.tooling.image(org, ID),
+    "tooling.workflow": lambda b, org: b.tooling.workflow(org, ID),
     "usage.tokens": lambda b, org: b.usage.tokens(org, ID),
     "usage.pages": lambda b, org: b.usage.pages(org, ID),
-    "configuration.has_platform_key": lambda b, org: b.configuration.has_platform_key(org),
-    "configuration.max_parallel_file_batches": lambda b, org: b.configuration.max_parallel_file_batches(org),
+    "tooling.platform_key": lambda b, org: b.tooling.platform_key(org),
+    "workflows.max_parallel_file_batches": lambda b, org: b.workflows.max_parallel_file_batches(org),
 }
 
 
@@ -73,13 +71,12 @@ def test_the_table_holds_every_call(backend):
     for group in (
         "executions",
         "workflows",
-        "tools",
         "files",
         "history",
         "pipelines",
         "notifications",
         "usage",
-        "configuration",
+        "tooling",
     ):
         methods = (name for name in dir(getattr(backend, group)) if not name.startswith("_"))
         offered |= {f"{group}.{name}" for name in methods}
@@ -176,7 +173,7 @@ def test_the_key_is_in_no_error_and_no_log(server, backend, how, caplog):
     assert KEY not in caplog.text
 
 
-def test_credentials_of_connectors_are_no_field():
+def test_credentials_of_connectors_are_not_shown():
     for model in (SourceFile, Execution, Notification, ToolInstance):
-        names = {attribute.name for attribute in fields(model)}
+        names = {attribute.name for attribute in fields(model) if attribute.repr}
         assert not names & {"connector_metadata", "connector_settings", "url", "authorization_key", "metadata"}

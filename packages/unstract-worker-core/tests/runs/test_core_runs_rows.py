@@ -1,14 +1,14 @@
 """Which of a batch's files got which of the rows that its answer tells."""
 
-from unstract_worker_core.backend.files import CreatedFile
+from unstract_worker_core.backend.files import FileExecution
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.runs.rows import match_created
 
 ITEMS = tuple(FileItem(number, f"{number}.txt", f"in/{number}.txt") for number in (1, 2, 3))
 
 
-def row(number: int, path: str | None = None) -> CreatedFile:
-    return CreatedFile(f"row-{number}", f"{number}.txt", path)
+def row(number: int, path: str | None = None) -> FileExecution:
+    return FileExecution(f"row-{number}", f"{number}.txt", path)
 
 
 def test_rows_are_told_in_the_files_order_with_or_without_their_paths() -> None:
@@ -28,4 +28,4 @@ def test_a_row_of_another_file_or_path_is_nobodys() -> None:
 
 def test_of_two_files_with_one_name_each_gets_its_own() -> None:
     items = (FileItem(1, "a.txt", "x/a.txt"), FileItem(2, "a.txt", "y/a.txt"))
-    assert match_created(items, [CreatedFile("row-y", "a.txt", "y/a.txt")]) == {2: "row-y"}
+    assert match_created(items, [FileExecution("row-y", "a.txt", "y/a.txt")]) == {2: "row-y"}

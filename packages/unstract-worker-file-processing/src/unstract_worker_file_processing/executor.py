@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.breaker import Breaker, BreakerOpen
-from unstract_worker_core.backend.files import ExecuteFile, FileToExecute
+from unstract_worker_core.backend.files import FileToExecute
 from unstract_worker_core.errors import ConfigurationError, Fault, WorkerError
 from unstract_worker_core.ledger import AnswerTicket, FileItem, RunContext
 from unstract_worker_core.runs.runtime import Runtime
@@ -188,27 +188,22 @@ class BackendExecutor:
     def execute(self, request: FileRequest, *, timeout_seconds: float) -> Any:
         """See FileExecutor."""
         context, file = request.context, request.file
-        wanted = ExecuteFile(
-            workflow_id=context.workflow_id,
-            execution_id=context.execution_id,
-            file=FileToExecute(
-                name=file.name,
-                file_path=file.path,
-                file_execution_id=file.file_execution_id,
-                file_hash=file.hash or None,
-                file_size=file.size,
-                mime_type=file.mime_type or None,
-                provider_file_uuid=file.provider_file_uuid,
-                source_connection_type=file.source_connection_type or None,
-                file_number=file.number,
-                use_file_history=context.use_file_history,
-                fs_metadata=file.fs_metadata or None,
-            ),
+        wanted = FileToExecute(
+            name=file.name,
+            file_path=file.path,
+            file_execution_id=file.file_execution_id,
+            file_hash=file.hash or None,
+            file_size=file.size,
+            mime_type=file.mime_type or None,
+            provider_file_uuid=file.provider_file_uuid,
+            source_connection_type=file.source_connection_type or None,
+            file_number=file.number,
+            use_file_history=context.use_file_history,
+            fs_metadata=file.fs_metadata or None,
         )
-        executed = self.backend.files.execute(
-            context.organization_id, wanted, key=request.key, timeout_seconds=timeout_seconds
-        )
-        return executed.result
+        organization, workflow, execution = context.organization_id, context.workflow_id, context.execution_id
+        execute = self.backend.files.execute
+        return execute(organization, workflow, execution, wanted, key=request.key, timeout_seconds=timeout_seconds)
 
 
 def load_executor(runtime: Runtime) -> GuardedExecutor:

@@ -17,7 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.api_results import ApiResults, result_items
-from unstract_worker_core.backend.files import BatchWritten, FileStatusUpdate
+from unstract_worker_core.backend.files import FileStatusUpdate
 from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext, RunState
 from unstract_worker_core.observability.logs import bind_task, get_logger
@@ -157,8 +157,7 @@ class StatusWriter:
         """Write in one call; then write singly what failed, so that each row gets its own retries or refusal."""
         left: Iterable[tuple[FileItem, FileStatusUpdate]] = updates
         if len(updates) > 1:
-            written = self._write_together(updates)
-            failed = {row for row, _ in written.failed} if written is not None else None
+            failed = self._write_together(updates)
             left = [each for each in updates if failed is None or each[0].file_execution_id in failed]
         for file, update in left:
             self._write_one(file, update)
@@ -169,8 +168,8 @@ class StatusWriter:
         key = session.key(file, f"status-{update.status}")
         session.try_call("file-execution.status", lambda: files.update_status(organization, row, update, key=key))
 
-    def _write_together(self, updates: Sequence[tuple[FileItem, FileStatusUpdate]]) -> BatchWritten | None:
-        session, claim = self.session, self.session.claim
+    def _write_together(self, updates: Sequence[tuple[FileItem, FileStatusUpdate]]) -> set[str] | None:
+        session, claim, files = self.session, self.session.claim, self.session.runtime.backend.files
         statuses = "".join(f"{file.identity}{update.status}" for file, update in updates)
         digest = sha256(statuses.encode()).hexdigest()[:16]
         # With the fence: a backend that keeps keys must carry this out again after another owner wrote in between.
@@ -178,7 +177,7 @@ class StatusWriter:
         rows = [(file.file_execution_id or "", update) for file, update in updates]
         return session.try_call(
             "file-execution.batch_status",
-            lambda: session.runtime.backend.files.update_statuses(session.context.organization_id, rows, key=key),
+            lambda: {row for row, _ in files.update_statuses(session.context.organization_id, rows, key=key)},
         )
 
     def _report_all(self) -> None:

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend.executions import ExecutionSummary, NewExecution
-from unstract_worker_core.backend.pipelines import IN_PROGRESS, Pipeline, PipelineUpdate, RunEvent, wanted_targets
+from unstract_worker_core.backend.pipelines import IN_PROGRESS, Pipeline, RunEvent, wanted_targets
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, NotFound, UnexpectedAnswer
 from unstract_worker_core.identifiers import execution_id, opaque_id, organization_id
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunState, RunTask
@@ -113,7 +113,7 @@ def give_up_schedule(session: RunSession, reason: str) -> Decision:
     if start is not None:
         return _start(session, start)
     try:
-        _write_status(session, message.pipeline_id, PipelineUpdate(PipelineStatus.FAILURE, is_end=True))
+        _write_status(session, message.pipeline_id, PipelineStatus.FAILURE, is_end=True)
     except (BackendRefused, UnexpectedAnswer) as error:
         if not is_permanent(error):
             raise
@@ -170,7 +170,7 @@ def _create_execution(session: RunSession, message: ScheduleMessage, workflow_id
     session.check()
     wanted = NewExecution(workflow_id=workflow_id, pipeline_id=message.pipeline_id, mode="QUEUE", scheduled=True)
     created = executions.create(session.organization_id, wanted, key=session.key("create"))
-    return _journal_created(session, message, workflow_id, created.execution_id)
+    return _journal_created(session, message, workflow_id, created)
 
 
 def _journal_created(
@@ -195,7 +195,7 @@ def _show_running(session: RunSession, pipeline: Pipeline) -> str | None:
     if not pipeline.active:
         return "the pipeline is paused"
     try:
-        _write_status(session, pipeline.id, PipelineUpdate(PipelineStatus.INPROGRESS))
+        _write_status(session, pipeline.id, PipelineStatus.INPROGRESS)
     except BackendRefused as error:
         if not is_permanent(error):
             raise
@@ -204,10 +204,10 @@ def _show_running(session: RunSession, pipeline: Pipeline) -> str | None:
     return None
 
 
-def _write_status(session: RunSession, pipeline_id: str, update: PipelineUpdate) -> None:
+def _write_status(session: RunSession, pipeline_id: str, status: PipelineStatus, *, is_end: bool = False) -> None:
     session.check()
-    key = session.key(f"pipeline:{update.status}")
-    session.runtime.backend.pipelines.update(session.organization_id, pipeline_id, update, key=key)
+    key = session.key(f"pipeline:{status}")
+    session.runtime.backend.pipelines.update(session.organization_id, pipeline_id, status, is_end=is_end, key=key)
 
 
 def _notify_subscribers(session: RunSession, pipeline: Pipeline) -> None:
@@ -218,14 +218,15 @@ def _notify_subscribers(session: RunSession, pipeline: Pipeline) -> None:
     except BackendError as error:
         log.warning("the pipeline's subscribers cannot be read", reason=reason_of(error))
         return
-    event = RunEvent(RunKind.API if pipeline.is_api else RunKind.ETL, pipeline.id, pipeline.name, IN_PROGRESS)
+    kind = "API" if pipeline.is_api else "ETL"
+    event = RunEvent(type=kind, pipeline_id=pipeline.id, pipeline_name=pipeline.name, status=IN_PROGRESS)
     for target in wanted_targets(targets):
         if session.journal_get(f"notified:{target.id}") is not None:
             continue
         session.check()
         key = session.key("INPROGRESS", target.id)
         try:
-            row = notifications.enqueue(session.organization_id, event.addressed_to(target), key=key)
+            row = notifications.enqueue(session.organization_id, event, target, key=key)
         except BackendError as error:
             log.warning("a subscriber is not notified", notification_id=target.id, reason=reason_of(error))
             continue

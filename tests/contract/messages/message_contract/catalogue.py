@@ -9,7 +9,7 @@ __all__ = ["MODELS", "distribution_of", "found_models", "name_of"]
 MODELS: dict[str, tuple[str, ...]] = {
     "run_doorbell": ("unstract_worker_core.doorbells:RunDoorbell",),
     "batch_doorbell": ("unstract_worker_core.doorbells:BatchDoorbell",),
-    "start": ("unstract_worker_core.messages:StartMessage",),
+    "start": ("unstract_worker_core.messages.start:StartMessage", "unstract_worker_core.messages:StartMessage"),
     "schedule": (
         "unstract_worker_general.schedule:ScheduleMessage",
         "unstract_worker_core.messages:ScheduleMessage",
@@ -18,8 +18,8 @@ MODELS: dict[str, tuple[str, ...]] = {
         "unstract_worker_general.webhooks.message:WebhookMessage",
         "unstract_worker_core.messages:WebhookMessage",
     ),
-    "batch": ("unstract_worker_core.messages:BatchMessage",),
-    "batch_result": ("unstract_worker_core.messages:BatchResult",),
+    "batch": ("unstract_worker_core.messages.batch:BatchMessage", "unstract_worker_core.messages:BatchMessage"),
+    "batch_result": ("unstract_worker_core.messages.batch:BatchResult", "unstract_worker_core.messages:BatchResult"),
     "api_result": (
         "unstract_worker_core.api_results:ApiResultItem",
         "unstract_worker_core.messages:ApiResultItem",

@@ -16,7 +16,7 @@ from unstract_worker_core.backend.files import Files
 from unstract_worker_core.backend.history import History
 from unstract_worker_core.backend.http import BaseTransport, ThreadTransport, tls_context
 from unstract_worker_core.backend.pipelines import Notifications, Pipelines
-from unstract_worker_core.backend.workflows import Configuration, Tooling, Tools, Workflows
+from unstract_worker_core.backend.workflows import Tooling, Workflows
 from unstract_worker_core.config import BackendSettings
 from unstract_worker_core.errors import (
     BackendError,
@@ -103,14 +103,12 @@ class Backend:
         self._call = call
         self.executions = Executions(call, clock)
         self.workflows = Workflows(call)
-        self.tools = Tools(call)
         self.tooling = Tooling(call)
         self.files = Files(call, settings.file_execution_timeout)
         self.history = History(call)
         self.pipelines = Pipelines(call)
         self.notifications = Notifications(call)
         self.usage = Usage(call)
-        self.configuration = Configuration(call)
 
     def check(self) -> Health:
         """Ask whether the backend is healthy and accepts the key; needs no organization. Raises BackendError."""

@@ -38,17 +38,13 @@ class ExecutionSummary:
 class Execution:
     """An execution with what a worker needs of its surroundings; never its files, never credentials.
 
-    `is_api` is true if either end of the workflow says so. `source_type` and `destination_type` are None
-    where the backend could not tell. `pipeline_id` is None when the pipeline is gone. `usage_cost` only if
-    asked for.
+    `is_api` is true if either end of the workflow says so. `pipeline_id` is None when the pipeline is gone.
     """
 
     id: str
     workflow_id: str
     status: ExecutionStatus
     organization_id: str | None = None
-    workflow_name: str = ""
-    workflow_type: str = ""
     pipeline_id: str | None = None
     execution_log_id: str = ""
     total_files: int = 0
@@ -59,10 +55,7 @@ class Execution:
     modified_at: str = ""
     tags: tuple[str, ...] = ()
     is_api: bool = False
-    source_type: str | None = None
-    destination_type: str | None = None
     use_file_history: bool = True
-    usage_cost: float | None = None
 
 
 @frozen(kw_only=True)
@@ -75,14 +68,6 @@ class StatusUpdate:
     failed_files: int | None = None
     error_message: str | None = None
     attempts: int | None = None
-
-
-@frozen
-class StatusWritten:
-    """Whether a status was stored; if not, the backend's reason, such as ``already_final``."""
-
-    written: bool
-    reason: str = ""
 
 
 @frozen(kw_only=True)
@@ -103,14 +88,6 @@ class NewExecution:
             raise ValueError("a new execution needs pipeline_id or log_events_id")
 
 
-@frozen
-class CreatedExecution:
-    """The execution that was created."""
-
-    execution_id: str
-    execution_log_id: str | None = None
-
-
 @define
 class Executions:
     """Calls about executions."""
@@ -119,11 +96,10 @@ class Executions:
     _clock: Callable[[], float] = time.monotonic
     _no_cleanup_until: float = -math.inf
 
-    def get(self, organization_id: str, execution_id: str, *, include_cost: bool = False) -> Execution:
+    def get(self, organization_id: str, execution_id: str) -> Execution:
         """An execution. Raises NotFound if there is none of this id."""
-        query = {"file_execution": "false"} | ({"include_cost": "true"} if include_cost else {})
         ids = uuids(execution_id=execution_id)
-        response = self._call(operations.GET_EXECUTION, organization_id, ids=ids, query=query)
+        response = self._call(operations.GET_EXECUTION, organization_id, ids=ids, query={"file_execution": "false"})
         execution = _execution(response)
         if execution.id != ids["execution_id"]:
             raise response.unexpected("execution.id: not the one that was asked for")
@@ -150,26 +126,29 @@ class Executions:
 
     def update_status(
         self, organization_id: str, execution_id: str, update: StatusUpdate, *, key: str | None = None
-    ) -> StatusWritten:
-        """Write a status, with counts and error in the same call. A 200 is no proof: look at `written`.
+    ) -> str | None:
+        """Write a status, with counts and error in the same call.
 
         On OutcomeUnknown read the execution before writing again: somebody may have stopped or ended it meanwhile.
+
+        Returns:
+            None, or why the backend did not store it, such as ``already_final``. That is a 200 too.
         """
         if update.error_message is not None:
             update = evolve(update, error_message=one_line(update.error_message))
         ids, body = uuids(execution_id=execution_id), serialization.unstructure(update)
         response = self._call(operations.UPDATE_EXECUTION, organization_id, ids=ids, body=body, key=key)
         if response.member("status") == "updated":
-            return StatusWritten(written=True)
+            return None
         if response.member("status") == "skipped":
-            return StatusWritten(written=False, reason=one_line(str(response.member("reason"))))
+            return one_line(str(response.member("reason")))
         raise response.unexpected("status: neither updated nor skipped")
 
-    def create(self, organization_id: str, execution: NewExecution, *, key: str | None = None) -> CreatedExecution:
-        """Create an execution; each call makes one. On OutcomeUnknown look into the list before calling again."""
+    def create(self, organization_id: str, execution: NewExecution, *, key: str | None = None) -> str:
+        """Create an execution; each call makes one, and returns its id. On OutcomeUnknown look into the list first."""
         body = serialization.unstructure(execution)
         response = self._call(operations.CREATE_EXECUTION, organization_id, body=body, key=key)
-        return response.one(CreatedExecution, response.object())
+        return response.typed(str, "a text", "execution_id")
 
     def cleanup(self, organization_id: str, execution_ids: Iterable[str], *, key: str | None = None) -> bool:
         """Clean staging directories and caches up; False where the backend does not offer it (405).
@@ -195,12 +174,8 @@ def _execution(response: ApiResponse) -> Execution:
     found: dict[str, Json] = {
         **response.object("execution"),
         "organization_id": response.member("organization_context", "organization_id"),
-        "workflow_type": response.member("workflow_definition", "workflow_type"),
         "is_api": source.get("is_api") is True or destination.get("is_api") is True,
-        "source_type": source.get("type"),
-        "destination_type": destination.get("connection_type"),
         "use_file_history": destination.get("use_file_history", True),
-        "usage_cost": response.object().get("aggregated_usage_cost"),
     }
     tags = found.get("tags")
     names = [tag.get("name") for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else []
@@ -235,4 +210,4 @@ class Usage:
         ids = uuids(file_execution_id=file_execution_id)
         response = self._call(operations.PAGES, organization_id, ids=ids)
         where = ("data", "total_pages_processed")
-        return None if response.member(*where) is None else response.number(*where)
+        return None if response.member(*where) is None else response.typed(int, "an integer", *where)

@@ -43,16 +43,6 @@ class FileExecution:
 
 
 @frozen
-class CreatedFile:
-    """A row of a batch creation."""
-
-    id: str
-    file_name: str
-    file_path: str | None = None
-    status: ExecutionStatus | None = None
-
-
-@frozen
 class ItemFailure:
     """What a batch says of one item that it could not do."""
 
@@ -65,7 +55,7 @@ class ItemFailure:
 class BatchCreated:
     """What a batch creation says: rows, and (file name, error) of the others."""
 
-    created: tuple[CreatedFile, ...] = ()
+    created: tuple[FileExecution, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
 
 
@@ -76,13 +66,6 @@ class FileStatusUpdate:
     status: ExecutionStatus
     error_message: str | None = None
     execution_time: float | None = None
-
-
-@frozen
-class BatchWritten:
-    """What a batch of status writes left undone: (file execution id, error)."""
-
-    failed: tuple[tuple[str, str], ...] = ()
 
 
 @frozen(kw_only=True)
@@ -100,22 +83,6 @@ class FileToExecute:
     file_number: int | None = None
     use_file_history: bool | None = None
     fs_metadata: Any = field(default=None, repr=False)
-
-
-@frozen(kw_only=True)
-class ExecuteFile:
-    """Run the workflow for one file."""
-
-    workflow_id: str
-    execution_id: str
-    file: FileToExecute
-
-
-@frozen
-class FileExecuted:
-    """The result of a file, as JSON."""
-
-    result: Any = field(repr=False)
 
 
 @frozen
@@ -172,7 +139,7 @@ class Files:
             response = self._call(operations.CREATE_FILES, organization_id, body=body, key=part.key(key))
             created = [_with_status(item) for item in response.items("successful_creations")]
             failed = _failures(response, "failed_creations", "file_name")
-            return BatchCreated(response.readable(CreatedFile, created), failed)
+            return BatchCreated(response.readable(FileExecution, created), failed)
 
         parts = tuple(in_parts(create, files))
         return BatchCreated(
@@ -199,10 +166,14 @@ class Files:
         updates: Sequence[tuple[str, FileStatusUpdate]],
         *,
         key: str | None = None,
-    ) -> BatchWritten:
-        """Write the statuses of many files, by their ids; what could not be written is named."""
+    ) -> tuple[tuple[str, str], ...]:
+        """Write the statuses of many files, by their ids.
+
+        Returns:
+            What could not be written: (file execution id, error).
+        """
         if not updates:
-            return BatchWritten()
+            return ()
 
         def write(some: Sequence[tuple[str, FileStatusUpdate]], part: Part) -> tuple[tuple[str, str], ...]:
             body = {"status_updates": [uuids(file_execution_id=id_) | _body(update) for id_, update in some]}
@@ -212,7 +183,7 @@ class Files:
                 raise response.unexpected("successful_updates: not all updates are accounted for")
             return failed
 
-        return BatchWritten(tuple(each for failed in in_parts(write, updates) for each in failed))
+        return tuple(each for failed in in_parts(write, updates) for each in failed)
 
     def check_active(
         self,
@@ -247,11 +218,13 @@ class Files:
     def execute(
         self,
         organization_id: str,
-        request: ExecuteFile,
+        workflow_id: str,
+        execution_id: str,
+        file: FileToExecute,
         *,
         key: str | None = None,
         timeout_seconds: float | None = None,
-    ) -> FileExecuted:
+    ) -> Json:
         """Run the workflow for a file and wait for its result, `timeout_seconds` at most.
 
         Never made twice: raises BackendRefused with the reason when the file failed, BackendUnavailable when
@@ -259,16 +232,15 @@ class Files:
         asking again.
         """
         organization = identifiers.organization_id(organization_id)
-        ids = uuids(workflow_id=request.workflow_id, execution_id=request.execution_id)
-        file = serialization.unstructure(request.file)
-        body = {**ids, "file_data": file, "organization_id": organization}
+        ids = uuids(workflow_id=workflow_id, execution_id=execution_id)
+        body = {**ids, "file_data": serialization.unstructure(file), "organization_id": organization}
         seconds = self._execution_seconds if timeout_seconds is None else timeout_seconds
         response = self._call(operations.EXECUTE_FILE, organization, body=body, key=key, seconds=seconds)
         if response.member("status") != "success":
             raise response.unexpected("status: neither success nor error")
         if response.member("execution_id") != ids["execution_id"]:
             raise response.unexpected("execution_id: not the one that was asked for")
-        return FileExecuted(response.member("result"))
+        return response.member("result")
 
 
 def _body(update: FileStatusUpdate) -> Json:

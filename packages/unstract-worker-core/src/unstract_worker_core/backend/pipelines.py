@@ -31,14 +31,6 @@ class Pipeline:
 
 
 @frozen
-class PipelineUpdate:
-    """What to write as a pipeline's last run; `is_end` also sets the time of it."""
-
-    status: PipelineStatus
-    is_end: bool = False
-
-
-@frozen
 class Pipelines:
     """Calls about pipelines and API deployments."""
 
@@ -59,9 +51,17 @@ class Pipelines:
         }
         return response.one(Pipeline, found)
 
-    def update(self, organization_id: str, pipeline_id: str, update: PipelineUpdate, *, key: str | None = None) -> None:
-        """Write the status of the last run. Raises BackendRefused for a paused pipeline."""
-        ids, body = uuids(pipeline_id=pipeline_id), serialization.unstructure(update)
+    def update(
+        self,
+        organization_id: str,
+        pipeline_id: str,
+        status: PipelineStatus,
+        *,
+        is_end: bool = False,
+        key: str | None = None,
+    ) -> None:
+        """Write the last run's status; `is_end` also sets its time. Raises BackendRefused for a paused pipeline."""
+        ids, body = uuids(pipeline_id=pipeline_id), {"status": status} | ({"is_end": True} if is_end else {})
         response = self._call(operations.UPDATE_PIPELINE, organization_id, ids=ids, body=body, key=key)
         if response.member("status") != "success":
             raise response.unexpected("status: not success")
@@ -100,18 +100,22 @@ class NotificationTargets:
 
 
 @frozen(kw_only=True)
-class NotificationEvent:
-    """One event for one target. `execution_id` may be None for INPROGRESS only; `timestamp` is ISO 8601."""
+class RunEvent:
+    """What happened to a run, for any of its subscribers.
 
-    notification_id: str
+    Attributes:
+        type: ``API`` or ``ETL``.
+        status: as subscribers know it, see `status_text`.
+        execution_id: None for INPROGRESS only.
+        additional_data: the files of a run that ended.
+    """
+
     type: str
     pipeline_id: str
     pipeline_name: str
     status: str
-    platform: str
     execution_id: str | None = None
     error_message: str | None = None
-    timestamp: str | None = None
     additional_data: ExecutionCounts | None = None
 
 
@@ -133,9 +137,13 @@ class Notifications:
         target = uuids(target_id=api_id)
         return self._targets(operations.API_TARGETS, organization_id, target, execution_id, "api_name")
 
-    def enqueue(self, organization_id: str, event: NotificationEvent, *, key: str | None = None) -> str | None:
-        """Hand an event over; the id of its buffer row, or None where the target does not want it."""
+    def enqueue(
+        self, organization_id: str, event: RunEvent, target: Notification, *, key: str | None = None
+    ) -> str | None:
+        """Hand an event for a target over; the id of its buffer row, or None where the target does not want it."""
         body = serialization.unstructure(event)
+        body |= {"notification_id": target.id, "platform": target.platform or "API"}
+        body["timestamp"] = datetime.now(UTC).isoformat()
         if event.additional_data is not None:
             body["additional_data"] = asdict(event.additional_data)  # zeros too
         response = self._call(operations.ENQUEUE, organization_id, body=body, key=key)
@@ -161,7 +169,7 @@ class Notifications:
 
         def mark(some: Sequence[str], _: Part) -> int:
             body = {"buffer_row_ids": some, "organization_id": organization_pk}
-            return self._call(operation, None, body=body).number("updated")
+            return self._call(operation, None, body=body).typed(int, "an integer", "updated")
 
         return sum(in_parts(mark, rows))
 
@@ -180,40 +188,6 @@ class Notifications:
             name=replace_halves(str(response.member(name))),
             notifications=response.readable(Notification, response.items("notifications")),
             counts=next(iter(response.readable(ExecutionCounts, [counts] if counts else [])), None),
-        )
-
-
-@frozen
-class RunEvent:
-    """What happened to a run, for any of its subscribers.
-
-    Attributes:
-        status: as subscribers know it, see `status_text`.
-        execution_id: None where a run begins.
-        counts: the files of a run that ended.
-    """
-
-    kind: RunKind
-    pipeline_id: str
-    pipeline_name: str
-    status: str
-    execution_id: str | None = None
-    error_message: str | None = None
-    counts: ExecutionCounts | None = None
-
-    def addressed_to(self, target: Notification) -> NotificationEvent:
-        """The event for one subscriber."""
-        return NotificationEvent(
-            notification_id=target.id,
-            type="API" if self.kind is RunKind.API else "ETL",
-            pipeline_id=self.pipeline_id,
-            pipeline_name=self.pipeline_name,
-            status=self.status,
-            platform=target.platform or "API",
-            execution_id=self.execution_id,
-            error_message=self.error_message,
-            timestamp=datetime.now(UTC).isoformat(),
-            additional_data=self.counts,
         )
 
 

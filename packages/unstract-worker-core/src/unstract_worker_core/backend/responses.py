@@ -97,26 +97,20 @@ class ApiResponse:
             value = value[name]
         return value
 
+    def typed(self, kind: type[T], what: str, *path: str) -> T:
+        """The value at a path; UnexpectedAnswer says that it is not `what` where it is of another type."""
+        value = self.member(*path)
+        if type(value) is not kind:
+            raise self.unexpected(f"{'.'.join(path) or 'body'}: not {what}")
+        return value
+
     def object(self, *path: str) -> dict[str, Json]:
         """The object at a path."""
-        value = self.member(*path)
-        if not isinstance(value, dict):
-            raise self.unexpected(f"{'.'.join(path) or 'body'}: not an object")
-        return value
+        return self.typed(dict, "an object", *path)
 
     def items(self, *path: str) -> list[Json]:
         """The list at a path."""
-        value = self.member(*path)
-        if not isinstance(value, list):
-            raise self.unexpected(f"{'.'.join(path) or 'body'}: not a list")
-        return value
-
-    def number(self, *path: str) -> int:
-        """The integer at a path."""
-        value = self.member(*path)
-        if type(value) is not int:
-            raise self.unexpected(f"{'.'.join(path)}: not an integer")
-        return value
+        return self.typed(list, "a list", *path)
 
     def one(self, cls: type[T], value: Json) -> T:
         """A model from a part of the body."""

@@ -21,12 +21,12 @@ _BAD_REQUEST, _INTERNAL_ERROR = 400, 500
 
 @frozen
 class ToolInstance:
-    """A tool in a workflow; its settings are the backend's business."""
+    """A tool in a workflow. `metadata`: its settings."""
 
     id: str
     tool_id: str
     step: int = 0
-    version: str = ""
+    metadata: dict[str, Any] = field(factory=dict, repr=False)
 
 
 @frozen
@@ -73,14 +73,15 @@ class UnreadableFile:
 
 @frozen
 class Workflows:
-    """Calls about workflows."""
+    """Calls about workflows: their tools, their source's files, their limits."""
 
     _call: Caller
 
     def tool_instances(self, organization_id: str, workflow_id: str) -> tuple[ToolInstance, ...]:
-        """The tools of a workflow."""
+        """The tools of a workflow, in their order."""
         response = self._call(operations.TOOL_INSTANCES, organization_id, ids=uuids(workflow_id=workflow_id))
-        return response.many(ToolInstance, response.items("tool_instances"))
+        found = response.many(ToolInstance, response.items("tool_instances"))
+        return tuple(sorted(found, key=lambda instance: instance.step))
 
     def source_files(
         self,
@@ -105,22 +106,7 @@ class Workflows:
         # An entry takes ten times the memory of a SourceFile: each is dropped as soon as it is read.
         return tuple(_source_file(name, entries.pop(name)) for name in tuple(entries))
 
-
-def _source_file(name: str, entry: Json) -> SourceFile | UnreadableFile:
-    """Text is kept as it came: a replaced half of a surrogate pair could turn one file's name into another's."""
-    try:
-        return serialization.structure(entry, SourceFile)
-    except MessageError as error:
-        return UnreadableFile(name, f"{error.field}: {error.reason}")
-
-
-@frozen
-class Tools:
-    """Calls about tools."""
-
-    _call: Caller
-
-    def validate(self, organization_id: str, workflow_id: str, instance_ids: Iterable[str]) -> ToolValidation:
+    def validate_tools(self, organization_id: str, workflow_id: str, instance_ids: Iterable[str]) -> ToolValidation:
         """Validate tool instances. `success` with fewer `validated_ids` than asked for: the others are unknown."""
         wanted = [uuids(tool_instance_id=each)["tool_instance_id"] for each in instance_ids]
         body = {**uuids(workflow_id=workflow_id), "tool_instances": wanted}
@@ -135,15 +121,25 @@ class Tools:
             errors=response.many(ToolProblem, response.items("errors")),
         )
 
+    def max_parallel_file_batches(self, organization_id: str) -> int | None:
+        """The organization's number of batches, at least 1; None where the backend does not know (400, 404)."""
+        organization = identifiers.organization_id(organization_id)
+        ids, query = {"name": "MAX_PARALLEL_FILE_BATCHES"}, {"organization_id": organization}
+        try:
+            response = self._call(operations.CONFIGURATION, organization, ids=ids, query=query)
+        except BackendRefused as error:
+            if isinstance(error, NotFound) or error.status == _BAD_REQUEST:
+                return None
+            raise
+        return max(1, response.typed(int, "an integer", "data", "value"))
 
-@frozen
-class InstanceSettings:
-    """A tool in a workflow, with its settings."""
 
-    id: str
-    tool_id: str
-    step: int = 0
-    metadata: dict[str, Any] = field(factory=dict, repr=False)
+def _source_file(name: str, entry: Json) -> SourceFile | UnreadableFile:
+    """Text is kept as it came: a replaced half of a surrogate pair could turn one file's name into another's."""
+    try:
+        return serialization.structure(entry, SourceFile)
+    except MessageError as error:
+        return UnreadableFile(name, f"{error.field}: {error.reason}")
 
 
 @frozen
@@ -190,56 +186,24 @@ class Tooling:
 
     _call: Caller
 
-    def instances(self, organization_id: str, workflow_id: str) -> tuple[InstanceSettings, ...]:
-        """The tools of a workflow with their settings, in their order."""
-        response = self._call(operations.TOOL_INSTANCES, organization_id, ids=uuids(workflow_id=workflow_id))
-        found = response.many(InstanceSettings, response.items("tool_instances"))
-        return tuple(sorted(found, key=lambda instance: instance.step))
-
     def image(self, organization_id: str, tool_id: str) -> ToolImage:
         """What runs a tool; for one that the backend does not know, what it makes up."""
         ids = {"tool_id": opaque_id(tool_id, field="tool_id")}
         response = self._call(operations.TOOL, organization_id, ids=ids)
         return response.one(ToolImage, response.object("tool"))
 
-    def platform_key(self, organization_id: str) -> Secret:
-        """The organization's active platform key."""
-        response = self._call(operations.PLATFORM_KEY, organization_id)
-        key = response.member("platform_key")
-        if not isinstance(key, str) or not key:
-            raise response.unexpected("platform_key: not a key")
-        return Secret(key)
+    def platform_key(self, organization_id: str) -> Secret | None:
+        """The organization's active platform key; None where it has none, so that no file can be executed."""
+        try:
+            response = self._call(operations.PLATFORM_KEY, organization_id)
+        except BackendRefused as error:
+            if error.status == _INTERNAL_ERROR:
+                return None
+            raise
+        key = response.typed(str, "a key", "platform_key")
+        return Secret(key) if key else None
 
     def workflow(self, organization_id: str, workflow_id: str) -> ConnectedWorkflow:
         """The workflow's ends with their credentials."""
         response = self._call(operations.WORKFLOW, organization_id, ids=uuids(workflow_id=workflow_id))
         return response.one(ConnectedWorkflow, response.object())
-
-
-@frozen
-class Configuration:
-    """Calls about an organization's configuration."""
-
-    _call: Caller
-
-    def max_parallel_file_batches(self, organization_id: str) -> int | None:
-        """The organization's number of batches, at least 1; None where the backend does not know (400, 404)."""
-        organization = identifiers.organization_id(organization_id)
-        ids, query = {"name": "MAX_PARALLEL_FILE_BATCHES"}, {"organization_id": organization}
-        try:
-            response = self._call(operations.CONFIGURATION, organization, ids=ids, query=query)
-        except BackendRefused as error:
-            if isinstance(error, NotFound) or error.status == _BAD_REQUEST:
-                return None
-            raise
-        return max(1, response.number("data", "value"))
-
-    def has_platform_key(self, organization_id: str) -> bool:
-        """Whether the organization has an active platform key, without which no file is executed."""
-        try:
-            response = self._call(operations.PLATFORM_KEY, organization_id)
-        except BackendRefused as error:
-            if error.status == _INTERNAL_ERROR:
-                return False
-            raise
-        return bool(response.member("platform_key"))

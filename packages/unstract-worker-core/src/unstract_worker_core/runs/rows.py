@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from attrs import evolve
 
-from unstract_worker_core.backend.files import CreatedFile, FileExecution, FileHash, FileStatusUpdate
+from unstract_worker_core.backend.files import FileExecution, FileHash, FileStatusUpdate
 from unstract_worker_core.errors import BackendRefused, OutcomeUnknown, UnexpectedAnswer
 from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.observability.logs import get_logger
@@ -72,7 +72,7 @@ def put_pending(session: RunSession, rows: Sequence[str]) -> frozenset[str]:
     updates = [(row, pending) for row in rows]
     files = session.runtime.backend.files
     try:
-        failed = files.update_statuses(session.organization_id, updates, key=key).failed
+        failed = files.update_statuses(session.organization_id, updates, key=key)
     except (BackendRefused, UnexpectedAnswer) as error:
         if not is_permanent(error):
             raise
@@ -97,7 +97,7 @@ def _put_one_by_one(session: RunSession, rows: Iterable[str], pending: FileStatu
             yield row, reason_of(error)
 
 
-def match_created(items: Iterable[FileItem], created: Iterable[CreatedFile]) -> dict[int, str]:
+def match_created(items: Iterable[FileItem], created: Iterable[FileExecution]) -> dict[int, str]:
     """Row ids by file number. Rows come in the files' order, without those that failed; API rows have no path."""
     rest, rows = iter(created), dict[int, str]()
     row = next(rest, None)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from attrs import evolve, frozen
 
-from unstract_worker_core.backend.executions import Execution, StatusUpdate, StatusWritten
+from unstract_worker_core.backend.executions import Execution, StatusUpdate
 from unstract_worker_core.backend.workflows import ToolInstance, ToolValidation
 from unstract_worker_core.errors import MessageError, NotFound, OutcomeUnknown
 from unstract_worker_core.ledger import DeadLetter, FileItem, FinalState, RunContext
@@ -108,7 +108,7 @@ def _validate_tools(session: RunSession, message: StartMessage) -> str | None:
     if not instances:
         return None
     ids = [instance.id for instance in instances]
-    return tool_problem(instances, backend.tools.validate(session.organization_id, message.workflow_id, ids))
+    return tool_problem(instances, backend.workflows.validate_tools(session.organization_id, message.workflow_id, ids))
 
 
 def tool_problem(instances: tuple[ToolInstance, ...], validation: ToolValidation) -> str | None:
@@ -164,14 +164,14 @@ def write_status_once(
     session.check()
     executions, execution_id = session.runtime.backend.executions, loaded.message.execution_id
     try:
-        written = executions.update_status(session.organization_id, execution_id, update, key=session.key(operation))
+        refusal = executions.update_status(session.organization_id, execution_id, update, key=session.key(operation))
     except OutcomeUnknown:
         if not _shows(executions.get(session.organization_id, execution_id), update):
             raise
-        written = StatusWritten(written=True)
-    if not written.written:
+        refusal = None
+    if refusal is not None:
         ended = load_run(session, loaded.message)
-        return Close(FinalState(error=written.reason)) if isinstance(ended, LoadedRun) else ended
+        return Close(FinalState(error=refusal)) if isinstance(ended, LoadedRun) else ended
     session.journal_put(operation, "written")
     return evolve(loaded, executing_at=time.monotonic())
 
@@ -215,9 +215,9 @@ def _shows(execution: Execution, update: StatusUpdate) -> bool:
 
 def _batch_limit(session: RunSession) -> int:
     """How many batches may run side by side: the organization's setting, else this worker's."""
-    configuration = session.runtime.backend.configuration
+    workflows = session.runtime.backend.workflows
     own = get_optional(
-        lambda: configuration.max_parallel_file_batches(session.organization_id),
+        lambda: workflows.max_parallel_file_batches(session.organization_id),
         None,
         what="MAX_PARALLEL_FILE_BATCHES",
     )

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from unstract_worker_core.backend import Backend
-from unstract_worker_core.config import Secret, Settings
-from unstract_worker_core.errors import BackendError, BackendRefused, ConfigurationError, MessageError
+from unstract_worker_core.config import Settings
+from unstract_worker_core.errors import BackendError, ConfigurationError, MessageError
 from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.operator.check.backends import asking
 from unstract_worker_core.operator.check.brokers import foreign_queue_line
@@ -100,7 +100,7 @@ def _reached(service: PlatformService) -> Line:
 def _key_line(service: PlatformService, backend: Backend, organization: str) -> Line:
     subject = _of(organization)
     try:
-        key = _key(backend, organization)
+        key = backend.tooling.platform_key(organization)
         if key is None:
             return Line(subject, "skip", "the organization has none: create one in its platform settings")
         status = service.probe(key)
@@ -110,16 +110,6 @@ def _key_line(service: PlatformService, backend: Backend, organization: str) -> 
         return Line(subject, "ok", f"accepted by {_SERVICE}")
     what = f"{_SERVICE} does not accept it (HTTP {status}), so no file can be executed"
     return Line(subject, "fail", f"{what}: do the backend and {_SERVICE} share their database?")
-
-
-def _key(backend: Backend, organization: str) -> Secret | None:
-    """The organization's platform key; None if it has none, which is a 500. Raises BackendError."""
-    try:
-        return backend.tooling.platform_key(organization)
-    except BackendRefused as error:
-        if error.status == _INTERNAL_ERROR:
-            return None
-        raise
 
 
 def _of(organization: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 from unstract_worker_core.backend import Backend
-from unstract_worker_core.backend.workflows import ConnectedWorkflow, InstanceSettings, ToolImage
+from unstract_worker_core.backend.workflows import ConnectedWorkflow, ToolImage, ToolInstance
 from unstract_worker_core.config import Secret
 from unstract_worker_core.errors import BackendRefused, BackendUnavailable
 from unstract_worker_core.ledger import RunContext
@@ -76,8 +76,8 @@ class Gathering:
         check_tool(tool)
         return tool
 
-    def _instance(self, context: RunContext) -> InstanceSettings:
-        found = self.backend.tooling.instances(context.organization_id, context.workflow_id)
+    def _instance(self, context: RunContext) -> ToolInstance:
+        found = self.backend.workflows.tool_instances(context.organization_id, context.workflow_id)
         if len(found) != 1:
             number = "no tool" if not found else f"{len(found)} tools"
             raise FileFailed(f"the workflow has {number}, and this executor serves one: {_ELSEWHERE}")
@@ -92,17 +92,20 @@ class Gathering:
             raise FileFailed(f"{text}, which only the platform's runner runs: {_ELSEWHERE}")
 
     def _key(self, organization_id: str) -> Secret:
+        key = None
         try:
-            return self.backend.tooling.platform_key(organization_id)
+            key = self.backend.tooling.platform_key(organization_id)
         except BackendUnavailable as error:
             if error.status != 500:
                 raise
         except BackendRefused as error:
             if error.status in (401, 403):
                 raise
+        if key is not None:
+            return key
         raise FileFailed("the organization has no active platform key: create one in the platform's settings")
 
-    def _exported(self, image: ToolImage, instance: InstanceSettings, key: Secret, registry_id: str) -> Tool:
+    def _exported(self, image: ToolImage, instance: ToolInstance, key: Secret, registry_id: str) -> Tool:
         found, name = self.service.custom_tool(key, registry_id), image.name or image.tool_id
         if found is None:
             if self.service.agentic_tool(key, registry_id) is not None:

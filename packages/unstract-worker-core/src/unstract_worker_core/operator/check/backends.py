@@ -60,13 +60,13 @@ def _reached(backend: Backend, base_url: str) -> Line:
 def _organization(backend: Backend, organization: str) -> Iterator[Line]:
     subject = f"organization {organization}"
     try:
-        batches = backend.configuration.max_parallel_file_batches(organization)
+        batches = backend.workflows.max_parallel_file_batches(organization)
         if batches is None:
             problem = "the backend does not know it: use its identifier, not its name or number"
             yield Line(subject, "fail", problem)
             return
         yield Line(subject, "ok", f"known to the backend; {batches} batches of an execution run side by side")
-        if not backend.configuration.has_platform_key(organization):
+        if backend.tooling.platform_key(organization) is None:
             problem = "it has no active platform key, so no file can be executed: create one in its platform settings"
             yield Line(subject, "warn", problem)
     except (BackendError, MessageError) as error:

@@ -1,9 +1,7 @@
 """Probes of a pipeline, an API deployment and their subscribers: those named, else ids that do not exist."""
 
-from datetime import UTC, datetime
-
 from unstract_worker_core.backend import operations as ops
-from unstract_worker_core.backend.pipelines import NotificationEvent, NotificationTargets, PipelineUpdate
+from unstract_worker_core.backend.pipelines import Notification, NotificationTargets, RunEvent
 from unstract_worker_core.operator.conformance.probes import (
     UNKNOWN_ID,
     Mismatch,
@@ -40,11 +38,11 @@ def _api_targets(context: ProbeContext) -> str:
 def _subscribers(context: ProbeContext, targets: NotificationTargets, kind: str, target_id: str) -> str:
     active = [each for each in targets.notifications if each.is_active and each.notification_type == "WEBHOOK"]
     if active and context.event is None:
-        context.event = NotificationEvent(
-            notification_id=active[0].id, type=kind, pipeline_id=target_id, pipeline_name=targets.name,
-            status="ERROR", platform=active[0].platform or "API", execution_id=context.execution_id,
-            error_message="a conformance run", timestamp=datetime.now(UTC).isoformat(),
+        event = RunEvent(
+            type=kind, pipeline_id=target_id, pipeline_name=targets.name, status="ERROR",
+            execution_id=context.execution_id, error_message="a conformance run",
         )  # fmt: skip
+        context.event = (event, active[0])
     return f"{len(active)} subscribers of {targets.name}"
 
 
@@ -52,14 +50,14 @@ def _update_pipeline(context: ProbeContext) -> str:
     """Both statuses that end a run, so that the second one cannot have been there before."""
     write, pipeline_id = context.backend.pipelines.update, context.pipeline_id
     if pipeline_id is None:
-        update = PipelineUpdate(PipelineStatus.FAILURE, is_end=True)
-        return expect_refusal(lambda: write(context.organization, context.unknown_id, update), "not found")
+        failed = PipelineStatus.FAILURE
+        return expect_refusal(lambda: write(context.organization, context.unknown_id, failed, is_end=True), "not found")
     named = context.backend.pipelines.get(context.organization, pipeline_id)
     if named.is_api or not named.active:
         why = "is an API deployment, which has no last run to write" if named.is_api else "is paused"
         raise Unclear(f"{named.name} {why}")
     for status in (PipelineStatus.SUCCESS, PipelineStatus.FAILURE):
-        write(context.organization, pipeline_id, PipelineUpdate(status, is_end=True))
+        write(context.organization, pipeline_id, status, is_end=True)
         found = context.backend.pipelines.get(context.organization, pipeline_id).last_run_status
         if found != status:
             raise Mismatch(f"accepted {status}, and reads back {found or 'no status'}")
@@ -69,14 +67,12 @@ def _update_pipeline(context: ProbeContext) -> str:
 def _enqueue(context: ProbeContext) -> str:
     push = context.backend.notifications.enqueue
     if not context.notify:
-        event = NotificationEvent(
-            notification_id=context.unknown_id, type="ETL", pipeline_id=context.unknown_id, pipeline_name="conformance",
-            status="ERROR", platform="API",
-        )  # fmt: skip
-        return expect_refusal(lambda: push(context.organization, event), "not found")
+        unknown, target = context.unknown_id, Notification(context.unknown_id, "WEBHOOK")
+        event = RunEvent(type="ETL", pipeline_id=unknown, pipeline_name="conformance", status="ERROR")
+        return expect_refusal(lambda: push(context.organization, event, target), "not found")
     if context.event is None:
         raise Unclear("what was named has no active webhook subscriber")
-    if push(context.organization, context.event, key=f"conformance:{context.mark}:enqueue") is None:
+    if push(context.organization, *context.event, key=f"conformance:{context.mark}:enqueue") is None:
         raise Mismatch("the subscriber does not want events of an ERROR")
     return "taken: the subscriber gets one event"
 

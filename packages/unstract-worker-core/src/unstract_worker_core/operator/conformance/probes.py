@@ -7,7 +7,7 @@ from attrs import define, field, frozen
 
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.operations import Operation
-from unstract_worker_core.backend.pipelines import NotificationEvent
+from unstract_worker_core.backend.pipelines import Notification, RunEvent
 from unstract_worker_core.backend.workflows import SourceFile
 from unstract_worker_core.errors import BackendRefused
 
@@ -34,7 +34,7 @@ class ProbeContext:
         execution_id: the scratch execution; None before it was made.
         row_id: the scratch file's row.
         source: a file that the scratch workflow's source lists.
-        event: notifies a subscriber of the named ones; None before one was found.
+        event: with a subscriber of the named ones that it notifies; None before one was found.
     """
 
     backend: Backend
@@ -47,7 +47,7 @@ class ProbeContext:
     execution_id: str | None = None
     row_id: str | None = None
     source: SourceFile | None = None
-    event: NotificationEvent | None = None
+    event: tuple[RunEvent, Notification] | None = None
     mark: str = field(factory=lambda: uuid4().hex)
 
 

@@ -48,14 +48,14 @@ def _tool(context: ProbeContext) -> str:
 
 
 def _platform_key(context: ProbeContext) -> str:
-    if not context.backend.configuration.has_platform_key(context.organization):
+    if context.backend.tooling.platform_key(context.organization) is None:
         text = "a setting of the organization is missing, not the operation"
         raise Unclear(f"{text}: it has no active platform key; create one in its platform settings")
     return "a key"
 
 
 def _validate(context: ProbeContext) -> str:
-    found = context.backend.tools.validate(context.organization, context.workflow_id, [])
+    found = context.backend.workflows.validate_tools(context.organization, context.workflow_id, [])
     if not found.success:
         raise Mismatch("an empty list of tools is invalid")
     return "success"
@@ -116,7 +116,7 @@ def _pages(context: ProbeContext) -> str:
 
 
 def _configuration(context: ProbeContext) -> str:
-    batches = context.backend.configuration.max_parallel_file_batches(context.organization)
+    batches = context.backend.workflows.max_parallel_file_batches(context.organization)
     if batches is None:
         raise Mismatch("the setting or the organization is not known")
     return f"{batches} batches"

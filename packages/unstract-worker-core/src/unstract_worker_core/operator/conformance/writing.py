@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from unstract_worker_core.backend import operations as ops
 from unstract_worker_core.backend.executions import NewExecution, StatusUpdate
-from unstract_worker_core.backend.files import ExecuteFile, FileHash, FileStatusUpdate, FileToExecute
+from unstract_worker_core.backend.files import FileHash, FileStatusUpdate, FileToExecute
 from unstract_worker_core.backend.history import NewHistory
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.errors import BackendError, BackendRefused
@@ -20,8 +20,8 @@ _NOTHING_BEHIND = ("has no attribute", "not implemented", "is not defined")
 
 def _create(context: ProbeContext) -> str:
     wanted = NewExecution(workflow_id=context.workflow_id, log_events_id=context.unknown_id, total_files=1)
-    made = context.backend.executions.create(context.organization, wanted, key=f"conformance:{context.mark}:create")
-    context.execution_id = made.execution_id
+    key = f"conformance:{context.mark}:create"
+    context.execution_id = context.backend.executions.create(context.organization, wanted, key=key)
     return "created"
 
 
@@ -66,16 +66,16 @@ def _update_row(context: ProbeContext) -> str:
 
 def _update_rows(context: ProbeContext) -> str:
     pending = FileStatusUpdate(status=ExecutionStatus.PENDING)
-    written = context.backend.files.update_statuses(context.organization, [(_row(context), pending)])
-    if written.failed:
-        raise Mismatch(f"not written: {written.failed[0][1]}")
+    failed = context.backend.files.update_statuses(context.organization, [(_row(context), pending)])
+    if failed:
+        raise Mismatch(f"not written: {failed[0][1]}")
     return _read_row(context, ExecutionStatus.PENDING)
 
 
 def _execute(context: ProbeContext) -> str:
-    request = ExecuteFile(workflow_id=context.workflow_id, execution_id=_execution(context), file=_file(context))
+    execution, file = _execution(context), _file(context)
     try:
-        context.backend.files.execute(context.organization, request)
+        context.backend.files.execute(context.organization, context.workflow_id, execution, file)
     except BackendRefused as error:
         text = f"{error.message} (HTTP {error.status})"
         if _NO_PLATFORM_KEY in error.message.lower():
@@ -135,9 +135,9 @@ def _open_rows(context: ProbeContext) -> list[str]:
 
 
 def _write_status(context: ProbeContext, update: StatusUpdate) -> str:
-    written = context.backend.executions.update_status(context.organization, _execution(context), update)
-    if not written.written:
-        raise Mismatch(f"skipped: {written.reason}")
+    refusal = context.backend.executions.update_status(context.organization, _execution(context), update)
+    if refusal is not None:
+        raise Mismatch(f"skipped: {refusal}")
     found = context.backend.executions.get(context.organization, _execution(context)).status
     if found is not update.status:
         raise Mismatch(f"accepted, and reads back {found}")
