@@ -4,7 +4,7 @@ Remote control is off, so Celery's ``inspect`` answers nothing; this is what ope
 protocol depends on it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
@@ -32,6 +32,7 @@ class Heartbeat:
         idle_seconds: since its last claim or step forward.
         backend: state of its circuit breaker: ``closed``, ``open`` or ``half-open``.
         silent_calls: calls that have waited for an answer for more than a minute, in words.
+        up_seconds: since its start.
         at: Redis's clock, in seconds; set when it is written.
     """
 
@@ -47,6 +48,7 @@ class Heartbeat:
     backend: str
     queues: tuple[str, ...] = ()
     silent_calls: tuple[str, ...] = ()
+    up_seconds: float = 0.0
     at: float = 0.0
 
 
@@ -61,6 +63,24 @@ class FleetMember:
     def alive(self) -> bool:
         """Whether its last heartbeat is recent."""
         return self.age_seconds <= ALIVE_SECONDS
+
+
+def missing(members: Sequence[FleetMember]) -> tuple[Heartbeat, ...]:
+    """The vanished workers that were not replaced: by one of their type that started on their host since.
+
+    Each replaces one. A container that restarts is replaced, one of two nodes on a host that dies is not.
+    """
+    found = []
+    free = [member.heartbeat for member in members]
+    for gone in sorted((each.heartbeat for each in members if not each.alive), key=lambda beat: -beat.at):
+        place = (gone.worker, gone.hostname)
+        later = (each for each in free if (each.worker, each.hostname) == place and each.at - each.up_seconds > gone.at)
+        successor = next(later, None)
+        if successor is None:
+            found.append(gone)
+        else:
+            free.remove(successor)
+    return tuple(found)
 
 
 class Fleet:
@@ -93,9 +113,10 @@ class Fleet:
         call_redis(self._redis, "fleet_leave", lambda: self._redis.hdel(_MEMBERS, token), repeatable=False)
 
     def members(self) -> tuple[FleetMember, ...]:
-        """All workers of the last five minutes, by type and instance."""
+        """All workers of the last five minutes, by type, instance and process."""
         found = call_redis(self._redis, "fleet", lambda: [member for _, member in self._read(self._now())])
-        return tuple(sorted(found, key=lambda member: (member.heartbeat.worker, member.heartbeat.instance)))
+        beats = [(each.heartbeat.worker, each.heartbeat.instance, each.heartbeat.pid, each) for each in found]
+        return tuple(each for *_, each in sorted(beats, key=lambda beat: beat[:3]))
 
     def queues(self) -> tuple[str, ...]:
         """The queues that any worker has consumed within a week."""

@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from unstract_worker_core.fleet import Fleet, FleetMember, Heartbeat
+from unstract_worker_core.fleet import Fleet, FleetMember, Heartbeat, missing
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.views import PendingAnswer, RunView
 from unstract_worker_core.operator.runs_showing import _journal_entries, why_it_waits
@@ -44,6 +44,31 @@ def test_a_worker_that_ends_by_itself_leaves(redis: Redis) -> None:
     fleet.leave("a")
     fleet.leave("a")
     assert fleet.members() == ()
+
+
+def member(pid: int, *, at: float, up_seconds: float, now: float = 1000.0, **changes) -> FleetMember:
+    return FleetMember(heartbeat(pid=pid, at=at, up_seconds=up_seconds, **changes), now - at)
+
+
+LIVING = member(2, at=1000, up_seconds=900)
+
+
+@pytest.mark.parametrize(
+    ("members", "pids"),
+    [
+        ((LIVING,), ()),
+        ((member(1, at=950, up_seconds=800), LIVING), (1,)),  # one of two nodes on a host
+        ((member(1, at=950, up_seconds=800), member(3, at=1000, up_seconds=40), LIVING), ()),  # and its successor
+        ((member(1, at=900, up_seconds=9), member(2, at=950, up_seconds=40), member(3, at=998, up_seconds=30)), ()),
+        ((member(1, at=900, up_seconds=9), member(2, at=950, up_seconds=40)), (2,)),  # the last of a crash loop
+        ((member(1, at=900, up_seconds=9), member(2, at=905, up_seconds=9), member(3, at=1000, up_seconds=1)), (1,)),
+        ((member(1, at=950, up_seconds=9), member(2, at=1000, up_seconds=1, worker="general")), (1,)),
+        ((member(1, at=950, up_seconds=9), member(2, at=1000, up_seconds=1, hostname="other")), (1,)),
+        ((member(1, at=950, up_seconds=0), member(2, at=1000, up_seconds=0)), ()),  # of a release that does not say it
+    ],
+)
+def test_a_vanished_worker_is_missing_until_one_starts_in_its_place(members, pids) -> None:
+    assert tuple(beat.pid for beat in missing(members)) == pids
 
 
 def test_a_heartbeat_of_a_newer_release_is_left_out(redis: Redis) -> None:

@@ -126,15 +126,30 @@ def test_a_queue_is_told_by_one_worker_and_by_another_once_that_is_gone(start_wo
     assert wait_until(lambda: value(second, "celery_queue_length", **QUEUE) is not None, seconds=40)
 
 
+def heartbeat_of(redis, worker):
+    found = [each.heartbeat for each in Fleet(redis).members() if each.heartbeat.pid == worker.process.pid]
+    assert found, "it has written no heartbeat"
+    return found[0]
+
+
+def began(beat):
+    return beat.at - beat.up_seconds
+
+
 def test_a_worker_that_was_killed_reads_0_and_its_queues_are_reported_by_another(start_worker, redis):
     """What CeleryWorkerDown and CeleryHighQueueLength fire on when all workers of a type are dead."""
     one = {"CELERY_HOSTNAME": "callback@one", "CELERY_QUEUES_CALLBACK": "of_one"}
     first = start_worker(**one)
     second = start_worker(CELERY_HOSTNAME="callback@two", CELERY_QUEUES_CALLBACK="of_two")
+    twin = start_worker(CELERY_HOSTNAME="callback@two", CELERY_QUEUES_CALLBACK="of_two")  # a second node of its host
     assert wait_until(lambda: "of_one" in Fleet(redis).queues(), seconds=20)
     (member, *_) = Fleet(redis).members()
     neighbour = evolve(member.heartbeat, worker="general", hostname="two")  # its one and only heartbeat
     Fleet(redis).beat("neighbour", neighbour)
+    # One that began after the last heartbeat of the other would count as started in its place.
+    assert wait_until(lambda: began(heartbeat_of(redis, second)) < heartbeat_of(redis, twin).at, seconds=20)
+    assert [value(worker, "celery_worker_up", hostname="two") for worker in (second, twin)] == [1, 1]
+    twin.process.kill()
     first.process.kill()
     redis.lpush("of_one", "a message", "another")
 
@@ -142,6 +157,8 @@ def test_a_worker_that_was_killed_reads_0_and_its_queues_are_reported_by_another
     assert wait_until(lambda: value(second, "celery_queue_length", queue_name="of_one") == 2, seconds=60)
     assert value(second, "celery_worker_up", hostname="two") == 1
     assert wait_until(lambda: value(second, "celery_worker_up", hostname="general@two") == 0, seconds=60)
+    name = f"callback@two:{twin.process.pid}"
+    assert wait_until(lambda: value(second, "celery_worker_up", hostname=name) == 0, seconds=60)
 
     third = start_worker(**one)
     assert wait_until(lambda: value(second, "celery_worker_up", hostname="one") is None, seconds=60)

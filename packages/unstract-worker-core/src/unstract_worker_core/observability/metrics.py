@@ -41,7 +41,7 @@ def _gauge(name: str, purpose: str, *labels: str) -> Described:
 
 WORKER_UP = _gauge(
     "celery_worker_up",
-    "1 while the worker runs; 0 for five minutes after it vanished (type@host if its host has others).",
+    "1 while the worker runs; 0 for five minutes after it vanished (type@host[:pid] if its host has others).",
     "hostname",
 )
 ACTIVE_WORKERS = _gauge(

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from unstract_worker_core import __version__
 from unstract_worker_core.errors import LedgerError
-from unstract_worker_core.fleet import Fleet, Heartbeat
+from unstract_worker_core.fleet import Fleet, Heartbeat, missing
 from unstract_worker_core.ledger import RunState, RunTask
 from unstract_worker_core.ledger.census import take_census, take_role
 from unstract_worker_core.observability import metrics as m
@@ -49,6 +49,7 @@ class Reporter:
     pause: float = _PAUSE_SECONDS
     _token: str = field(init=False)
     _fleet: Fleet = field(init=False)
+    _began: float = field(factory=time.monotonic, init=False)
     _stop: threading.Event = field(factory=threading.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -75,7 +76,7 @@ class Reporter:
         queues = tuple(name for name in self._fleet.queues() if self._has(f"queue:{name}"))
         shown.show("queues", self._lengths(queues), until=until)
         if self._has("fleet"):
-            shown.show("fleet", self._gone(), until=until)
+            shown.show("fleet", self._missing(), until=until)
         if worker is WorkerType.CALLBACK and self._has("ledger"):
             shown.show("ledger", self._ledger(), until=until)
 
@@ -97,15 +98,20 @@ class Reporter:
             backend=runtime.backend.breaker.state,
             queues=self.queues(),
             silent_calls=runtime.backend.silent_calls(),
+            up_seconds=round(time.monotonic() - self._began, 1),
         )
 
-    def _gone(self) -> tuple[Reading, ...]:
-        """Vanished workers, by their hosts; one of a host where another type lives is named ``type@host``."""
+    def _missing(self) -> tuple[Reading, ...]:
+        """Vanished workers, by host; with the type where others are there, with the pid where those are of its type."""
         members = self._fleet.members()
-        alive = {(each.heartbeat.worker, each.heartbeat.hostname) for each in members if each.alive}
-        gone = {(each.heartbeat.worker, each.heartbeat.hostname) for each in members} - alive
-        hosts = {host for _, host in alive}
-        names = {f"{worker}@{host}" if host in hosts else host for worker, host in gone}
+        gone = missing(members)
+        known = [*gone, *(each.heartbeat for each in members if each.alive)]
+        names = set()
+        for beat in gone:
+            there = [each for each in known if each.hostname == beat.hostname and each != beat]
+            twins = [each for each in there if each.worker == beat.worker]
+            name = f"{beat.worker}@{beat.hostname}" if there else beat.hostname
+            names.add(f"{name}:{beat.pid}" if twins else name)
         return tuple(Reading(m.WORKER_UP, 0, (name,)) for name in sorted(names))
 
     def _of_this_worker(self) -> Iterator[Reading]:
