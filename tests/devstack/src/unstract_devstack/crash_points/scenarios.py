@@ -1,23 +1,28 @@
 """What is under way when a worker dies, and what must have come of it in the end."""
 
+import json
 import os
 import signal
 import threading
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve, frozen
 
-from unstract_devstack.crash_points.chord import as_chord
 from unstract_devstack.crash_points.ground import Ground
 from unstract_devstack.executor.worker import QUEUE as EXECUTOR_QUEUE
 from unstract_devstack.executor.worker import stranger
 from unstract_devstack.extraction import Field
-from unstract_devstack.fleet import FILE_PROCESSING
+from unstract_devstack.fleet import API_DEPLOYMENT, FILE_PROCESSING
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform
 from unstract_devstack.processes import ProcessError, wait_until
+from unstract_devstack.producer import API_QUEUE
 from unstract_devstack.sink import Answer
+from unstract_devstack.today.app import make_app
+from unstract_devstack.today.orchestrate import API, send_chord
 
 TOTAL = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
 BATCHES = 2
@@ -113,9 +118,30 @@ def _hook(ground: Ground) -> Expected:
 
 
 def _chord(ground: Ground) -> Expected:
-    """An API execution that a worker of today's has started."""
-    with as_chord(ground):
-        return _api(ground, history=False)
+    """An API execution as a worker of today's starts it: a Celery chord of one batch, whose results a callback waits for."""
+    worker = ground.worker(API_DEPLOYMENT)
+    worker.kill()
+    expected = _api(ground, history=False)
+    organization, workflow, execution, files = _taken_start(ground)
+    worker.start()
+    ids = {"execution_id": execution, "organization_id": organization}
+    data = {**ids, "workflow_id": workflow, "pipeline_id": "None", "use_file_history": False}
+    app = make_app(ground.stack.redis.url, ground.results_url)
+    app.conf.result_chord_retry_interval = 0.2
+    app.backend.ResultSession()  # creates the tables once, before several processes would
+    send_chord(app, API, [{"files": list(files.items()), "file_data": data}], **ids, pipeline_id=None)
+    app.close()
+    return expected
+
+
+def _taken_start(ground: Ground) -> list[Any]:
+    """The arguments of the start message, taken off its queue."""
+    with ground.stack.redis.client() as client:
+        assert wait_until(lambda: client.llen(API_QUEUE) == 1, seconds=20)
+        envelope = json.loads(str(client.lpop(API_QUEUE)))
+    arguments: list[Any] = json.loads(b64decode(envelope["body"]))[0]
+    # Celery writes a UUID as an object of its own.
+    return [each["__value__"]["hex"] if isinstance(each, dict) and "__type__" in each else each for each in arguments]
 
 
 def _dead(ground: Ground) -> Expected:

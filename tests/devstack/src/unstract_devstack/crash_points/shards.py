@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cattrs
 from attrs import asdict, define, field
 
 from unstract_devstack.crash_points.ground import open_ground
@@ -85,7 +86,9 @@ class Shards:
                 process.stdin.flush()
                 line = process.stdout.readline()
                 with self._reporting:
-                    self._verdicts[number] = _read(line) if line else _missing(self.trials[number])
+                    self._verdicts[number] = (
+                        cattrs.structure(json.loads(line), Verdict) if line else _missing(self.trials[number])
+                    )
                     self.report(self._verdicts[number])
                 if not line:
                     break  # it said why on stderr; its trial counts as wrong, another fleet goes on
@@ -98,11 +101,6 @@ class Shards:
             return self._waiting[mode].get_nowait()
         except queue.Empty:
             return None
-
-
-def _read(line: str) -> Verdict:
-    content = json.loads(line)
-    return Verdict(**{**content, "problems": tuple(content["problems"])})
 
 
 def _missing(trial: Trial) -> Verdict:

@@ -10,8 +10,6 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-KINDS = ("delay", "fail", "kill", "lose", "refuse", "repeat")
-
 
 @frozen
 class Fault:

@@ -3,10 +3,10 @@
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import asdict, define, field
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -42,16 +42,7 @@ class PlatformService:
         The contract does not show the inside of tool_settings and outputs: these are the stand-in's own.
         """
         registry_id = str(uuid.uuid4())
-        outputs = [
-            {
-                "name": each.name,
-                "prompt": f"What is {each.name}?",
-                "type": "text",
-                "pattern": each.pattern,
-                "key": each.key,
-            }
-            for each in fields
-        ]
+        outputs = [{**asdict(each), "prompt": f"What is {each.name}?", "type": "text"} for each in fields]
         tool_settings = {"x2text_instance_id": "x2text-1", "llm": "llm-1", **settings}
         metadata = {"tool_id": str(uuid.uuid4()), "tool_settings": tool_settings, "outputs": outputs}
         self.tools[registry_id] = {
@@ -59,7 +50,8 @@ class PlatformService:
         }  # fmt: skip
         return registry_id
 
-    def _answer(self, request: Request, known: dict[str, Any], name: str) -> Response:
+    def answer(self, request: Request, known: dict[str, Any], name: str) -> Response:
+        """The answer about one of `known`, whose id is the query's `name`."""
         self.asked.append(f"{request.url.path}?{request.url.query}")
         if self.delay:
             time.sleep(self.delay)
@@ -76,22 +68,16 @@ def running_platform_service(host: str = HOST) -> Iterator[PlatformService]:
     """One on a free port of this address, until the block ends."""
     service = PlatformService()
 
-    def custom(request: Request) -> Response:
-        return service._answer(request, service.tools, "prompt_registry_id")
-
-    def agentic(request: Request) -> Response:
-        return service._answer(request, service.agentic, "agentic_registry_id")
-
-    def profile(request: Request) -> Response:
-        return service._answer(request, service.profiles, "llm_profile_id")
+    def known(name: str, kind: str) -> Callable[[Request], Response]:
+        return lambda request: service.answer(request, getattr(service, kind), name)
 
     def health(request: Request) -> Response:
         return PlainTextResponse("OK", status_code=service.status or 200)
 
     routes = [
-        Route("/custom_tool_instance", custom),
-        Route("/agentic_tool_instance", agentic),
-        Route("/llm_profile_instance", profile),
+        Route("/custom_tool_instance", known("prompt_registry_id", "tools")),
+        Route("/agentic_tool_instance", known("agentic_registry_id", "agentic")),
+        Route("/llm_profile_instance", known("llm_profile_id", "profiles")),
         Route("/health", health),
     ]
     with serving(Starlette(routes=routes), host=host) as served:

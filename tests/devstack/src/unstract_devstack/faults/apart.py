@@ -51,7 +51,5 @@ class Apart:
         if saved.exists():
             return "\n".join(said[:-1]), Run.read(saved.read_text(encoding="utf-8"))
         problem = f"ended without a result: {self.process.log_tail()}"
-        outcomes = [
-            Outcome(each, self.mode, FAIL, each, scaled=False, seconds=0.0, problems=(problem,)) for each in self.ids
-        ]
-        return "\n".join([*said, f"{self.mode} {FAIL}  {problem}"]), Run(outcomes=outcomes)
+        failed = (Outcome(each, self.mode, FAIL, each, False, 0.0, problems=(problem,)) for each in self.ids)
+        return "\n".join([*said, f"{self.mode} {FAIL}  {problem}"]), Run(outcomes=tuple(failed))

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from attrs import define, field, frozen
 
-from unstract_devstack.platform_client import DevApi, Effect, ExecutionRow, Request
+from unstract_devstack.platform_client import DevApi, Effect, ExecutionRow, FileRow, Request
 
 
 @define
@@ -30,15 +30,10 @@ class History:
         """The executions of an organization, by id."""
         return {row.id: row for row in self.dev.executions(files=False, organization_id=organization)}
 
-    def file_statuses(self, execution_id: str) -> dict[str, str]:
-        """The status of each file's row, by name."""
+    def files(self, execution_id: str) -> dict[str, FileRow]:
+        """The files' rows of an execution, by name."""
         (row,) = self.dev.executions(execution_id=execution_id)
-        return {file.name: file.status for file in row.files}
-
-    def file_errors(self, execution_id: str) -> dict[str, str]:
-        """What each file's row says went wrong, by name; empty if nothing did."""
-        (row,) = self.dev.executions(execution_id=execution_id)
-        return {file.name: file.error or "" for file in row.files}
+        return {file.name: file for file in row.files}
 
     def requests(self, *, since: float) -> tuple[Request, ...]:
         """The requests since a time, oldest first."""

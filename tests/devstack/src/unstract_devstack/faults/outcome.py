@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-from attrs import asdict, field, frozen
+import cattrs
+from attrs import field, frozen
 
 from unstract_devstack.faults.tally import Tally
 
@@ -49,7 +49,7 @@ class Run:
     full: bool = False
     started_at: float = 0.0
     seconds: float = 0.0
-    outcomes: Sequence[Outcome] = ()
+    outcomes: tuple[Outcome, ...] = ()
     tallies: dict[str, Tally] = field(factory=dict)
     faults: Counter[str] = field(factory=Counter)
 
@@ -75,22 +75,9 @@ class Run:
 
     def saved(self) -> str:
         """Everything, as JSON for the report."""
-        content = {
-            **{name: getattr(self, name) for name in ("seed", "executions", "kills", "full", "started_at", "seconds")},
-            "outcomes": [asdict(each) for each in self.outcomes],
-            "tallies": {mode: tally.as_json() for mode, tally in self.tallies.items()},
-            "faults": dict(sorted(self.faults.items())),
-        }
-        return json.dumps(content, indent=1) + "\n"
+        return json.dumps(cattrs.unstructure(self), indent=1) + "\n"
 
     @classmethod
     def read(cls, text: str) -> "Run":
         """The run that `saved` wrote."""
-        content = json.loads(text)
-        content["outcomes"] = [
-            Outcome(**{**each, **{name: tuple(each[name]) for name in ("problems", "measured", "recovery")}})
-            for each in content["outcomes"]
-        ]
-        content["tallies"] = {mode: Tally(**tally) for mode, tally in content["tallies"].items()}
-        content["faults"] = Counter(content["faults"])
-        return cls(**content)
+        return cattrs.structure(json.loads(text), cls)

@@ -124,7 +124,7 @@ class _Running:
             problem = f"its fleet did not start: {error}"
             failed = [Outcome(each.id, mode, FAIL, each.title, False, 0.0, problems=(problem,)) for each in selected]
             self.options.say("\n".join(f"{each.id:>8}  {FAIL}  {problem}" for each in failed))
-            self._take(evolve(self.result, outcomes=failed, tallies={}, faults=Counter()))
+            self._take(Run(outcomes=tuple(failed)))
 
     def _tried(self, mode: str, selected: Sequence[Experiment], deadline: float, folder: Path) -> None:
         ground = selected[0].ground
@@ -133,7 +133,7 @@ class _Running:
             outcomes: list[Outcome] = []
             tally = _all(self.options, arena, selected, deadline, outcomes)
             faults = Counter(each.fault or "" for each in arena.trace.faults())
-        self._take(evolve(self.result, outcomes=outcomes, tallies={mode: tally}, faults=faults))
+        self._take(Run(outcomes=tuple(outcomes), tallies={mode: tally}, faults=faults))
 
     def _take(self, other: Run) -> None:
         result = self.result
@@ -141,7 +141,7 @@ class _Running:
         for mode, tally in other.tallies.items():
             tallies[mode] = tallies.get(mode, Tally()) + tally
         self.result = evolve(
-            result, outcomes=[*result.outcomes, *other.outcomes], tallies=tallies, faults=result.faults + other.faults
+            result, outcomes=(*result.outcomes, *other.outcomes), tallies=tallies, faults=result.faults + other.faults
         )
 
 

@@ -101,7 +101,7 @@ class Tests:
             said.append(f"{','.join(left)}  not run: {why}")
         if not notes:
             said.append(self.process.log_tail())
-        return "\n".join(said), Run(outcomes=outcomes)
+        return "\n".join(said), Run(outcomes=tuple(outcomes))
 
     def _known(self) -> Iterator[Tested]:
         known = listed()

@@ -1,15 +1,12 @@
 """callback as today's is: sums the chord's results, writes the end (contract: tasks 5, flows d)."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
 
-from unstract_devstack.today.internal_api import InternalApi
-from unstract_devstack.today.notifications import enqueue_event
+from unstract_devstack.today.internal_api import ApiOf, InternalApi
 
-ApiOf = Callable[[str], InternalApi]
 _COUNTS = ("total_files", "successful_files", "failed_files")
 
 
@@ -25,8 +22,8 @@ def register_callback(app: Celery, api_of: ApiOf) -> None:
                 f"pipeline/{kwargs['pipeline_id']}/", status=done, is_end=True, last_run_status=done,
                 last_run_time=time.time(), increment_run_count=True,
             )  # fmt: skip
-            enqueue_event(
-                api, kwargs["pipeline_id"], "SUCCESS" if status == "COMPLETED" else status, kwargs["execution_id"]
+            api.enqueue_event(
+                kwargs["pipeline_id"], "SUCCESS" if status == "COMPLETED" else status, kwargs["execution_id"]
             )
         return {"status": "completed", "execution_id": kwargs["execution_id"]}
 
@@ -34,7 +31,7 @@ def register_callback(app: Celery, api_of: ApiOf) -> None:
         api = api_of(kwargs["organization_id"])
         status = _finished(api, results, kwargs["execution_id"])
         if kwargs.get("pipeline_id"):
-            enqueue_event(api, kwargs["pipeline_id"], status, kwargs["execution_id"])
+            api.enqueue_event(kwargs["pipeline_id"], status, kwargs["execution_id"])
         return {"status": "completed", "execution_id": kwargs["execution_id"]}
 
     app.task(name="process_batch_callback", shared=False, max_retries=0)(process_batch_callback)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import redis
@@ -10,10 +10,9 @@ from attrs import frozen
 from celery import Celery
 
 from unstract_devstack.http_calls import CallFailed
-from unstract_devstack.today.internal_api import InternalApi
+from unstract_devstack.today.internal_api import ApiOf, InternalApi
 
 _RESULT_SECONDS = 86400
-ApiOf = Callable[[str], InternalApi]
 
 
 @frozen

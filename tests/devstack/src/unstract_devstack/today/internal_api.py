@@ -1,5 +1,6 @@
 """The stand-in's calls to the internal API: one organization each, no retries, any refusal is an error."""
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import field, frozen
@@ -31,6 +32,24 @@ class InternalApi:
         """Write an execution's status. Raises CallFailed."""
         self.post(f"workflow-execution/{execution_id}/update_status/", status=status, **more)
 
+    def enqueue_event(self, pipeline_id: str, status: str, execution_id: str | None = None) -> None:
+        """Buffer an event for each subscriber of a pipeline or an API deployment (contract: flows b, d).
+
+        `execution_id` is of the execution that ended; None at a start. Raises CallFailed.
+        """
+        query = f"?execution_id={execution_id}" if execution_id else ""
+        answer = self.get(f"webhook/pipeline/{pipeline_id}/notifications/{query}")
+        for target in answer["notifications"]:
+            self.post(
+                "webhook/buffer/enqueue/", notification_id=target["id"], platform=target["platform"], status=status,
+                pipeline_id=pipeline_id, pipeline_name=answer["pipeline_name"], type=answer["pipeline_type"],
+                execution_id=execution_id, additional_data=answer["execution_counts"],
+            )  # fmt: skip
+
     def _call(self, method: str, path: str, content: Any) -> Any:
         url, headers = f"{self.base_url}/v1/{path}", {"X-Organization-ID": self.organization}
         return call_json(method, url, payload=content, key=self.api_key, headers=headers, timeout=60)
+
+
+ApiOf = Callable[[str], InternalApi]
+"""The internal API as an organization sees it."""

@@ -1,16 +1,13 @@
 """api-deployment and general as today's are: an execution becomes a chord of batches (contract: tasks 2, 3, 6; flows a, b)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
 from celery import Celery, chord, signature
 
 from unstract_devstack.http_calls import CallFailed
-from unstract_devstack.today.internal_api import InternalApi
-from unstract_devstack.today.notifications import enqueue_event
-
-ApiOf = Callable[[str], InternalApi]
+from unstract_devstack.today.internal_api import ApiOf, InternalApi
 
 
 @frozen
@@ -87,7 +84,7 @@ def register_general(app: Celery, api_of: ApiOf) -> None:
     ) -> None:
         api = api_of(org_schema)
         api.put(f"pipeline/{pipepline_id}/", status="INPROGRESS", is_end=False)
-        enqueue_event(api, pipepline_id, "INPROGRESS")
+        api.enqueue_event(pipepline_id, "INPROGRESS")
         created = api.post(
             "workflow-manager/execution/create/", workflow_id=workflow_id, pipeline_id=pipepline_id,
             organization_id=org_schema, single_step=False, mode="QUEUE", total_files=0, scheduled=True,

@@ -30,7 +30,7 @@ def poison(trial: Trial) -> None:
     arena.clear_faults()
     trial.check(1 <= kills <= MOST_ATTEMPTS, f"it was tried {kills} times", execution)
     trial.settle(sent)
-    statuses = arena.history.file_statuses(execution)
+    statuses = {name: file.status for name, file in arena.history.files(execution).items()}
     good = {name: status for name, status in statuses.items() if name != poisonous and status != "COMPLETED"}
     trial.check(statuses.get(poisonous) == "ERROR", f"it shows {statuses.get(poisonous)}", execution)
     trial.check(not good, f"siblings did not complete: {good}", execution)

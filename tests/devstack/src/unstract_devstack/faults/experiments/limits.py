@@ -84,12 +84,10 @@ def _sent(tenant: Tenant, kind: str, good: int) -> Sent:
 
 
 def _judge(trial: Trial, sent: Sent, pool: str) -> None:
-    history = trial.arena.history
-    statuses, errors = history.file_statuses(sent.execution_id), history.file_errors(sent.execution_id)
-    for name, status in statuses.items():
+    for name, file in trial.arena.history.files(sent.execution_id).items():
         wanted = "ERROR" if name in sent.doomed else "COMPLETED"
-        trial.check(status == wanted, f"{pool}: {name} shows {status}", sent.execution_id)
-        trial.check(name not in sent.doomed or bool(errors[name]), f"{pool}: {name} has no reason", sent.execution_id)
+        trial.check(file.status == wanted, f"{pool}: {name} shows {file.status}", sent.execution_id)
+        trial.check(name not in sent.doomed or bool(file.error), f"{pool}: {name} has no reason", sent.execution_id)
 
 
 def _supervise(trial: Trial, fleet: Fleet, sent: list[Sent]) -> None:

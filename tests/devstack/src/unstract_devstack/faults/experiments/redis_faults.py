@@ -98,7 +98,7 @@ def redis_wiped(trial: Trial) -> None:
 
 def _agrees_with_rows(trial: Trial, sent: Sent) -> None:
     """An execution that was rebuilt reports each file whose row is completed, those from before among them."""
-    rows = list(trial.arena.history.file_statuses(sent.execution_id).values()).count("COMPLETED")
+    rows = sum(file.status == "COMPLETED" for file in trial.arena.history.files(sent.execution_id).values())
     shown = trial.arena.history.executions(sent.organization)[sent.execution_id]
     text = f"{rows} rows are completed, the execution says {shown.successful}"
     trial.check(shown.status == "ERROR" or shown.successful == rows, text, sent.execution_id)

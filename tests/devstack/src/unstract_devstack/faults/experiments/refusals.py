@@ -72,7 +72,7 @@ def disk_full(trial: Trial) -> None:
     (name,) = tenant.names("t", 1)
     sent = tenant.send((name,), doomed=(name,), status="ERROR")
     trial.settle(sent)
-    said = arena.history.file_errors(sent.execution_id)[name]
+    said = arena.history.files(sent.execution_id)[name].error or ""
     trial.check(NO_ROOM in said, f"the file's row says {said!r}", sent.execution_id)
 
 
