@@ -326,6 +326,29 @@ def test_an_answer_that_cannot_be_concluded_now_is_kept(made, answer):
     assert len(bench.executor.sent) == 1
 
 
+def test_what_concerns_one_customer_alone_does_not_keep_the_executor_from_others(made):
+    bench = made("a.txt", prepare=NotNow("a customer's connector is away", shared=False))
+    for _ in range(4):
+        with pytest.raises(SteppedAside, match="connector is away"):
+            bench.process()
+    bench.executor.scripts["prepare"] = None
+
+    parked(bench)
+
+    assert bench.executor.prepared == ["a.txt"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_api_key_that_the_backend_refuses_ends_no_file(made, status):
+    bench = made("a.txt", prepare=BackendRefused("the key", endpoint="workflow.get", status=status))
+
+    with pytest.raises(SteppedAside, match="the key"):
+        bench.process()
+
+    assert bench.outcomes() == {}
+    assert bench.claim().charges == {}
+
+
 def test_an_executor_that_is_away_again_and_again_is_not_called_for_a_while(made):
     bench = made("a.txt", prepare=NotNow("away"))
     for _ in range(3):

@@ -35,6 +35,18 @@ def test_arming_again_gives_the_same_epoch_and_changes_nothing(driver: Driver) -
     assert driver.exact(RUN) == before
 
 
+def test_the_files_of_an_armed_run_are_those_of_all_its_batches(driver: Driver) -> None:
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+    files = driver.ledger.runs.files
+    assert list(files(RUN)) == []
+
+    driver.arm(claim, (2, 1))
+
+    assert sorted(file.name for file in files(RUN)) == ["1.pdf", "2.pdf", "3.pdf"]
+    assert list(files("another-run")) == []
+
+
 def test_arming_nothing_makes_the_run_ready(driver: Driver) -> None:
     driver.accept(RUN)
 

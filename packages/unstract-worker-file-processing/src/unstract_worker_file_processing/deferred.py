@@ -14,6 +14,7 @@ from unstract_worker_core.identifiers import opaque_id, random_id
 from unstract_worker_core.ledger import AnswerTicket, BatchClaim, ExecutorAnswer, FileItem, Intent
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
+from unstract_worker_core.runs.failure_policy import Place, is_permanent
 from unstract_worker_core.runs.outcomes import error_text
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
@@ -107,6 +108,8 @@ def obtain_answer(session: BatchSession, writer: StatusWriter, request: FileRequ
     except FileFailed as error:
         failed = ExecutorAnswer(error=error_text(workflow=error.workflow, destination=error.destination))
     except (BackendRefused, UnexpectedAnswer) as error:
+        if not is_permanent(error, Place.FILE):
+            raise
         failed = ExecutorAnswer(error=error_text(workflow=error.message))
     else:
         return _park(session, writer, request.file, min(wait, _STOP_CHECK_SECONDS))

@@ -56,11 +56,16 @@ class NotNow(WorkerError):
     """What the executor needs (a store, a broker, a service) is unavailable, and nothing was done.
 
     The file is put off and not charged. After several such errors in a row the executor is not called for a while.
-    `delay_seconds`: how long to wait at least.
+
+    Attributes:
+        delay_seconds: how long to wait at least.
+        shared: False for what concerns one customer or file alone, such as a customer's connector: it does not count
+            towards the errors in a row.
     """
 
-    def __init__(self, reason: str, *, delay_seconds: float = 0.0) -> None:
+    def __init__(self, reason: str, *, delay_seconds: float = 0.0, shared: bool = True) -> None:
         self.delay_seconds = delay_seconds
+        self.shared = shared
         super().__init__(reason)
 
 
@@ -145,7 +150,7 @@ class ExecutorAway(Exception):
 
 @frozen(eq=False)
 class GuardedExecutor:
-    """An executor with its own circuit breaker: several NotNow in a row open it.
+    """An executor with its own circuit breaker: several NotNow in a row open it, but those of one customer.
 
     Attributes:
         since: when it was made, on the monotonic clock: this process receives answers since then.
@@ -171,7 +176,8 @@ class GuardedExecutor:
         try:
             yield
         except NotNow as error:
-            self.breaker.failed()
+            if error.shared:
+                self.breaker.failed()
             raise ExecutorAway(str(error), max(error.delay_seconds, self.breaker.seconds_until_trial())) from None
         except FileFailed:
             self.breaker.succeeded()

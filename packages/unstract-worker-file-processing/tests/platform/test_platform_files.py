@@ -9,6 +9,8 @@ from attrs import evolve
 from celery import Celery
 
 from unstract_devstack.executor import Fault
+from unstract_devstack.ports import free_port
+from unstract_worker_core.backend.breaker import BreakerState
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import OutcomeKind, RunState
 from unstract_worker_core.ledger.operator import Operator
@@ -137,14 +139,26 @@ def test_an_answer_that_comes_twice_counts_once(make_platform_bench, executing, 
     ("path", "told"),
     [
         ("unstract/api/org_files/another-workflow/x/a.txt", "not in its execution's folder"),
+        ("{own}/../another-execution/a.txt", r"{own}/\.\./another-execution/a\.txt' is not in its execution's folder"),
+        ("{own}/.//../a.txt", "not in its execution's folder"),
+        ("{own}", "not in its execution's folder"),
+        ("{own}-not/a.txt", "not in its execution's folder"),
+        ("{own}/link/a.txt", "not in its execution's folder"),
+        ("{own}/%2e%2e/a.txt", r"a\.txt is not in the store of uploads"),
         (None, r"a\.txt is not in the store of uploads"),
     ],
 )
 def test_an_upload_that_is_not_there_or_not_its_own_is_refused(make_platform_bench, path, told):
     bench = make_platform_bench()
-    item = bench.file("a.txt", **({"path": path} if path else {}))
+    own = f"unstract/api/org_files/{bench.workflow_id}/{bench.execution_id}"
+    item = bench.file("a.txt", **({"path": path.format(own=own)} if path else {}))
     if path is None:
         (bench.platform.data / item.path).unlink()
+    elsewhere = bench.platform.data / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    (elsewhere / "a.txt").write_text("another customer's")
+    (bench.platform.data / own / "link").symlink_to(elsewhere)
+    told = told.replace("{own}", own)
     bench.arm()
 
     bench.process()
@@ -189,14 +203,14 @@ def test_a_store_that_is_away_puts_the_file_off(make_platform_bench, object_stor
     assert bench.claim().charges == {}
 
 
-def workflow(bench, source, destination, kind="FILESYSTEM"):
+def workflow(bench, source, destination, kind="FILESYSTEM", folder="/in-bucket/out"):
     """The workflow's ends, as the backend tells them with credentials."""
     return json.dumps(
         {
             "source_config": {"connection_type": "FILESYSTEM", "configuration": {}, "connector_instance": source},
             "destination_config": {
                 "connection_type": kind,
-                "configuration": {"outputFolder": "/in-bucket/out"},
+                "configuration": {"outputFolder": folder},
                 "connector_instance": destination,
             },
         }
@@ -291,6 +305,64 @@ def test_ends_that_are_not_served_are_refused_before_anything_is_executed(
     assert re.search(told, error)
     assert "canary" not in error
     assert not executing.bill.per_file(bench.execution_id)
+
+
+def test_two_files_of_one_stem_keep_both_results(etl, executing, receive, s3):
+    bench = etl()
+    first, second = put(bench, s3, "same.txt", "Total: 1.00"), put(bench, s3, "same.md", "Total: 2.00")
+    bench.arm([[second], [first]])
+
+    for batch in (0, 1):
+        with pytest.raises(Parked):
+            bench.process(batch)
+        receive()
+        bench.process(batch)
+
+    assert {outcome.kind for outcome in bench.outcomes().values()} == {OutcomeKind.COMPLETED}
+    assert s3.read_json("in-bucket/out/same.json")["output"]["fields"] == {"total": "1.00"}
+    assert s3.read_json("in-bucket/out/same.md.json")["output"]["fields"] == {"total": "2.00"}
+    assert s3.read_json(f"{folder_of(bench, second)}/COPY_TO_FOLDER/same.md.json")
+
+
+def test_a_destination_whose_bucket_is_missing_is_refused_before_anything_is_paid_for(etl, executing, s3):
+    bench = etl(folder="/no-bucket/out")
+    for name in ("a.txt", "b.txt"):
+        put(bench, s3, name)
+    bench.arm()
+    bench.process()
+
+    errors = {outcome.error for outcome in bench.outcomes().values()}
+    assert errors == {"Destination error: there is no no-bucket in the destination"}
+    assert not executing.bill.per_file(bench.execution_id)
+
+
+def test_a_result_whose_name_is_too_long_is_refused_before_it_is_paid_for(etl, executing, s3):
+    bench = etl(folder=f"/in-bucket/{'y' * 800}")
+    put(bench, s3, f"{'x' * 250}.md")
+    put(bench, s3, "ü.txt")
+    bench.arm()
+
+    with pytest.raises(Parked):
+        bench.process()
+
+    (outcome,) = bench.outcomes().values()
+    assert outcome.error == "Workflow error: its result cannot be written, since its name is too long: rename it"
+
+
+def test_a_customer_whose_source_is_away_keeps_no_other_customer_waiting(etl, object_store):
+    away = connector(object_store)
+    away["connector_metadata"]["endpoint_url"] = f"http://127.0.0.1:{free_port()}"
+    bench = etl(source=away)
+    bench.file("a.txt", path="in-bucket/in/a.txt")
+    bench.arm()
+
+    for _ in range(4):
+        with pytest.raises(SteppedAside, match="the source cannot be used now") as caught:
+            bench.process()
+        assert caught.value.delay_seconds >= 30
+
+    assert bench.breaker.state is BreakerState.CLOSED
+    assert bench.claim().charges == {}
 
 
 def test_an_etl_file_of_a_type_that_holds_no_text_is_refused(etl, executing, s3):

@@ -4,8 +4,9 @@ import re
 
 import pytest
 from attrs import evolve
+from structlog.testing import capture_logs
 
-from unstract_worker_core.errors import BackendUnavailable
+from unstract_worker_core.errors import BackendRefused, BackendUnavailable, NotFound
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 
 ORGANIZATION = "org_files"
@@ -50,11 +51,20 @@ def test_a_profile_is_asked_for_and_replaces(make_platform_bench, service):
         ({"prompt_registry_id": ""}, "not exported"),
         ({"image_name": "unstract/tool-classifier"}, "image unstract/tool-classifier, which only.*own file workers"),
         ({"prompt_registry_id": "empty"}, "no tool_metadata"),
+        ({"prompt_registry_id": "settings"}, "tool_settings of the tool .* is not an object"),
+        ({"prompt_registry_id": "outputs"}, "outputs of the tool .* is not a list"),
+        ({"prompt_registry_id": "output"}, "an output of the tool .* is not an object"),
     ],
 )
 def test_what_cannot_be_served_is_refused_with_its_name_and_what_to_do(make_platform_bench, service, metadata, told):
     service.agentic["agentic"] = {"agentic_registry_id": "agentic"}
     service.tools["empty"] = {"prompt_registry_id": "empty"}
+    for name, odd in {
+        "settings": {"tool_settings": []},
+        "outputs": {"outputs": 1},
+        "output": {"outputs": ["x"]},
+    }.items():
+        service.tools[name] = {"tool_metadata": {"tool_id": "x", **odd}}
     bench = make_platform_bench(metadata=metadata)
 
     for _ in range(2):  # the second is told without asking again
@@ -93,9 +103,31 @@ def test_an_organization_without_a_key_is_refused_with_what_to_do(make_platform_
         gather(bench)
 
 
-def test_manual_review_is_refused(make_platform_bench):
+@pytest.mark.parametrize(
+    ("status", "body", "error", "text"),
+    [
+        (500, '{"error": "connection to the database was lost"}', BackendUnavailable, "database was lost"),
+        (500, '{"error": "Internal server error", "detail": "x"}', BackendRefused, "Internal server error: x"),
+        (500, "<html></html>", BackendUnavailable, "internal error"),
+        (404, '{"error": "Organization org_files not found"}', NotFound, "Organization org_files not found"),
+        (401, '{"error": "Unauthorized"}', BackendRefused, "does not accept the API key"),
+    ],
+)
+def test_another_error_is_no_missing_key_and_is_not_kept(make_platform_bench, status, body, error, text):
+    bench = make_platform_bench()
+    bench.platform.fault("/platform-key/", "status", status=status, body=body)
+
+    with pytest.raises(error, match=text):
+        gather(bench)
+    bench.platform.heal()
+
+    assert gather(bench).platform_key
+
+
+@pytest.mark.parametrize("field", ["hitl_queue_name", "hitl_packet_id"])
+def test_manual_review_is_refused(make_platform_bench, field):
     with pytest.raises(FileFailed, match="manual review"):
-        gather(make_platform_bench(), hitl_queue_name="reviews")
+        gather(make_platform_bench(), **{field: "reviews"})
 
 
 def test_manual_review_concerns_its_execution_alone(make_platform_bench):
@@ -116,14 +148,19 @@ def test_a_backend_that_is_away_is_waited_for(make_platform_bench):
         gather(bench)
 
 
-@pytest.mark.parametrize("status", [401, 429, 500, 502, 503])
+@pytest.mark.parametrize("status", [301, 401, 403, 405, 429, 500, 502, 503])
 def test_a_platform_service_that_fails_is_waited_for(make_platform_bench, service, status):
     bench = make_platform_bench()
     service.status = status
 
-    with pytest.raises(NotNow, match=f"HTTP {status}"):
+    with capture_logs() as logged, pytest.raises(NotNow, match=f"HTTP {status}") as caught:
         gather(bench)
     service.status = None
+
+    refused = status in (401, 403)  # the key of one organization
+    assert caught.value.shared is not refused
+    assert ("files wait: platform-service refuses a platform key" in repr(logged)) is refused
+    assert (caught.value.delay_seconds >= 30) is refused
 
     assert gather(bench).name
 

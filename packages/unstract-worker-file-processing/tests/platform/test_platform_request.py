@@ -11,6 +11,8 @@ from unstract_worker_file_processing.platform.request import (
     FilePaths,
     execution_metadata,
     extraction_request,
+    output_name,
+    shared_output_names,
 )
 from unstract_worker_file_processing.platform.tool import Tool, check_tool
 
@@ -150,9 +152,29 @@ def test_metadata_before_the_tool():
     assert not {"llm_profile_id", "custom_data"} & plain.keys()
 
 
-def test_the_result_for_a_destination_is_named_after_the_files_stem():
-    assert PATHS.output("bill.v2.pdf") == f"{PATHS.folder}/COPY_TO_FOLDER/bill.v2.json"
-    assert PATHS.output("README") == f"{PATHS.folder}/COPY_TO_FOLDER/README.json"
+@pytest.mark.parametrize(
+    ("file_name", "name"),
+    [
+        ("bill.v2.pdf", "bill.v2.json"), ("README", "README.json"), (".env", ".env.json"), ("größer.pdf", "größer.json"),
+        ("../../etc/passwd.txt", "passwd.json"), ("..", "..json"),
+    ],
+)  # fmt: skip
+def test_the_result_for_a_destination_is_named_after_the_files_stem(file_name, name):
+    assert output_name(file_name) == name
+    assert PATHS.output(name) == f"{PATHS.folder}/COPY_TO_FOLDER/{name}"
+
+
+def test_results_of_one_run_that_would_overwrite_each_other_get_names_of_their_own():
+    names = ["report.pdf", "report.docx", "a/report.pdf", "b/report.pdf", "report.pdf.txt", "other.pdf"]
+    files = [FileItem(number, name, f"in/{number}") for number, name in enumerate(names, start=1)]
+
+    found = shared_output_names(reversed(files))
+
+    identity = files[3].identity
+    assert [found.get(file.identity) for file in files] == [
+        None, "report.docx.json", f"report.pdf.{files[2].identity}.json", f"report.pdf.{identity}.json", None, None,
+    ]  # fmt: skip
+    assert output_name("report.pdf.txt") == "report.pdf.json"
 
 
 def test_a_request_is_json_and_a_tool_shows_no_key():

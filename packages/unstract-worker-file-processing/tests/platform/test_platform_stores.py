@@ -12,7 +12,7 @@ from unstract_devstack.executor.storage import minio
 from unstract_devstack.ports import free_port
 from unstract_worker_core.config.stores import store
 from unstract_worker_file_processing.executor import FileFailed, NotNow
-from unstract_worker_file_processing.platform.stores import copy_hashed, folder, store_of
+from unstract_worker_file_processing.platform.stores import Store, copy_hashed, folder, store_of
 
 SECRET = "canary-7d1f"
 
@@ -51,6 +51,7 @@ def test_json_is_written_over_what_is_there_and_what_is_none_reads_as_nothing(ke
 
 
 def test_a_file_that_is_not_there_is_the_files_fault(kept, s3):
+    kept.write("unstract/there.pdf", b"x")
     with pytest.raises(FileFailed, match=r"gone\.pdf is not in the store"):
         copy_hashed(kept, "unstract/gone.pdf", s3, "unstract/x", timeout_seconds=5)
 
@@ -88,7 +89,76 @@ def test_a_stores_place_has_no_credentials(tmp_path):
 def test_a_probe_leaves_nothing(kept):
     kept.probe("unstract/probe/of-check")
 
-    assert not kept.exists("unstract/probe/of-check")
+    assert not kept._system().exists("unstract/probe/of-check")
+
+
+def test_a_missing_bucket_of_the_platform_is_no_files_fault(s3):
+    for step in (lambda: s3.write("no-bucket/a", b"x"), lambda: list(s3.chunks("no-bucket/a"))):
+        with pytest.raises(NotNow, match="there is no no-bucket in the store") as caught:
+            step()
+        assert caught.value.shared
+
+
+@pytest.mark.parametrize("path", ["unstract/../etc/passwd", "..", "unstract/a/..", "/..//a", "unstract/a\0"])
+def test_a_path_that_leads_out_of_its_folder_is_refused_with_its_name(kept, s3, path):
+    for step in (
+        lambda: kept.write(path, b"x"),
+        lambda: list(kept.chunks(path)),
+        lambda: kept.duplicate("unstract/there", path),
+        lambda: copy_hashed(kept, path, s3, "unstract/x", timeout_seconds=5),
+    ):
+        with pytest.raises(FileFailed, match="leads out of its folder") as caught:
+            step()
+        assert repr(path) in str(caught.value)
+
+
+def test_a_link_that_leads_out_of_its_folder_is_seen(tmp_path):
+    kept = folder("the store", str(tmp_path))
+    kept.write("own/a", b"x")
+    kept.write("other", b"x")
+    (tmp_path / "own" / "link").symlink_to(tmp_path / "other")
+
+    assert [kept.is_within(path, "own") for path in ("own/a", "/own//a", "own/link", "other")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_the_hash_is_of_the_copy_when_the_original_changes_meanwhile(s3, monkeypatch):
+    s3.write("unstract/changing", b"before")
+    copied = Store.duplicate
+
+    def then_changed(store, path, other):
+        copied(store, path, other)
+        store.write(path, b"after")
+
+    monkeypatch.setattr(Store, "duplicate", then_changed)
+
+    found = copy_hashed(s3, "unstract/changing", s3, "unstract/copy", timeout_seconds=5)
+
+    assert found.sha256 == hashlib.sha256(b"".join(s3.chunks("unstract/copy"))).hexdigest()
+
+
+NAMES = [
+    "Rechnung größer ✓.pdf",
+    "100% of a+b & c#d?.pdf",
+    "a [1] {x} *.pdf",
+    "発注書.xlsx",
+    " blank .pdf",
+    "a%2e%2e%2fb",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_is_copied_within_a_store_and_across(kept, s3, name):
+    kept.write(f"unstract/{name}", name.encode())
+
+    copied = copy_hashed(kept, f"unstract/{name}", s3, f"unstract/to/{name}", timeout_seconds=5)
+
+    assert copied.size == len(name.encode())
+    assert b"".join(s3.chunks(f"unstract/to/{name}")) == name.encode()
 
 
 PROGRAM = """

@@ -9,6 +9,7 @@ from unstract_worker_file_processing.platform.tool import (
     check_tool,
     extractor,
     prompt_keys,
+    reads_a_table,
     summarizer,
     with_profile,
 )
@@ -54,7 +55,10 @@ def test_prompt_keys_are_those_of_the_outputs():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"outputs": ({"kind": "agentic_table"}, OUTPUT)}, "1 outputs of type agentic_table.*own file workers"),
+        ({"outputs": ({"type": "agentic_table"}, OUTPUT)}, "1 outputs of type agentic_table.*own file workers"),
+        ({"outputs": ({"output_type": "agentic_table"}, OUTPUT)}, "1 outputs of type agentic_table"),
+        ({"instance": {"enable_highlight": "false"}}, "setting enable_highlight, which is neither true nor false"),
+        ({"instance": {"single_pass_extraction_mode": {"on": 1}}}, "enable_single_pass_extraction, which is neither"),
         ({"outputs": ()}, "no outputs: export it again"),
         ({"settings": {"llm": "m"}}, "invoices names no text extractor: .* begins with x2text: export it again"),
         ({"settings": {"x2text": ""}}, "no text extractor"),
@@ -80,6 +84,15 @@ def test_a_tool_without_a_clear_answer_is_refused_with_the_reason(changes, told)
     check_tool(TOOL)
     with pytest.raises(FileFailed, match=told):
         check_tool(tool(**changes))
+
+
+@pytest.mark.parametrize("name", ["name", "prompt", "prompt_key", "description"])
+def test_an_output_that_only_mentions_agentic_tables_is_served(name):
+    check_tool(tool(outputs=({**OUTPUT, name: "agentic_table"},)))
+
+
+def test_a_prompt_that_is_nested_without_end_is_no_object():
+    assert not reads_a_table(tool(outputs=({**OUTPUT, "table_settings": {"x": 1}, "prompt": "[" * 5_000},)))
 
 
 def test_a_profile_replaces_the_settings_of_exactly_its_names_and_adds_none():

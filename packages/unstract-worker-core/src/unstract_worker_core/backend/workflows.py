@@ -197,7 +197,8 @@ class Tooling:
         try:
             response = self._call(operations.PLATFORM_KEY, organization_id)
         except BackendRefused as error:
-            if error.status == _INTERNAL_ERROR:
+            # A 500 of exactly one text; others are the backend's own trouble.
+            if error.status == _INTERNAL_ERROR and error.message.lower() in operations.PLATFORM_KEY.permanent:
                 return None
             raise
         key = response.typed(str, "a key", "platform_key")

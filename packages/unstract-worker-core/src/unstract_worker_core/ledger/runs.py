@@ -227,6 +227,15 @@ class Runs:
         )  # fmt: skip
         return bool(answer[0] != "lost")
 
+    def files(self, run_id: str) -> Iterator[FileItem]:
+        """All files of a run that is armed, batch by batch; none of another run."""
+        redis, base = self._store.redis, f"uw:{{{run_id}}}:"
+        epoch = self._store.attempt("files", lambda: redis.hget(f"{base}meta", "epoch"))
+        key = f"{base}batches:{epoch}"
+        for batch in self._store.attempt("files", lambda: redis.hkeys(key)) if epoch else ():
+            raw = self._store.attempt("files", partial(redis.hget, key, batch))
+            yield from (serialization.structure(each, FileItem) for each in serialization.loads(raw or "[]"))
+
     def outcomes(self, run_id: str) -> Iterator[FileOutcome]:
         """All recorded outcomes, by file number, read in chunks."""
         key = f"uw:{{{run_id}}}:results"

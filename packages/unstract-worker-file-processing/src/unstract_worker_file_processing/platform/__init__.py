@@ -22,6 +22,7 @@ def make(runtime: Runtime) -> PlatformExecutor:
         publisher=RequestPublisher(runtime.settings.broker, settings.queue_limit, settings.result_timeout),
         uploads=uploads,
         files=files,
+        files_of_run=runtime.ledger.runs.files,
         files_prefix=(settings.files_prefix or "").rstrip("/"),
         uploads_prefix=runtime.settings.files.api_dir_prefix,
     )

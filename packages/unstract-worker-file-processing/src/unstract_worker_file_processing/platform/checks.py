@@ -13,6 +13,7 @@ from unstract_worker_core.operator.check.lines import Line, cause_of
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 from unstract_worker_file_processing.platform.publisher import EXECUTOR_QUEUE
 from unstract_worker_file_processing.platform.service import PlatformService, base_url
+from unstract_worker_file_processing.platform.store_errors import BucketMissing
 from unstract_worker_file_processing.platform.stores import Store, platform_stores
 
 __all__ = ["platform_lines"]
@@ -20,7 +21,6 @@ __all__ = ["platform_lines"]
 _FILES, _UPLOADS = "store of executions", "store of uploads"
 _SERVICE = "platform-service"
 _SECONDS = 5.0
-_INTERNAL_ERROR = 500
 # What platform-service says of a tool that does not exist, or of a question without a key.
 _ANSWERS = (401, 403, 404)
 
@@ -62,7 +62,7 @@ def _uploads(store: Store, prefix: str) -> Line:
 def _store(subject: str, store: Store, prefix: str, probe: Callable[[], object], done: str, variables: str) -> Line:
     try:
         probe()
-    except FileFailed:
+    except BucketMissing:
         missing = f"{store.location}: there is no {prefix.partition('/')[0]} in it"
         if store.protocol in ("dir", "file"):  # the first upload makes it
             return Line(subject, "warn", f"{missing}: no file came yet, or {variables} name another folder")

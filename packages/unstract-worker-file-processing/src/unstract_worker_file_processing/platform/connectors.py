@@ -5,7 +5,8 @@ shows one, `minio`, with endpoint_url, key, secret and region_name. Inferred: a 
 providers of the platform's stores, or is `sftp`, is that; its settings are taken by the names of fsspec's parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +25,7 @@ _ELSEWHERE = (
 
 @frozen
 class Destination:
-    """A folder that results are written to."""
+    """A folder that results are written to. Its errors are the destination's, not the workflow's."""
 
     store: Store
     folder: str
@@ -32,6 +33,24 @@ class Destination:
     def path_of(self, output: str) -> str:
         """Where a result goes that lies at `output` among the files of its execution."""
         return f"{self.folder}/{output.rpartition('/')[2]}"
+
+    def check(self) -> None:
+        """Raises FileFailed if results are known not to be taken, NotNow. See `Store.check_folder`."""
+        with _at_destination():
+            self.store.check_folder(self.folder)
+
+    def write_json(self, output: str, value: Any) -> None:
+        """Write a result, over what is there. `output`: its file name. Raises FileFailed and NotNow."""
+        with _at_destination():
+            self.store.write_json(self.path_of(output), value)
+
+
+@contextmanager
+def _at_destination() -> Iterator[None]:
+    try:
+        yield
+    except FileFailed as error:
+        raise FileFailed(destination=error.workflow) from None
 
 
 def source_of(workflow: ConnectedWorkflow) -> Store:
@@ -81,7 +100,7 @@ def _store(end: ConnectedEnd, name: str) -> Store:
         there = ", ".join(sorted(map(str, settings))) or "none"
         text = f"{name} is a {kind} without the settings {', '.join(missing)} (there are: {there})"
         raise _NotServed(f"{text}, and what others mean is not known: {_ELSEWHERE}")
-    store = Store(name, known.protocol, _options(known.protocol, options))
+    store = Store(name, known.protocol, _options(known.protocol, options), of_customer=True)
     if (extra := store.missing_extra()) is not None:
         raise _NotServed(f"{name} is a {kind}, which needs unstract-worker-file-processing[{extra}] to be installed")
     return store
@@ -90,11 +109,15 @@ def _store(end: ConnectedEnd, name: str) -> Store:
 def _options(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
     if protocol == "s3":
         return s3_options(options)
-    if protocol == "sftp" and not str(options.setdefault("port", 22)).isdigit():
-        raise _NotServed("an sftp connector's port is no number: correct it in the connector's settings")
+    if protocol == "file":
+        return {"auto_mkdir": True}
+    if protocol == "gcs" and not isinstance(options["token"], dict):  # others are the worker's own identity, or a file
+        raise _NotServed("a gcs connector's token is not an object: correct it in the connector's settings")
     if protocol == "sftp":
-        options["port"] = int(options["port"])
-    return {"auto_mkdir": True} if protocol == "file" else options
+        if not str(options.setdefault("port", 22)).isdecimal():
+            raise _NotServed("an sftp connector's port is no number: correct it in the connector's settings")
+        return {**options, **_SFTP, "port": int(options["port"])}
+    return options
 
 
 @frozen
@@ -106,7 +129,12 @@ class _Kind:
     optional: tuple[str, ...] = ()
 
 
-_S3 = _Kind("s3", optional=("endpoint_url", "key", "region_name", "secret"))
+# Without a key of its own, a customer's connector would be opened with the worker's.
+_S3 = _Kind("s3", ("key", "secret"), ("endpoint_url", "region_name"))
+_SFTP = {
+    "allow_agent": False, "look_for_keys": False,
+    "timeout": 10.0, "banner_timeout": 10.0, "auth_timeout": 10.0, "channel_timeout": 10.0,
+}  # fmt: skip
 # By the first part of a connector's id.
 _KINDS: Mapping[str, _Kind] = MappingProxyType(
     {

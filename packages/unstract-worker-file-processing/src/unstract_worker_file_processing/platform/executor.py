@@ -2,22 +2,31 @@
 
 import mimetypes
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from unstract_worker_core.ledger import AnswerTicket, FileItem, RunContext
+from unstract_worker_core.runs.ttl_cache import TtlCache
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_file_processing.executor import FileFailed, FileRequest
-from unstract_worker_file_processing.platform.connectors import Destination, destination_of, source_of
+from unstract_worker_file_processing.platform.connectors import destination_of, source_of
 from unstract_worker_file_processing.platform.gathering import Gathering
 from unstract_worker_file_processing.platform.publisher import RequestPublisher
-from unstract_worker_file_processing.platform.request import FilePaths, execution_metadata, extraction_request
+from unstract_worker_file_processing.platform.request import (
+    FilePaths,
+    execution_metadata,
+    extraction_request,
+    output_name,
+    shared_output_names,
+)
 from unstract_worker_file_processing.platform.stores import Copied, Store, copy_hashed
 
 __all__ = ["PlatformExecutor"]
 
 _NO_REASON = "the executor gives no reason"
+_CHECKED_SECONDS = 30.0
 # Of a source's files; uploads are checked by the backend. Inferred: the contract says that unsupported types are
 # refused, and not which. These are what holds no document; any other type is left to the executor.
 _UNSUPPORTED = ("audio/", "font/", "model/", "video/")
@@ -37,6 +46,7 @@ class PlatformExecutor:
 
     Attributes:
         uploads: the store of API uploads. `files`: of what belongs to an execution's files.
+        files_of_run: the files of a run by its id, from the ledger.
         files_prefix: folder of executions in it, bucket first.
         uploads_prefix: folder of uploads; None: not checked.
     """
@@ -45,15 +55,18 @@ class PlatformExecutor:
     publisher: RequestPublisher
     uploads: Store
     files: Store
+    files_of_run: Callable[[str], Iterable[FileItem]]
     files_prefix: str
     uploads_prefix: str | None = None
+    _destinations: TtlCache[FileFailed | None] = Factory(TtlCache)
+    _names: TtlCache[dict[str, str]] = Factory(TtlCache)
 
     def prepare(self, request: FileRequest, *, timeout_seconds: float) -> dict[str, Any]:
         """Copy the file to where the executor reads it, and make the request."""
         context, file, ends = request.context, request.file, time.monotonic() + timeout_seconds
         tool, paths = self.gathering.tool(context), self._paths(context, file)
         if context.kind is not RunKind.API:
-            self._destination(context)  # refused before anything is paid for
+            self._check_destination(context, file)
         copied = self._copied(context, file, paths, ends - time.monotonic())
         metadata = execution_metadata(context, file, sha256=copied.sha256, workflow_start_time=time.time())
         message = extraction_request(context, file, tool, paths, metadata)
@@ -94,23 +107,52 @@ class PlatformExecutor:
         return copied
 
     def _upload(self, context: RunContext, file: FileItem) -> str:
-        """The path of an upload, which must be the execution's own."""
+        """The path of an upload, which must be the execution's own. Compared by its parts, with no link followed."""
         if self.uploads_prefix is not None:
-            own = (self.uploads_prefix.strip("/"), context.organization_id, context.workflow_id, context.execution_id)
-            if not file.path.strip("/").startswith("/".join(own) + "/"):
-                raise FileFailed("the upload is not in its execution's folder (API_EXECUTION_DIR_PREFIX)")
+            ids = (context.organization_id, context.workflow_id, context.execution_id)
+            own, parts = _parts("/".join((self.uploads_prefix, *ids))), _parts(file.path)
+            inside = parts[: len(own)] == own and len(parts) > len(own) and ".." not in parts
+            if not inside or not self.uploads.is_within(file.path, "/".join(own)):
+                text = f"the upload {file.path!r} is not in its execution's folder (API_EXECUTION_DIR_PREFIX)"
+                raise FileFailed(text)
         return file.path
 
-    def _destination(self, context: RunContext) -> Destination:
-        return destination_of(self.gathering.workflow(context))
+    def _check_destination(self, context: RunContext, file: FileItem) -> None:
+        """Refuse what could not be delivered before it is paid for. Asked once a workflow and half a minute."""
+
+        def ask() -> FileFailed | None:
+            try:
+                destination_of(self.gathering.workflow(context)).check()
+            except FileFailed as refused:  # of all files of the workflow
+                return refused
+            return None
+
+        name = f"{context.organization_id}:{context.workflow_id}"
+        refused = self._destinations.get(name, ask, seconds=_CHECKED_SECONDS)
+        if refused is not None:
+            raise FileFailed(refused.workflow, destination=refused.destination)
+        name = self._output_name(context, file)
+        destination = destination_of(self.gathering.workflow(context))
+        places = (self.files, self._paths(context, file).output(name)), (destination.store, destination.path_of(name))
+        if not all(store.fits(path) for store, path in places):
+            raise FileFailed("its result cannot be written, since its name is too long: rename it")
+
+    def _output_name(self, context: RunContext, file: FileItem) -> str:
+        """The name of the file's result, which no other file of the run has."""
+
+        def ask() -> dict[str, str]:
+            return shared_output_names(self.files_of_run(context.execution_id))
+
+        names = self._names.get(context.execution_id, ask, seconds=_CHECKED_SECONDS)
+        return names.get(file.identity) or output_name(file.name)
 
     def _deliver(self, context: RunContext, file: FileItem, data: dict[str, Any]) -> None:
         """Leave the result where the platform does, then write it to the destination: over itself, if repeated."""
-        paths, destination = self._paths(context, file), self._destination(context)
+        paths, name = self._paths(context, file), self._output_name(context, file)
         self.files.write_json(paths.infile, data)
-        self.files.write_json(paths.output(file.name), data)
+        self.files.write_json(paths.output(name), data)
         self.files.write_json(paths.metadata, self._completed(context, paths))
-        destination.store.write_json(destination.path_of(paths.output(file.name)), data)
+        destination_of(self.gathering.workflow(context)).write_json(name, data)
 
     def _completed(self, context: RunContext, paths: FilePaths) -> dict[str, Any]:
         """METADATA.json after the tool. The executor may have overwritten it, and the tool may be gone: it is paid."""
@@ -130,3 +172,7 @@ def _check_type(file: FileItem) -> None:
     kind = file.mime_type or mimetypes.guess_type(file.name)[0] or ""
     if kind.startswith(_UNSUPPORTED) or kind in _UNSUPPORTED_TYPES:
         raise FileFailed(f"unsupported file type {kind}")
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]

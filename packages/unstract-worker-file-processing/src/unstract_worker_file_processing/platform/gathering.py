@@ -10,7 +10,6 @@ from attrs import Factory, frozen
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.workflows import ConnectedWorkflow, ToolImage, ToolInstance
 from unstract_worker_core.config import Secret
-from unstract_worker_core.errors import BackendRefused, BackendUnavailable
 from unstract_worker_core.ledger import RunContext
 from unstract_worker_core.runs.runtime import TtlCache
 from unstract_worker_file_processing.executor import FileFailed
@@ -39,7 +38,8 @@ class Gathering:
 
     def tool(self, context: RunContext) -> Tool:
         """The workflow's tool. Raises FileFailed for one that cannot be served, NotNow and BackendError."""
-        if context.hitl_queue_name:  # of this execution: others of the workflow are not under review
+        # Either means that a review is required, of this execution: others of the workflow are not under review.
+        if context.hitl_queue_name or context.hitl_packet_id:
             raise FileFailed(f"manual review is a plug-in of the platform's cloud: {_ELSEWHERE}")
         name = f"{context.organization_id}:{context.workflow_id}:{context.llm_profile_id or ''}"
         found = self._tools.get(name, lambda: self._ask(context), seconds=_SECONDS)
@@ -69,7 +69,9 @@ class Gathering:
         self._check_image(image)
         if not isinstance(registry_id, str) or not registry_id:
             raise FileFailed(f"the tool {image.name or image.tool_id} is not exported: its prompt_registry_id is empty")
-        key = self._key(context.organization_id)
+        key = self.backend.tooling.platform_key(context.organization_id)
+        if key is None:
+            raise FileFailed("the organization has no active platform key: create one in the platform's settings")
         tool = self._exported(image, instance, key, registry_id)
         if context.llm_profile_id:
             tool = self._with_profile(tool, key, context.llm_profile_id)
@@ -91,20 +93,6 @@ class Gathering:
             text = f"the tool {image.name or image.tool_id} has the image {image.image_name}"
             raise FileFailed(f"{text}, which only the platform's runner runs: {_ELSEWHERE}")
 
-    def _key(self, organization_id: str) -> Secret:
-        key = None
-        try:
-            key = self.backend.tooling.platform_key(organization_id)
-        except BackendUnavailable as error:
-            if error.status != 500:
-                raise
-        except BackendRefused as error:
-            if error.status in (401, 403):
-                raise
-        if key is not None:
-            return key
-        raise FileFailed("the organization has no active platform key: create one in the platform's settings")
-
     def _exported(self, image: ToolImage, instance: ToolInstance, key: Secret, registry_id: str) -> Tool:
         found, name = self.service.custom_tool(key, registry_id), image.name or image.tool_id
         if found is None:
@@ -119,8 +107,8 @@ class Gathering:
             name=name,
             instance=instance.metadata,
             tool_id=metadata["tool_id"],
-            settings=_object(metadata.get("tool_settings")),
-            outputs=tuple(each for each in metadata.get("outputs") or () if isinstance(each, dict)),
+            settings=_object(metadata.get("tool_settings"), f"tool_settings of the tool {name}"),
+            outputs=_outputs(metadata.get("outputs"), name),
             platform_key=key.reveal(),
         )
 
@@ -131,5 +119,14 @@ class Gathering:
         return with_profile(tool, profile)
 
 
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _object(value: Any, what: str) -> dict[str, Any]:
+    """A part of a registry entry that is an object, or is left out."""
+    if value is None or isinstance(value, dict):
+        return value or {}
+    raise FileFailed(f"{what} is not an object: export the tool again from Prompt Studio")
+
+
+def _outputs(value: Any, name: str) -> tuple[dict[str, Any], ...]:
+    if value is not None and not isinstance(value, list):
+        raise FileFailed(f"outputs of the tool {name} is not a list: export it again from Prompt Studio")
+    return tuple(_object(each, f"an output of the tool {name}") for each in value or ())

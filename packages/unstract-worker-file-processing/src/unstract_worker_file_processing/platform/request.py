@@ -1,6 +1,7 @@
 """The message to the platform's executor, and METADATA.json: pure functions of values, with the platform's names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from attrs import frozen
@@ -16,7 +17,7 @@ from unstract_worker_file_processing.platform.tool import (
     summary_prompt,
 )
 
-__all__ = ["FilePaths", "execution_metadata", "extraction_request"]
+__all__ = ["FilePaths", "execution_metadata", "extraction_request", "output_name", "shared_output_names"]
 
 
 @frozen
@@ -50,10 +51,35 @@ class FilePaths:
         """The summarized text."""
         return f"{self.folder}/SUMMARIZE"
 
-    def output(self, file_name: str) -> str:
-        """The result for a file-system destination."""
-        stem = file_name.rpartition(".")[0] or file_name
-        return f"{self.folder}/COPY_TO_FOLDER/{stem}.json"
+    def output(self, name: str) -> str:
+        """The result for a file-system destination, under its name there."""
+        return f"{self.folder}/COPY_TO_FOLDER/{name}"
+
+
+def output_name(file_name: str) -> str:
+    """The name of a file's result: its stem. A file name is never taken for a path."""
+    base = file_name.rpartition("/")[2]
+    return f"{base.rpartition('.')[0] or base}.json"
+
+
+def shared_output_names(files: Iterable[FileItem]) -> dict[str, str]:
+    """Names for the results of a run that would overwrite each other, by the file's identity.
+
+    Inferred: the contract names a result after its file's stem, and does not say what becomes of two files with the
+    same one. The first keeps that name; the result of another has the file's whole name (``report.docx.json``), and its
+    identity if that is taken too.
+    """
+    taken, later, names = set[str](), list[FileItem](), dict[str, str]()
+    for file in sorted(files, key=attrgetter("number")):
+        if (name := output_name(file.name)) in taken:
+            later.append(file)
+        taken.add(name)
+    for file in later:
+        base = file.name.rpartition("/")[2]
+        name = f"{base}.json" if f"{base}.json" not in taken else f"{base}.{file.identity}.json"
+        names[file.identity] = name
+        taken.add(name)
+    return names
 
 
 def execution_metadata(

@@ -1,6 +1,7 @@
 """The platform's platform-service: what a tool is made of. Each call carries the organization's platform key."""
 
 import json
+import random
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -11,6 +12,7 @@ from unstract_worker_core.backend import Limits
 from unstract_worker_core.backend.exchange import ConnectFailed, ResponseLost, ResponseRefused
 from unstract_worker_core.backend.http import BaseTransport, Response, ThreadTransport, make_request, send, tls_context
 from unstract_worker_core.config import ExecutorSettings, Secret
+from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.progress import mark_progress
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 
@@ -21,6 +23,10 @@ _CONNECT_SECONDS = 5.0
 _LARGEST = 32 * 1024 * 1024
 _ATTEMPTS = 3
 _KEY_REFUSED = (401, 403)
+_OF_ANOTHER_SERVER = (405, 407)
+_KEY_SECONDS = 30.0
+
+log = get_logger(__name__)
 
 
 class PlatformService:
@@ -68,8 +74,12 @@ class PlatformService:
         if response.status_code == 404:
             return None
         if response.status_code in _KEY_REFUSED:
-            text = "platform-service does not accept the organization's platform key"
-            raise NotNow(f"{text} (HTTP {response.status_code})")
+            text = f"platform-service does not accept the organization's platform key (HTTP {response.status_code})"
+            log.error("files wait: platform-service refuses a platform key", status=response.status_code)
+            raise NotNow(text, delay_seconds=_KEY_SECONDS * random.uniform(1, 2), shared=False)
+        if 300 <= response.status_code < 400 or response.status_code in _OF_ANOTHER_SERVER:
+            where = "is PLATFORM_SERVICE_HOST platform-service?"
+            raise NotNow(f"platform-service answers {path} with HTTP {response.status_code}: {where}")
         if response.status_code != 200:
             raise FileFailed(f"platform-service refuses {path} (HTTP {response.status_code})")
         try:

@@ -1,12 +1,15 @@
 """Object stores and folders through fsspec: streamed copies, JSON files, and errors that show no credentials."""
 
+import errno
 import hashlib
+import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +21,12 @@ from unstract_worker_core.errors import ConfigurationError, Fault, MessageError
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.progress import mark_progress
 from unstract_worker_file_processing.executor import FileFailed, NotNow
+from unstract_worker_file_processing.platform.store_errors import (
+    S3_KEY_REFUSED,
+    BucketMissing,
+    credentials_refused,
+    s3_code,
+)
 
 __all__ = ["Copied", "Store", "copy_hashed", "folder", "platform_stores", "s3_options", "store_of"]
 
@@ -44,6 +53,11 @@ _S3_CONFIG = {
 _S3_ATTEMPTS = 2
 _CALL_SECONDS = 30.0
 _COPY_SECONDS = 120.0  # within the store, of the largest file
+# A customer's store that is away is tried again after this time, up to twice as long: each try holds a slot.
+_CUSTOMER_SECONDS = 30.0
+_ROOTED = ("file", "sftp")
+_LONGEST_NAME, _LONGEST_KEY = 255, 1024  # bytes: of a name in a folder, of an object's key
+_NO_SUCH_FILE = (IsADirectoryError, NotADirectoryError)
 
 log = get_logger(__name__)
 
@@ -60,15 +74,20 @@ class Copied:
 class Store:
     """A file system of fsspec, opened when it is first needed; each process has its own. Safe for threads.
 
+    An error that a customer's connector will meet again ends the file; whatever is wrong with the platform's own store
+    puts it off, since no document is at fault. A path with `..` in it is refused.
+
     Attributes:
         name: for people, such as "the store of uploads".
         protocol: fsspec's name of it.
         options: what opens it; never shown.
+        of_customer: it is a connector of a workflow, not the platform's own store.
     """
 
     name: str
     protocol: str
     options: Mapping[str, Any] = field(repr=False)
+    of_customer: bool = False
     _opened: Any = field(default=None, init=False, repr=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
@@ -87,37 +106,40 @@ class Store:
         """Whether both are one store, opened alike."""
         return self.protocol == other.protocol and self.options == other.options
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file. Raises NotNow."""
-        with self._guarded(path):
-            return bool(self._call("exists", path))
+    def is_within(self, path: str, folder: str) -> bool:
+        """Whether no link leads from the folder to elsewhere. Only file systems of this machine have links."""
+        if self.protocol not in ("dir", "file"):
+            return True
+        root = str(self.options.get("path") or "")
+        real, inside = (Path(f"{root}/{each}" if root else each).resolve() for each in (path, folder))
+        return real.is_relative_to(inside)
 
-    def size(self, path: str) -> int:
-        """A file's size in bytes. Raises FileFailed if there is none, and NotNow."""
-        with self._guarded(path):
-            return int(self._call("info", path)["size"] or 0)
+    def fits(self, path: str) -> bool:
+        """Whether the path is not too long for such a store."""
+        if self.protocol in ("dir", *_ROOTED):
+            return len(path.rpartition("/")[2].encode()) <= _LONGEST_NAME
+        return len(path.partition("/")[2].encode()) <= _LONGEST_KEY
 
     def read_json(self, path: str) -> Any:
         """What a JSON file holds; None if there is none or it is not JSON. Raises NotNow."""
         with self._guarded(path):
-            if not self._call("exists", path):
-                return None
             try:
                 return serialization.loads(self._call("cat_file", path))
-            except MessageError:
+            except (FileNotFoundError, MessageError):
                 return None
 
     def write_json(self, path: str, value: Any) -> None:
-        """Write a JSON file, over what is there. Raises NotNow."""
+        """Write a JSON file, over what is there. Raises FileFailed and NotNow."""
         self.write(path, serialization.dumps(value).encode())
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file, over what is there. Raises NotNow."""
+        """Write a file, over what is there. Raises FileFailed and NotNow."""
         with self._guarded(path):
             self._call("pipe_file", path, content)
 
     def duplicate(self, path: str, other: str) -> None:
         """Copy a file within the store, over what is there. Raises FileFailed if there is none, and NotNow."""
+        _refuse_to_leave(other)
         with self._guarded(path):
             self._call("cp_file", path, other, seconds=_COPY_SECONDS)
 
@@ -128,9 +150,32 @@ class Store:
             self._call("rm_file", path)
 
     def look(self, path: str) -> None:
-        """Whether a folder is there and may be read. Raises FileFailed if it is not there, and NotNow."""
+        """Whether a folder is there and may be read. Raises FileFailed or BucketMissing if it is not, and NotNow."""
         with self._guarded(path):
             self._call("info", path)
+
+    def check_folder(self, path: str) -> None:
+        """Whether files can be written to a folder, as far as that is known without writing one.
+
+        A folder of a file system is made; of an object store only the bucket must be there. A listing that is denied
+        says nothing: a key may be good for writing alone.
+
+        Raises:
+            FileFailed: a customer's store that will not take files: no such bucket, credentials refused.
+            NotNow: it cannot be used now.
+        """
+        with self._guarded(f"{path}/"):
+            try:
+                if self.protocol in _ROOTED:
+                    self._call("makedirs", path, exist_ok=True)
+                elif self.protocol == "s3":
+                    self._system().call_s3("list_objects_v2", Bucket=_bucket(path), MaxKeys=1)
+                else:
+                    self._call("info", _bucket(path))
+            except PermissionError as error:
+                may_write = self.protocol not in _ROOTED and s3_code(error) not in S3_KEY_REFUSED
+                if not may_write or not credentials_refused(error):
+                    raise
 
     def chunks(self, path: str) -> Generator[bytes, None, None]:
         """A file's content, piece by piece. Raises FileFailed if there is none, and NotNow."""
@@ -153,22 +198,56 @@ class Store:
 
     @contextmanager
     def _guarded(self, path: str) -> Iterator[None]:
+        _refuse_to_leave(path)
         try:
             yield
         except (FileFailed, NotNow):
             raise
-        except FileNotFoundError:
-            raise FileFailed(f"{path.rpartition('/')[2]} is not in {self.name}") from None
         except Exception as error:  # noqa: BLE001 - boundary to the drivers: their texts may hold credentials and URLs
-            kind = type(error).__name__
-            log.warning("a store cannot be used now", store=self.name, kind=kind)
-            raise NotNow(f"{self.name} cannot be used now ({kind})") from None
+            raise self._explained(error, path) from None
 
-    def _call(self, method: str, *arguments: Any, seconds: float = _CALL_SECONDS) -> Any:
+    def _explained(self, error: Exception, path: str) -> FileFailed | NotNow:
+        """What a driver's error means for the file: see the class."""
+        kind, name = type(error).__name__, path.rpartition("/")[2]
+        if isinstance(error, FileNotFoundError):
+            return self._missing(path)
+        if isinstance(error, _NO_SUCH_FILE):
+            return FileFailed(f"{name} is not a file in {self.name}")
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return FileFailed(f"{self.name} does not take a name as long as {name}")
+        refused = credentials_refused(error)
+        if refused and self.of_customer:
+            return FileFailed(f"{self.name} refuses access with the connector's credentials ({kind})")
+        (log.error if refused else log.warning)("a store cannot be used now", store=self.name, kind=kind)
+        return self._not_now(f"{self.name} cannot be used now ({kind})")
+
+    def _missing(self, path: str) -> FileFailed | NotNow:
+        """A file that is not there is the file's fault, and a bucket that is not there its owner's."""
+        bucket = _bucket(path)
+        try:
+            if self.protocol not in _ROOTED:
+                self._call("info", bucket)
+        except FileNotFoundError:
+            text = f"there is no {bucket} in {self.name}"
+            if self.of_customer:
+                return FileFailed(text)
+            log.error("the platform's own store has no such bucket", store=self.name, bucket=bucket)
+            return BucketMissing(text)
+        except Exception as error:  # noqa: BLE001 - boundary to the drivers
+            if not credentials_refused(error):
+                return self._explained(error, path)
+        return FileFailed(f"{path.rpartition('/')[2]} is not in {self.name}")
+
+    def _not_now(self, reason: str) -> NotNow:
+        if not self.of_customer:
+            return NotNow(reason)
+        return NotNow(reason, delay_seconds=_CUSTOMER_SECONDS * random.uniform(1, 2), shared=False)
+
+    def _call(self, method: str, *arguments: Any, seconds: float = _CALL_SECONDS, **options: Any) -> Any:
         system = self._system()
         # aiohttp waits for ever for the go-ahead to a body that it offered: only this ends it.
         limit = {"timeout": seconds} if self.protocol in _OVER_HTTP else {}
-        return getattr(system, method)(*arguments, **limit)
+        return getattr(system, method)(*arguments, **limit, **options)
 
     def _system(self) -> Any:
         with self._lock:
@@ -177,6 +256,8 @@ class Store:
 
                 options = {**self.options, "skip_instance_cache": True, "use_listings_cache": False}
                 self._opened = fsspec.filesystem(self.protocol, **options)
+                if self.protocol == "sftp":
+                    self._opened.ftp.get_channel().settimeout(_CALL_SECONDS)
                 if self.protocol == "s3":
                     self._opened.retries = _S3_ATTEMPTS
                     self._opened.call_s3 = partial(self._opened.call_s3, timeout=_CALL_SECONDS)  # what files use
@@ -231,9 +312,8 @@ def copy_hashed(source: Store, path: str, target: Store, other: str, *, timeout_
         NotNow: a store is away, or the copy took longer than the timeout.
     """
     if source.is_same_as(target):
-        copied = _hashed(source, path, lambda chunk: None, timeout_seconds)
-        target.duplicate(path, other)
-        return copied
+        target.duplicate(path, other)  # first: the hash must be of the copy, whatever becomes of the original
+        return _hashed(target, other, lambda chunk: None, timeout_seconds)
     with target.writing(other) as writer:
         return _hashed(source, path, writer.write, timeout_seconds)
 
@@ -247,5 +327,15 @@ def _hashed(source: Store, path: str, write: Callable[[bytes], object], timeout_
             write(chunk)
             mark_progress()
             if time.monotonic() > ends:
-                raise NotNow(f"copying from {source.name} took longer than {timeout_seconds:.0f} s")
+                text = f"copying from {source.name} took longer than {timeout_seconds:.0f} s"
+                raise NotNow(text, shared=False)  # of this file: the store answers
     return Copied(digest.hexdigest(), size)
+
+
+def _bucket(path: str) -> str:
+    return path.strip("/").partition("/")[0]
+
+
+def _refuse_to_leave(path: str) -> None:
+    if ".." in path.split("/") or "\0" in path:
+        raise FileFailed(f"the path {path!r} is refused: it leads out of its folder")

@@ -34,6 +34,8 @@ _FROM_INSTANCE = {
     "enable_highlight": "enable_highlight",
     "enable_word_confidence": "enable_word_confidence",
 }
+# The settings that decide how a request is made.
+_SWITCHES = ("enable_highlight", "enable_single_pass_extraction", "summarize_as_source")
 # What makes an output this output. A profile replaces settings, never these.
 _OUTPUT_ITSELF = frozenset({"name", "prompt", "prompt_key", "table_settings", "type"})
 _ELSEWHERE = "leave this workflow to the platform's own file workers"
@@ -53,13 +55,16 @@ class Tool:
 
 def check_tool(tool: Tool) -> None:
     """Raise FileFailed for a tool whose request is not known, or not whole."""
-    agentic = sum("agentic_table" in _texts(output) for output in tool.outputs)
+    agentic = sum(_is_agentic_table(output) for output in tool.outputs)
     if agentic:
         what = "is sent on its own, and of that message only executor_name, operation and SOURCE are known"
         _refuse(tool, f"has {agentic} outputs of type agentic_table; such an output {what}", _ELSEWHERE)
     if not tool.outputs:
         _refuse(tool, "has no outputs", "export it again from Prompt Studio")
     extractor(tool)
+    for name in _SWITCHES:
+        if (value := settings_of(tool).get(name)) and value is not True:
+            _refuse(tool, f"has the setting {name}, which is neither true nor false", f"set it again, or {_ELSEWHERE}")
     if settings_of(tool).get("summarize_as_source"):
         if reads_a_table(tool):
             _refuse(tool, "summarizes, and has a table whose text is not extracted", f"switch one off, or {_ELSEWHERE}")
@@ -168,12 +173,13 @@ def _refuse(tool: Tool, reason: str, advice: str) -> NoReturn:
     raise FileFailed(f"the tool {tool.name} {reason}: {advice}")
 
 
-def _texts(output: Mapping[str, Any]) -> set[str]:
-    return {value for value in output.values() if isinstance(value, str)}
+def _is_agentic_table(output: Mapping[str, Any]) -> bool:
+    """Whether an output is of this type. Inferred: the field that says so is `type`, or its name ends so."""
+    return any(value == "agentic_table" and name.lower().endswith("type") for name, value in output.items())
 
 
 def _is_object(text: object) -> bool:
     try:
         return isinstance(text, dict) or (isinstance(text, str) and isinstance(json.loads(text), dict))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

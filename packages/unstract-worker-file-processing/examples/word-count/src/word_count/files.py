@@ -50,8 +50,7 @@ class Files:
         if context.kind is RunKind.API:
             return
         destination = destination_of(self.backend.tooling.workflow(context.organization_id, context.workflow_id))
-        name = f"{PurePosixPath(request.file.name).stem}.json"
-        destination.store.write_json(destination.path_of(name), result)
+        destination.write_json(f"{PurePosixPath(request.file.name).stem}.json", result)
 
     def _store(self, request: FileRequest) -> Store:
         """Where `request.file.path` is: the store of uploads, or the source that the workflow's connector names."""
