@@ -8,7 +8,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 from unstract_worker_core.ledger import AnswerTicket, FileItem, RunContext
-from unstract_worker_core.runs.ttl_cache import TtlCache
+from unstract_worker_core.runs.runtime import TtlCache
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_file_processing.executor import FileFailed, FileRequest
 from unstract_worker_file_processing.platform.connectors import destination_of, source_of
