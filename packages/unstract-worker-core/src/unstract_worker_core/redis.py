@@ -105,7 +105,9 @@ def _client(settings: RedisSettings, shared: dict[str, Any], options: dict[str, 
         ((host, port),) = settings.nodes
         return Redis(host=host, port=port, **options)
     secret = settings.sentinel_password.reveal() if settings.sentinel_password else None
-    asking = {**shared, "username": settings.sentinel_username, "password": secret}
+    each = _ANSWER_SECONDS / len(settings.nodes)  # they are asked one after the other
+    bounds = {"socket_connect_timeout": each, "socket_timeout": each}
+    asking = {**shared, **bounds, "username": settings.sentinel_username, "password": secret}
     sentinels: Any = Sentinel(settings.nodes, sentinel_kwargs=asking, **options)
     return cast("Redis", sentinels.master_for(settings.sentinel_master))
 

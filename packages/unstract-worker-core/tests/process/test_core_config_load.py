@@ -143,6 +143,53 @@ def test_a_faulty_variable_is_named_and_its_value_is_not(variable: str, value: s
     assert CANARY not in told.replace("test_core", "")
 
 
+_BROKER, _LEDGER, _BACKEND = "CELERY_BROKER_BASE_URL", "WORKER_LEDGER_REDIS_URL", "INTERNAL_API_BASE_URL"
+
+
+@pytest.mark.parametrize(
+    ("part", "urls"),
+    [
+        (
+            "port must be a number",
+            {_BROKER: "redis://h:x/0", _LEDGER: "sentinel://h,h:0/0", _BACKEND: "http://h:70000/internal"},
+        ),
+        (
+            "brackets must be around an IPv6 address",
+            {_BROKER: "amqp://[::1:5672//", _LEDGER: "redis://[h]:1/0", _BACKEND: "http://::1]:80/internal"},
+        ),
+        ("an IPv6 address must be in brackets", {_BROKER: "redis://::1/0", _LEDGER: "redis://2001:db8::1/0"}),
+        (
+            "scheme must be",
+            {_BROKER: "broker:6379", _BACKEND: "backend:8000/internal", "OTEL_EXPORTER_OTLP_ENDPOINT": "otel:4318"},
+        ),
+        ("host is missing", {_BROKER: "amqp://u:p@:5672//", _LEDGER: "redis:///0", _BACKEND: "http:///internal"}),
+        ("host must be a name or an address", {_LEDGER: "redis://h!/0"}),
+        ("database number must be digits", {_BROKER: "sentinel://h/x", _LEDGER: "redis://h/zero"}),
+        ("option timeout ", {_BROKER: "redis://h/0?timeout=1", _LEDGER: "redis://h/0?timeout=1"}),
+        ("option master must be one of", {_LEDGER: "sentinel://h/0?master=a&master=b"}),
+        ("option ssl_cert_reqs must be", {_LEDGER: "rediss://h/0?ssl_cert_reqs=maybe"}),
+        ("must have no query", {_BACKEND: "http://h/internal?x=1"}),
+        ("must have no user or password", {_BACKEND: f"http://u:{CANARY}@h/internal"}),
+        (
+            "user or password has a / ? or # that is not percent-encoded",
+            {_BROKER: f"amqp://u:{CANARY}/x@h:5672//", _LEDGER: f"redis://u:{CANARY}#x@h/0"},
+        ),
+        ("user or password has a bracket", {_BROKER: f"redis://u:[{CANARY}@h/0", _LEDGER: f"redis://u:{CANARY}]@h/0"}),
+    ],
+)
+def test_the_part_of_a_url_that_is_wrong_is_named(part: str, urls: dict[str, str]) -> None:
+    found = faults(urls)
+    assert found.keys() == urls.keys()
+    for problem in found.values():
+        assert part in problem
+        assert CANARY not in problem
+
+
+def test_of_several_brokers_the_faulty_url_is_named_by_its_number() -> None:
+    problem = faults({_BROKER: "amqp://u:p@a;amqp://u:p@b:x;amqp://u:p@c"})[_BROKER]
+    assert problem == "port must be a number from 1 to 65535 (URL 2 of 3)"
+
+
 @settings(deadline=None)
 @given(st.sampled_from(sorted(GOOD)), st.text(st.characters(blacklist_characters="\0"), max_size=30))
 def test_whatever_is_set_either_loads_or_is_a_named_fault(variable: str, value: str) -> None:
@@ -616,6 +663,47 @@ def test_chords_without_their_extra_are_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("unstract_worker_core.config.environment.find_spec", lambda name: None)
     assert "pip install 'unstract-worker-callback[chord]'" in faults(backend)["CHORD_COMPAT"]
     assert load({**backend, "CELERY_RESULT_BACKEND": "redis://h/0"}).chord.enabled
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        (CANARY, "is not a URL"),
+        ("nonsense://", "scheme names no result backend of Celery"),
+        (f"postgresql://u:{CANARY}@h/n", "scheme names no result backend of Celery"),
+        (f"redis://u:{CANARY}@[::1:1/0", "brackets must be around an IPv6 address"),
+        (f"redis://u:{CANARY}@h:0/0", "port must be a number"),
+        (f"redis://u:{CANARY}@h/results", "database number must be digits"),
+        (f"rediss://u:{CANARY}@h/0", "needs the option ssl_cert_reqs"),
+        (f"sentinel://u:{CANARY}@h/0", "sentinel:// cannot be a result backend"),
+        (f"rpc://u:{CANARY}@h", "Celery cannot keep chords there"),
+        (f"db+mysql://u:{CANARY}@h/n", "needs a driver that is not installed (MySQLdb)"),
+        (f"db+postgresql+psycopg://u:{CANARY}@h/n", "needs a driver that is not installed (psycopg)"),
+        (f"db+postgres://u:{CANARY}@h/n", "scheme names no database that SQLAlchemy knows"),
+        (f"db+postgresql://u:{CANARY}@h:port/n", "port must be a number"),
+        (f"db+postgresql://u:{CANARY}@[::1/n", "brackets must be around an IPv6 address"),
+    ],
+)
+def test_a_result_backend_that_cannot_be_used_is_refused_where_chords_are_served(url: str, wrong: str) -> None:
+    problem = faults({"CHORD_COMPAT": "true", "CELERY_RESULT_BACKEND": url})["CELERY_RESULT_BACKEND"]
+    assert wrong in problem
+    assert "; accepted are db+postgresql://" in problem
+    assert CANARY not in problem
+    assert load({"CELERY_RESULT_BACKEND": url}).chord.result_backend is None
+
+
+@pytest.mark.parametrize(
+    "url", ["rediss://:p@h/1?ssl_cert_reqs=required", "db+postgresql://u:p/w@h/n", "db+postgresql:///n?host=/run/pg"]
+)
+def test_a_result_backend_that_celery_takes_is_taken(url: str) -> None:
+    assert load({"CHORD_COMPAT": "true", "CELERY_RESULT_BACKEND": url}).chord.enabled
+
+
+def test_the_host_of_the_result_database_is_a_host() -> None:
+    parts = {"CHORD_COMPAT": "true", "DB_NAME": "n", "DB_USER": "u", "DB_PASSWORD": "p"}
+    assert faults({**parts, "DB_HOST": "pg:5432"}) == {"DB_HOST": "host must be a name or an address"}
+    backend = load({**parts, "DB_HOST": "[2001:db8::1]"}).chord.result_backend
+    assert backend == Secret("db+postgresql+psycopg2://u:p@[2001:db8::1]:5432/n")
 
 
 STORE = '{"provider": "minio", "credentials": {"endpoint_url": "http://minio:9000", "key": "user", "secret": "canary-5f2c"}}'

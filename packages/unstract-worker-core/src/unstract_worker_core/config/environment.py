@@ -80,16 +80,26 @@ def _chord(reader: Reader) -> sections.ChordSettings:
     if not reader.is_set("CHORD_COMPAT"):
         return sections.ChordSettings()
     source = reader.section(ChordSource)
-    backend = result_backend_url(source)
-    if source.enabled and backend is None:
-        reader.fault("CHORD_COMPAT", "needs CELERY_BACKEND_DB_HOST, _NAME, _USER and _PASSWORD")
-    elif source.enabled and backend is not None and backend.reveal().startswith("db+"):
+    if not source.enabled:
+        return sections.ChordSettings(retry_interval=source.retry_interval)
+    kept_in = source.result_backend.reveal() if source.result_backend else "db+postgresql"
+    if kept_in.startswith("db+"):
         # Without it tasks run and their results go nowhere: chords would wait for ever.
         missing = [name for name in ("sqlalchemy", "psycopg2") if find_spec(name) is None]
         if missing:
             extra = f"{reader.worker.distribution}[chord]"
             reader.fault("CHORD_COMPAT", f"needs the extra [chord] ({' and '.join(missing)}): pip install '{extra}'")
-    return sections.ChordSettings(source.enabled, backend if source.enabled else None, source.retry_interval)
+            return sections.ChordSettings()
+    backend = None
+    try:
+        backend = result_backend_url(source)
+    except ValueError as error:
+        variables = ("CELERY_RESULT_BACKEND", "CELERY_RESULT_BACKEND_FILE", "CELERY_BACKEND_DB_HOST", "DB_HOST")
+        reader.fault(next(name for name in variables if reader.is_set(name)), str(error))
+    else:
+        if backend is None:
+            reader.fault("CHORD_COMPAT", "needs CELERY_BACKEND_DB_HOST, _NAME, _USER and _PASSWORD")
+    return sections.ChordSettings(source.enabled, backend, source.retry_interval)
 
 
 def _executor(reader: Reader) -> sections.ExecutorSettings:

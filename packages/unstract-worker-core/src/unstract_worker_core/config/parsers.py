@@ -7,8 +7,8 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address, ip_network
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from attrs import field, frozen
 
@@ -54,7 +54,7 @@ def split_host_port(text: str, default_port: int) -> tuple[str, int]:
         return bare_host(text), default_port
     port = int(found[2]) if found[2] else default_port
     if not 0 < port <= 65535:
-        raise ValueError("must have a port between 1 and 65535")
+        raise ValueError("port must be a number from 1 to 65535")
     return bare_host(found[1]), port
 
 
@@ -66,10 +66,8 @@ def split_host_ports(text: str, default_port: int) -> tuple[tuple[str, int], ...
 def bare_host(text: str) -> str:
     """A host name, or an address without its brackets. Raises ValueError."""
     host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if ":" in host:
-        ip_address(host)
-    elif text != host or not re.fullmatch(_NAME, host):
-        raise ValueError("is not a host")
+    if not (_is_ipv6(host) if ":" in host else text == host and re.fullmatch(_NAME, host)):
+        raise ValueError("host must be a name or an address")
     return host
 
 
@@ -223,16 +221,55 @@ def http_url(value: str) -> str:
 
 def any_http_url(value: str) -> str:
     """An http(s) URL with a host; no userinfo, query or fragment. A trailing slash is dropped."""
-    try:
-        parts = urlsplit(text(value))
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\\]", value):
-        raise ValueError("must be an http:// or https:// URL with a host")
-    if "@" in parts.netloc or "?" in value or "#" in value:
-        raise ValueError("must have no user, password, query or fragment")
+    parts = split_url(text(value), ("http", "https"), "scheme must be http:// or https://")
+    for character, part in (("@", "user or password"), ("?", "query (?)"), ("#", "fragment (#)")):
+        if character in (parts.netloc if character == "@" else value):
+            raise ValueError(f"must have no {part}")
     return value.rstrip("/")
+
+
+def split_url(url: str, schemes: tuple[str, ...], scheme_problem: str) -> SplitResult:
+    """The parts of a URL with one host, each of them checked. Raises ValueError that names the part that is wrong."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.lower() not in schemes:
+        raise ValueError(scheme_problem)
+    if re.search(r"[\s\\]", url):
+        raise ValueError("contains whitespace or a backslash")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    try:
+        check_authority(authority)
+        return urlsplit(url)
+    except ValueError as error:
+        if "@" in rest.removeprefix(authority):  # what was read as host and port is the begin of user and password
+            raise ValueError("user or password has a / ? or # that is not percent-encoded (%2F %3F %23)") from None
+        raise ValueError(str(error) if error.__context__ is None else "host is not valid") from None
+
+
+def check_authority(authority: str) -> None:
+    """Check ``[user:password@]host[:port]`` of a URL. Raises ValueError that names the part that is wrong."""
+    userinfo, _, server = authority.rpartition("@")
+    if re.search(r"[\[\]]", userinfo):
+        raise ValueError("user or password has a bracket that is not percent-encoded (%5B %5D)")
+    found = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([^\[\]:]*))?", server)
+    if found is None:
+        brackets = "brackets must be around an IPv6 address and nothing else"
+        missing = "an IPv6 address must be in brackets"
+        raise ValueError(f"{brackets if '[' in server or ']' in server else missing}, such as [2001:db8::1]:6379")
+    address, name, port = found.groups()
+    if address is not None and not _is_ipv6(unquote(address)):
+        raise ValueError("brackets must be around an IPv6 address, such as [2001:db8::1]:6379")
+    if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= 65535):
+        raise ValueError("port must be a number from 1 to 65535")
+    if not (address or name):
+        raise ValueError("host is missing")
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        IPv6Address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def path_prefix(value: str) -> str:

@@ -2,23 +2,25 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlunsplit
 
 from attrs import frozen
 
 from unstract_worker_core.config import parsers as p
 from unstract_worker_core.config.declarations import celery, env
-from unstract_worker_core.config.parsers import Secret, join_host_port
+from unstract_worker_core.config.parsers import Secret, bare_host, check_authority, join_host_port, split_url
 from unstract_worker_core.config.sections import BrokerSettings, RedisSettings
 
 # With the driver that the extra [chord] installs: which one SQLAlchemy takes by itself changed in 2.1.
 _POSTGRES = "db+postgresql+psycopg2"
 _BROKERS = ("redis", "rediss", "amqp", "amqps", "sentinel")
+_REDIS = ("redis", "rediss", "sentinel")
 _LEDGER_OPTIONS = {
     "redis": frozenset[str](),
     "rediss": frozenset(("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")),
     "sentinel": frozenset(("master", "sentinel_username", "sentinel_password")),
 }
+_ACCEPTED = "accepted are db+postgresql://user:password@host:5432/name, redis://host:6379/0 and rediss://"
 # Options of a rediss broker's URL: those that name a file, and those that may only say what holds anyway.
 _FILE_OPTIONS = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
 _HARMLESS_OPTIONS = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "yes", "on", "1")}
@@ -74,10 +76,7 @@ class ChordSource:
 
 def broker_settings(source: BrokerSource) -> BrokerSettings:
     """The broker: its URLs with user and password, percent-encoded, and without options. Raises ValueError."""
-    parts = [_split(base) for base in source.base_url.reveal().split(";")]
-    schemes = {part.scheme for part in parts}
-    if schemes - set(_BROKERS) or len(schemes) != 1:
-        raise ValueError("scheme must be redis, rediss, sentinel, amqp or amqps, the same in all URLs")
+    parts = list(_broker_urls(source.base_url.reveal().split(";")))
     files = {"ca_file": source.ca_file, "cert_file": source.cert_file, "key_file": source.key_file}
     for part in parts:
         for name, value in _checked_options(part):
@@ -97,6 +96,26 @@ def broker_settings(source: BrokerSource) -> BrokerSettings:
     )
 
 
+def _broker_urls(urls: Sequence[str]) -> Iterator[SplitResult]:
+    wrong_scheme = "scheme must be redis, rediss, sentinel, amqp or amqps, the same in all URLs"
+    first = urls[0].partition("://")[0].lower()
+    for number, url in enumerate(urls, start=1):
+        try:
+            part = split_url(url, (first,) if first in _BROKERS else (), wrong_scheme)
+            if part.scheme in _REDIS:
+                _database(part.path)
+        except ValueError as error:
+            raise ValueError(f"{error} (URL {number} of {len(urls)})" if len(urls) > 1 else str(error)) from None
+        yield part
+
+
+def _database(path: str) -> int:
+    found = re.fullmatch(r"/*([0-9]{0,5})", path)
+    if found is None:
+        raise ValueError("database number must be digits at the URL's end, such as redis://host:6379/0")
+    return int(found[1] or 0)
+
+
 def _checked_options(part: SplitResult) -> Iterator[tuple[str, str]]:
     """The options of a URL: those of TLS that name files, or that say what holds anyway.
 
@@ -106,11 +125,14 @@ def _checked_options(part: SplitResult) -> Iterator[tuple[str, str]]:
         raise ValueError("has a # that is not percent-encoded (%23)")
     for name, value in parse_qsl(part.query, keep_blank_values=True):
         if part.scheme != "rediss" or name not in (*_FILE_OPTIONS, *_HARMLESS_OPTIONS):
-            shown = name if re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", name) else "(unreadable)"
-            raise ValueError(f"option {shown} is refused: it would change the connection past the settings")
+            raise ValueError(f"option {_shown(name)} is refused: it would change the connection past the settings")
         if value.lower() not in _HARMLESS_OPTIONS.get(name, (value.lower(),)) or not value:
             raise ValueError(f"option {name} is refused: a broker's certificate is always verified")
         yield name, value
+
+
+def _shown(option: str) -> str:
+    return option if re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", option) else "(unreadable)"
 
 
 def _with_credentials(parts: Sequence[SplitResult], source: BrokerSource) -> Iterator[str]:
@@ -139,26 +161,21 @@ def redis_url(value: str) -> RedisSettings:
     scheme, _, rest = value.partition("://")
     authority, slash, tail = rest.partition("/")
     userinfo, _, hosts = authority.rpartition("@")
-    # A list of sentinels is not a host that can be split: only the first goes through it.
-    parts = _split(f"{scheme}://{hosts.split(',')[0]}{slash}{tail}")
-    if parts.scheme not in ("redis", "rediss", "sentinel"):
-        raise ValueError("must be a redis://, rediss:// or sentinel:// URL (Redis Cluster is not supported)")
-    database = parts.path.strip("/") or "0"
-    options = parse_qsl(parts.query)
-    query, known = dict(options), _LEDGER_OPTIONS[parts.scheme]
-    if not re.fullmatch(r"[0-9]{1,5}", database) or set(query) - known or parts.fragment or len(options) > len(query):
-        raise ValueError("must end in a database number, with no query but the documented one")
-    sentinel = parts.scheme == "sentinel"
+    wrong_scheme = "must be a redis://, rediss:// or sentinel:// URL (Redis Cluster is not supported)"
+    sentinel = scheme.lower() == "sentinel"
     if not sentinel and "," in hosts:
         raise ValueError("must name one host")
+    # Of a list of sentinels each goes through it.
+    for host in hosts.split(","):
+        parts = split_url(f"{scheme}://{userinfo and f'{userinfo}@'}{host}{slash}{tail}", _REDIS, wrong_scheme)
+        bare_host(unquote(parts.hostname or ""))
+    query = _ledger_options(parts)
     user, _, password = userinfo.partition(":")
-    if query.get("ssl_cert_reqs", "required") not in ("required", "optional", "none"):
-        raise ValueError("ssl_cert_reqs must be required, optional or none")
     return RedisSettings(
         # The zone of a link-local address is written %25eth0 in a URL.
         host=unquote(hosts if sentinel else parts.hostname or ""),
         port=26379 if sentinel else parts.port or 6379,  # a sentinel without a port has this one, not its neighbour's
-        db=int(database),
+        db=_database(parts.path.rstrip("/")),
         username=unquote(user) or None,
         password=Secret(unquote(password)) if password else None,
         ssl=parts.scheme == "rediss",
@@ -173,25 +190,84 @@ def redis_url(value: str) -> RedisSettings:
     )
 
 
+def _ledger_options(parts: SplitResult) -> dict[str, str]:
+    if parts.fragment:
+        raise ValueError("has a # that is not percent-encoded (%23)")
+    query, known = parse_qsl(parts.query, keep_blank_values=True), _LEDGER_OPTIONS[parts.scheme]
+    names = [name for name, _ in query]
+    for name in names:
+        if name not in known or names.count(name) > 1:
+            wanted = f"one of {', '.join(sorted(known))}, once" if known else f"absent: {parts.scheme}:// takes none"
+            raise ValueError(f"option {_shown(name)} must be {wanted}")
+    options = {name: value for name, value in query if value}
+    if options.get("ssl_cert_reqs", "required") not in ("required", "optional", "none"):
+        raise ValueError("option ssl_cert_reqs must be required, optional or none")
+    return options
+
+
 def result_backend_url(source: ChordSource) -> Secret | None:
-    """The chord's result backend as a Celery URL; None where the operator names none."""
+    """The chord's result backend as a Celery URL; None where the operator names none. Raises ValueError."""
     if source.result_backend is not None:
         scheme, mark, rest = source.result_backend.reveal().partition("://")
-        return Secret(f"{_POSTGRES if scheme == 'db+postgresql' else scheme}{mark}{rest}")
+        url = f"{_POSTGRES if scheme == 'db+postgresql' else scheme}{mark}{rest}"
+        try:
+            _check_result_backend(url)
+        except ValueError as error:
+            raise ValueError(f"{error}; {_ACCEPTED}") from None
+        return Secret(url)
     if not (source.host and source.name and source.user and source.password):
         return None
     credentials = f"{quote(source.user, safe='')}:{quote(source.password.reveal(), safe='')}"
     options = "" if source.schema == "public" else f"?options=-csearch_path%3D{quote(source.schema, safe='')}"
-    server = f"{credentials}@{join_host_port(source.host, source.port)}"
+    server = f"{credentials}@{join_host_port(bare_host(source.host), source.port)}"
     return Secret(f"{_POSTGRES}://{server}/{quote(source.name, safe='')}{options}")
 
 
-def _split(url: str) -> SplitResult:
+def _check_result_backend(url: str) -> None:
+    """Refuse at the start what Celery would refuse at the first result. Raises ValueError without the URL."""
+    scheme, mark, _ = url.partition("://")
+    if not mark:
+        raise ValueError("is not a URL")
+    if scheme.startswith(("db+", "database+")):
+        _check_database(url.partition("+")[2])
+        return
+    if scheme == "sentinel":  # Celery takes the master's name from an option that no variable sets
+        raise ValueError("sentinel:// cannot be a result backend here")
+    if scheme in _REDIS:
+        _database(split_url(url, _REDIS, "").path)
+    _check_with_celery(url)
+
+
+def _check_database(url: str) -> None:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    if not host or re.search(r"\s", url):
-        raise ValueError("is not a URL with a host")
-    return parts
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        check_authority(re.split(r"[/?#]", url.partition("://")[2].rpartition("@")[2], maxsplit=1)[0])
+        raise ValueError("is not the URL of a database") from None
+    if parsed.host:
+        check_authority(join_host_port(parsed.host, 1 if parsed.port is None else parsed.port))
+    try:
+        parsed.get_dialect().import_dbapi()
+    except NoSuchModuleError:
+        raise ValueError("scheme names no database that SQLAlchemy knows") from None
+    except ImportError as error:
+        raise ValueError(f"needs a driver that is not installed ({error.name})") from None
+
+
+def _check_with_celery(url: str) -> None:
+    """Whether Celery knows the scheme, has the library for it, takes the options, and keeps chords in it."""
+    from celery import Celery
+    from celery.app.backends import by_url
+
+    try:
+        kind, rest = by_url(url)
+    except Exception:  # noqa: BLE001 - boundary: what it raises depends on the scheme, and may quote the URL
+        raise ValueError("scheme names no result backend of Celery") from None
+    try:
+        kind(app=Celery(set_as_current=False, fixups=()), url=rest).ensure_chords_allowed()
+    except Exception:  # noqa: BLE001 - as above
+        hint = ": it needs the option ssl_cert_reqs, as in ?ssl_cert_reqs=required" if url.startswith("rediss:") else ""
+        raise ValueError(f"Celery cannot keep chords there{hint}") from None

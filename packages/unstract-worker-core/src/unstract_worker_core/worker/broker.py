@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 from celery.app.amqp import AMQP
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
+from redis.retry import Retry
 
 from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.errors import Fault
@@ -116,16 +118,24 @@ class BrokerAMQP(AMQP):  # type: ignore[misc]
     Connection = BrokerConnection
 
 
-def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False) -> Connection:
+def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False, seconds: float = 10) -> Connection:
     """A connection for publishing and asking: brief timeouts, one retry, no heartbeat. It connects on first use.
 
     Args:
-        confirmed: on RabbitMQ each publish waits for the broker's word, 10 s at most. Not for doorbells, which would
-            cost a round trip each: a lost one is rung again by the ledger.
+        confirmed: on RabbitMQ each publish waits for the broker's word. Not for doorbells, which would cost a round
+            trip each: a lost one is rung again by the ledger.
+        seconds: how long an answer is awaited; connecting takes five at most.
     """
-    own = {"socket_timeout": 10} if broker.is_redis else {"confirm_publish": confirmed}
-    retries = max(1, len(broker.url.reveal().split(";")) - 1)  # each of several brokers gets its turn
-    options = transport_options(broker) | _NO_PAUSE | {"max_retries": retries} | own
+    servers = len(broker.url.reveal().split(";"))
+    bounds: dict[str, Any] = {"socket_timeout": seconds}
+    if broker.scheme == "sentinel":
+        # redis-py repeats each question by itself, which would take a minute for a sentinel that is silent.
+        asking = {"retry": Retry(NoBackoff(), 0), "socket_timeout": min(5, seconds / servers)}
+        bounds |= {"sentinel_kwargs": transport_options(broker)["sentinel_kwargs"] | asking}
+    if not broker.is_redis:
+        bounds = {"confirm_publish": confirmed, "read_timeout": seconds, "write_timeout": seconds}
+    retries = {"max_retries": max(1, servers - 1)}  # each of several brokers gets its turn
+    options = transport_options(broker) | _NO_PAUSE | retries | bounds
     return BrokerConnection(  # type: ignore[no-untyped-call]
         broker.url.reveal(),
         transport=transport_class(broker),

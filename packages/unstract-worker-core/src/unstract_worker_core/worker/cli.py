@@ -11,11 +11,12 @@ import click
 from unstract_worker_core.config import read_dotenv
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.worker.definition import WorkerDefinition
-from unstract_worker_core.worker.entry import run_worker, settings_or_exit
+from unstract_worker_core.worker.entry import run_worker
 
 _HERE = "unstract_worker_core.operator"
 # Imported when they are asked for.
 _OPERATORS = {
+    "check": f"{_HERE}.check.command:check",
     "conformance": f"{_HERE}.conformance_command:conformance",
     "dead-letters": f"{_HERE}.dead_letters_command:dead_letters",
     "fleet": f"{_HERE}.fleet_command:fleet",
@@ -34,23 +35,8 @@ def command_line(definition: WorkerDefinition) -> click.Group:
     @group.command(help="Run the worker until a signal ends it (SIGTERM drains; a second one hands back at once).")
     @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
     def run(*, development: bool) -> None:
-        _read_dotenv(os.environ, development=development)
+        load_dotenv(os.environ, development=development)
         run_worker(definition, development=development)
-
-    @group.command(help="Look whether this worker could run: configuration, broker, queues, Redis, backend, clock.")
-    @click.option("--organization", "organizations", multiple=True, help="Look at it in the backend; may be repeated.")
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-    @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
-    @click.pass_context
-    def check(context: click.Context, *, organizations: tuple[str, ...], as_json: bool, development: bool) -> None:
-        from unstract_worker_core.operator.check.lines import rendered
-        from unstract_worker_core.operator.check_command import lines_of
-
-        _read_dotenv(os.environ, development=development)
-        settings = settings_or_exit(definition, os.environ, development=development)
-        lines = list(lines_of(definition, settings, organizations))
-        click.echo(rendered(lines, as_json=as_json))
-        context.exit(1 if any(line.status == "fail" for line in lines) else 0)
 
     return group
 
@@ -72,7 +58,8 @@ class _Commands(click.Group):
         return made
 
 
-def _read_dotenv(environ: MutableMapping[str, str], *, development: bool) -> None:
+def load_dotenv(environ: MutableMapping[str, str], *, development: bool) -> None:
+    """In development, set what `.env` names and the environment does not."""
     if not development:
         return
     try:

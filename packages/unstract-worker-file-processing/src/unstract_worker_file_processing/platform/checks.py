@@ -9,7 +9,7 @@ from unstract_worker_core.errors import BackendError, ConfigurationError, Messag
 from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.operator.check.backends import asking
 from unstract_worker_core.operator.check.brokers import foreign_queue_line
-from unstract_worker_core.operator.check.lines import Line, cause_of
+from unstract_worker_core.operator.check.lines import Line, known_cause
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 from unstract_worker_file_processing.platform.publisher import EXECUTOR_QUEUE
 from unstract_worker_file_processing.platform.service import PlatformService, base_url
@@ -68,7 +68,7 @@ def _store(subject: str, store: Store, prefix: str, probe: Callable[[], object],
             return Line(subject, "warn", f"{missing}: no file came yet, or {variables} name another folder")
         return Line(subject, "fail", f"{missing}: look at {variables}")
     except NotNow as error:
-        return Line(subject, "fail", f"{store.location}: {_cause(error)}; look at {variables}")
+        return Line(subject, "fail", f"{store.location}: {known_cause(error) or error}; look at {variables}")
     return Line(subject, "ok", f"{prefix} at {store.location}: {done}")
 
 
@@ -91,7 +91,7 @@ def _reached(service: PlatformService) -> Line:
     try:
         status = service.probe()
     except (FileFailed, NotNow) as error:
-        return Line(_SERVICE, "fail", f"{where}: {_cause(error)}; {look}")
+        return Line(_SERVICE, "fail", f"{where}: {known_cause(error) or error}; {look}")
     if status not in _ANSWERS:
         return Line(_SERVICE, "fail", f"{where}: HTTP {status} to a tool that does not exist: is it {_SERVICE}? {look}")
     return Line(_SERVICE, "ok", f"{where} answers (HTTP {status} to a tool that does not exist)")
@@ -114,9 +114,3 @@ def _key_line(service: PlatformService, backend: Backend, organization: str) -> 
 
 def _of(organization: str) -> str:
     return f"platform key of {organization}"
-
-
-def _cause(error: Exception) -> str:
-    """Why, without credentials: what the drivers say where that is known, else what is said of it here."""
-    cause = cause_of(error)
-    return str(error) if cause == type(error).__name__ else cause

@@ -1,7 +1,6 @@
 """The backend: can it be reached, does it accept the key, does it know the organizations and keep them apart."""
 
-from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Generator, Iterator, Sequence
 from uuid import uuid4
 
 from attrs import evolve
@@ -9,13 +8,11 @@ from attrs import evolve
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import BackendError, BackendUnavailable, MessageError
-from unstract_worker_core.operator.check.lines import Line
+from unstract_worker_core.operator.check.lines import SECONDS, Line, unknown_zone
 from unstract_worker_core.statuses import ExecutionStatus
 
-_SECONDS = 5.0
 
-
-def asking(settings: Settings, *, seconds: float = _SECONDS) -> Backend:
+def asking(settings: Settings, *, seconds: float = SECONDS) -> Backend:
     """A client that makes each call once, within this time, whatever failed before."""
     brief = evolve(
         settings.backend, timeout=seconds, total_timeout=seconds, file_execution_timeout=seconds, retry_attempts=0,
@@ -24,15 +21,15 @@ def asking(settings: Settings, *, seconds: float = _SECONDS) -> Backend:
     return Backend(brief, version=settings.version)
 
 
-def backend_lines(settings: Settings, organizations: Sequence[str]) -> Iterator[Line]:
-    """The backend and its key; then each organization."""
+def backend_lines(settings: Settings, organizations: Sequence[str]) -> Generator[Line, None, bool]:
+    """The backend and its key; then each organization. Returns whether the backend answers."""
     backend = asking(settings)
     try:
-        reached = _reached(backend, settings.backend.base_url)
+        reached, answers = _reached(backend, settings.backend.base_url)
         yield reached
         if reached.status == "fail":
             yield from (Line(f"organization {each}", "skip", "the backend cannot be used") for each in organizations)
-            return
+            return answers
         if not organizations:
             hint = "none was checked: name one with --organization (or WORKER_ORGANIZATIONS)"
             yield Line("organization", "warn", hint)
@@ -40,21 +37,22 @@ def backend_lines(settings: Settings, organizations: Sequence[str]) -> Iterator[
             yield from _organization(backend, organization)
         if organizations:
             yield _scoping(backend)
+        return answers
     finally:
         backend.close()
 
 
-def _reached(backend: Backend, base_url: str) -> Line:
-    where = urlsplit(base_url)._replace(netloc=urlsplit(base_url).netloc.rpartition("@")[2]).geturl()
+def _reached(backend: Backend, where: str) -> tuple[Line, bool]:
     try:
         backend.check()
     except BackendUnavailable as error:
-        return Line("backend", "fail", f"{where}: {error.message}; is INTERNAL_API_BASE_URL right, is the backend up?")
+        cause, look = unknown_zone(where) or error.message, "is INTERNAL_API_BASE_URL right, is the backend up?"
+        return Line("backend", "fail", f"{where}: {cause}; {look}"), error.status is not None
     except BackendError as error:
         refused = error.status in (401, 403)
         hint = "set INTERNAL_SERVICE_API_KEY to the backend's" if refused else "is INTERNAL_API_BASE_URL right?"
-        return Line("backend", "fail", f"{where}: {error.message}; {hint}")
-    return Line("backend", "ok", f"{where}: healthy; API key accepted")
+        return Line("backend", "fail", f"{where}: {error.message}; {hint}"), True
+    return Line("backend", "ok", f"{where}: healthy; API key accepted"), True
 
 
 def _organization(backend: Backend, organization: str) -> Iterator[Line]:

@@ -6,39 +6,62 @@ from contextlib import suppress
 from typing import Any
 
 from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
+from attrs import evolve
 from kombu.connection import Connection
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from unstract_worker_core.config import BrokerSettings, Settings
-from unstract_worker_core.operator.check.lines import CERTIFICATE, Line, cause_of
+from unstract_worker_core.config import BrokerSettings, Secret, Settings
+from unstract_worker_core.operator.check.lines import CERTIFICATE, REFUSED, SECONDS, Line, cause_of
 from unstract_worker_core.operator.check.redis_roles import broker_redis
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE, consumed_queues
-from unstract_worker_core.worker.broker import declared_queue, publishing_connection
+from unstract_worker_core.worker.broker import declared_queue, permanent_refusal, publishing_connection
 
-_LOOK = "look at CELERY_BROKER_BASE_URL, _USER and _PASS"
+_LOOK = "look at CELERY_BROKER_BASE_URL"
+_LOOK_ACCESS = "look at CELERY_BROKER_BASE_URL, _USER and _PASS"
 _LOOK_TLS = "its CA goes to CELERY_BROKER_SSL_CA_CERTS, and it must name the host of CELERY_BROKER_BASE_URL"
 _NO_RIGHTS = "grant the broker's user configure, write and read on it"
 
 
 def broker_lines(settings: Settings) -> Iterator[Line]:
-    """Connect, and look at the server and at each queue."""
-    broker, connection = settings.broker, publishing_connection(settings.broker)
-    queues = list(consumed_queues(settings))
-    try:
-        yield from _server(broker, connection)
-        while queues:
-            queue = queues[0]
-            yield _on_redis(connection, queue) if broker.is_redis else _on_rabbitmq(broker, connection, queue)
-            queues.pop(0)
-    except Exception as error:  # noqa: BLE001 - boundary: each driver has errors of its own, and all mean the same here
-        cause = cause_of(error)
-        look = _LOOK_TLS if cause.startswith(CERTIFICATE) else _LOOK
-        yield Line("broker", "fail", f"{broker.location}: {cause}; {look}")
-        yield from (Line(f"queue {queue}", "skip", "the broker does not answer") for queue in queues)
-    finally:
-        with suppress(Exception):  # a connection that never was may fail to close in any way
-            connection.release()
+    """Connect to the first broker that answers, and look at the server and at each queue."""
+    brokers, queues = _members(settings.broker), list(consumed_queues(settings))
+    for number, broker in enumerate(brokers, start=1):
+        connection = publishing_connection(broker, seconds=SECONDS)
+        try:
+            connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+            yield from _server(broker, connection)
+            while queues:
+                queue = queues[0]
+                yield _on_redis(connection, queue) if broker.is_redis else _on_rabbitmq(broker, connection, queue)
+                queues.pop(0)
+        except Exception as error:  # noqa: BLE001 - boundary: each driver has errors of its own, and all mean the same here
+            # As in `run`: what is refused for good ends it, what is away leaves it to the next.
+            passed_on = number < len(brokers) and permanent_refusal(error) is None
+            yield _failed(broker, error, passed_on=passed_on)
+            if not passed_on:
+                break
+        else:
+            return
+        finally:
+            with suppress(Exception):  # a connection that never was may fail to close in any way
+                connection.release()
+    yield from (Line(f"queue {queue}", "skip", "the broker does not answer") for queue in queues)
+
+
+def _members(broker: BrokerSettings) -> list[BrokerSettings]:
+    """Each broker of a list. Sentinels are one: together they name its master."""
+    if broker.scheme == "sentinel":
+        return [broker]
+    return [evolve(broker, url=Secret(url)) for url in broker.url.reveal().split(";")]
+
+
+def _failed(broker: BrokerSettings, error: Exception, *, passed_on: bool) -> Line:
+    cause = cause_of(error, broker.location)
+    look = {CERTIFICATE: _LOOK_TLS, REFUSED: _LOOK_ACCESS}.get(cause.partition(":")[0], _LOOK)
+    if passed_on:
+        return Line("broker", "warn", f"{broker.location}: {cause}; {look}; the next one of the list is tried")
+    return Line("broker", "fail", f"{broker.location}: {cause}; {look}")
 
 
 def foreign_queue_line(broker: BrokerSettings, queue: str, *, consumer: str, limit: int) -> Line:
@@ -48,9 +71,10 @@ def foreign_queue_line(broker: BrokerSettings, queue: str, *, consumer: str, lim
         consumer: who consumes it, for people.
         limit: so many messages may wait before no more are sent.
     """
-    subject, connection = f"queue {queue}", publishing_connection(broker)
+    subject, connection = f"queue {queue}", publishing_connection(broker, seconds=SECONDS)
+    others = len(_members(broker)) - 1
     try:
-        connection.connect()
+        connection.ensure_connection(max_retries=others, interval_start=0, interval_step=0, interval_max=0)
         if broker.is_redis:
             waiting, seen = int(_redis_of(connection).llen(queue)), "Redis does not say whether anybody consumes it"
         else:
@@ -64,7 +88,7 @@ def foreign_queue_line(broker: BrokerSettings, queue: str, *, consumer: str, lim
     except ResponseError as error:
         return Line(subject, "fail", _unreadable(error))
     except Exception as error:  # noqa: BLE001 - boundary: each driver has errors of its own; the broker's line names it
-        return Line(subject, "skip", f"the broker does not answer ({cause_of(error)})")
+        return Line(subject, "skip", f"the broker does not answer ({cause_of(error, broker.location)})")
     finally:
         with suppress(Exception):  # as above
             connection.release()
@@ -74,7 +98,6 @@ def foreign_queue_line(broker: BrokerSettings, queue: str, *, consumer: str, lim
 
 
 def _server(broker: BrokerSettings, connection: Connection) -> Iterator[Line]:
-    connection.connect()
     if broker.is_redis:
         client = _redis_of(connection)
         client.ping()

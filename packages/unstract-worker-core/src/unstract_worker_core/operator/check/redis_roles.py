@@ -1,6 +1,6 @@
 """The three Redis roles: reachable, of a usable version, and keeping what the role needs kept."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from attrs import frozen
@@ -29,15 +29,16 @@ ROLES = (
 )
 
 
-def redis_lines(settings: Settings) -> Iterator[Line]:
-    """The ledger's Redis, then the other two."""
-    yield from _ledger(settings)
+def redis_lines(settings: Settings) -> Generator[Line, None, bool]:
+    """The ledger's Redis, then the other two. Returns whether the ledger's answers."""
+    ledger_answers = yield from _ledger(settings)
     for role in ROLES:
         client = connect(getattr(settings, role.field), name="check")
         try:
             yield from _role(role, getattr(settings, role.field).location, client)
         finally:
             client.close()
+    return ledger_answers
 
 
 def broker_redis(client: Redis) -> Iterator[Line]:
@@ -49,7 +50,7 @@ def broker_redis(client: Redis) -> Iterator[Line]:
         yield Line("broker", "warn", f"AOF is off: after a restart of Redis {lost}; set appendonly yes")
 
 
-def _ledger(settings: Settings) -> Iterator[Line]:
+def _ledger(settings: Settings) -> Generator[Line, None, bool]:
     client = connect(settings.ledger_redis, name="check")
     try:
         findings = check_ledger_redis(client)
@@ -57,7 +58,7 @@ def _ledger(settings: Settings) -> Iterator[Line]:
     except (LedgerUnavailable, RedisError) as error:
         where = settings.ledger_redis.location
         yield _unusable("ledger redis", where, error, "WORKER_LEDGER_REDIS_URL or REDIS_*")
-        return
+        return False
     finally:
         client.close()
     for finding in findings:
@@ -65,6 +66,7 @@ def _ledger(settings: Settings) -> Iterator[Line]:
     if not findings:
         where = settings.ledger_redis.location
         yield Line("ledger redis", "ok", f"{_version(info)} at {where}, {info.get('maxmemory_policy')}, AOF on")
+    return True
 
 
 def _role(role: Role, where: str, client: Redis) -> Iterator[Line]:
@@ -77,7 +79,7 @@ def _role(role: Role, where: str, client: Redis) -> Iterator[Line]:
 
 
 def _unusable(subject: str, where: str, error: Exception, variables: str) -> Line:
-    cause = cause_of(error)
+    cause = cause_of(error, where)
     ca = "; its CA goes to REDIS_SSL_CA_CERTS, or into the URL as ssl_ca_certs" if cause.startswith(CERTIFICATE) else ""
     return Line(subject, "fail", f"{where}: {cause}; look at {variables}{ca}")
 
