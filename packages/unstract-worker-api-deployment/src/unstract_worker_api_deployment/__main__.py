@@ -3,8 +3,6 @@
 from unstract_worker_api_deployment.tasks import DEFINITION
 from unstract_worker_core.worker.cli import command_line
 
-__all__ = ["main"]
-
 main = command_line(DEFINITION)
 
 if __name__ == "__main__":

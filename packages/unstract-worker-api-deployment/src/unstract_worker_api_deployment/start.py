@@ -17,8 +17,6 @@ from unstract_worker_core.runs.start import (
 )
 from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["JOBS", "history_hashes", "start_execution"]
-
 
 def start_execution(session: RunSession) -> Decision:
     """From an accepted start message to batches that are ready to be worked on."""

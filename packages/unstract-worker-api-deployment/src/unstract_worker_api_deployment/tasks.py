@@ -16,8 +16,6 @@ from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.tasks import add_task
 
-__all__ = ["DEFINITION", "read_ids", "register"]
-
 # Today's workers declare these two tasks without a name, so the name depends on how the module is loaded.
 _PREFIXES = ("", "tasks.", "api-deployment.tasks.")
 

@@ -18,8 +18,6 @@ from unstract_worker_core.runs.session import Decision, Release, RunSession, sta
 from unstract_worker_core.runs.start import LoadedRun, give_up, load_run
 from unstract_worker_core.statuses import WorkerType
 
-__all__ = ["end_batches", "end_start"]
-
 _LATER_SECONDS = 10.0
 _LOST = "the execution was stopped after the worker that executed this file had died"
 _WITH_EXECUTOR = "the execution was stopped while the executor had the file"

@@ -18,8 +18,6 @@ from unstract_worker_core.ledger import RunClaim, RunContext
 from unstract_worker_core.messages.batch import BatchResult, read_results
 from unstract_worker_core.statuses import RunKind
 
-__all__ = ["ChordCallback", "load_chord_run", "read_callback"]
-
 
 @frozen
 class ChordCallback:

@@ -9,8 +9,6 @@ from unstract_worker_core.ledger import FileOutcome, FinalState, OutcomeKind, Ru
 from unstract_worker_core.messages.batch import BatchResult
 from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["Totals", "count", "count_results", "count_rows", "final_state", "totals_before"]
-
 
 @frozen
 class Totals:

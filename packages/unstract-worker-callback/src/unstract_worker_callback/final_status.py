@@ -11,8 +11,6 @@ from unstract_worker_core.ledger import FinalState
 from unstract_worker_core.retries import Retrying
 from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["add_counts", "correct_late_write", "existing_terminal", "write_final_status"]
-
 _RETRYING = Retrying(attempts=3, timeout=None)
 
 

@@ -27,8 +27,6 @@ from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind, pipeline_status_for
 from unstract_worker_core.ui_logs import LogEvent
 
-__all__ = ["MAX_ATTEMPTS", "finalise_run"]
-
 # After so many failed attempts the run ends in ERROR, with the results that can be read.
 MAX_ATTEMPTS = 5
 # Every value is read before it is written again, so an unknown outcome needs no longer wait.

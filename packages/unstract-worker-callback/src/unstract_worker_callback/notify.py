@@ -15,8 +15,6 @@ from unstract_worker_core.runs.failure_policy import Place, Reaction, reaction_t
 from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = ["notify"]
-
 _log = get_logger(__name__)
 
 

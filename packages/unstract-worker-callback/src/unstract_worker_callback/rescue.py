@@ -18,8 +18,6 @@ from unstract_worker_core.runs.failure_policy import is_permanent
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-__all__ = ["Rescue"]
-
 _OPEN = (ExecutionStatus.PENDING, ExecutionStatus.EXECUTING)
 _LOST = "start message lost: the run is unknown to the ledger, start it again"
 _log = get_logger(__name__)

@@ -22,8 +22,6 @@ from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.definition import RuntimeOf, Service, WorkerDefinition
 from unstract_worker_core.worker.tasks import add_task, serve_celery_task
 
-__all__ = ["DEFINITION", "register", "services"]
-
 _CHORD_CALLBACKS = (
     "process_batch_callback",
     "process_batch_callback_api",

@@ -49,6 +49,10 @@ T = TypeVar("T")
 _JSON = (Any, dict[str, Any], dict[str, Any] | None)
 
 
+class NotJson(ValueError):
+    """Text that is not JSON that is fit to be read; the message says why, without the text."""
+
+
 def _exactly(kind: type) -> Callable[[object, type], Any]:
     def hook(value: object, wanted: type) -> object:
         if issubclass(wanted, StrEnum):  # cattrs looks hooks up along the MRO: str's comes first
@@ -160,19 +164,21 @@ def loads(text: str | bytes) -> Any:
         raise MessageError("not valid JSON") from None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def refuse_constant(name: str) -> None:
+    """For `json.JSONDecoder(parse_constant=)`. Raises NotJson."""
+    raise NotJson(f"{name} is not JSON")
 
 
-def _finite(digits: str) -> float:
+def finite(digits: str) -> float:
+    """For `json.JSONDecoder(parse_float=)`. Raises NotJson."""
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError("an infinite number is not JSON")
+        raise NotJson("a number beyond all bounds")
     return number
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite)
 
 
 def encode(value: object) -> str:

@@ -7,9 +7,9 @@ import pytest
 from unstract_worker_core.backend.executions import StatusUpdate
 from unstract_worker_core.backend.files import FileHash, FileStatusUpdate, FileToExecute
 from unstract_worker_core.backend.pipelines import Notification, RunEvent
-from unstract_worker_core.backend.responses import NotJson, parse, reason_in
+from unstract_worker_core.backend.responses import parse, reason_in
 from unstract_worker_core.errors import BackendError, BackendRefused, NotFound, UnexpectedAnswer
-from unstract_worker_core.serialization import one_line
+from unstract_worker_core.serialization import NotJson, one_line
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
 
 ORG = "org_alpha"

@@ -46,7 +46,7 @@ def test_opens_sheds_tries_once_and_closes(server, backend, clock, metrics):
     fail(backend, BackendUnavailable)
     assert len(server.received) == 6
     assert backend.breaker.state == "open"
-    assert 4.0 <= backend.seconds_until_trial() <= 6.0
+    assert 4.0 <= backend.breaker.seconds_until_trial() <= 6.0
     assert b"unstract_worker_breaker_open 1.0" in metrics.render()
 
     shed = fail(backend, BackendUnavailable)

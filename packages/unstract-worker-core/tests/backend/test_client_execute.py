@@ -114,7 +114,7 @@ def test_a_silent_call_is_named_with_its_execution_and_file_until_it_is_answered
 
     thread = threading.Thread(target=call)
     thread.start()
-    while not (shown := backend.silent_calls()):
+    while not (shown := backend.silent_calls.shown()):
         threading.Event().wait(0.01)
     assert b"unstract_worker_backend_silent_calls 1.0" in metrics.render()
     (text,) = shown
@@ -123,7 +123,7 @@ def test_a_silent_call_is_named_with_its_execution_and_file_until_it_is_answered
     assert text.endswith(f", execution {EXECUTION}, file execution {WORKFLOW}, request {request}")
     release.set()
     thread.join(10)
-    assert backend.silent_calls() == ()
+    assert backend.silent_calls.shown() == ()
     assert b"unstract_worker_backend_silent_calls 0.0" in metrics.render()
     notices = [each for each in seen if each["event"] == "the backend has not answered yet"]
     assert {(each["operation"], each["execution_id"], each["file_execution_id"]) for each in notices} == {

@@ -7,7 +7,6 @@ import traceback
 import pytest
 from attrs import fields
 
-from unstract_worker_core.backend.client import Health
 from unstract_worker_core.backend.executions import Execution, NewExecution, StatusUpdate
 from unstract_worker_core.backend.files import FileHash, FileStatusUpdate, FileToExecute
 from unstract_worker_core.backend.history import HistoryQuery, NewHistory
@@ -137,7 +136,7 @@ def test_the_calls_without_organization_are_these(server, backend):
         "/internal/v1/webhook/buffer/mark/dead-letter/",
     ]
     server.answer(server.sends({"status": "healthy", "version": "1.0.0", "debug": {}}))
-    assert backend.check() == Health("healthy", "1.0.0")
+    backend.check()
     assert all("x-organization-id" not in sent.headers for sent in server.received)
 
 

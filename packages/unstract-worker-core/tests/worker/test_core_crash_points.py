@@ -9,13 +9,13 @@ from unstract_worker_core.backend import operations
 from unstract_worker_core.backend.operations import Operation, Repeat
 from unstract_worker_core.config import Settings, load_settings
 from unstract_worker_core.errors import ConfigurationError
-from unstract_worker_core.failpoints.registry import POINTS
+from unstract_worker_core.failpoints import points
 from unstract_worker_core.ledger.store import STEP_NAMES
 from unstract_worker_core.queues import Doorbell
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import environment_for
 
-NAMES = [point.name for point in POINTS]
+NAMES = [point.name for point in points()]
 ARMED = {"WORKER_CRASH_POINT": "task.begun", "WORKER_CRASH_TESTING": "true"}
 
 
@@ -31,7 +31,7 @@ def test_every_step_effect_and_doorbell_has_a_point_before_and_after_it():
     for stem in wanted:
         assert {f"{stem}.before", f"{stem}.after"} <= set(NAMES)
     assert len(NAMES) == len(set(NAMES))
-    assert all(point.description for point in POINTS)
+    assert all(point.description for point in points())
 
 
 @pytest.mark.parametrize(

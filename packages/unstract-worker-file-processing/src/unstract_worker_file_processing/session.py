@@ -48,7 +48,7 @@ class HandedBack(SteppedAside):
     @classmethod
     def after(cls, error: BackendError, runtime: Runtime) -> "HandedBack":
         """Put the batch off after an error of the backend that may pass; no file is charged."""
-        seconds = runtime.backend.seconds_until_trial()
+        seconds = runtime.backend.breaker.seconds_until_trial()
         release = release_after(error, Place.FILE, attempts=0, delays=_DELAYS, breaker_seconds=seconds)
         if kind_of(error) is ErrorKind.KEY_REFUSED:
             _log.error("the batch waits until the backend accepts the API key", reason=release.reason)

@@ -21,20 +21,10 @@ from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.runs.failure_policy import is_permanent, reason_of
-from unstract_worker_core.runs.run_handler import accept_run, put_start
+from unstract_worker_core.runs.run_handler import accept_run, put_run
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.runs.session import Close, Decision, RunSession
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus, RunKind, WorkerType
-
-__all__ = [
-    "ScheduleMessage",
-    "accept_schedule",
-    "find_created_execution",
-    "give_up_schedule",
-    "newest",
-    "read_schedule",
-    "start_pipeline",
-]
 
 # "pipepline_id" is how the producers spell it.
 _ARGUMENTS = (
@@ -234,9 +224,11 @@ def _notify_subscribers(session: RunSession, pipeline: Pipeline) -> None:
 
 
 def _start(session: RunSession, start: StartMessage) -> Decision:
-    accepted = put_start(session.runtime, start)
+    runtime, run_id, task = session.runtime, start.execution_id, RunTask.EXECUTION
+    organization = start.organization_id
+    accepted = put_run(runtime, run_id, task=task, kind=start.kind, organization_id=organization, message=start)
     if accepted.state is RunState.ACCEPTED:
-        session.runtime.doorbells.ring_start(start.execution_id, task=RunTask.EXECUTION, kind=start.kind)
+        runtime.doorbells.ring_start(run_id, task=task, kind=start.kind)
     log.info("the pipeline is started", execution_id=start.execution_id)
     return Close(FinalState(detail={"execution_id": start.execution_id}))
 

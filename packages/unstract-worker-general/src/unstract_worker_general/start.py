@@ -23,8 +23,6 @@ from unstract_worker_core.runs.session import Decision, RunSession
 from unstract_worker_core.runs.start import LoadedRun, arm_files, load_run, open_run, write_status_once
 from unstract_worker_core.statuses import ExecutionStatus
 
-__all__ = ["choose_files", "read_listing", "skip_reason", "start_execution"]
-
 _ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.ERROR)
 
 

@@ -25,7 +25,6 @@ from unstract_worker_general.webhooks.delivery import accept_webhook, webhook_jo
 if TYPE_CHECKING:
     from unstract_worker_core.operator.check.lines import Line
 
-__all__ = ["CLEANUP_NEEDS", "DEFINITION", "ORCHESTRATE_JOBS", "cleanup_lines", "register"]
 
 # The platform's Beat sends it daily without a queue. It cleans the result table of the executor and log workers.
 _CLEANUP = "celery.backend_cleanup"

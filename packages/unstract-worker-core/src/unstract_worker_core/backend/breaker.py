@@ -15,9 +15,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import structlog
 from attrs import define, field, frozen
+
+if TYPE_CHECKING:  # see `observability.prefork_metrics`
+    from unstract_worker_core.observability.metrics import Metrics
 
 _FIRST_INTERVAL_SECONDS = 5.0
 
@@ -153,9 +157,9 @@ class _SilentCall:
 
 @define(eq=False)
 class SilentCalls:
-    """The silent calls of one process. `count` is called with 1 when a call becomes one, with -1 when it ends."""
+    """The silent calls of one process; `metrics` count those of now."""
 
-    count: Callable[[int], None]
+    metrics: "Metrics | None" = None
     clock: Callable[[], float] = time.monotonic
     _calls: dict[str, _SilentCall] = field(factory=dict, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
@@ -168,7 +172,7 @@ class SilentCalls:
             fresh = request_id not in self._calls
             self._calls[request_id] = call
         if fresh:
-            self.count(1)
+            self._count(1)
         _log.warning(
             "the backend has not answered yet", operation=operation, request_id=request_id, seconds=round(seconds)
         )
@@ -178,10 +182,14 @@ class SilentCalls:
         if request_id in self._calls:
             with self._lock:
                 del self._calls[request_id]
-            self.count(-1)
+            self._count(-1)
 
     def shown(self) -> tuple[str, ...]:
         """Each silent call in words, with its execution and file."""
         now = self.clock()
         with self._lock:
             return tuple(call.shown(now) for call in self._calls.values())
+
+    def _count(self, change: int) -> None:
+        if self.metrics is not None:
+            self.metrics.backend_silent_calls.inc(change)

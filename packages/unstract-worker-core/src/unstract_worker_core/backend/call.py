@@ -10,16 +10,16 @@ it holds a thread of the backend, and many of those are what a starving backend 
 import json
 import random
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
+import structlog
 from attrs import fields, frozen
 
 from unstract_worker_core import identifiers
-from unstract_worker_core.backend.breaker import Breaker, BreakerOpen, SilentCalls
+from unstract_worker_core.backend.breaker import Breaker, BreakerOpen, BreakerState, SilentCalls
 from unstract_worker_core.backend.exchange import ConnectFailed, Limits, OnSilence, ResponseLost, ResponseRefused
 from unstract_worker_core.backend.http import BaseTransport, Request, make_request, send
 from unstract_worker_core.backend.operations import HEALTH, Operation, Repeat
@@ -29,6 +29,7 @@ from unstract_worker_core.errors import (
     BackendError,
     BackendRefused,
     BackendUnavailable,
+    NotFound,
     OutcomeUnknown,
     UnexpectedAnswer,
 )
@@ -36,16 +37,28 @@ from unstract_worker_core.failpoints import hit
 from unstract_worker_core.observability.tracing import trace_headers, traced_call
 from unstract_worker_core.retries import Retrying
 
+if TYPE_CHECKING:  # see `observability.prefork_metrics`
+    from unstract_worker_core.observability.metrics import Metrics
+
 LONGEST_WAIT_SECONDS = 30.0
 # A call that should be answered soon is given up after this time without a byte; the next attempt has twice as much.
 _QUICK_SECONDS = 5.0
 _TRIAL_SECONDS = 15.0
 _CONNECT_SECONDS = 10.0
-_BREAKER_WAIT_SECONDS = 10.0
 _ENCODER = json.JSONEncoder(allow_nan=False)
+_log = structlog.get_logger("unstract_worker_core.backend")
+T = TypeVar("T")
+R = TypeVar("R")
+_TOO_LARGE = 413
 _NO_IDS: Mapping[str, str] = {}
 _PLAIN = re.compile(r"[0-9A-Za-z_.\-~]*")
-Observe = Callable[[str, BackendError | None, float], None]
+_OUTCOMES: tuple[tuple[type[BackendError], str], ...] = (
+    (NotFound, "not_found"),
+    (BackendRefused, "refused"),
+    (UnexpectedAnswer, "unexpected"),
+    (OutcomeUnknown, "unknown"),
+    (BackendUnavailable, "unavailable"),
+)
 
 
 class RetryState:
@@ -120,33 +133,22 @@ class Caller:
         self,
         settings: BackendSettings,
         transport: BaseTransport,
-        breaker: Breaker,
+        metrics: "Metrics | None",
         *,
         version: str,
-        observe: Observe,
-        silence: SilentCalls,
-        breaker_wait: float = _BREAKER_WAIT_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
+        breaker_wait: float,
+        clock: Callable[[], float],
     ) -> None:
-        """Nothing is sent yet.
-
-        Args:
-            settings: base URL, key, prefixes, budgets.
-            transport: carries the requests.
-            breaker: shared by all calls of the process.
-            version: goes into the User-Agent.
-            observe: called at the end of each call with its operation, its error (None: answered) and its seconds.
-            silence: gets the calls without a response.
-            breaker_wait: seconds that a call waits for an open breaker to close before it is given up.
-            clock: monotonic seconds.
-        """
+        """Nothing is sent yet. The arguments are those of `Backend`."""
         self._settings = settings
         self._transport = transport
-        self._breaker = breaker
-        self._observe = observe
-        self._silence = silence
+        self._metrics = metrics
         self._breaker_wait = breaker_wait
         self._clock = clock
+        self._key_refused = False
+        threshold, recovery = settings.breaker_threshold, settings.breaker_recovery
+        self.breaker = Breaker(threshold, recovery, clock=clock, on_change=self._breaker_changed)
+        self.silent_calls = SilentCalls(metrics)
         self._retrying = Retrying(attempts=settings.retry_attempts + 1, timeout=None)
         self._base_url = settings.base_url.rstrip("/") + "/"
         key = settings.api_key.reveal()
@@ -209,13 +211,13 @@ class Caller:
             error = self._given_up(state, last, request_id)
             raise error from None
         except BackendError as raised:
-            self._breaker.succeeded()
+            self.breaker.succeeded()
             error = raised
             raise
         finally:
             hit("backend", operation.name, "after")
             self._observe(operation.name, error, self._clock() - started)
-        self._breaker.succeeded()
+        self.breaker.succeeded()
         return response
 
     def _url(self, operation: Operation, ids: Mapping[str, str]) -> str:
@@ -223,18 +225,18 @@ class Caller:
         return self._base_url + operation.path.format(**self._prefixes, **quoted)
 
     def _attempt(self, state: RetryState, request: Request, request_id: str) -> ApiResponse:
-        state.trial = self._breaker.admit(min(self._breaker_wait, state.seconds_left()))
+        state.trial = self.breaker.admit(min(self._breaker_wait, state.seconds_left()))
         if state.trial and state.guarded:
             self._try_health()
-        limits = state.limits(partial(self._silence.notice, state.operation.name, request_id))
+        limits = state.limits(partial(self.silent_calls.notice, state.operation.name, request_id))
         try:
             return self._exchange(state.operation, request, limits, request_id)
         except TransientError as error:
             if error.silent:
-                self._breaker.failed()
+                self.breaker.failed()
             raise
         finally:
-            self._silence.ended(request_id)
+            self.silent_calls.ended(request_id)
 
     def _try_health(self) -> None:
         """Find out whether the backend is there by a call that does no harm. Raises TransientError."""
@@ -247,7 +249,7 @@ class Caller:
             raise TransientError(error.reason, applied=False, away=error.away, status=error.status) from None
         except BackendError:
             pass  # a refusal comes from a backend that is there
-        self._breaker.succeeded()
+        self.breaker.succeeded()
 
     def _exchange(self, operation: Operation, request: Request, limits: Limits, request_id: str) -> ApiResponse:
         try:
@@ -275,15 +277,38 @@ class Caller:
             reason = f"the circuit breaker is open, {last}" if isinstance(last, BreakerOpen) else str(last)
             return state.final_error(TransientError(reason, applied=False, away=None), request_id)
         if last.away is False:
-            self._breaker.succeeded()
+            self.breaker.succeeded()
         elif last.away and not last.silent:
-            self._breaker.failed()
+            self.breaker.failed()
         return state.final_error(last, request_id)
 
+    def _observe(self, operation: str, error: BackendError | None, seconds: float) -> None:
+        self._key_answered(error)
+        if self._metrics is None:
+            return
+        outcome = "ok"
+        if error is not None:
+            outcome = next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "unexpected")
+        self._metrics.backend_calls.labels(operation, outcome).inc()
+        self._metrics.backend_seconds.labels(operation).observe(seconds)
 
-T = TypeVar("T")
-R = TypeVar("R")
-_TOO_LARGE = 413
+    def _key_answered(self, error: BackendError | None) -> None:
+        """Say once that the key is refused, and once that it is accepted again."""
+        refused = error is not None and error.status in (401, 403)
+        if refused is self._key_refused or (error is not None and not refused):
+            return
+        self._key_refused = refused
+        if error is None:
+            _log.warning("the backend accepts the API key again")
+        else:
+            _log.error("the backend refuses the API key: everything waits for it", reason=str(error))
+        if self._metrics is not None:
+            self._metrics.backend_key_refused.set(int(refused))
+
+    def _breaker_changed(self, state: BreakerState) -> None:
+        _log.warning("backend breaker changed", state=state.value)
+        if self._metrics is not None:
+            self._metrics.breaker_open.set(0 if state is BreakerState.CLOSED else 1)
 
 
 @frozen

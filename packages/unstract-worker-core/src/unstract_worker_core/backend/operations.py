@@ -184,3 +184,8 @@ PLATFORM_KEY = Operation(
 )
 # The organization counts as a query parameter only; the header alone is a 400.
 CONFIGURATION = Operation("configuration.get", "GET", "v1/configuration/{name}/")
+
+
+def effects() -> tuple[Operation, ...]:
+    """The operations that change something."""
+    return tuple(each for each in globals().values() if isinstance(each, Operation) and each.repeat is not Repeat.READ)

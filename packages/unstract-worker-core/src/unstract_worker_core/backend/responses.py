@@ -19,7 +19,14 @@ from unstract_worker_core.backend.http import Response
 from unstract_worker_core.backend.operations import Operation, Repeat
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, NotFound, UnexpectedAnswer
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.serialization import has_escaped_halves, one_line, replace_halves
+from unstract_worker_core.serialization import (
+    NotJson,
+    finite,
+    has_escaped_halves,
+    one_line,
+    refuse_constant,
+    replace_halves,
+)
 
 # What json.loads gives; models narrow it.
 Json = Any
@@ -68,10 +75,6 @@ class TransientError(Exception):
         self.stale = stale
         self.silent = silent
         super().__init__(reason)
-
-
-class NotJson(Exception):
-    """The body is not JSON that is fit to be read; the message says why, without the body."""
 
 
 class RepeatedKey(list[tuple[str, Json]]):
@@ -264,6 +267,8 @@ def parse(body: bytes, *, lenient: bool = False) -> Json:
         if end != len(text):
             raise ValueError("something follows")
         return replace_halves(value) if not lenient and has_escaped_halves(text) else value
+    except NotJson:
+        raise
     except UnicodeError:
         raise NotJson("text that is not Unicode") from None
     except RecursionError:
@@ -284,10 +289,6 @@ def _object_or_pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json] | Repeate
     return members if len(members) == len(pairs) else RepeatedKey(pairs)
 
 
-def _constant(name: str) -> Json:
-    raise NotJson(f"{name} is not JSON")
-
-
 def _integer(digits: str) -> int:
     if len(digits) > _LONGEST_INTEGER:
         raise NotJson(f"an integer of {len(digits)} digits")
@@ -298,12 +299,7 @@ def _integer_or_infinity(digits: str) -> float:
     return math.inf if len(digits) > _LONGEST_INTEGER else int(digits)
 
 
-def _float(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise NotJson("a number beyond all bounds")
-    return number
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=refuse_constant, parse_int=_integer, parse_float=finite
+)
 _LENIENT_DECODER = json.JSONDecoder(object_pairs_hook=_object_or_pairs, parse_int=_integer_or_infinity)

@@ -13,7 +13,7 @@ from unstract_worker_core import serialization
 from unstract_worker_core.doorbells import read_run_doorbell
 from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.ledger import Accepted, Armed, RunClaim, RunState, RunTask
-from unstract_worker_core.messages.start import StartMessage, read_start
+from unstract_worker_core.messages.start import read_start
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.runs.failure_policy import (
     ErrorKind,
@@ -61,53 +61,49 @@ def accept_start(runtime: Runtime, delivery: Delivery, kind: RunKind) -> None:
         Reject: the process drains while the ledger is away; the message goes back to its queue.
     """
     message = read_start(delivery.args, delivery.kwargs, kind=kind)
-    with bind_task(execution_id=message.execution_id, organization_id=message.organization_id):
-        accepted = retry_until_accepted(runtime, lambda: put_start(runtime, message))
-        _ring_start(runtime, accepted, message.execution_id, RunTask.EXECUTION, kind)
+    run_id, organization = message.execution_id, message.organization_id
+    with bind_task(execution_id=run_id, organization_id=organization):
+        accept_run(runtime, run_id, task=RunTask.EXECUTION, kind=kind, organization_id=organization, message=message)
 
 
-def put_start(runtime: Runtime, message: StartMessage) -> Accepted:
-    """Write a start message into the ledger. Raises LedgerError."""
-    accepted = runtime.ledger.runs.accept(
-        message.execution_id,
-        task=RunTask.EXECUTION,
-        kind=message.kind,
-        organization_id=message.organization_id,
-        start=serialization.encode(message),
-    )
-    return _traced(runtime, accepted, message.execution_id, RunTask.EXECUTION)
-
-
-def accept_run(runtime: Runtime, run_id: str, *, task: RunTask, organization_id: str, message: object) -> None:
-    """Accept a message that has no execution yet, such as a schedule or a webhook.
-
-    Args:
-        run_id: made from the message, so that a repeated message has the same.
-        message: an attrs object that is kept as JSON.
+def accept_run(
+    runtime: Runtime,
+    run_id: str,
+    *,
+    task: RunTask,
+    kind: RunKind = RunKind.ETL,
+    organization_id: str,
+    message: object,
+) -> None:
+    """Accept a message. Arguments as of `put_run`.
 
     Raises:
         Reject: the process drains while the ledger is away; the message goes back to its queue.
     """
 
     def put() -> Accepted:
-        accepted = runtime.ledger.runs.accept(
-            run_id, task=task, kind=RunKind.ETL, organization_id=organization_id, start=serialization.encode(message)
-        )
-        return _traced(runtime, accepted, run_id, task)
+        return put_run(runtime, run_id, task=task, kind=kind, organization_id=organization_id, message=message)
 
-    _ring_start(runtime, retry_until_accepted(runtime, put), run_id, task, RunKind.ETL)
-
-
-def _traced(runtime: Runtime, accepted: Accepted, run_id: str, task: RunTask) -> Accepted:
-    if accepted.fresh:  # a trace has one root, however often its message comes
-        runtime.traces.accepted(run_id, task)
-    return accepted
-
-
-def _ring_start(runtime: Runtime, accepted: Accepted, run_id: str, task: RunTask, kind: RunKind) -> None:
+    accepted = retry_until_accepted(runtime, put)
     log.info("message accepted", run_id=run_id, fresh=accepted.fresh, state=accepted.state.value)
     if accepted.state is RunState.ACCEPTED:
         runtime.doorbells.ring_start(run_id, task=task, kind=kind)
+
+
+def put_run(
+    runtime: Runtime, run_id: str, *, task: RunTask, kind: RunKind, organization_id: str, message: object
+) -> Accepted:
+    """Write a message into the ledger. Raises LedgerError.
+
+    Args:
+        run_id: the execution, or made from the message, so that a repeated message has the same.
+        message: an attrs object that is kept as JSON.
+    """
+    start = serialization.encode(message)
+    accepted = runtime.ledger.runs.accept(run_id, task=task, kind=kind, organization_id=organization_id, start=start)
+    if accepted.fresh:  # a trace has one root, however often its message comes
+        runtime.traces.accepted(run_id, task)
+    return accepted
 
 
 @frozen
@@ -223,7 +219,7 @@ def _close(runtime: Runtime, claim: RunClaim, decision: Close) -> None:
 
 def release_run(session: RunSession, error: Exception, place: Place, delays: RetryDelays) -> Release:
     """Give a run back to the ledger after an error that does not end it. Raises LedgerError where that fails."""
-    attempts, seconds = session.claim.attempts, session.runtime.backend.seconds_until_trial()
+    attempts, seconds = session.claim.attempts, session.runtime.backend.breaker.seconds_until_trial()
     release = release_after(error, place, attempts=attempts, delays=delays, breaker_seconds=seconds)
     _release(session, release, error)
     return release

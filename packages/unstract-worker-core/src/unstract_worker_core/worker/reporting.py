@@ -97,7 +97,7 @@ class Reporter:
             idle_seconds=round(runtime.progress.idle_seconds, 1),
             backend=runtime.backend.breaker.state,
             queues=self.queues(),
-            silent_calls=runtime.backend.silent_calls(),
+            silent_calls=runtime.backend.silent_calls.shown(),
             up_seconds=round(time.monotonic() - self._began, 1),
         )
 

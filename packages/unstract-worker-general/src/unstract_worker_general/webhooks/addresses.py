@@ -21,20 +21,6 @@ from attrs import define, field, frozen
 
 from unstract_worker_core.errors import WorkerError
 
-__all__ = [
-    "Address",
-    "Lookups",
-    "LookupsBusy",
-    "NotResolved",
-    "Refused",
-    "Resolver",
-    "Target",
-    "plain",
-    "read_target",
-    "system_addresses",
-    "why_not_public",
-]
-
 Address = IPv4Address | IPv6Address
 
 _V4 = tuple(

@@ -34,8 +34,6 @@ from unstract_worker_general.webhooks.addresses import (
 )
 from unstract_worker_general.webhooks.message import WebhookMessage, render
 
-__all__ = ["Failure", "HostLimiter", "HostLimits", "WebhookClient", "headers_of", "seconds_for", "signature_headers"]
-
 _LONGEST_QUEUE = 10_000
 # Seconds until the ledger rings for a waiting delivery: at least, more for each other waiting one, at most.
 _FIRST, _EACH, _LAST = 10.0, 0.1, 300.0

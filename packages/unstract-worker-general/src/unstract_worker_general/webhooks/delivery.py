@@ -29,8 +29,6 @@ from unstract_worker_general.webhooks.addresses import LookupsBusy, Refused, Tar
 from unstract_worker_general.webhooks.client import Failure, HostLimits, WebhookClient
 from unstract_worker_general.webhooks.message import WebhookMessage, read_webhook
 
-__all__ = ["accept_webhook", "webhook_jobs"]
-
 _TASK = "send_webhook_notification"
 _RUN_PREFIX = "webhook."
 _LOOKUPS_BUSY_SECONDS = 5.0

@@ -11,8 +11,6 @@ from unstract_worker_core.identifiers import opaque_id, uuids
 from unstract_worker_core.messages.fields import one_line, optional_text, plain
 from unstract_worker_core.observability.logs import get_logger
 
-__all__ = ["WebhookMessage", "envelope", "failed", "read_webhook", "render", "slack_text"]
-
 log = get_logger(__name__)
 
 _ORDER = (
