@@ -3,7 +3,7 @@
 Importing it reads no environment; ``celery -A unstract_worker_callback worker`` finds its app.
 """
 
-from unstract_worker_core.worker.package import package_attributes
+from unstract_worker_core.worker import package_attributes
 
 __all__ = ["__version__", "app"]
 

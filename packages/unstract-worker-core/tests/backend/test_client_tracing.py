@@ -144,7 +144,7 @@ def test_headers_are_sent_to_the_collector_and_are_secret(traces_with, collector
 LOOK = """
 import sys
 {before}
-from unstract_worker_core.worker.building import build_runtime
+from unstract_worker_core.worker.celery_app import build_runtime
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
 runtime = build_runtime(settings_for(WorkerType.CALLBACK{variables}))

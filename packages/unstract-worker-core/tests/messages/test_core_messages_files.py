@@ -12,7 +12,7 @@ from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.messages.batch import read_batch
 from unstract_worker_core.messages.start import file_item, read_start, safe_path
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.message_validation import rejection_reason
+from unstract_worker_core.worker.rejected_messages import rejection_reason
 
 WORKFLOW = "0b6f2f6e-0f5d-4d0d-9a4f-5c8f7c1f2a11"
 EXECUTION = "7d3f5a0c-2f0b-4a6f-b1b7-c8b9a0e1d2c3"

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unstract_worker_core.errors import ConfigurationError
-from unstract_worker_core.observability.health import Check, CheckResult, Checks, HealthServer
-from unstract_worker_core.observability.health_listener import Limits
+from unstract_worker_core.observability.health import Check, CheckResult, Checks, HealthServer, Limits
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.observability.progress import Progress
 

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from unstract_worker_core.config import LoggingSettings
 from unstract_worker_core.errors import ConfigurationError
-from unstract_worker_core.observability.logs import bind_task, configure_logging, get_logger
-from unstract_worker_core.observability.redaction import Redactor
+from unstract_worker_core.observability.logs import Redactor, bind_task, configure_logging, get_logger
 
 CANARY = "canary-9d41/x"
 

@@ -22,8 +22,8 @@ from unstract_worker_core import redis as core_redis
 from unstract_worker_core.api_results import ApiResultItem, ApiResults
 from unstract_worker_core.config import RedisSettings
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunState, RunTask
-from unstract_worker_core.ledger.census import take_census, take_role
 from unstract_worker_core.ledger.operator import Operator
+from unstract_worker_core.ledger.store import take_census, take_role
 from unstract_worker_core.redis import connect
 from unstract_worker_core.runs.files_in_use import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.statuses import RunKind

@@ -20,7 +20,7 @@ from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
 from unstract_worker_core.worker import broker_redis
 from unstract_worker_core.worker.broker import publishing_connection, transport_class, transport_options
-from unstract_worker_core.worker.building import make_app
+from unstract_worker_core.worker.celery_app import make_app
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 

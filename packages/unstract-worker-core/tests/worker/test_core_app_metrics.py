@@ -13,7 +13,7 @@ from unstract_devstack.processes import wait_until
 from unstract_worker_core.config import LedgerSettings
 from unstract_worker_core.fleet import Fleet
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunTask
-from unstract_worker_core.ledger.census import take_census, take_role
+from unstract_worker_core.ledger.store import take_census, take_role
 from unstract_worker_core.statuses import RunKind
 
 QUEUE = {"queue_name": "uw_callback"}
@@ -234,7 +234,7 @@ def test_the_census_counts_what_is_open(redis):
 
 
 def test_the_census_is_bounded(redis, monkeypatch):
-    monkeypatch.setattr("unstract_worker_core.ledger.census._MOST", 500)
+    monkeypatch.setattr("unstract_worker_core.ledger.store._MOST", 500)
     ledger = Ledger(redis, LedgerSettings())
     for number in range(2000):
         ledger.runs.accept(

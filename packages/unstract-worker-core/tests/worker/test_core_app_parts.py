@@ -187,7 +187,7 @@ def test_the_watchdog_reports_what_waits_in_this_workers_queues(runtime):
     watchdog = Watchdog(runtime, lambda: None, lambda: next(depth), memory_mb=lambda: 0.0)
     runtime.progress.due = told.append
     for _ in range(3):
-        watchdog.look()
+        watchdog.tick()
     assert told[0] == 0
     assert told[1] > 0
     assert told[2] is None
@@ -201,8 +201,8 @@ def test_the_watchdog_begins_a_drain_once(runtime):
         runtime.draining.set()
 
     watchdog = Watchdog(runtime, drain, lambda: 0, memory_mb=lambda: 1e6)
-    watchdog.look()
-    watchdog.look()
+    watchdog.tick()
+    watchdog.tick()
     assert begun == [1]
     assert resident_mb() > 1
 

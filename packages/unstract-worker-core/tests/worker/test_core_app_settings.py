@@ -16,8 +16,7 @@ from unstract_devstack.processes import wait_until
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
-from unstract_worker_core.worker.building import make_app
-from unstract_worker_core.worker.celery_settings import celery_settings, drop_celery_variables, restore_protected
+from unstract_worker_core.worker.celery_app import celery_settings, make_app, restore_protected
 from unstract_worker_core.worker.command_line import COMMANDS, OPTIONS, Effect, check_command_line, long_flag
 from unstract_worker_core.worker.definition import WorkerDefinition
 
@@ -78,12 +77,6 @@ def test_an_override_in_the_process_is_put_back_and_named():
     assert app.conf.task_acks_late is False
     assert app.conf.accept_content == ["json"]
     assert restore_protected(app, settings) == ()
-
-
-def test_variables_that_celery_reads_by_itself_are_dropped():
-    environ = {"CELERY_RESULT_BACKEND": "redis://x", "CELERY_BROKER_URL": "redis://y", "CELERY_POOL": "threads"}
-    assert set(drop_celery_variables(environ)) == {"CELERY_RESULT_BACKEND", "CELERY_BROKER_URL"}
-    assert environ == {"CELERY_POOL": "threads"}
 
 
 def test_redis_options_stay_with_redis_and_rabbitmq_confirms():
@@ -152,10 +145,12 @@ def test_options_of_celerys_command_cannot_change_the_guarded(option, setting, s
 
 
 def test_celery_variables_in_the_environment_are_reported_and_ignored(start_worker, send, ended):
-    worker = start_worker(CELERY_BROKER_URL="redis://127.0.0.1:1/0", CELERY_TASK_ACKS_LATE="true")
+    elsewhere = "redis://127.0.0.1:1/0"
+    worker = start_worker(CELERY_BROKER_URL=elsewhere, CELERY_RESULT_BACKEND=elsewhere, CELERY_TASK_ACKS_LATE="true")
     send("tiny.note", body=[[], {"name": "served"}, {}])
     assert ended("served")
     assert "CELERY_BROKER_URL has no effect" in worker.log
+    assert "CELERY_RESULT_BACKEND has no effect" in worker.log
     assert "CELERY_TASK_ACKS_LATE has no effect" in worker.log
 
 

@@ -18,8 +18,8 @@ from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK, EXECUTOR_FAILURE_T
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.statuses import WorkerType
-from unstract_worker_core.worker.dead_letters import dead_letter_task
 from unstract_worker_core.worker.definition import RuntimeOf, Service, WorkerDefinition
+from unstract_worker_core.worker.rejected_messages import dead_letter_task
 from unstract_worker_core.worker.tasks import add_task
 from unstract_worker_file_processing.batch import handle_doorbell
 from unstract_worker_file_processing.chord_compat import process_chord_batch

@@ -12,7 +12,7 @@ from unstract_worker_core.ledger.sweeper import Sweeper
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
-from unstract_worker_core.worker.building import build_runtime
+from unstract_worker_core.worker.celery_app import build_runtime
 
 # Sends a run of this id with so many batches.
 Dispatch = Callable[[str, int], None]

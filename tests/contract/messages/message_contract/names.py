@@ -16,7 +16,7 @@ _LEASE = re.compile(r"\blease\.([a-z]+)\b")
 
 def names() -> dict[str, list[str]]:
     """Keys, fields of a run's hash and of a batch's lease as the Lua steps name them; which task rings where."""
-    folder = resources.files("unstract_worker_core.ledger.scripts")
+    folder = resources.files("unstract_worker_core.ledger") / "scripts"
     text = "\n".join(file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".lua"))
     text = re.sub(r"--.*", "", text)
     fields = {*_READ.findall(text)}

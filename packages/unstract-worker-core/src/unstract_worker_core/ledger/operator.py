@@ -54,7 +54,7 @@ class Operator:
         """Nothing is asked yet."""
         self._redis = redis
         self._store = LedgerStore(redis)
-        folder = files("unstract_worker_core.ledger.scripts")
+        folder = files("unstract_worker_core.ledger") / "scripts"
         self._retry = redis.register_script((folder / "prelude.lua").read_text() + (folder / "retry.lua").read_text())
 
     def page(self, *, limit: int, offset: int = 0, wanted: Callable[[RunView], bool] = lambda run: True) -> Page:

@@ -1,22 +1,29 @@
-"""The HTTP endpoint of a worker: /health, /health/live, /health/ready and /metrics; and the checks that they ask."""
+"""The HTTP endpoint of a worker: /health, /health/live, /health/ready and /metrics; and the checks that they ask.
+
+The listener serves GET and HEAD from a few threads, with limits to what a hostile client can cost: a connection beyond
+the limit is closed at once, one that lives too long is cut.
+"""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from http.client import LineTooLong
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BufferedIOBase
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
 from unstract_worker_core.errors import ConfigurationError, Fault
-from unstract_worker_core.observability.health_listener import Answer, Limits, Listener
 from unstract_worker_core.observability.logs import get_logger
 
 if TYPE_CHECKING:
     from unstract_worker_core.observability.metrics import Metrics
-
-_LIMITS = Limits()
 
 
 @frozen
@@ -82,6 +89,29 @@ class Checks:
         except Exception as error:  # noqa: BLE001 - boundary: a check that breaks is a failed check
             get_logger(__name__).warning("health check failed", check=name, exc_info=True)
             return CheckResult(name, False, f"failed ({type(error).__name__})")
+
+
+@frozen
+class Answer:
+    """What a path is answered with."""
+
+    status: HTTPStatus
+    content_type: str
+    body: bytes
+
+
+@frozen
+class Limits:
+    """What clients may cost: threads, open connections, a request's bytes, seconds of silence and of life."""
+
+    threads: int = 4
+    connections: int = 32
+    request_bytes: int = 8 * 1024
+    silence_seconds: float = 5.0
+    life_seconds: float = 15.0
+
+
+_LIMITS = Limits()
 
 
 class HealthServer:
@@ -150,3 +180,122 @@ class HealthServer:
     def _reported(self, report: Report) -> Answer:
         status = HTTPStatus.OK if report.ok else HTTPStatus.SERVICE_UNAVAILABLE
         return Answer(status, "application/json", json.dumps({**self._about, **report.body()}).encode() + b"\n")
+
+
+class Listener(HTTPServer):
+    """Listens from the start of `serve_forever()`; `answer` is called with the path, without its query."""
+
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], answer: Callable[[str], Answer], limits: Limits) -> None:
+        self.answer, self.limits = answer, limits
+        self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="health")
+        self._open: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
+        family, *_ = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        self.address_family = family
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Bind the port; the address `::` takes IPv4 as well where the host can do both."""
+        if self.address_family == socket.AF_INET6 and socket.has_dualstack_ipv6():
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Hand a connection to a thread, or close it where too many are open."""
+        with self._lock:
+            full = len(self._open) >= self.limits.connections
+            if not full:
+                self._open[request] = time.monotonic()
+        if full:
+            self.shutdown_request(request)
+        else:
+            self._threads.submit(self._serve, request, client_address)
+
+    def service_actions(self) -> None:
+        """Cut connections that live too long: a client that sends a byte now and then holds no thread."""
+        oldest = time.monotonic() - self.limits.life_seconds
+        with self._lock:
+            for request in [one for one, since in self._open.items() if since < oldest]:
+                _cut(request)
+
+    def server_close(self) -> None:
+        """Close the port and every connection."""
+        super().server_close()
+        with self._lock:
+            for request in self._open:
+                _cut(request)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log a failed connection for debugging only: clients go away and misbehave."""
+        get_logger(__name__).debug("health connection failed", exc_info=True)
+
+    def _serve(self, request: Any, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except Exception:  # noqa: BLE001 - boundary: one connection must never cost a thread
+            self.handle_error(request, client_address)
+        finally:
+            with self._lock:
+                self._open.pop(request, None)
+            self.shutdown_request(request)
+
+
+def _cut(request: socket.socket) -> None:
+    with suppress(OSError):  # gone already
+        request.shutdown(socket.SHUT_RDWR)
+
+
+class _Bounded:
+    """Lines of a request, up to a number of bytes for all of them."""
+
+    def __init__(self, source: BufferedIOBase, limit: int) -> None:
+        self._source, self._left = source, limit
+
+    def readline(self, size: int) -> bytes:
+        line = self._source.readline(min(size, self._left + 1))
+        self._left -= len(line)
+        if self._left < 0:
+            raise LineTooLong("request")
+        return line
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one request and closes."""
+
+    server_version, sys_version = "unstract-worker", ""
+    error_message_format, error_content_type = "%(code)d\n", "text/plain"
+
+    def setup(self) -> None:
+        limits = cast("Listener", self.server).limits
+        self.request.settimeout(limits.silence_seconds)
+        super().setup()
+        self.rfile = cast("Any", _Bounded(self.rfile, limits.request_bytes))
+
+    def parse_request(self) -> bool:
+        if not super().parse_request():
+            return False
+        if self.command in ("GET", "HEAD"):
+            return True
+        self.send_error(HTTPStatus.METHOD_NOT_ALLOWED)
+        return False
+
+    def do_GET(self) -> None:
+        answer = cast("Listener", self.server).answer(self.path.partition("?")[0])
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(answer.body)
+
+    do_HEAD = do_GET  # noqa: N815 - the name is the standard library's
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the standard library's
+        """Probes are not logged."""

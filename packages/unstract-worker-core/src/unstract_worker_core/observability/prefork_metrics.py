@@ -1,8 +1,9 @@
 """Metrics of a prefork worker: its children count into files that the parent adds up when it is asked.
 
 This is prometheus_client's multiprocess mode. The library chooses it when it is imported, by PROMETHEUS_MULTIPROC_DIR,
-so `choose` runs before the import, and the imports in this module are late. The library leaves the files of a child
-that ended; here they are folded into one, so that counters never fall and the folder does not grow with every child.
+so the command line sets it before the import, and the imports in this module are late. The library leaves the files of
+a child that ended; here they are folded into one, so that counters never fall and the folder does not grow with every
+child.
 """
 
 import fcntl
@@ -10,7 +11,6 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from prometheus_client.core import Metric
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -42,10 +44,6 @@ class SharedFolder:
             if _abandoned(other):
                 shutil.rmtree(other.parent, ignore_errors=True)
         return cls(path)
-
-    def choose(self, environ: MutableMapping[str, str]) -> None:
-        """Have prometheus_client, once it is imported, keep the values of this process and its children here."""
-        environ[VARIABLE] = str(self.path)
 
     def forget_own(self) -> None:
         """In a child, right after the fork: gauges that an earlier process with this pid left are not ours."""

@@ -14,8 +14,7 @@ from unstract_worker_core.operator.check.backends import asking
 from unstract_worker_core.operator.conformance.probes import ProbeContext
 from unstract_worker_core.operator.conformance.running import Finding, Verdict, conformance_of
 from unstract_worker_core.operator.console import confirm, note_action, table
-from unstract_worker_core.worker.definition import WorkerDefinition
-from unstract_worker_core.worker.entry import settings_or_exit
+from unstract_worker_core.worker.definition import WorkerDefinition, settings_or_exit
 
 _SECONDS = 30.0
 _BAD = (Verdict.LACKS, Verdict.UNCLEAR)

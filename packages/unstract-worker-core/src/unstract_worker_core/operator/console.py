@@ -17,11 +17,9 @@ from unstract_worker_core.errors import LedgerError
 from unstract_worker_core.fleet import Fleet
 from unstract_worker_core.ledger import Ledger
 from unstract_worker_core.ledger.operator import Operator
-from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.observability.redaction import Redactor
+from unstract_worker_core.observability.logs import Redactor, get_logger
 from unstract_worker_core.redis import connect
-from unstract_worker_core.worker.definition import WorkerDefinition
-from unstract_worker_core.worker.entry import settings_or_exit
+from unstract_worker_core.worker.definition import WorkerDefinition, settings_or_exit
 
 EXIT_REFUSED, EXIT_UNKNOWN, EXIT_ENDED, EXIT_UNAVAILABLE = 1, 3, 4, 5
 """Exit codes: refused or not confirmed, no such id, it has ended already, Redis or the broker does not answer."""

@@ -15,7 +15,7 @@ from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.runs.failure_policy import ErrorKind
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
-from unstract_worker_core.worker.building import build_runtime
+from unstract_worker_core.worker.celery_app import build_runtime
 
 
 @frozen

@@ -47,7 +47,7 @@ from redis.exceptions import ReadOnlyError, ResponseError
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.worker.message_validation import BODY_LIMIT
+from unstract_worker_core.worker.rejected_messages import BODY_LIMIT
 
 log = get_logger(__name__)
 _listeners: list[Callable[[str, str], None]] = []

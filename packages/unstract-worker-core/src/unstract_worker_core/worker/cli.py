@@ -1,17 +1,28 @@
-"""The commands of a worker: run, check, those of operators, and what the worker adds."""
+"""The ways into a worker process: its commands, and the app that Celery's own command finds in the package."""
 
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from unstract_worker_core.config import read_dotenv
-from unstract_worker_core.errors import ConfigurationError
-from unstract_worker_core.worker.definition import WorkerDefinition
-from unstract_worker_core.worker.entry import run_worker
+from unstract_worker_core.config import Settings, read_dotenv
+from unstract_worker_core.config.obsolete import CELERY_READS_ITSELF
+from unstract_worker_core.errors import ConfigurationError, Fault
+from unstract_worker_core.failpoints import enable
+from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.observability.prefork_metrics import VARIABLE, SharedFolder
+from unstract_worker_core.queues import consumed_queues
+from unstract_worker_core.worker.command_line import CheckFirst, check_command_line, ignore_variables_of_options
+from unstract_worker_core.worker.definition import WorkerDefinition, refuse_start, settings_or_exit
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from unstract_worker_core.worker.process import WorkerProcess
 
 _HERE = "unstract_worker_core.operator"
 # Imported when they are asked for.
@@ -27,7 +38,6 @@ _OPERATORS = {
 def command_line(definition: WorkerDefinition) -> click.Group:
     """The command group of one worker."""
     name = definition.worker.distribution
-
     group = _Commands(name=name, help=f"The Unstract {definition.worker.value.replace('_', '-')} worker.")
     group.of_operators = (definition, _OPERATORS | dict(definition.commands))
     click.version_option(version(name), prog_name=name)(group)
@@ -35,7 +45,7 @@ def command_line(definition: WorkerDefinition) -> click.Group:
     @group.command(help="Run the worker until a signal ends it (SIGTERM drains; a second one hands back at once).")
     @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
     def run(*, development: bool) -> None:
-        load_dotenv(os.environ, development=development)
+        load_dotenv(development=development)
         run_worker(definition, development=development)
 
     return group
@@ -58,12 +68,79 @@ class _Commands(click.Group):
         return made
 
 
-def load_dotenv(environ: MutableMapping[str, str], *, development: bool) -> None:
+def load_dotenv(*, development: bool) -> None:
     """In development, set what `.env` names and the environment does not."""
     if not development:
         return
     try:
         for name, value in read_dotenv(Path(".env")).items():
-            environ.setdefault(name, value)
+            os.environ.setdefault(name, value)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
+
+
+def run_worker(definition: WorkerDefinition, *, development: bool = False) -> NoReturn:
+    """Run the worker that the environment describes until a signal ends it. Exit code 2: it cannot start."""
+    process = _process(definition, development=development)
+    settings = process.settings
+    worker = process.app.Worker(
+        hostname=settings.process.hostname or f"{definition.worker.value}@{settings.instance}",
+        queues=list(consumed_queues(settings)),
+        loglevel=settings.logging.level,
+        quiet=True,
+    )
+    worker.start()
+    process.finish(worker.exitcode or 0)
+
+
+def app_of(definition: WorkerDefinition) -> "Celery":
+    """The app for ``celery -A package``, made from the environment.
+
+    Exits with 2 where that cannot be used, or where Celery is to run a command or an option that is refused.
+    """
+    process = _process(definition)
+
+    def check(context: click.Context) -> None:
+        try:
+            check_command_line(context, process.settings.logging.file, process.settings.process.pool)
+        except ConfigurationError as error:
+            refuse_start(definition, error)
+
+    process.app.user_options["preload"].add(CheckFirst(check))
+    ignore_variables_of_options()
+    return process.app
+
+
+def _process(definition: WorkerDefinition, *, development: bool = False) -> "WorkerProcess":
+    settings = settings_or_exit(definition, os.environ, development=development)
+    try:
+        shared = _shared_metrics(settings)
+        enable(settings.crash_point)
+    except ConfigurationError as error:
+        refuse_start(definition, error)
+    # Late: it imports prometheus_client, which decides when it is imported where values are kept.
+    from unstract_worker_core.worker.process import WorkerProcess
+
+    log = get_logger(__name__)
+    for warning in settings.warnings:
+        log.warning("configuration", problem=warning)
+    for name in CELERY_READS_ITSELF:
+        if os.environ.pop(name, None):
+            log.warning("configuration", problem=f"{name} has no effect: it would bypass the worker's own variables")
+    return WorkerProcess(definition, settings, shared)
+
+
+def _shared_metrics(settings: Settings) -> SharedFolder | None:
+    """Where prefork children keep their metrics; None for threads. Raises ConfigurationError."""
+    os.environ.pop(VARIABLE, None)
+    if settings.process.pool != "prefork":
+        return None
+    parent = settings.process.metrics_dir
+    try:
+        shared = SharedFolder.made_in(parent)
+    except OSError as error:
+        where = parent or "the temporary folder"
+        problem = f"no folder for the children's metrics can be made in {where}: {error.strerror}"
+        raise ConfigurationError((Fault(VARIABLE, problem),)) from None
+    os.environ[VARIABLE] = str(shared.path)
+    return shared

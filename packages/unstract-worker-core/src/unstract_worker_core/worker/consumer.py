@@ -14,8 +14,7 @@ from celery.worker.state import maybe_shutdown
 from unstract_worker_core.errors import ConfigurationError, LedgerError
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.worker.broker import permanent_refusal
-from unstract_worker_core.worker.dead_letters import dead_letter_message
-from unstract_worker_core.worker.message_validation import rejection_reason
+from unstract_worker_core.worker.rejected_messages import dead_letter_message, rejection_reason
 
 if TYPE_CHECKING:
     from unstract_worker_core.migration.traffic import TrafficSplit
@@ -99,14 +98,17 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
 
     def _receive(self, message: Any, receive: Callable[[Any], None]) -> None:
         """Validate a message, forward it where this fleet takes only a part of the traffic, give it to Celery."""
-        self.process.message_seen()
+        runtime = self.process.runtime()
+        runtime.progress.claim_made()  # for liveness: under prefork the tasks run elsewhere
         reason = rejection_reason(message)
         if reason is not None:
             self.refuse(message, reason)
         elif self.traffic_split is None or not self.traffic_split.forward_if_foreign(message, self.connection_errors):
             receive(message)  # refuses by itself what it cannot read: see the methods below
-            if not message.acknowledged:  # as what was refused is; Celery's own acknowledgement comes later
-                self.process.task_received(message)
+            name, info = message.headers.get("task"), message.delivery_info or {}
+            # What was refused is acknowledged by now; Celery's own acknowledgement comes later.
+            if name in self.app.tasks and not message.acknowledged:
+                runtime.metrics.task(name, str(info.get("routing_key") or "")).received()
 
     def _put_back(self, message: Any, error: Exception) -> None:
         """Leave a message to a later try; the pause grows while this goes on, and the message is held meanwhile."""
@@ -179,7 +181,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         """Consuming, again or for the first time."""
         super().on_ready()
         self._ready_at = time.monotonic()
-        self.process.consuming(now=True)
+        self.process.consuming = True
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """The broker refuses the connection itself."""
@@ -187,7 +189,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """The broker is gone, or refuses what a worker needs; Celery connects again by itself."""
-        self.process.consuming(now=False)
+        self.process.consuming = False
         super().on_connection_error_after_connected(exc)
         self._pause(exc)
 

@@ -1,4 +1,4 @@
-"""Celery's pools of threads and of processes, ended within the time that the drain allows."""
+"""Celery's pools: threads, extended, and processes as they are."""
 
 from concurrent.futures import Future, wait
 from typing import Any
@@ -7,7 +7,7 @@ from celery.concurrency.thread import TaskPool as CeleryThreadPool
 
 POOL_PATHS = {
     "threads": "unstract_worker_core.worker.pools:ThreadPool",
-    "prefork": "unstract_worker_core.worker.prefork_pool:PreforkPool",
+    "prefork": "celery.concurrency.prefork:TaskPool",
 }
 """As Celery's settings name a pool."""
 
@@ -53,12 +53,3 @@ class ThreadPool(CeleryThreadPool):  # type: ignore[misc]
 
 def _nothing() -> None:
     """What the loop is woken for: it looks for messages by itself."""
-
-
-def pool_class(kind: str) -> type:
-    """The pool for a value of CELERY_POOL_TYPE: ``threads`` or ``prefork``."""
-    if kind == "threads":
-        return ThreadPool
-    from unstract_worker_core.worker.prefork_pool import PreforkPool  # billiard: 0.7 MiB that threads do not need
-
-    return PreforkPool

@@ -1,6 +1,7 @@
 """One worker process: its app, its runtime, what runs beside the tasks, and its end.
 
-Both ways in (our entry point and Celery's command) come through here, called by the `hooks`.
+Both ways in (our entry point and Celery's command) come through here: Celery calls the process when its worker is made,
+has its pool, has forked a child, and has ended.
 """
 
 import gc
@@ -9,33 +10,32 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import evolve
+from celery import bootsteps, signals
+from celery.utils.imports import symbol_by_name
 from celery.utils.nodenames import nodesplit
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import ConfigurationError, Fault, LedgerError
-from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.observability.logs import configure_logging, get_logger
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.observability.prefork_metrics import SharedFolder
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.worker.broker import declared_queue
 from unstract_worker_core.worker.broker_redis import on_malformed
-from unstract_worker_core.worker.building import build_runtime, make_app
-from unstract_worker_core.worker.celery_settings import restore_protected
+from unstract_worker_core.worker.celery_app import build_runtime, make_app, restore_protected
 from unstract_worker_core.worker.command_line import is_supported_pool
-from unstract_worker_core.worker.dead_letters import dead_letter
 from unstract_worker_core.worker.definition import Service, WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 from unstract_worker_core.worker.drain import Drain, within
-from unstract_worker_core.worker.hooks import install_hooks
-from unstract_worker_core.worker.message_validation import refuse_compression
-from unstract_worker_core.worker.pools import ThreadPool, pool_class
-from unstract_worker_core.worker.readiness import check_ledger, health_server
-from unstract_worker_core.worker.reporting import Reporter
+from unstract_worker_core.worker.pools import POOL_PATHS, ThreadPool
+from unstract_worker_core.worker.rejected_messages import dead_letter, refuse_compression
+from unstract_worker_core.worker.reporting import Reporter, check_ledger, health_server
 from unstract_worker_core.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ _SETTINGS_OF_WORKER = {
     "soft_time_limit": "task_soft_time_limit",
 }
 
+# Celery's own line for each message received and ended: metrics count them, our steps log what happened.
+_TALKATIVE = ("celery.worker.strategy", "celery.app.trace")
+
 log = get_logger(__name__)
 
 
@@ -69,16 +72,17 @@ class WorkerProcess:
         """
         self.definition = definition
         self.settings = settings
+        self.consuming = False  # set by the consumer, for readiness
         self.drain = Drain(settings.process.drain_seconds, self._hand_back)
         self.app: Celery = make_app(definition, settings, self.runtime)
         self.app.worker_process = self
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
-        self._consuming = False
         self._hostname = settings.instance
         self._shared = shared
         self._services: list[Service] = []
-        install_hooks(self)
+        self.app.steps["worker"].add(_ServicesStep)
+        self._connect_signals()
 
     def runtime(self) -> Runtime:
         """The runtime of this operating-system process, built when it is first asked for."""
@@ -87,20 +91,6 @@ class WorkerProcess:
                 metrics = Metrics(self._hostname, self._queues(), shared=self._shared)
                 self._runtime = build_runtime(self.settings, draining=self.drain.draining, metrics=metrics)
             return self._runtime
-
-    def consuming(self, *, now: bool) -> None:
-        """Called by the consumer, for readiness."""
-        self._consuming = now
-
-    def message_seen(self) -> None:
-        """Called by the consumer, for liveness (under prefork the tasks run elsewhere)."""
-        self.runtime().progress.claim_made()
-
-    def task_received(self, message: Any) -> None:
-        """Called by the consumer for each message that Celery took as a task, for the metrics."""
-        name, info = message.headers.get("task"), message.delivery_info or {}
-        if name in self.app.tasks:  # the others become dead letters
-            self.runtime().metrics.task(name, str(info.get("routing_key") or "")).received()
 
     def adopt(self, worker: Any) -> None:
         """Before anything starts: settings that somebody changed go back, doorbell queues are consumed in any case."""
@@ -115,7 +105,7 @@ class WorkerProcess:
         if isinstance(worker.concurrency, int) and worker.concurrency != process.concurrency:
             # What liveness and the fleet say of the slots: with fewer than the setting's a busy worker would look dead.
             self.settings = evolve(self.settings, process=evolve(process, concurrency=worker.concurrency))
-        pool = pool_class(process.pool)
+        pool = symbol_by_name(POOL_PATHS[process.pool])
         if not is_supported_pool(worker.pool_cls):
             self.refuse(ConfigurationError((Fault("--pool", "the workers run in threads or prefork only"),)))
         if not issubclass(pool, worker.pool_cls):
@@ -139,7 +129,7 @@ class WorkerProcess:
         watchdog = Watchdog(runtime, self.end, self._waiting, threads=issubclass(worker.pool_cls, ThreadPool))
         try:
             if self.settings.process.health_enabled:
-                self._serve(health_server(self.definition.worker, runtime, lambda: self._consuming))
+                self._serve(health_server(self.definition.worker, runtime, lambda: self.consuming))
             self._serve(Reporter(runtime, self._queues))
             check_ledger(runtime)
             for service in (*self.definition.services(runtime), watchdog):
@@ -216,3 +206,53 @@ class WorkerProcess:
         bells = self.runtime().doorbells
         depths = bells.depths(self._queues()) if isinstance(bells, CeleryDoorbells) else None
         return None if depths is None else sum(depths.values())
+
+    def _connect_signals(self) -> None:
+        def begin(instance: Any = None, options: Mapping[str, Any] | None = None, **_: Any) -> None:
+            if instance is not None and instance.app is self.app:
+                queues = self.app.amqp.queues
+                for name in (options or {}).get("queues") or ():  # Celery refuses those that it does not know
+                    if name not in queues:
+                        queues.add(declared_queue(name, self.settings.broker))
+
+        def ended(sender: Any = None, **_: Any) -> None:
+            if getattr(sender, "app", None) is self.app:
+                self.finish(sender.exitcode or 0)
+
+        signals.celeryd_init.connect(begin, weak=False)
+        signals.worker_shutdown.connect(ended, weak=False)
+        signals.worker_process_init.connect(lambda **_: self.in_child(), weak=False)
+        signals.worker_process_shutdown.connect(lambda **_: self.flush(), weak=False)
+        signals.setup_logging.connect(self._set_up_logging, weak=False)
+
+    def _set_up_logging(self, logfile: str | None = None, **_: Any) -> None:
+        # Celery leaves logging alone while this signal has a receiver. A file of its command line gets our lines.
+        if logfile:
+            try:
+                configure_logging(evolve(self.settings.logging, file=logfile), secrets=self.settings.secrets())
+            except ConfigurationError:  # Celery would swallow it, and go on without the file
+                self.refuse(ConfigurationError((Fault("--logfile", f"{logfile} cannot be opened for writing"),)))
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _ServicesStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Made before anything is, started after the pool and before the consumer, stopped between these two."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        worker.app.worker_process.adopt(worker)
+
+    def start(self, worker: Any) -> None:
+        worker.app.worker_process.started(worker)
+
+    def stop(self, worker: Any) -> None:
+        """Begin the drain: prefork children end by themselves then, within the grace period.
+
+        The process stops what it started in `finish`, after the tasks.
+        """
+        worker.app.worker_process.drain.begin()
+
+    terminate = stop

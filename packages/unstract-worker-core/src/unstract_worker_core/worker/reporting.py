@@ -1,31 +1,35 @@
-"""Writes this worker's heartbeat and reads what /metrics shows of the fleet: in a thread of its own, every few seconds.
+"""What a process shows of itself and of its fleet: health pages, its heartbeat, the gauges of /metrics.
 
 Queues, ledger and workers that are gone belong to the whole fleet: one elected worker reports each, so that sums over
 all workers are right.
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from attrs import define, field
+from celery.exceptions import WorkerShutdown
 
 from unstract_worker_core import __version__
-from unstract_worker_core.errors import LedgerError
+from unstract_worker_core.errors import ConfigurationError, Fault, LedgerError, LedgerUnavailable
 from unstract_worker_core.fleet import Fleet, Heartbeat, missing
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.ledger.census import take_census, take_role
+from unstract_worker_core.ledger.store import take_census, take_role
 from unstract_worker_core.observability import metrics as m
+from unstract_worker_core.observability.health import CheckResult, HealthServer
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.metrics import Reading
+from unstract_worker_core.periodic import PeriodicService
 from unstract_worker_core.queues import queues_of
+from unstract_worker_core.redis import check_ledger_redis
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 
-_PAUSE_SECONDS = 5.0
+# Before the ledger's Redis is asked again: the first time, and at most.
+_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
+_REPORT_SECONDS = 5.0
 # A role lasts this long without being taken again, and what was read under it is shown no longer.
 _ROLE_SECONDS = 15.0
 # There also while there are none: a graph shows 0 and not a gap.
@@ -36,38 +40,93 @@ _NONE_UNCLAIMED = {kind.value: 0 for kind in RunKind}
 log = get_logger(__name__)
 
 
-@define(eq=False)
-class Reporter:
-    """A service beside the tasks.
+def check_ledger(runtime: Runtime) -> None:
+    """Wait for a Redis that does not answer, and ask again after pauses that grow to 30 s.
 
-    Attributes:
-        queues: names the queues that this process consumes.
+    Raises:
+        ConfigurationError: the server may lose the ledger.
+        WorkerShutdown: a signal came while it did not answer.
     """
+    pause = _WAIT_SECONDS
+    while True:
+        try:
+            findings = check_ledger_redis(runtime.ledger.redis)
+            break
+        except LedgerUnavailable as error:
+            log.warning("waiting for the ledger's Redis", error=str(error))
+            if runtime.draining.wait(pause):
+                raise WorkerShutdown(0) from None
+            pause = min(2 * pause, _LONGEST_WAIT_SECONDS)
+    own = runtime.settings.ledger_redis != runtime.settings.platform_redis
+    variable = "WORKER_LEDGER_REDIS_URL" if own else "REDIS_*, the ledger's Redis"
+    fatal = tuple(Fault(variable, finding.problem) for finding in findings if finding.fatal)
+    if fatal:
+        raise ConfigurationError(fatal)
+    for finding in findings:
+        log.warning("the ledger's Redis", finding=finding.problem)
 
-    runtime: Runtime
-    queues: Callable[[], tuple[str, ...]]
-    pause: float = _PAUSE_SECONDS
-    _token: str = field(init=False)
-    _fleet: Fleet = field(init=False)
-    _began: float = field(factory=time.monotonic, init=False)
-    _stop: threading.Event = field(factory=threading.Event, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._token = self.runtime.token()
-        self._fleet = Fleet(self.runtime.ledger.redis)
+def health_server(worker: WorkerType, runtime: Runtime, consuming: Callable[[], bool]) -> HealthServer:
+    """The health pages of a process. The backend is shown and never decides: restarting would not bring it back."""
 
-    def start(self) -> None:
-        """Read at once and every few seconds, until stopped."""
-        threading.Thread(target=self._loop, name="metrics", daemon=True).start()
+    def consumer() -> CheckResult:
+        if runtime.draining.is_set():
+            return CheckResult("consumer", ok=False, detail="draining")
+        return CheckResult("consumer", ok=consuming(), detail="" if consuming() else "not connected to the broker")
+
+    def ledger() -> CheckResult:
+        runtime.ledger.redis.ping()
+        return CheckResult("ledger", ok=True)
+
+    def backend() -> CheckResult:
+        state = runtime.backend.breaker.state
+        return CheckResult("backend", ok=state == "closed", detail=f"circuit breaker {state}", critical=False)
+
+    process = runtime.settings.process
+    return HealthServer(
+        process.health_host,
+        process.health_port,
+        worker=worker.value,
+        version=runtime.settings.version,
+        alive=runtime.progress.alive,
+        checks=(("consumer", consumer), ("ledger", ledger), ("backend", backend)),
+        metrics=runtime.metrics,
+        variable=f"{worker.value.upper()}_HEALTH_PORT",
+    )
+
+
+class Reporter(PeriodicService):
+    """Writes the heartbeat and reads the gauges: at once, and then every few seconds."""
+
+    def __init__(self, runtime: Runtime, queues: Callable[[], tuple[str, ...]]) -> None:
+        """`queues` names the queues that this process consumes."""
+        super().__init__("metrics", _REPORT_SECONDS)
+        self.runtime = runtime
+        self._queues = queues
+        self._token = runtime.token()
+        self._fleet = Fleet(runtime.ledger.redis)
+        self._began = time.monotonic()
 
     def stop(self) -> None:
-        """Stop, and leave the fleet."""
-        self._stop.set()
+        """Stop, without waiting, and leave the fleet."""
+        self.stopping.set()
         with suppress(LedgerError):
             self._fleet.leave(self._token)
 
-    def look(self) -> None:
-        """Read once. Raises LedgerError."""
+    def tick(self) -> None:
+        """Report once. What was read before is shown until its time, then nothing."""
+        try:
+            self._report()
+        except LedgerError as error:
+            log.debug("metrics could not be read", error=str(error))
+        except Exception:  # thread boundary: metrics must not end with one bad reading
+            log.exception("metrics could not be read")
+
+    def _loop(self) -> None:
+        self.tick()
+        super()._loop()
+
+    def _report(self) -> None:
         shown, worker = self.runtime.metrics.readings, self.runtime.settings.worker
         shown.show("worker", self._of_this_worker())
         self._fleet.beat(self._token, self._heartbeat())
@@ -96,7 +155,7 @@ class Reporter:
             running=runtime.progress.slots_in_use,
             idle_seconds=round(runtime.progress.idle_seconds, 1),
             backend=runtime.backend.breaker.state,
-            queues=self.queues(),
+            queues=self._queues(),
             silent_calls=runtime.backend.silent_calls.shown(),
             up_seconds=round(time.monotonic() - self._began, 1),
         )
@@ -119,7 +178,7 @@ class Reporter:
         yield Reading(m.WORKER_UP, 1, (self.runtime.metrics.hostname,))
         yield Reading(m.WAITING_PER_REPLICA, rule.waiting_per_replica)
         yield Reading(m.MAX_REPLICAS, rule.max_replicas)
-        for name in self.queues():
+        for name in self._queues():
             yield Reading(m.ACTIVE_WORKERS, 1, (name,))
 
     def _lengths(self, queues: tuple[str, ...]) -> tuple[Reading, ...]:
@@ -137,14 +196,3 @@ class Reporter:
             yield Reading(m.IDLE, seconds, (task,))
         for kind, waiting in (_NONE_UNCLAIMED | census.unclaimed).items():
             yield Reading(m.UNCLAIMED, waiting, (kind,))
-
-    def _loop(self) -> None:
-        while True:
-            try:
-                self.look()
-            except LedgerError as error:  # what was read before is shown until its time, then nothing
-                log.debug("metrics could not be read", error=str(error))
-            except Exception:  # thread boundary: metrics must not end with one bad reading
-                log.exception("metrics could not be read")
-            if self._stop.wait(self.pause):
-                return

@@ -18,8 +18,8 @@ from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.observability.progress import progressing
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
-from unstract_worker_core.worker.dead_letters import dead_letter_task
 from unstract_worker_core.worker.definition import RuntimeOf
+from unstract_worker_core.worker.rejected_messages import dead_letter_task
 
 Body = Callable[[Runtime, Delivery], Any]
 

@@ -1,15 +1,12 @@
 """Ends a process with a stuck slot, drains one that uses too much memory, and reports how long work has been due."""
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
-
-from attrs import define, field
 
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.periodic import PeriodicService
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.worker.drain import within
 
@@ -29,68 +26,55 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _end(code: int) -> NoReturn:
-    os._exit(code)
+class Watchdog(PeriodicService):
+    """A stuck slot ends the process, for its supervisor to restart; too much memory drains it."""
 
+    def __init__(
+        self,
+        runtime: Runtime,
+        drain: Callable[[], None],
+        waiting: Callable[[], int | None],
+        *,
+        threads: bool = True,
+        memory_mb: Callable[[], float] = resident_mb,
+    ) -> None:
+        """Nothing runs yet.
 
-@define(eq=False)
-class Watchdog:
-    """Looks every few seconds. A stuck slot ends the process, for its supervisor to restart; too much memory drains it.
-
-    Attributes:
-        drain: begins a drain.
-        waiting: messages in this worker's queues, None while the broker cannot be asked.
-        threads: whether tasks run in this process's threads; a prefork child has limits of its own.
-        end: ends the process with an exit code, at once.
-    """
-
-    runtime: Runtime
-    drain: Callable[[], None]
-    waiting: Callable[[], int | None]
-    threads: bool = True
-    end: Callable[[int], object] = _end
-    memory_mb: Callable[[], float] = resident_mb
-    _stop: threading.Event = field(factory=threading.Event)
-    _waiting_since: float | None = None
-
-    def start(self) -> None:
-        """Look until stopped."""
-        threading.Thread(target=self._loop, name="watchdog", daemon=True).start()
+        Args:
+            drain: begins a drain.
+            waiting: messages in this worker's queues, None while the broker cannot be asked.
+            threads: whether tasks run in this process's threads; a prefork child has limits of its own.
+        """
+        super().__init__("watchdog", min(_PAUSE_SECONDS, runtime.settings.process.stuck_slot_seconds / 4))
+        self._runtime, self._drain, self._waiting = runtime, drain, waiting
+        self._threads, self._memory_mb = threads, memory_mb
+        self._waiting_since: float | None = None
 
     def stop(self) -> None:
-        """Stop looking."""
-        self._stop.set()
+        """Stop, without waiting: the broker may be away."""
+        self.stopping.set()
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """Look once."""
         self._report_due()
-        if not self.threads:
+        if not self._threads:
             return
-        limits = self.runtime.settings.process
-        stuck = self.runtime.progress.stuck(limits.stuck_slot_seconds)
+        limits = self._runtime.settings.process
+        stuck = self._runtime.progress.stuck(limits.stuck_slot_seconds)
         if stuck:
             idle = round(stuck[0].idle_seconds)
             log.critical("a slot is stuck: ending the process", task=stuck[0].task, idle_seconds=idle)
             # What is stuck is charged, or it would come back and be stuck for ever.
             hanging = [slot.thread for slot in stuck]
-            within(_HAND_BACK_SECONDS, lambda: self.runtime.keeper.hand_back_all(but=hanging))
-            self.end(1)
-        elif (used := self.memory_mb()) > limits.max_memory_mb and not self.runtime.draining.is_set():
+            within(_HAND_BACK_SECONDS, lambda: self._runtime.keeper.hand_back_all(but=hanging))
+            os._exit(1)
+        elif (used := self._memory_mb()) > limits.max_memory_mb and not self._runtime.draining.is_set():
             log.warning("memory above its limit: draining", used_mb=round(used), limit_mb=limits.max_memory_mb)
-            self.drain()
+            self._drain()
 
     def _report_due(self) -> None:
         # Work is due to this worker while messages wait in its own queues: the ledger's index also holds what only
         # other workers can claim, and moves on whenever the sweeper rings.
-        if not self.waiting():
-            self._waiting_since = None
-            self.runtime.progress.due(None)
-            return
         now = time.monotonic()
-        self._waiting_since = self._waiting_since or now
-        self.runtime.progress.due(now - self._waiting_since)
-
-    def _loop(self) -> None:
-        pause = min(_PAUSE_SECONDS, self.runtime.settings.process.stuck_slot_seconds / 4)
-        while not self._stop.wait(pause):
-            self.look()
+        self._waiting_since = (self._waiting_since or now) if self._waiting() else None
+        self._runtime.progress.due(None if self._waiting_since is None else now - self._waiting_since)

@@ -24,7 +24,7 @@ from unstract_worker_core.runs.run_handler import Job, accept_run, retry_until_a
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.runs.session import Close, Decision, Release, RunSession
 from unstract_worker_core.statuses import RunKind
-from unstract_worker_core.worker.dead_letters import dead_letter
+from unstract_worker_core.worker.rejected_messages import dead_letter
 from unstract_worker_general.webhooks.addresses import LookupsBusy, Refused, Target, read_target
 from unstract_worker_general.webhooks.client import Failure, HostLimits, WebhookClient
 from unstract_worker_general.webhooks.message import WebhookMessage, read_webhook

@@ -15,8 +15,7 @@ from unstract_worker_core.operator.check.redis_roles import redis_lines
 from unstract_worker_core.operator.check.result_backend import result_backend_line
 from unstract_worker_core.worker.celery_settings import drop_celery_variables
 from unstract_worker_core.worker.cli import load_dotenv
-from unstract_worker_core.worker.definition import WorkerDefinition
-from unstract_worker_core.worker.entry import settings_or_exit
+from unstract_worker_core.worker.definition import WorkerDefinition, settings_or_exit
 
 
 def check(definition: WorkerDefinition) -> click.Command:
@@ -30,7 +29,7 @@ def check(definition: WorkerDefinition) -> click.Command:
     def command(
         context: click.Context, *, organizations: tuple[str, ...], json_wanted: bool, development: bool
     ) -> None:
-        load_dotenv(os.environ, development=development)
+        load_dotenv(development=development)
         settings = settings_or_exit(definition, os.environ, development=development)
         drop_celery_variables(os.environ)
         lines = []
