@@ -16,6 +16,7 @@ from unstract_devstack.backend.config import Mode
 from unstract_devstack.http_calls import call
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_worker_callback.finalise import finalise_run
+from unstract_worker_core import serialization
 from unstract_worker_core.backend.executions import NewExecution, StatusUpdate
 from unstract_worker_core.ledger import (
     BatchClaim,
@@ -129,7 +130,7 @@ class Rig:
         batch = self.runtime.ledger.batches.claim(prepared.id, armed.epoch, 0, "file worker")
         assert isinstance(batch, BatchClaim)
         for outcome in outcomes:
-            self.runtime.ledger.batches.record(batch, outcome)
+            self.runtime.ledger.batches.record_all(batch, {outcome.number: serialization.encode(outcome)})
         if ready:
             assert self.runtime.ledger.batches.complete(batch) is RunState.READY
         return batch

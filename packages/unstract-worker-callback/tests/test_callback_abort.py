@@ -84,7 +84,7 @@ def test_a_run_that_was_not_started_ends_stopped(rig, aborted, kind):
     prepared = rig.prepare(kind)
     accepted(rig, prepared)
 
-    assert aborted(prepared).stopped == 1
+    assert aborted(prepared)["stopped"] == 1
 
     assert rig.state(prepared.id) is RunState.READY
     assert [ring.run_id for ring in rig.rung.of("callback")] == [prepared.id]
@@ -98,7 +98,7 @@ def test_a_run_whose_start_somebody_works_on_is_left_to_him(rig, aborted):
     accepted(rig, prepared)
     assert rig.runtime.ledger.runs.claim(prepared.id, "orchestrator", state=RunState.ACCEPTED)
 
-    assert aborted(prepared).stopped == 0
+    assert aborted(prepared)["stopped"] == 0
 
     assert rig.state(prepared.id) is RunState.ACCEPTED
 
@@ -155,7 +155,8 @@ def test_a_batch_that_a_worker_has_is_left_to_it(rig, aborted):
     assert set(outcomes(rig, prepared)) == {"c.txt", "d.txt"}
     assert rig.state(prepared.id) is RunState.ARMED
     for item in claim.files:
-        rig.runtime.ledger.batches.record(claim, rig.ok(item.number, item.name))
+        outcome = serialization.encode(rig.ok(item.number, item.name))
+        rig.runtime.ledger.batches.record_all(claim, {item.number: outcome})
     assert rig.runtime.ledger.batches.complete(claim) is RunState.READY
     rig.finalise(prepared)
     assert rig.shown(prepared) == ("STOPPED", 4, 2, 0)
@@ -186,7 +187,7 @@ def test_a_backend_that_is_away_keeps_the_batch_and_charges_nothing(rig, aborted
     dies(rig, claimed(rig, prepared))
     rig.fault("status", "batch-status-update|/status/", status=503)
 
-    assert aborted(prepared).failed == 1
+    assert aborted(prepared)["failed"] == 1
     assert "a.txt" not in outcomes(rig, prepared)
     rig.heal()
     aborted(prepared)

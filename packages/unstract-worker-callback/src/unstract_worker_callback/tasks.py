@@ -1,5 +1,6 @@
 """The callback worker: its Celery tasks, its definition, and what runs beside them: the sweeper and the rescue."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from celery import Celery
@@ -14,7 +15,7 @@ from unstract_worker_core.backend import operations as ops
 from unstract_worker_core.doorbells import read_run_doorbell
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.ledger import Accepted, FinalState, RunState, RunTask
-from unstract_worker_core.ledger.sweeper import Sweep, Sweeper
+from unstract_worker_core.ledger.sweeper import Sweeper
 from unstract_worker_core.queues import FINALISE_TASK
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
@@ -103,10 +104,9 @@ def services(runtime: Runtime) -> tuple[Service, ...]:
 def _sweeper(runtime: Runtime) -> Sweeper:
     ledger = runtime.settings.ledger
 
-    def observe(sweep: Sweep) -> None:
-        for kind in ("orchestrate", "batches", "finalise", "stopped", "rechecked", "dropped", "failed"):
-            if amount := getattr(sweep, kind):
-                runtime.metrics.rescues.labels(kind=kind).inc(amount)
+    def observe(sweep: Counter[str]) -> None:
+        for kind in sweep.keys() - {"looked"}:
+            runtime.metrics.rescues.labels(kind=kind).inc(sweep[kind])
 
     return Sweeper(
         runtime.ledger.runs,

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -73,7 +74,7 @@ class PeriodicThread:
         called = partial(copy_context().run, action)
         with self._guard:
             self._actions.add(called)
-            # Started on first use: a thread does not survive a fork.
+            # Started on use: a thread does not survive a fork, and ends once there is nothing to call.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._loop, name="ticker", daemon=True)
                 self._thread.start()
@@ -84,10 +85,13 @@ class PeriodicThread:
                 self._actions.discard(called)
 
     def _loop(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(self.seconds):
+        while True:
+            time.sleep(self.seconds)
             with self._guard:
                 actions = tuple(self._actions)
+                if not actions:
+                    self._thread = None
+                    return
             for action in actions:
                 try:
                     action()

@@ -9,7 +9,7 @@ import structlog
 
 from unstract_devstack.sink import running_sink
 from unstract_worker_core.errors import BackendError, SteppedAside
-from unstract_worker_core.observability.tracing import NoTraces, TraceIdentity, make_traces, step_span, trace_headers
+from unstract_worker_core.observability.tracing import TraceIdentity, Traces, make_traces, step_span, trace_headers
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import settings_for
 
@@ -157,9 +157,9 @@ print(type(runtime.traces).__name__, any(name.startswith(ours) for name in sys.m
 @pytest.mark.parametrize(
     ("before", "variables", "expected"),
     [
-        ("", "", "NoTraces False"),
+        ("", "", "Traces False"),
         ("", ", OTEL_EXPORTER_OTLP_ENDPOINT='http://127.0.0.1:1'", "OtelTraces True"),
-        ("sys.modules['opentelemetry'] = None", ", OTEL_EXPORTER_OTLP_ENDPOINT='http://127.0.0.1:1'", "NoTraces False"),
+        ("sys.modules['opentelemetry'] = None", ", OTEL_EXPORTER_OTLP_ENDPOINT='http://127.0.0.1:1'", "Traces False"),
     ],
     ids=["not configured", "configured", "not installed"],
 )
@@ -171,7 +171,7 @@ def test_it_is_imported_only_where_it_is_wanted_and_installed(before, variables,
 
 
 def test_without_traces_spans_are_nothing():
-    traces = NoTraces()
+    traces = Traces()
     traces.accepted(ID, "execution")
     with traces.span(ID, "batch"), step_span("file"):
         assert trace_headers() == {}

@@ -115,8 +115,13 @@ class Driver:
         kind: OutcomeKind = OutcomeKind.COMPLETED,
         error: str | None = None,
     ) -> None:
-        outcome = FileOutcome(number=number, name=f"{number}.pdf", kind=kind, error=error)
-        self.ledger.batches.record(claim, outcome)
+        self.record_outcome(claim, FileOutcome(number=number, name=f"{number}.pdf", kind=kind, error=error))
+
+    def record_outcome(self, claim: BatchClaim, outcome: FileOutcome) -> None:
+        self.ledger.batches.record_all(claim, {outcome.number: serialization.encode(outcome)})
+
+    def unclaimed(self, kind: RunKind) -> int:
+        return int(self.redis.hget("uw:unclaimed", kind) or 0)
 
     def intend(self, claim: BatchClaim, number: int, nonce: str, *, wait: float = 60.0) -> Intent:
         return self.ledger.requests.intend(claim, number, nonce, wait_seconds=wait, max_charges=3)

@@ -70,7 +70,7 @@ class CheckedMachine(RuleBasedStateMachine):
     def the_count_of_unclaimed_doorbells_never_drifts(self) -> None:
         for kind in RunKind:
             members = [run for run in RUNS if RUNS[run] is kind]
-            unclaimed = self.driver.ledger.runs.unclaimed(kind)
+            unclaimed = self.driver.unclaimed(kind)
             assert unclaimed == sum(self.driver.rung(run) for run in members)
             assert unclaimed == sum(len(self.runs[run].rung) for run in members)
 

@@ -118,7 +118,7 @@ def test_arming_takes_one_round_trip_per_500_batches_and_work_in_proportion(driv
     assert calls["cmdstat_evalsha"] <= -(-count // 500) + 1 + 2  # two scripts may have to be loaded first
     assert calls["cmdstat_hset"] <= 2 * count + 10
     assert calls["cmdstat_zadd"] <= count + 10
-    assert driver.ledger.runs.unclaimed(RunKind.ETL) == count
+    assert driver.unclaimed(RunKind.ETL) == count
     assert len(driver.claim_batch(RUN, count - 1).files) == 1
 
 

@@ -88,12 +88,12 @@ def test_an_outcome_takes_only_its_own_file_out_of_flight(driver: Driver) -> Non
 def test_the_first_outcome_of_a_file_is_immutable(driver: Driver) -> None:
     driver.armed(RUN, (2,))
     first = driver.claim_batch(RUN, 0)
-    driver.ledger.batches.record(first, outcome(1, "first"))
-    driver.ledger.batches.record(first, outcome(1, "again"))
+    driver.record_outcome(first, outcome(1, "first"))
+    driver.record_outcome(first, outcome(1, "again"))
     driver.lapse_batch(RUN, 0)
     second = driver.claim_batch(RUN, 0)
-    driver.ledger.batches.record(second, outcome(1, "second"))
-    driver.ledger.batches.record(first, outcome(1, "late"))  # known already: as good as recorded
+    driver.record_outcome(second, outcome(1, "second"))
+    driver.record_outcome(first, outcome(1, "late"))  # known already: as good as recorded
 
     assert [found.name for found in driver.ledger.runs.outcomes(RUN)] == ["first"]
 

@@ -1,7 +1,7 @@
 """Holding what was claimed: renewal, loss, the local clock, hand-back."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,17 +31,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def make_keeper(driver: Driver) -> Iterator[Callable[..., LeaseKeeper]]:
-    keepers: list[LeaseKeeper] = []
-
+def make_keeper(driver: Driver) -> Callable[..., LeaseKeeper]:
     def make(**options: Any) -> LeaseKeeper:
         settings = {"lease_seconds": 60.0} | options
-        keepers.append(LeaseKeeper(driver.ledger.runs, driver.ledger.batches, **settings))
-        return keepers[-1]
+        return LeaseKeeper(driver.ledger.runs, driver.ledger.batches, **settings)
 
-    yield make
-    for keeper in keepers:
-        keeper.stop()
+    return make
 
 
 def held_by(clock: Clock, renew: Callable[[], bool] = lambda: True) -> Held:
@@ -134,6 +129,7 @@ def test_the_keeper_renews_what_is_held_and_nothing_else(
 
     assert keeper.held() == ()
     assert driver.lease(RUN, 1)["ends"] <= ends
+    assert wait_until(lambda: keeper._renewals._thread is None, seconds=10)
 
 
 def test_the_holder_learns_that_somebody_else_took_the_batch(
@@ -227,7 +223,6 @@ def test_handing_back_while_redis_is_away_still_marks_the_work_as_lost(clock: Cl
         assert not held.lost
         assert keeper.hand_back_all() == 0
         assert held.lost
-    keeper.stop()
 
 
 def test_work_handed_back_is_not_recorded_any_more(driver: Driver, make_keeper: Callable[..., LeaseKeeper]) -> None:
@@ -240,14 +235,6 @@ def test_work_handed_back_is_not_recorded_any_more(driver: Driver, make_keeper: 
             driver.record(claim, 1)
 
     assert driver.ledger.runs.state(RUN) is RunState.ARMED
-
-
-def test_a_keeper_that_was_never_used_stops(make_keeper: Callable[..., LeaseKeeper]) -> None:
-    keeper = make_keeper()
-
-    keeper.stop()
-
-    assert keeper.held() == ()
 
 
 def test_by_default_killed_work_is_taken_up_soon_and_a_pause_of_ten_seconds_loses_nothing():

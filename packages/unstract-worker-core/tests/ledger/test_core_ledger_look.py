@@ -90,7 +90,7 @@ def test_a_lost_doorbell_is_rung_again_and_a_waiting_one_is_not(driver: Driver) 
     assert driver.look_when_due(RUN, waiting=3).batches == ()
     assert driver.look_when_due(RUN, waiting=1).batches == (0, 1)
     assert driver.look_when_due(RUN, waiting=0).batches == (0, 1, 2)
-    assert driver.ledger.runs.unclaimed(RunKind.ETL) == 3
+    assert driver.unclaimed(RunKind.ETL) == 3
 
 
 def test_a_backlog_of_other_runs_is_not_a_loss(driver: Driver) -> None:
@@ -108,8 +108,8 @@ def test_kinds_have_queues_of_their_own(driver: Driver) -> None:
     look = driver.ledger.runs.decide_due(RUN, waiting={RunKind.ETL: 0, RunKind.API: 1}, recheck_seconds=1)
 
     assert look.batches == ()
-    assert driver.ledger.runs.unclaimed(RunKind.API) == 1
-    assert driver.ledger.runs.unclaimed(RunKind.ETL) == 0
+    assert driver.unclaimed(RunKind.API) == 1
+    assert driver.unclaimed(RunKind.ETL) == 0
 
 
 def test_without_a_count_of_the_queue_no_batch_is_rung_twice(driver: Driver) -> None:
@@ -151,7 +151,7 @@ def test_a_lapsed_batch_is_rung_whatever_waits_in_the_queue(driver: Driver) -> N
 
     assert look.batches == (0,)
     assert round(driver.wait_of(RUN, "0")) == 30
-    assert driver.ledger.runs.unclaimed(RunKind.ETL) == 2
+    assert driver.unclaimed(RunKind.ETL) == 2
 
 
 def test_a_live_batch_is_not_rung(driver: Driver) -> None:
@@ -185,13 +185,13 @@ def test_a_batch_completed_after_it_was_rung_again_leaves_nothing_unclaimed(driv
     claim = driver.claim_batch(RUN, 0)
     driver.lapse_batch(RUN, 0)
     assert driver.look(RUN).batches == (0,)
-    assert driver.ledger.runs.unclaimed(RunKind.ETL) == 2
+    assert driver.unclaimed(RunKind.ETL) == 2
 
     driver.work_off(claim)
 
-    assert driver.ledger.runs.unclaimed(RunKind.ETL) == 1
+    assert driver.unclaimed(RunKind.ETL) == 1
     driver.work_off(driver.claim_batch(RUN, 1))
-    assert driver.ledger.runs.unclaimed(RunKind.ETL) == 0
+    assert driver.unclaimed(RunKind.ETL) == 0
 
 
 def test_a_doorbell_that_found_the_batch_busy_is_not_waited_for(driver: Driver) -> None:
@@ -203,7 +203,7 @@ def test_a_doorbell_that_found_the_batch_busy_is_not_waited_for(driver: Driver) 
 
     driver.ask_batch(RUN, 0)
 
-    assert driver.ledger.runs.unclaimed(RunKind.ETL) == 0
+    assert driver.unclaimed(RunKind.ETL) == 0
 
 
 @pytest.mark.parametrize("stage", ["ACCEPTED", "ARMED", "READY"])
@@ -257,4 +257,4 @@ def test_a_stop_is_told_and_does_not_wait_for_doorbells(driver: Driver) -> None:
     assert (look.stop, look.batches) == (True, (1, 2))  # batch 0 has a live lease
     for batch in look.batches:
         driver.claim_batch(RUN, batch)
-    assert driver.ledger.runs.unclaimed(RunKind.ETL) == 0
+    assert driver.unclaimed(RunKind.ETL) == 0

@@ -6,8 +6,7 @@ import pytest
 from redis import Redis
 
 from unstract_worker_core.ledger import DeadLetter, OutcomeKind, RunState, RunTask
-from unstract_worker_core.ledger.operator import Operator, Retried
-from unstract_worker_core.ledger.views import owner_of
+from unstract_worker_core.ledger.operator import Operator, Retried, owner_of
 
 from .driver import Driver
 
@@ -158,7 +157,7 @@ def test_ten_thousand_open_runs_are_read_a_page_at_a_time(driver: Driver, operat
     page = operator.page(limit=50)
     calls = {name.removeprefix("cmdstat_"): told["calls"] for name, told in redis.info("commandstats").items()}
     assert (len(page.runs), page.open, page.next_offset) == (50, 10_000, 50)
-    assert sum(calls.values()) < 1000  # one chunk of the index, not ten thousand runs
+    assert sum(calls.values()) < 1100  # one chunk of the index, not ten thousand runs
     assert not {"keys", "scan", "smembers"} & set(calls)
     rare = operator.page(limit=200, wanted=lambda run: run.organization_id == "org_7")
     assert (len(rare.runs), rare.next_offset) == (100, None)
@@ -217,7 +216,7 @@ def test_unclaimed_doorbells_are_still_counted_right_after_a_retry(driver: Drive
     driver.look(RUN)
     for batch in (0, 1):
         driver.work_off(driver.claim_batch(RUN, batch), OutcomeKind.COMPLETED)
-    assert driver.ledger.runs.unclaimed("etl") == 0
+    assert driver.unclaimed("etl") == 0
 
 
 def test_a_retry_of_a_finished_or_unknown_run_does_nothing(driver: Driver, operator: Operator) -> None:

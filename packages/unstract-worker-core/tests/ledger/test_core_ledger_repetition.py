@@ -350,7 +350,7 @@ def test_two_interleaved_runs_end_with_their_own_outcomes(driver: Driver) -> Non
         claims[run] = driver.claim_batch(run, 0, token="the same token")
     for run, kind in ((OTHER, OutcomeKind.ERROR), (RUN, OutcomeKind.COMPLETED)):
         outcome = FileOutcome(number=1, name=run, kind=kind)
-        driver.ledger.batches.record(claims[run], outcome)
+        driver.record_outcome(claims[run], outcome)
         driver.ledger.batches.complete(claims[run])
 
     names = {run: [outcome.name for outcome in driver.ledger.runs.outcomes(run)] for run in (RUN, OTHER)}

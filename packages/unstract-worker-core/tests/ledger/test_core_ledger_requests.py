@@ -201,7 +201,7 @@ def test_a_parked_batch_is_rung_by_its_answer(driver: Driver) -> None:
     again = driver.claim_batch(RUN, 0)
     assert again.answers == {1: ExecutorAnswer(VALUE)}
     assert driver.charges(RUN) == {}
-    assert driver.ledger.runs.unclaimed(RunKind.API) == 0
+    assert driver.unclaimed(RunKind.API) == 0
 
 
 def test_a_batch_is_not_parked_over_an_answer_that_came(driver: Driver) -> None:

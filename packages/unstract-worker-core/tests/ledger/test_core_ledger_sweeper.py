@@ -1,6 +1,7 @@
 """The sweeper: each action, failures of one run that do not hide others, two sweepers at once."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from unstract_devstack.processes import wait_until
 from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.ledger.sweeper import Sweep, Sweeper
+from unstract_worker_core.ledger.sweeper import Sweeper
 from unstract_worker_core.statuses import RunKind
 
 from .driver import Driver
@@ -40,7 +41,7 @@ def sweeper(make_sweeper: Callable[..., Sweeper]) -> Sweeper:
 def test_nothing_due_costs_no_look_at_the_broker(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
     driver.accept(RUN)
 
-    assert sweeper.tick() == Sweep()
+    assert sweeper.tick() == Counter()
     assert (recorder.calls, recorder.counted) == ([], 0)
 
 
@@ -51,7 +52,7 @@ def test_an_accepted_run_is_rung_as_the_task_that_it_is(
     driver.accept(RUN, task=task, kind=RunKind.API)
     driver.make_due(RUN)
 
-    assert sweeper.tick() == Sweep(looked=1, orchestrate=1)
+    assert sweeper.tick() == Counter(looked=1, orchestrate=1)
     assert recorder.calls == [("start", RUN, task, RunKind.API)]
 
 
@@ -59,7 +60,7 @@ def test_lost_batch_doorbells_are_rung_again(driver: Driver, sweeper: Sweeper, r
     driver.armed(RUN, (1, 1))
     driver.make_due(RUN)
 
-    assert sweeper.tick() == Sweep(looked=1, batches=2)
+    assert sweeper.tick() == Counter(looked=1, batches=2)
     assert recorder.calls == [("batches", RUN, 1, (0, 1), RunKind.ETL)]
 
 
@@ -69,7 +70,7 @@ def test_what_was_just_rung_counts_as_waiting(driver: Driver, sweeper: Sweeper, 
         driver.armed(run, (1, 1))
         driver.make_due(run)
 
-    assert sweeper.tick().batches == 2
+    assert sweeper.tick()["batches"] == 2
     assert len(recorder.calls) == 1
 
 
@@ -78,7 +79,7 @@ def test_a_backlog_rings_nothing(driver: Driver, sweeper: Sweeper, recorder: Rec
     driver.armed(RUN, (1,))
     driver.make_due(RUN)
 
-    assert sweeper.tick() == Sweep(looked=1)
+    assert sweeper.tick() == Counter(looked=1)
     assert recorder.calls == []
 
 
@@ -88,7 +89,7 @@ def test_a_ready_run_is_rung_three_times_then_finalised_inline(
     driver.ready(RUN)
     for _ in range(5):
         driver.make_due(RUN)
-        assert sweeper.tick() == Sweep(looked=1, finalise=1)
+        assert sweeper.tick() == Counter(looked=1, finalise=1)
 
     assert [what for what, _ in recorder.calls] == ["callback"] * 3 + ["finalise"] * 2
 
@@ -100,13 +101,13 @@ def test_a_stopped_run_is_ended_here_and_rung_for_nowhere(driver: Driver, sweepe
         driver.ledger.runs.request_stop(run)
         driver.make_due(run)
 
-    assert sweeper.tick() == Sweep(looked=2, stopped=2)
+    assert sweeper.tick() == Counter(looked=2, stopped=2)
     assert sorted(recorder.calls) == [("end batches", RUN, 1, (0, 1)), ("end start", "run-b")]
 
     for batch in (0, 1):
         driver.claim_batch(RUN, batch)
     driver.make_due(RUN)
-    assert sweeper.tick() == Sweep(looked=1)  # its workers are at it
+    assert sweeper.tick() == Counter(looked=1)  # its workers are at it
 
 
 def test_a_stop_means_nothing_to_what_is_no_execution(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
@@ -114,7 +115,7 @@ def test_a_stop_means_nothing_to_what_is_no_execution(driver: Driver, sweeper: S
     driver.ledger.runs.request_stop(RUN)
     driver.make_due(RUN)
 
-    assert sweeper.tick() == Sweep(looked=1, orchestrate=1)
+    assert sweeper.tick() == Counter(looked=1, orchestrate=1)
 
 
 def test_a_chords_callback_is_rung(driver: Driver, sweeper: Sweeper, recorder: Recorder) -> None:
@@ -142,7 +143,7 @@ def test_a_finished_run_is_read_back_once_more_and_settled(
     driver.done(RUN)
     driver.make_due(RUN)
 
-    assert sweeper.tick() == Sweep(looked=1, rechecked=1)
+    assert sweeper.tick() == Counter(looked=1, rechecked=1)
     assert recorder.calls == [("recheck", RUN, "org_1", "COMPLETED")]
     assert driver.redis.zscore("uw:due", RUN) is None
 
@@ -151,18 +152,18 @@ def test_a_read_back_that_failed_is_tried_again(driver: Driver, sweeper: Sweeper
     driver.done(RUN)
     driver.make_due(RUN)
     recorder.fails = {RUN: BrokerAway()}
-    assert sweeper.tick() == Sweep(failed=1)
+    assert sweeper.tick() == Counter(failed=1)
 
     recorder.fails = {}
     driver.make_due(RUN)
 
-    assert sweeper.tick().rechecked == 1
+    assert sweeper.tick()["rechecked"] == 1
 
 
 def test_an_entry_without_a_run_is_dropped(driver: Driver, sweeper: Sweeper) -> None:
     driver.redis.zadd("uw:due", {"ghost": 1})
 
-    assert sweeper.tick() == Sweep(looked=1, dropped=1)
+    assert sweeper.tick() == Counter(looked=1, dropped=1)
 
 
 @pytest.mark.parametrize("error", [BrokerAway("away"), RuntimeError("a bug")])
@@ -173,12 +174,12 @@ def test_the_failure_of_one_run_does_not_hide_the_others(
         driver.accept(run)
         driver.make_due(run)
     recorder.fails = {"run-b": error}
-    seen: list[Sweep] = []
+    seen: list[Counter[str]] = []
 
     make_sweeper(observe=seen.append).tick()
 
     assert sorted(run for _, run, *_ in recorder.calls) == ["run-a", "run-c"]
-    assert seen == [Sweep(looked=2, orchestrate=2, failed=1)]
+    assert seen == [Counter(looked=2, orchestrate=2, failed=1)]
 
 
 def test_a_run_whose_keys_are_broken_does_not_hide_the_others(
@@ -191,7 +192,7 @@ def test_a_run_whose_keys_are_broken_does_not_hide_the_others(
 
     sweep = sweeper.tick()
 
-    assert (sweep.failed, sweep.orchestrate) == (1, 1)
+    assert (sweep["failed"], sweep["orchestrate"]) == (1, 1)
 
 
 def test_redis_away_fails_the_tick_and_says_so(driver: Driver, recorder: Recorder, redis_server: Any) -> None:
@@ -231,7 +232,7 @@ def test_a_tick_looks_at_no_more_than_its_limit(driver: Driver, make_sweeper: Ca
         driver.make_due(f"run-{number}")
     sweeper = make_sweeper(limit=3)
 
-    assert [sweeper.tick().looked for _ in range(3)] == [3, 2, 0]
+    assert [sweeper.tick()["looked"] for _ in range(3)] == [3, 2, 0]
 
 
 def test_the_thread_sweeps_on_after_errors_until_it_is_stopped(
@@ -240,7 +241,7 @@ def test_the_thread_sweeps_on_after_errors_until_it_is_stopped(
     ticks = threading.Semaphore(0)
     outcomes = iter([LedgerUnavailable("away"), RuntimeError("a bug")])
 
-    def observe(_: Sweep) -> None:
+    def observe(_: Counter[str]) -> None:
         ticks.release()
         error = next(outcomes, None)
         if error is not None:
@@ -267,5 +268,5 @@ def test_a_stopped_sweeper_leaves_the_rest_of_its_tick(
     sweeper = make_sweeper()
     sweeper.stop()
 
-    assert sweeper.tick() == Sweep()
+    assert sweeper.tick() == Counter()
     assert recorder.calls == []

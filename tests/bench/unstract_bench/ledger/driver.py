@@ -49,7 +49,7 @@ def sweeper_ticks(environment: Mapping[str, str], runs: int) -> Callable[[], flo
 
     def tick() -> float:
         began = time.perf_counter()
-        if sweeper.tick().looked:
+        if sweeper.tick()["looked"]:
             raise RunFailed("a healthy run was due for the sweeper")
         return time.perf_counter() - began
 

@@ -5,6 +5,7 @@
 
 from celery import Celery
 
+from unstract_worker_core import serialization
 from unstract_worker_core.doorbells import read_batch_doorbell, read_run_doorbell
 from unstract_worker_core.ledger import BatchRefusal, FileOutcome, FinalState, OutcomeKind, RunState
 from unstract_worker_core.queues import FINALISE_TASK, PROCESS_BATCH_TASK
@@ -26,7 +27,8 @@ def batch(runtime: Runtime, delivery: Delivery) -> None:
         return
     with runtime.keeper.batch(claim):
         for file in claim.files:
-            batches.record(claim, FileOutcome(file.number, file.name, OutcomeKind.COMPLETED))
+            outcome = FileOutcome(file.number, file.name, OutcomeKind.COMPLETED)
+            batches.record_all(claim, {file.number: serialization.encode(outcome)})
         state = batches.complete(claim)
     if state is RunState.READY:
         runtime.doorbells.ring_callback(bell.run_id)

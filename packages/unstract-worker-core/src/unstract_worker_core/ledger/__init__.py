@@ -4,10 +4,9 @@ Celery messages are doorbells; losing or repeating one costs nothing but time. S
 steps, `LeaseKeeper` for holding what was claimed, `Sweeper` for re-deriving what should be in flight.
 """
 
-from typing import Protocol
-
 from redis import Redis
 
+from unstract_worker_core.config import LedgerSettings
 from unstract_worker_core.ledger.batches import BatchClaim, Batches, BatchRefusal, PendingRequest
 from unstract_worker_core.ledger.dead_letters import DeadLetter, DeadLetterStore
 from unstract_worker_core.ledger.lease import Held, LeaseKeeper
@@ -45,7 +44,6 @@ __all__ = [
     "Intent",
     "LeaseKeeper",
     "Ledger",
-    "LedgerTimes",
     "OutcomeKind",
     "PendingRequest",
     "RecordedAnswer",
@@ -58,43 +56,13 @@ __all__ = [
 ]
 
 
-class LedgerTimes(Protocol):
-    """The settings that the ledger reads (core.config.LedgerSettings has them), all in seconds."""
-
-    @property
-    def lease_seconds(self) -> float:
-        """How long a claim lasts without renewal."""
-        ...
-
-    @property
-    def first_ring_wait(self) -> float:
-        """Wait before a doorbell is rung again; doubled each time."""
-        ...
-
-    @property
-    def max_ring_wait(self) -> float:
-        """The longest such wait."""
-        ...
-
-    @property
-    def dead_letter_limit(self) -> int:
-        """How many dead letters are kept."""
-        ...
-
-
 class Ledger:
     """All steps on one Redis: `runs`, `batches`, `requests` and `dead_letters`."""
 
-    def __init__(self, redis: Redis, times: LedgerTimes, observe: Observer = lambda step, outcome: None) -> None:
+    def __init__(self, redis: Redis, times: LedgerSettings, observe: Observer = lambda step, outcome: None) -> None:
         store = LedgerStore(redis, observe)
         self.redis = redis
-        self.lease_seconds = times.lease_seconds
-        self.runs = Runs(
-            store,
-            lease_seconds=times.lease_seconds,
-            ring_wait=times.first_ring_wait,
-            max_ring_wait=times.max_ring_wait,
-        )
-        self.batches = Batches(store, lease_seconds=times.lease_seconds, ring_wait=times.first_ring_wait)
+        self.runs = Runs(store, times)
+        self.batches = Batches(store, times)
         self.requests = Requests(store, ring_wait=times.first_ring_wait)
         self.dead_letters = DeadLetterStore(redis, limit=times.dead_letter_limit)

@@ -9,8 +9,9 @@ from typing import Any
 from attrs import Factory, frozen
 
 from unstract_worker_core import serialization
+from unstract_worker_core.config import LedgerSettings
 from unstract_worker_core.errors import LeaseLost, LedgerError
-from unstract_worker_core.ledger.records import ExecutorAnswer, FileItem, FileOutcome, RunContext, RunState
+from unstract_worker_core.ledger.records import ExecutorAnswer, FileItem, RunContext, RunState
 from unstract_worker_core.ledger.store import LedgerStore
 
 _NONE: Mapping[int, str] = MappingProxyType({})
@@ -69,10 +70,10 @@ class BatchRefusal:
 class Batches:
     """The batch-level steps; every write carries the claim's token and is refused once the lease is not ours."""
 
-    def __init__(self, store: LedgerStore, *, lease_seconds: float, ring_wait: float) -> None:
+    def __init__(self, store: LedgerStore, times: LedgerSettings) -> None:
         self._store = store
-        self._lease_ms = int(lease_seconds * 1000)
-        self._wait_ms = int(ring_wait * 1000)
+        self._lease_ms = int(times.lease_seconds * 1000)
+        self._wait_ms = int(times.first_ring_wait * 1000)
 
     def claim(self, run_id: str, epoch: int, batch: int, token: str) -> BatchClaim | BatchRefusal:
         """Lease a batch.
@@ -134,12 +135,8 @@ class Batches:
         if not self._write("note_executed", claim, number, serialization.dumps(result)):
             raise _lost(claim)
 
-    def record(self, claim: BatchClaim, outcome: FileOutcome) -> None:
-        """Record how a file ended; the first outcome wins. Raises LeaseLost."""
-        self.record_all(claim, {outcome.number: serialization.encode(outcome)})
-
     def record_all(self, claim: BatchClaim, outcomes: Mapping[int, str]) -> None:
-        """Record several outcomes, encoded, by their files' numbers; the first of a file wins. Raises LeaseLost."""
+        """Record how files ended: their outcomes, encoded, by number; a file's first one wins. Raises LeaseLost."""
         pairs = [part for pair in outcomes.items() for part in pair]
         if not self._write("record_file", claim, *pairs):
             raise _lost(claim)

@@ -7,13 +7,17 @@ the local monotonic clock, even while Redis cannot be asked.
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import structlog
 
 from unstract_worker_core.errors import LeaseLost, LedgerError
 from unstract_worker_core.ledger.batches import BatchClaim, Batches
 from unstract_worker_core.ledger.runs import RunClaim, Runs
+from unstract_worker_core.periodic import PeriodicThread
+
+log = structlog.get_logger(__name__)
 
 
 class Held:
@@ -82,46 +86,33 @@ class LeaseKeeper:
         self._observe = observe
         self._held: set[Held] = set()
         self._guard = threading.Lock()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._log = structlog.get_logger(__name__)
+        self._renewals = PeriodicThread(lease_seconds / 3)
 
     @contextmanager
     def run(self, claim: RunClaim) -> Iterator[Held]:
         """Hold a run's lease while the block works."""
-        held = Held(
-            f"run {claim.run_id}",
-            self._seconds,
-            lambda: self._runs.renew(claim),
-            lambda: self._runs.release(claim, reason="handed back"),
-            asked_at=claim.asked_at,
-            clock=self._clock,
-        )
-        with self._holding(held):
+        what, release = f"run {claim.run_id}", lambda: self._runs.release(claim, reason="handed back")
+        with self._holding(what, claim.asked_at, lambda: self._runs.renew(claim), release) as held:
             yield held
 
     @contextmanager
     def batch(self, claim: BatchClaim) -> Iterator[Held]:
         """Hold a batch's lease while the block works."""
-        held = Held(
-            f"run {claim.run_id} batch {claim.batch}",
-            self._seconds,
-            lambda: self._batches.renew(claim),
-            lambda: self._batches.release(claim),
-            asked_at=claim.asked_at,
-            clock=self._clock,
-        )
-        with self._holding(held):
+        what, release = f"run {claim.run_id} batch {claim.batch}", lambda: self._batches.release(claim)
+        with self._holding(what, claim.asked_at, lambda: self._batches.renew(claim), release) as held:
             yield held
 
     @contextmanager
-    def _holding(self, held: Held) -> Iterator[None]:
-        self._start_once()
+    def _holding(
+        self, what: str, asked_at: float, renew: Callable[[], bool], release: Callable[[], None]
+    ) -> Iterator[Held]:
+        held = Held(what, self._seconds, renew, release, asked_at=asked_at, clock=self._clock)
         with self._guard:
             self._held.add(held)
             self._observe(len(self._held))
         try:
-            yield
+            with self._renewals.calling(partial(_renew, held)):
+                yield held
         finally:
             with self._guard:
                 self._held.discard(held)
@@ -141,34 +132,18 @@ class LeaseKeeper:
         for held in self.held():
             if held.thread in but:
                 continue
-            try:
+            with suppress(LedgerError):  # Redis is away: the lease lapses by itself
                 held.hand_back()
                 given += 1
-            except LedgerError:
-                continue  # Redis is away: the lease lapses by itself
         return given
 
-    def stop(self) -> None:
-        """Stop renewing."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
 
-    def _start_once(self) -> None:
-        # Started on first use, so that a process that forks after its set-up renews in the child.
-        with self._guard:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._loop, name="lease-keeper", daemon=True)
-                self._thread.start()
-
-    def _loop(self) -> None:
-        while not self._stop.wait(self._seconds / 3):
-            for held in self.held():
-                if held.lost:
-                    continue
-                try:
-                    held.renew()
-                except LedgerError:
-                    continue  # tried again at the next tick; check() fails once the lease ran down
-                except Exception:  # noqa: BLE001 - thread boundary: a keeper that died would let every lease lapse
-                    self._log.exception("renewing failed unexpectedly", held=held.what)
+def _renew(held: Held) -> None:
+    if held.lost:
+        return
+    try:
+        held.renew()
+    except LedgerError:
+        return  # tried again after a third of the lease; check() fails once it ran down
+    except Exception:  # thread boundary: a lease that cannot be renewed must not keep the others from it
+        log.exception("renewing failed unexpectedly", held=held.what)

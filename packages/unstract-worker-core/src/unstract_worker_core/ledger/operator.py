@@ -1,11 +1,13 @@
 """What operators read of the ledger, and their one step: make a run due now. Works beside running workers.
 
 Reads are pipelined and bounded: a page of the due index at a time. Only an id that was shortened and is of no open run
-is looked for among all keys. Nothing here is called by a worker.
+is looked for among all keys. Payloads, file names' contents and webhook arguments are not read; no worker calls this.
 """
 
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -15,21 +17,9 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from unstract_worker_core import serialization
-from unstract_worker_core.ledger.records import FinalState, RunContext, RunState
-from unstract_worker_core.ledger.store import LedgerStore
-from unstract_worker_core.ledger.views import (
-    FIELDS,
-    Page,
-    PendingAnswer,
-    RawRun,
-    RunDetail,
-    RunView,
-    Work,
-    pending_answers,
-    raw_run,
-    seconds_since,
-    view_of,
-)
+from unstract_worker_core.ledger.records import FinalState, RunContext, RunState, RunTask
+from unstract_worker_core.redis import call_redis
+from unstract_worker_core.statuses import RunKind
 
 _CHUNK = 200
 _SHOWN_BATCHES = 1000
@@ -37,6 +27,94 @@ _AT_ONCE = 5000
 _ID_START = re.compile(r"[A-Za-z0-9._:-]+")  # nothing that means more in a pattern of Redis
 # Of a run with more requests to an executor, which files wait for an answer is not read.
 _READ_REQUESTS = 2000
+_FIELDS = (
+    "state", "task", "kind", "organization", "n", "attempts", "owner", "lease_ends", "accepted_at", "progress", "stop",
+    "last_error", "epoch", "rings", "final", "done_at",
+)  # fmt: skip
+
+
+@frozen
+class PendingAnswer:
+    """A file, by its number, whose executor has not answered yet.
+
+    `published`: whether the broker confirmed the request; else a worker may have died while it sent it. `age`: seconds
+    since it was published, or else intended. `left`: seconds for which the answer is still awaited.
+    """
+
+    number: int
+    published: bool
+    age: float
+    left: float
+
+
+@frozen
+class RunView:
+    """One run as a line of a table. Seconds are by Redis's clock.
+
+    Attributes:
+        done: batches with an outcome, of `batches`. `attempts`: claims of the run itself that failed or lapsed.
+        owners: who holds a live lease: on the run, or on batches of it (instance and process).
+        age: since it was accepted. `idle`: since anything was written about it.
+        next_look: until the sweeper looks; negative: overdue; None: never. `stop`: whether no further file starts.
+        answers_pending: the files that wait for an executor's answer, the oldest request first.
+    """
+
+    run_id: str
+    state: RunState
+    task: RunTask
+    kind: RunKind
+    organization_id: str
+    batches: int
+    done: int
+    attempts: int
+    owners: tuple[str, ...]
+    age: float
+    idle: float
+    next_look: float | None
+    stop: bool
+    last_error: str = ""
+    answers_pending: tuple[PendingAnswer, ...] = ()
+
+
+@frozen
+class BatchView:
+    """One batch of an armed run. `files` are numbers; `rung` counts doorbells that no claim answered yet."""
+
+    number: int
+    files: tuple[int, ...]
+    recorded: int
+    done: bool
+    owner: str
+    lease_seconds: float | None
+    file_in_flight: int | None
+    rung: int
+    next_ring: float | None
+
+
+@frozen
+class RunDetail:
+    """All that is shown of one run. `charges`: how often a lease lapsed on a file, by number. `final`: how it ended."""
+
+    run: RunView
+    epoch: int
+    rings: int
+    journal: tuple[str, ...] = ()
+    workflow_id: str = ""
+    pipeline_id: str | None = None
+    total_files: int = 0
+    batches: tuple[BatchView, ...] = ()
+    charges: tuple[tuple[int, int], ...] = ()
+    final: FinalState | None = None
+    done_ago: float | None = None
+
+
+@frozen
+class Page:
+    """Some of the open runs, the longest due first. `open`: how many there are; `next_offset`: where to go on."""
+
+    runs: tuple[RunView, ...]
+    open: int
+    next_offset: int | None
 
 
 @frozen
@@ -47,27 +125,50 @@ class Retried:
     held: int
 
 
+@frozen
+class _Record:
+    """What Redis said about one run, and when (`now`, in milliseconds, as all times of the ledger)."""
+
+    run_id: str
+    meta: dict[str, str]
+    done: int
+    leases: dict[str, Any]
+    due: float | None
+    requests: int
+    now: float
+
+    def number(self, field: str) -> float:
+        return float(self.meta.get(field) or 0)
+
+    def seconds_since(self, field: str) -> float:
+        return (self.now - self.number(field)) / 1000
+
+    def owner(self, lease: Mapping[str, Any]) -> str:
+        """Who holds a batch's lease; empty once it has lapsed."""
+        return owner_of(lease["owner"]) if lease.get("owner") and float(lease.get("ends") or 0) > self.now else ""
+
+
 class Operator:
     """Reads runs for people. Raises LedgerError where Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         """Nothing is asked yet."""
         self._redis = redis
-        self._store = LedgerStore(redis)
         folder = files("unstract_worker_core.ledger") / "scripts"
         self._retry = redis.register_script((folder / "prelude.lua").read_text() + (folder / "retry.lua").read_text())
 
     def page(self, *, limit: int, offset: int = 0, wanted: Callable[[RunView], bool] = lambda run: True) -> Page:
         """At most `limit` open runs that are `wanted`, the longest due first, from a place in that order."""
-        total = int(self._store.attempt("open", lambda: self._redis.scard("uw:open")))
-        found: list[RunView] = []
-        for place, view in self._from(offset):
+        total = int(self._call("open", lambda: self._redis.scard("uw:open")))
+        found: list[_Record] = []
+        for place, record in self._from(offset):
+            view = _view(record)
             if view.state is RunState.DONE or not wanted(view):
                 continue
             if len(found) == limit:
-                return Page(self._with_answers(found), total, place)
-            found.append(view)
-        return Page(self._with_answers(found), total, None)
+                return Page(self._views(found), total, place)
+            found.append(record)
+        return Page(self._views(found), total, None)
 
     def matching(self, start: str) -> tuple[str, ...]:
         """The ids that `start` may mean: itself where it is one, else the open runs' that begin with it, else others'.
@@ -76,132 +177,184 @@ class Operator:
         """
         if not _ID_START.fullmatch(start):
             return ()
-        if self._store.attempt("known", lambda: self._redis.hexists(_key(start, "meta"), "state")):
+        if self._call("known", lambda: self._redis.hexists(_key(start, "meta"), "state")):
             return (start,)
-        found = self._store.attempt("matching", lambda: set(self._redis.sscan_iter("uw:open", f"{start}*", _AT_ONCE)))
-        return tuple(sorted(found or self._store.attempt("matching", lambda: self._of_any_state(start))))
+        return tuple(sorted(self._call("matching", partial(self._beginning_with, start))))
 
-    def _of_any_state(self, start: str) -> set[str]:
-        try:
-            keys = list(self._redis.scan_iter(f"uw:{{{start}*}}:meta", _AT_ONCE))
-        except NoPermissionError:
-            return set()
-        return {key.removeprefix("uw:{").removesuffix("}:meta") for key in keys}
+    def _beginning_with(self, start: str) -> set[str]:
+        found = set(self._redis.sscan_iter("uw:open", f"{start}*", _AT_ONCE))
+        with suppress(NoPermissionError):
+            if not found:
+                keys = self._redis.scan_iter(f"uw:{{{start}*}}:meta", _AT_ONCE)
+                found = {key.removeprefix("uw:{").removesuffix("}:meta") for key in keys}
+        return found
 
     def view(self, run_id: str) -> RunView | None:
         """One run, also a finished one as long as its tombstone is kept; None where the ledger does not know it."""
-        raw = self._raw([run_id])[0]
-        return None if raw is None else self._with_answers([view_of(raw)])[0]
+        views = self._views(self._records([run_id]))
+        return views[0] if views else None
 
     def detail(self, run_id: str) -> RunDetail | None:
         """All that can be shown of a run; None where the ledger does not know it."""
-        raw = self._raw([run_id])[0]
-        if raw is None:
-            return None
-        (view,), final = self._with_answers([view_of(raw)]), raw.meta.get("final")
-        detail = RunDetail(
-            run=view,
-            epoch=int(raw.number("epoch")),
-            rings=int(raw.number("rings")),
-            final=serialization.decode(final, FinalState) if final else None,
-            done_ago=seconds_since(raw, "done_at"),
-        )
-        return detail if view.state is RunState.DONE else self._with_work(detail, raw)
+        for record in self._records([run_id]):
+            (view,), final = self._views([record]), record.meta.get("final")
+            detail = RunDetail(
+                run=view,
+                epoch=int(record.number("epoch")),
+                rings=int(record.number("rings")),
+                final=serialization.decode(final, FinalState) if final else None,
+                done_ago=record.seconds_since("done_at") if record.meta.get("done_at") else None,
+            )
+            return detail if view.state is RunState.DONE else self._with_work(detail, record)
+        return None
 
     def retry(self, run_id: str, *, fresh: bool = True) -> Retried:
         """Make a run due now, as if it had not been rung for. `fresh`: its failed attempts are forgotten."""
-        state, held = self._store.attempt("retry", lambda: self._retry(args=[run_id, "1" if fresh else "0"]))
+        state, held = self._call("retry", lambda: self._retry(args=[run_id, "1" if fresh else "0"]))
         return Retried(RunState(state) if state else None, int(held))
 
-    def _from(self, offset: int) -> Iterator[tuple[int, RunView]]:
+    def _call(self, step: str, call: Callable[[], Any]) -> Any:
+        return call_redis(self._redis, step, call)
+
+    def _pipelined(self, step: str, ask: Callable[[Any], None]) -> list[Any]:
+        def read() -> list[Any]:
+            with self._redis.pipeline(transaction=False) as pipe:
+                ask(pipe)
+                return list(pipe.execute())
+
+        return list(self._call(step, read))
+
+    def _from(self, offset: int) -> Iterator[tuple[int, _Record]]:
         while True:
-            read = partial(self._redis.zrange, "uw:due", offset, offset + _CHUNK - 1)
-            ids = self._store.attempt("due", read)
-            for place, raw in enumerate(self._raw(ids), start=offset):
-                if raw is not None:
-                    yield place, view_of(raw)
+            ids = self._call("due", partial(self._redis.zrange, "uw:due", offset, offset + _CHUNK - 1))
+            places = {run_id: place for place, run_id in enumerate(ids, start=offset)}
+            yield from ((places[record.run_id], record) for record in self._records(ids))
             if len(ids) < _CHUNK:
                 return
             offset += _CHUNK
 
-    def _raw(self, ids: Sequence[str]) -> list[RawRun | None]:
-        def read() -> list[Any]:
-            with self._redis.pipeline(transaction=False) as pipe:
-                pipe.time()
-                for run_id in ids:
-                    pipe.hmget(_key(run_id, "meta"), FIELDS)
-                    pipe.hlen(_key(run_id, "outcomes"))
-                    pipe.hgetall(_key(run_id, "leases"))
-                    pipe.zscore("uw:due", run_id)
-                return list(pipe.execute())
+    def _records(self, ids: Sequence[str]) -> list[_Record]:
+        """Of the runs that the ledger knows."""
 
-        (seconds, micros), *answers = self._store.attempt("views", read)
-        now = float(seconds) * 1000 + float(micros) / 1000
-        quarters = [answers[start : start + 4] for start in range(0, len(answers), 4)]
-        return [raw_run(run_id, now, *parts) for run_id, parts in zip(ids, quarters, strict=True)]
+        def ask(pipe: Any) -> None:
+            pipe.time()
+            for run_id in ids:
+                pipe.hmget(_key(run_id, "meta"), _FIELDS)
+                pipe.hlen(_key(run_id, "outcomes"))
+                pipe.hgetall(_key(run_id, "leases"))
+                pipe.zscore("uw:due", run_id)
+                pipe.hlen(_key(run_id, "requests"))
 
-    def _with_answers(self, views: Sequence[RunView]) -> tuple[RunView, ...]:
-        """The runs, each with the files that wait for an executor's answer."""
-        armed = [view.run_id for view in views if view.state is RunState.ARMED]
+        (seconds, micros), *answers = self._pipelined("views", ask)
+        now, found = float(seconds) * 1000 + float(micros) / 1000, []
+        for at, run_id in enumerate(ids):
+            values, done, leases, due, requests = answers[5 * at : 5 * at + 5]
+            meta = {name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
+            if "state" in meta:
+                read = {batch: json.loads(text) for batch, text in leases.items()}
+                found.append(_Record(run_id, meta, int(done), read, due, int(requests), now))
+        return found
 
-        def count() -> list[Any]:
-            with self._redis.pipeline(transaction=False) as pipe:
-                pipe.time()
-                for run_id in armed:
-                    pipe.hlen(_key(run_id, "requests"))
-                return list(pipe.execute())
+    def _views(self, records: Sequence[_Record]) -> tuple[RunView, ...]:
+        armed = [each for each in records if each.meta["state"] == RunState.ARMED]
+        asked = [each for each in armed if 0 < each.requests <= _READ_REQUESTS]
 
-        (seconds, micros), *counts = self._store.attempt("requests", count) if armed else [(0, 0)]
-        asked = [run_id for run_id, number in zip(armed, counts, strict=True) if 0 < number <= _READ_REQUESTS]
-        pending = self._pending(asked, float(seconds) * 1000 + float(micros) / 1000)
-        return tuple(evolve(view, answers_pending=pending.get(view.run_id, ())) for view in views)
+        def ask(pipe: Any) -> None:
+            for record in asked:
+                pipe.hgetall(_key(record.run_id, "requests"))
+                for part in ("answers", "executed", "results"):
+                    pipe.hkeys(_key(record.run_id, part))
 
-    def _pending(self, ids: Sequence[str], now: float) -> dict[str, tuple[PendingAnswer, ...]]:
-        def read() -> list[Any]:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for run_id in ids:
-                    pipe.hgetall(_key(run_id, "requests"))
-                    for part in ("answers", "executed", "results"):
-                        pipe.hkeys(_key(run_id, part))
-                return list(pipe.execute())
-
-        parts = self._store.attempt("answers", read) if ids else []
-        return {
-            run_id: pending_answers(now, parts[4 * at], set().union(*parts[4 * at + 1 : 4 * at + 4]))
-            for at, run_id in enumerate(ids)
+        parts = self._pipelined("answers", ask) if asked else []
+        pending = {
+            record.run_id: tuple(_pending(record.now, parts[4 * at], set().union(*parts[4 * at + 1 : 4 * at + 4])))
+            for at, record in enumerate(asked)
         }
+        return tuple(evolve(_view(each), answers_pending=pending.get(each.run_id, ())) for each in records)
 
-    def _with_work(self, detail: RunDetail, raw: RawRun) -> RunDetail:
-        run_id, redis = raw.run_id, self._redis
+    def _with_work(self, detail: RunDetail, record: _Record) -> RunDetail:
+        key = partial(_key, record.run_id)
+        numbers = [str(number) for number in range(min(detail.run.batches, _SHOWN_BATCHES))]
 
-        def read() -> list[Any]:
-            with redis.pipeline(transaction=False) as pipe:
-                pipe.hkeys(_key(run_id, "journal"))
-                pipe.get(_key(run_id, "context"))
-                pipe.hgetall(_key(run_id, "charges"))
-                pipe.hkeys(_key(run_id, "outcomes"))
-                pipe.hkeys(_key(run_id, "results"))
-                pipe.hgetall(_key(run_id, "rung"))
-                pipe.zrange(_key(run_id, "rings"), 0, -1, withscores=True)
-                numbers = [str(number) for number in range(min(detail.run.batches, _SHOWN_BATCHES))]
-                if numbers:
-                    pipe.hmget(_key(run_id, f"batches:{detail.epoch}"), numbers)
-                return list(pipe.execute())
+        def ask(pipe: Any) -> None:
+            pipe.hkeys(key("journal"))
+            pipe.get(key("context"))
+            pipe.hgetall(key("charges"))
+            pipe.hkeys(key("outcomes"))
+            pipe.hkeys(key("results"))
+            pipe.hgetall(key("rung"))
+            pipe.zrange(key("rings"), 0, -1, withscores=True)
+            if numbers:
+                pipe.hmget(key(f"batches:{detail.epoch}"), numbers)
 
-        journal, context, charges, done, recorded, rung, rings, *batches = self._store.attempt("detail", read)
-        shared = serialization.decode(context, RunContext) if context else None
-        work = Work(set(done), set(recorded), rung, dict(rings))
-        return RunDetail(
-            run=detail.run,
-            epoch=detail.epoch,
-            rings=detail.rings,
+        journal, context, charges, done, recorded, rung, rings, *batches = self._pipelined("detail", ask)
+        shared, due = serialization.decode(context, RunContext) if context else None, dict(rings)
+
+        def batch(number: str, text: str | None) -> BatchView:
+            ids = tuple(int(file["number"]) for file in json.loads(text)) if text else ()
+            lease, at = record.leases.get(number, {}), due.get(number)
+            owner = record.owner(lease)
+            return BatchView(
+                number=int(number),
+                files=ids,
+                recorded=sum(str(file) in recorded for file in ids),
+                done=number in done,
+                owner=owner,
+                lease_seconds=(float(lease["ends"]) - record.now) / 1000 if owner else None,
+                file_in_flight=int(lease.get("file") or 0) or None,
+                rung=int(rung.get(number, 0)),
+                next_ring=None if at is None or number in done else (at - record.now) / 1000,
+            )
+
+        return evolve(
+            detail,
             journal=tuple(sorted(journal)),
             workflow_id=shared.workflow_id if shared else "",
             pipeline_id=shared.pipeline_id if shared else None,
             total_files=shared.total_files if shared else 0,
-            batches=tuple(work.batch(raw, number, text) for number, text in enumerate(batches[0] if batches else [])),
+            batches=tuple(map(batch, numbers, batches[0] if batches else ())),
             charges=tuple(sorted((int(number), int(count)) for number, count in charges.items())),
         )
+
+
+def owner_of(token: str) -> str:
+    """Instance and process in a claim's token (see `Runtime.token`); the rest tells claims apart."""
+    instance, _, rest = token.partition(":")
+    process = rest.partition(":")[0]
+    return f"{instance}:{process}" if process else instance
+
+
+def _view(record: _Record) -> RunView:
+    meta = record.meta
+    own = {"owner": meta.get("owner"), "ends": meta.get("lease_ends")}
+    return RunView(
+        run_id=record.run_id,
+        state=RunState(meta["state"]),
+        task=RunTask(meta["task"]),
+        kind=RunKind(meta["kind"]),
+        organization_id=meta.get("organization", ""),
+        batches=int(record.number("n")),
+        done=record.done,
+        attempts=int(record.number("attempts")),
+        owners=tuple(sorted({record.owner(each) for each in (own, *record.leases.values())} - {""})),
+        age=record.seconds_since("accepted_at"),
+        idle=record.seconds_since("progress"),
+        next_look=None if record.due is None else (record.due - record.now) / 1000,
+        stop=meta.get("stop") == "1",
+        last_error=meta.get("last_error", ""),
+    )
+
+
+def _pending(now: float, requests: Mapping[str, str], answered: set[str]) -> list[PendingAnswer]:
+    """The requests that are awaited at `now`, the oldest first. `answered`: numbers of files with an answer."""
+    pending = []
+    for number, text in requests.items():
+        request = json.loads(text)
+        left = (request["expires"] - now) / 1000
+        if number not in answered and request["state"] != "given_up" and left > 0:
+            age = (now - request["at"]) / 1000
+            pending.append(PendingAnswer(int(number), request["state"] == "published", age, left))
+    return sorted(pending, key=lambda each: -each.age)
 
 
 def _key(run_id: str, part: str) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 from attrs import Factory, frozen
 
 from unstract_worker_core import serialization
+from unstract_worker_core.config import LedgerSettings
 from unstract_worker_core.errors import LeaseLost, LedgerError
 from unstract_worker_core.ledger.records import (
     FileItem,
@@ -84,11 +85,11 @@ class DueDecision:
 class Runs:
     """The run-level steps. Times are given in seconds and kept in milliseconds of Redis's clock."""
 
-    def __init__(self, store: LedgerStore, *, lease_seconds: float, ring_wait: float, max_ring_wait: float) -> None:
+    def __init__(self, store: LedgerStore, times: LedgerSettings) -> None:
         self._store = store
-        self._lease_ms = int(lease_seconds * 1000)
-        self._wait_ms = int(ring_wait * 1000)
-        self._max_wait_ms = int(max_ring_wait * 1000)
+        self._lease_ms = int(times.lease_seconds * 1000)
+        self._wait_ms = int(times.first_ring_wait * 1000)
+        self._max_wait_ms = int(times.max_ring_wait * 1000)
 
     def accept(
         self,
@@ -288,11 +289,6 @@ class Runs:
         """Organizations that ever had a run here."""
         redis = self._store.redis
         return frozenset(self._store.attempt("organizations", lambda: redis.smembers("uw:organizations")))
-
-    def unclaimed(self, kind: RunKind) -> int:
-        """Doorbells of batches that were rung and not claimed yet, over all runs of the kind."""
-        raw = self._store.attempt("unclaimed", lambda: self._store.redis.hget("uw:unclaimed", kind))
-        return int(raw or 0)
 
 
 def _batch_records(batches: Sequence[Sequence[FileItem]]) -> Iterator[list[int | str]]:

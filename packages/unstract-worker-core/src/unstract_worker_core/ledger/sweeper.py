@@ -4,10 +4,9 @@ It runs in every callback worker. Two sweepers at once are safe: the step that d
 clock, when the run is next due.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
-
-from attrs import evolve, frozen
 
 from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.errors import WorkerError
@@ -36,22 +35,8 @@ class Finaliser(Protocol):
         """End batches of a stopped run, in place of the workers that process files."""
 
 
-@frozen
-class Sweep:
-    """What one tick did, in runs (``batches``: doorbells rung for batches; ``stopped``: ended here instead of rung)."""
-
-    looked: int = 0
-    orchestrate: int = 0
-    batches: int = 0
-    finalise: int = 0
-    stopped: int = 0
-    rechecked: int = 0
-    dropped: int = 0
-    failed: int = 0
-
-
 class Sweeper(PeriodicService):
-    """Looks at due runs every few seconds, with jitter. `observe` gets each tick's result."""
+    """Looks at due runs every few seconds, with jitter. `observe` gets what each tick did: see `tick`."""
 
     def __init__(
         self,
@@ -61,7 +46,7 @@ class Sweeper(PeriodicService):
         *,
         interval: float,
         recheck_seconds: float,
-        observe: Callable[[Sweep], None] | None = None,
+        observe: Callable[[Counter[str]], None] = lambda sweep: None,
         limit: int = 200,
     ) -> None:
         super().__init__("sweep", interval)
@@ -69,70 +54,76 @@ class Sweeper(PeriodicService):
         self._doorbells = doorbells
         self._finaliser = finaliser
         self._recheck = recheck_seconds
-        self._observe = observe or (lambda sweep: None)
+        self._observe = observe
         self._limit = limit
 
-    def tick(self) -> Sweep:
-        """Look at every due run once. Errors of one run do not keep the others from being looked at."""
-        sweep = Sweep()
+    def tick(self) -> Counter[str]:
+        """Look at every due run once. Errors of one run do not keep the others from being looked at.
+
+        Returns:
+            What was done, in runs: looked, orchestrate, finalise, stopped (ended here instead of rung), rechecked,
+            dropped, failed; and batches, the doorbells that were rung for batches.
+        """
+        sweep = Counter[str]()
         overdue = self._runs.overdue(self._limit)
         waiting = {kind: self._doorbells.waiting(kind) for kind in RunKind} if overdue else {}
         for run_id in overdue:
             if self.stopping.is_set():
                 break
             try:
-                sweep = self._visit(run_id, waiting, sweep)
+                sweep += self._visit(run_id, waiting)
             except WorkerError as error:
                 self._log.warning("sweep of a run failed", run_id=run_id, error=str(error))
-                sweep = evolve(sweep, failed=sweep.failed + 1)
+                sweep["failed"] += 1
             except Exception:  # noqa: BLE001 - boundary of one run: its fault must not strand the others
                 self._log.exception("sweep of a run failed unexpectedly", run_id=run_id)
-                sweep = evolve(sweep, failed=sweep.failed + 1)
+                sweep["failed"] += 1
         self._observe(sweep)
         return sweep
 
-    def _visit(self, run_id: str, waiting: dict[RunKind, int], sweep: Sweep) -> Sweep:
+    def _visit(self, run_id: str, waiting: dict[RunKind, int]) -> Counter[str]:
         decision = self._runs.decide_due(run_id, waiting=waiting, recheck_seconds=self._recheck)
-        sweep = evolve(sweep, looked=sweep.looked + 1)
         if decision.action == "drop":
-            return evolve(sweep, dropped=sweep.dropped + 1)
-        if decision.action == "recheck":
-            return self._recheck_finished(run_id, decision, sweep)
-        if decision.action == "finalise":
-            return self._finalise(run_id, decision, sweep)
-        if decision.stop and decision.task is RunTask.EXECUTION:
-            return self._end_stopped(run_id, decision, sweep)
-        return self._ring(run_id, decision, waiting, sweep)
+            done = Counter(dropped=1)
+        elif decision.action == "recheck":
+            done = self._recheck_finished(run_id, decision)
+        elif decision.action == "finalise":
+            done = self._finalise(run_id, decision)
+        elif decision.stop and decision.task is RunTask.EXECUTION:
+            done = self._end_stopped(run_id, decision)
+        else:
+            done = self._ring(run_id, decision, waiting)
+        return done + Counter(looked=1)
 
-    def _ring(self, run_id: str, decision: DueDecision, waiting: dict[RunKind, int], sweep: Sweep) -> Sweep:
+    def _ring(self, run_id: str, decision: DueDecision, waiting: dict[RunKind, int]) -> Counter[str]:
         if decision.action == "ring" and decision.kind is not None and decision.batches:
             self._doorbells.ring_batches(run_id, epoch=decision.epoch, batches=decision.batches, kind=decision.kind)
             waiting[decision.kind] = waiting.get(decision.kind, 0) + len(decision.batches)
-            return evolve(sweep, batches=sweep.batches + len(decision.batches))
+            return Counter(batches=len(decision.batches))
         if decision.action == "orchestrate" and decision.task is not None and decision.kind is not None:
             self._doorbells.ring_start(run_id, task=decision.task, kind=decision.kind)
-            return evolve(sweep, orchestrate=sweep.orchestrate + 1)
-        return sweep
+            return Counter(orchestrate=1)
+        return Counter()
 
-    def _finalise(self, run_id: str, decision: DueDecision, sweep: Sweep) -> Sweep:
+    def _finalise(self, run_id: str, decision: DueDecision) -> Counter[str]:
         if decision.rings > _INLINE_AFTER:
             self._finaliser.finalise(run_id)
         else:
             self._doorbells.ring_callback(run_id)
-        return evolve(sweep, finalise=sweep.finalise + 1)
+        return Counter(finalise=1)
 
-    def _end_stopped(self, run_id: str, decision: DueDecision, sweep: Sweep) -> Sweep:
+    def _end_stopped(self, run_id: str, decision: DueDecision) -> Counter[str]:
         """Needs no other worker: all that could take the run's next step may be gone."""
         if decision.action == "orchestrate":
             self._finaliser.end_start(run_id)
         elif decision.batches:
             self._finaliser.end_batches(run_id, decision.epoch, decision.batches)
         else:  # its batches are being worked on
-            return sweep
-        return evolve(sweep, stopped=sweep.stopped + 1)
+            return Counter()
+        return Counter(stopped=1)
 
-    def _recheck_finished(self, run_id: str, decision: DueDecision, sweep: Sweep) -> Sweep:
+    def _recheck_finished(self, run_id: str, decision: DueDecision) -> Counter[str]:
         if decision.final is not None:
             self._finaliser.recheck(run_id, decision.organization_id, decision.final)
         self._runs.clear_recheck(run_id)
-        return evolve(sweep, rechecked=sweep.rechecked + 1)
+        return Counter(rechecked=1)

@@ -31,13 +31,13 @@ from structlog.contextvars import bound_contextvars
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import BackendError, SteppedAside
-from unstract_worker_core.observability.tracing import TraceIdentity, entered
+from unstract_worker_core.observability.tracing import TraceIdentity, Traces, entered
 
 _NAME = "unstract_worker_core"
 
 
-class OtelTraces:
-    """See `Traces`. One per process, made after the fork: it sends from a thread of its own."""
+class OtelTraces(Traces):
+    """One per process, made after the fork: it sends from a thread of its own."""
 
     def __init__(self, settings: Settings) -> None:
         """Nothing is sent yet. The SDK itself reads OTEL_BSP_*, OTEL_RESOURCE_ATTRIBUTES and OTEL_SDK_DISABLED."""
@@ -118,25 +118,25 @@ class _Ids(RandomIdGenerator):
 
 
 @frozen
-class _Active:
-    """A span that is under way (see `ActiveSpan`)."""
+class ActiveSpan:
+    """A span that is under way."""
 
     tracer: Tracer
     span: Span
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """As W3C writes it."""
+        """The headers that name it to another service: W3C trace context."""
         ids = self.span.get_span_context()
         return {"traceparent": f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}"}
 
     def call(self, operation: Operation) -> AbstractContextManager[None]:
-        """Of the client's kind, named as in metrics and logs."""
+        """A span below it around one call to the backend, named as in metrics and logs."""
         named = {"http.request.method": operation.method, "rpc.method": operation.name}
         return _under_way(self.tracer, self.tracer.start_span(operation.name, kind=SpanKind.CLIENT, attributes=named))
 
     def step(self, what: str, **attributes: str | int) -> AbstractContextManager[None]:
-        """Within this process."""
+        """A span below it around one step of the work."""
         return _under_way(self.tracer, self.tracer.start_span(what, attributes=_named(attributes)))
 
 
@@ -147,7 +147,7 @@ def _under_way(tracer: Tracer, span: Span) -> Iterator[None]:
     logged = bound_contextvars(trace_id=f"{ids.trace_id:032x}", span_id=f"{ids.span_id:016x}")
     with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False), logged:
         try:
-            with entered(_Active(tracer, span)):
+            with entered(ActiveSpan(tracer, span)):
                 yield
         except BaseException as error:
             _set_outcome(span, error)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
 from hashlib import sha256
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from attrs import frozen
@@ -20,6 +20,7 @@ from unstract_worker_core.observability.logs import get_logger
 if TYPE_CHECKING:
     from unstract_worker_core.backend.operations import Operation
     from unstract_worker_core.config import Settings
+    from unstract_worker_core.observability.otel import ActiveSpan
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,58 +53,25 @@ class TraceIdentity:
         return cls(trace_id or 1, int.from_bytes(digest[16:24]) or 1, share)
 
 
-class Traces(Protocol):
-    """The traces of one process. `execution_id` names the trace; attributes never hold file names or results."""
+class Traces:
+    """The traces of one process; by itself, it makes none. Attributes never hold file names or results."""
 
     def accepted(self, execution_id: str, what: str) -> None:
-        """The execution was written down just now, for the first time: the root of its trace."""
-        ...
+        """The execution, which names the trace, was written down just now, for the first time: the trace's root."""
 
     def span(self, execution_id: str, what: str, **attributes: str | int) -> AbstractContextManager[None]:
         """Around the work on one claim; its ids are on every log record and backend call inside."""
-        ...
-
-    def flush(self, seconds: float) -> None:
-        """Send what ended, within the time."""
-        ...
-
-
-class NoTraces:
-    """No traces: they are not configured, or the extra is not installed."""
-
-    def accepted(self, execution_id: str, what: str) -> None:
-        """Do nothing."""
-
-    def span(self, execution_id: str, what: str, **attributes: str | int) -> AbstractContextManager[None]:
-        """A block without a span."""
         return nullcontext()
 
     def flush(self, seconds: float) -> None:
-        """Do nothing."""
+        """Send what ended, within the time."""
 
 
-class ActiveSpan(Protocol):
-    """A span that is under way."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers that name it to another service: W3C trace context."""
-        ...
-
-    def call(self, operation: "Operation") -> AbstractContextManager[None]:
-        """A span below it around one call to the backend."""
-        ...
-
-    def step(self, what: str, **attributes: str | int) -> AbstractContextManager[None]:
-        """A span below it around one step of the work."""
-        ...
-
-
-_active: ContextVar[ActiveSpan | None] = ContextVar("active_span", default=None)
+_active: ContextVar["ActiveSpan | None"] = ContextVar("active_span", default=None)
 
 
 @contextmanager
-def entered(span: ActiveSpan) -> Iterator[None]:
+def entered(span: "ActiveSpan") -> Iterator[None]:
     """Let the functions here find the span while the block runs."""
     token = _active.set(span)
     try:
@@ -146,11 +114,11 @@ def make_traces(settings: "Settings") -> Traces:
     Without the extra it says so and goes on: seeing less must not keep a worker from working.
     """
     if settings.tracing.url is None:
-        return NoTraces()
+        return Traces()
     try:
         from unstract_worker_core.observability.otel import OtelTraces
     except ImportError:
         extra = f"{settings.worker.distribution}[otel]"
         log.warning("OTEL_EXPORTER_OTLP_ENDPOINT has no effect: install the extra", extra=extra)
-        return NoTraces()
+        return Traces()
     return OtelTraces(settings)

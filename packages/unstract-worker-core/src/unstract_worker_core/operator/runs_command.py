@@ -7,8 +7,7 @@ from functools import partial
 import click
 
 from unstract_worker_core.ledger import DueDecision, RunState, RunTask
-from unstract_worker_core.ledger.operator import Retried
-from unstract_worker_core.ledger.views import RunView
+from unstract_worker_core.ledger.operator import Retried, RunView
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.operator.console import (
     EXIT_ENDED,

@@ -16,7 +16,7 @@ from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import LeaseKeeper, Ledger
 from unstract_worker_core.observability.progress import mark_progress
-from unstract_worker_core.observability.tracing import NoTraces, Traces
+from unstract_worker_core.observability.tracing import Traces
 from unstract_worker_core.periodic import PeriodicThread
 from unstract_worker_core.statuses import ExecutionStatus
 
@@ -180,7 +180,7 @@ class Runtime:
     draining: threading.Event
     statuses: TtlCache[ExecutionStatus] = Factory(TtlCache)
     periodic: PeriodicThread = Factory(lambda: PeriodicThread(1.0))
-    traces: Traces = Factory(NoTraces)
+    traces: Traces = Factory(Traces)
 
     def token(self) -> str:
         """A fresh claim token: the ledger tells owners apart by it, and operators read the process from it."""

@@ -169,7 +169,6 @@ def running_runtime(settings: Settings, *, doorbells: Doorbells | None = None) -
         yield runtime
     finally:
         runtime.keeper.hand_back_all()
-        runtime.keeper.stop()
         runtime.log_events.stop(timeout=1.0)
         runtime.backend.close()
         for redis in (runtime.ledger.redis, runtime.platform_redis, runtime.cache_redis):
