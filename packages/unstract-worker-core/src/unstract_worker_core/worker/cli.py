@@ -79,6 +79,11 @@ def load_dotenv(*, development: bool) -> None:
         raise click.ClickException(str(error)) from None
 
 
+def drop_celery_variables() -> tuple[str, ...]:
+    """Remove the variables that Celery would read by itself; the names of those that were set."""
+    return tuple(name for name in CELERY_READS_ITSELF if os.environ.pop(name, None))
+
+
 def run_worker(definition: WorkerDefinition, *, development: bool = False) -> NoReturn:
     """Run the worker that the environment describes until a signal ends it. Exit code 2: it cannot start."""
     process = _process(definition, development=development)
@@ -124,9 +129,8 @@ def _process(definition: WorkerDefinition, *, development: bool = False) -> "Wor
     log = get_logger(__name__)
     for warning in settings.warnings:
         log.warning("configuration", problem=warning)
-    for name in CELERY_READS_ITSELF:
-        if os.environ.pop(name, None):
-            log.warning("configuration", problem=f"{name} has no effect: it would bypass the worker's own variables")
+    for name in drop_celery_variables():
+        log.warning("configuration", problem=f"{name} has no effect: it would bypass the worker's own variables")
     return WorkerProcess(definition, settings, shared)
 
 

@@ -13,8 +13,7 @@ from unstract_worker_core.operator.check.clocks import clock_lines
 from unstract_worker_core.operator.check.lines import Line, as_json
 from unstract_worker_core.operator.check.redis_roles import redis_lines
 from unstract_worker_core.operator.check.result_backend import result_backend_line
-from unstract_worker_core.worker.celery_settings import drop_celery_variables
-from unstract_worker_core.worker.cli import load_dotenv
+from unstract_worker_core.worker.cli import drop_celery_variables, load_dotenv
 from unstract_worker_core.worker.definition import WorkerDefinition, settings_or_exit
 
 
@@ -31,7 +30,7 @@ def check(definition: WorkerDefinition) -> click.Command:
     ) -> None:
         load_dotenv(development=development)
         settings = settings_or_exit(definition, os.environ, development=development)
-        drop_celery_variables(os.environ)
+        drop_celery_variables()
         lines = []
         for line in lines_of(definition, settings, organizations):
             lines.append(line)

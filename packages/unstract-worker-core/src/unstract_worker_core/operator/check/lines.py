@@ -12,7 +12,7 @@ from attrs import asdict, frozen
 from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionError
 from redis.sentinel import MasterNotFoundError
 
-from unstract_worker_core.observability.redaction import Redactor
+from unstract_worker_core.observability.logs import Redactor
 
 SECONDS = 5.0  # how long a server is given to answer, without a second try
 CERTIFICATE = "certificate refused"

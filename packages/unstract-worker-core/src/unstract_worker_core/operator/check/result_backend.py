@@ -4,7 +4,7 @@ from typing import Any
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.operator.check.lines import SECONDS, Line, cause_of
-from unstract_worker_core.worker.building import make_app
+from unstract_worker_core.worker.celery_app import make_app
 from unstract_worker_core.worker.definition import WorkerDefinition
 
 _ONCE = {
