@@ -37,7 +37,9 @@ T = TypeVar("T")
 Observer = Callable[[str, str], None]
 
 _OLDEST = (6, 2)
-_CONNECT_SECONDS = 5.0
+# redis-py gives it to each address of a name in turn, at each new connection; the first may swallow packets. An address
+# that only lost the first packet is still reached: it is sent again after a second.
+CONNECT_SECONDS = 2.0
 # No command of ours takes a second; a connection that is silent for longer is taken for dead.
 _ANSWER_SECONDS = 5.0
 # redis-py has classes for some codes, and then cuts the code off the text.
@@ -77,7 +79,7 @@ def connect(settings: RedisSettings, *, name: str) -> Redis:
             "ssl_keyfile": settings.ssl_key_file,
         }
     shared: dict[str, Any] = {
-        "socket_connect_timeout": _CONNECT_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": _ANSWER_SECONDS,
         "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),

@@ -4,9 +4,11 @@ A call here is what a worker makes: with the repetition that it has. It must suc
 leads to a server that was demoted, moved, restarted, is loading, closed what was idle, or fell silent.
 """
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -20,7 +22,7 @@ from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.sentinel import MASTER, Sentinels, running_sentinels
 from unstract_worker_core import redis as core_redis
 from unstract_worker_core.api_results import ApiResultItem, ApiResults
-from unstract_worker_core.config import RedisSettings
+from unstract_worker_core.config import BrokerSettings, RedisSettings, Secret
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunState, RunTask
 from unstract_worker_core.ledger.operator import Operator
 from unstract_worker_core.ledger.store import take_census, take_role
@@ -28,6 +30,7 @@ from unstract_worker_core.redis import connect
 from unstract_worker_core.runs.files_in_use import ActiveFile, ActiveFiles, mark_key
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.ui_logs import LogEvent, LogEvents
+from unstract_worker_core.worker.broker import publishing_connection
 
 CONNECTIONS = 6
 FILE = ActiveFile("etag", "in/a.pdf")
@@ -179,6 +182,34 @@ def test_one_silence_is_enough_for_every_role(
         assert results_list(platform)
         assert marks(cache)
         assert "retry" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["role", "broker"])
+def test_the_next_address_of_a_name_has_its_turn_soon(redis_server: RedisHandle, kind: str, monkeypatch) -> None:
+    """The first one swallows packets. HTTP has a test of its own."""
+    waited: list[float | None] = []
+    connect_to = socket.socket.connect
+
+    class Socket(socket.socket):
+        def connect(self, address: Any) -> None:
+            if address[0] == "192.0.2.1":
+                waited.append(self.gettimeout())
+                raise TimeoutError
+            connect_to(self, address)
+
+    def look_up(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in ("192.0.2.1", "127.0.0.1")]
+
+    monkeypatch.setattr(socket, "socket", Socket)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    if kind == "role":
+        assert connect(RedisSettings(host="redis.test", port=redis_server.port), name="ledger").ping()
+    else:
+        with publishing_connection(BrokerSettings(Secret(f"redis://redis.test:{redis_server.port}/0"))) as connection:
+            connection.ensure_connection(max_retries=1)
+            assert connection.default_channel.client.ping()
+    assert waited
+    assert all(seconds is not None and seconds <= 2 for seconds in waited)
 
 
 @each_use

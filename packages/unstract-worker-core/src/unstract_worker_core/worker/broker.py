@@ -14,6 +14,7 @@ from redis.retry import Retry
 from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.errors import Fault
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
+from unstract_worker_core.redis import CONNECT_SECONDS
 
 # Where kombu puts what no queue takes (Redis only).
 UNROUTED_QUEUE = "uw_unrouted"
@@ -35,7 +36,7 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         "socket_timeout": 5,
-        "socket_connect_timeout": 5,
+        "socket_connect_timeout": CONNECT_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": 25,
         "deadletter_queue": UNROUTED_QUEUE,
@@ -44,8 +45,9 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
     }
     if broker.scheme == "sentinel":
         secret = broker.sentinel_password.reveal() if broker.sentinel_password else None
-        asking = {"username": broker.sentinel_username, "password": secret, "socket_timeout": 5}
-        options |= {"master_name": broker.sentinel_master, "sentinel_kwargs": asking | {"socket_connect_timeout": 5}}
+        asking: dict[str, Any] = {"username": broker.sentinel_username, "password": secret, "socket_timeout": 5}
+        asking["socket_connect_timeout"] = CONNECT_SECONDS
+        options |= {"master_name": broker.sentinel_master, "sentinel_kwargs": asking}
     return options
 
 
