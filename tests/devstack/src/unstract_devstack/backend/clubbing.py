@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from unstract_devstack.backend import effects, rendering
+from unstract_devstack.backend import rendering
 from unstract_devstack.backend.database import Row
 from unstract_devstack.backend.services import Services
 from unstract_devstack.backend.timestamps import now
@@ -106,17 +106,10 @@ def _send(services: Services, group: Group, rows: list[Row]) -> None:
     except SendFailed as problem:
         log.warning("notification not sent, its rows stay as they are until they are given back: %s", problem)
         return
-    with services.database.write() as connection:
+    with services.database.write():
         for row, event in zip(rows, events, strict=True):
-            effects.record(
-                connection,
-                "notifications.dispatch",
-                organization=None,
-                key=None,
-                execution_id=event.get("execution_id"),
-                buffer_row_id=row["id"],
-                status=event["status"],
-            )
+            ids = {"execution_id": event.get("execution_id"), "buffer_row_id": row["id"]}
+            services.database.record("notifications.dispatch", **ids, status=event["status"])
 
 
 def headers_of(target: Row | dict[str, Any]) -> dict[str, str]:

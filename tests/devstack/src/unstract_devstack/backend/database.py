@@ -2,8 +2,10 @@
 
 # ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
 
+import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +95,22 @@ class Database:
         marks = ", ".join("?" * len(values))
         with self.write() as connection:
             connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))
+
+    def record(
+        self,
+        operation: str,
+        *,
+        organization: str | None = None,
+        key: str | None = None,
+        execution_id: str | None = None,
+        file: str | None = None,
+        **detail: Any,
+    ) -> None:
+        """Note one applied effect, which a checker counts; call it inside the transaction that applies it."""
+        self.insert(
+            "effects", at=time.time(), operation=operation, organization=organization, execution_id=execution_id,
+            file=file, key=key, detail=json.dumps(detail, default=str),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close every thread's connection; the threads must have ended."""

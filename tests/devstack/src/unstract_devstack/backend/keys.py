@@ -4,19 +4,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
-from attrs import define, field
 from starlette.responses import Response
 
 from unstract_devstack.backend.database import Database
-
-
-@define
-class Held:
-    """The lock of one key and how many requests want it."""
-
-    lock: threading.Lock = field(factory=threading.Lock)
-    wanted: int = 0
 
 
 class KeyedAnswers:
@@ -28,22 +20,15 @@ class KeyedAnswers:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._guard = threading.Lock()
-        self._held: dict[str, Held] = {}
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     @contextmanager
     def holding(self, scope: str) -> Iterator[None]:
         """While inside, no other request with this key is worked on."""
         with self._guard:
-            held = self._held.setdefault(scope, Held())
-            held.wanted += 1
-        try:
-            with held.lock:
-                yield
-        finally:
-            with self._guard:
-                held.wanted -= 1
-                if held.wanted == 0:
-                    del self._held[scope]
+            lock = self._locks.setdefault(scope, threading.Lock())
+        with lock:
+            yield
 
     def known(self, scope: str) -> Response | None:
         """The answer given before, if any."""

@@ -1,12 +1,15 @@
 """Organizations, and the three ways in which views of the platform scope a request to one of them."""
 
-import threading
+# ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
 
 from attrs import frozen
 
 from unstract_devstack.backend.database import Database
 from unstract_devstack.backend.timestamps import zulu_now
 from unstract_devstack.backend.wire import refuse
+
+MOST = 2**63 - 1
+"""What SQLite holds."""
 
 
 @frozen
@@ -20,48 +23,40 @@ class Organization:
 
 
 class Organizations:
-    """All tenants, held in memory: every request asks."""
+    """All tenants."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lock = threading.Lock()
-        self._by_identifier: dict[str, Organization] = {}
-        self._by_pk: dict[int, Organization] = {}
-        for row in database.all("SELECT pk, organization_id, name, platform_key FROM organizations"):
-            self._remember(Organization(*tuple(row)))
-
-    def _remember(self, organization: Organization) -> None:
-        self._by_identifier[organization.identifier] = organization
-        self._by_pk[organization.pk] = organization
 
     def create(self, identifier: str, name: str, platform_key: str | None) -> Organization:
         """Add a tenant; one that is there already is returned as it is."""
-        with self._lock:
-            known = self._by_identifier.get(identifier)
-            if known is not None:
-                return known
-            with self._database.write() as connection:
-                pk = connection.execute(
-                    "INSERT INTO organizations (organization_id, name, platform_key, created_at) VALUES (?, ?, ?, ?)",
-                    (identifier, name, platform_key, zulu_now()),
-                ).lastrowid
-            organization = Organization(pk or 0, identifier, name, platform_key)
-            self._remember(organization)
-            return organization
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO organizations (organization_id, name, platform_key, created_at) VALUES (?, ?, ?, ?)",
+                (identifier, name, platform_key, zulu_now()),
+            )
+            found = self.by_identifier(identifier)
+        assert found is not None
+        return found
 
     def by_identifier(self, identifier: str | None) -> Organization | None:
         """The tenant with exactly this identifier."""
-        return self._by_identifier.get(identifier) if identifier is not None else None
+        return self._found("organization_id", identifier)
 
     def by_pk(self, pk: int) -> Organization | None:
         """The tenant with this number."""
-        return self._by_pk.get(pk)
+        return self._found("pk", pk) if pk <= MOST else None
+
+    def _found(self, column: str, value: str | int | None) -> Organization | None:
+        query = f"SELECT pk, organization_id, name, platform_key FROM organizations WHERE {column} = ?"
+        row = self._database.one(query, (value,))
+        return None if row is None else Organization(*tuple(row))
 
     def resolve(self, value: str) -> Organization | None:
         """All digits are a number, anything else an identifier: one of digits only can not be found."""
         if value.isdigit():
-            return self._by_pk.get(int(value))
-        return self._by_identifier.get(value)
+            return self.by_pk(int(value))
+        return self.by_identifier(value)
 
     def scope(self, header: str | None) -> "Scope":
         """The organization that a request's header (or None) means."""

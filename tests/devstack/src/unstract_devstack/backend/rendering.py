@@ -5,16 +5,10 @@ from typing import Any
 
 MAX_EVENTS = 500
 MAX_LINES = 25
-FLAT_FIELDS = (
-    "type",
-    "pipeline_id",
-    "pipeline_name",
-    "status",
-    "execution_id",
-    "error_message",
-    "timestamp",
-    "additional_data",
-)
+# Of an event as it is kept; of a single one they are at the top of the body too.
+EVENT_FIELDS = (
+    "type", "pipeline_id", "pipeline_name", "status", "execution_id", "error_message", "timestamp", "additional_data",
+)  # fmt: skip
 
 
 def failed(event: dict[str, Any]) -> bool:
@@ -45,7 +39,7 @@ def envelope(events: list[dict[str, Any]]) -> dict[str, Any]:
         "events": [_listed(event) for event in events[:MAX_EVENTS]],
     }
     if len(events) == 1:
-        content.update({name: events[0][name] for name in FLAT_FIELDS if events[0].get(name) is not None})
+        content.update({name: events[0][name] for name in EVENT_FIELDS if events[0].get(name) is not None})
     return content
 
 

@@ -14,7 +14,6 @@ from unstract_devstack.backend.handlers import (
     histories,
     notifications,
     pipelines,
-    sending,
     settings,
     workflows,
 )  # fmt: skip
@@ -102,7 +101,7 @@ PIPELINES = (
     get(f"{WEBHOOK}/api/{{id}}/notifications/", notifications.of_api, status_message, plain=True),
     get(f"{WEBHOOK}/pipeline/{{id}}/", notifications.pipeline, status_message, plain=True),
     get(f"{WEBHOOK}/api/{{id}}/", notifications.api, status_message, plain=True),
-    post(f"{WEBHOOK}/send/", sending.send, parse_refused(server_error)),
+    post(f"{WEBHOOK}/send/", notifications.send, parse_refused(server_error)),
     post(f"{BUFFER}/enqueue/", buffer.enqueue, page, plain=True),
     post(f"{BUFFER}/process/", buffer.process, page, plain=True),
     post(f"{BUFFER}/mark/dispatched/", buffer.mark_dispatched, page, plain=True),

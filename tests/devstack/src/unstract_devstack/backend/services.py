@@ -9,7 +9,6 @@ from attrs import define, field, frozen
 from starlette.requests import Request
 from starlette.responses import Response
 
-from unstract_devstack.backend import effects
 from unstract_devstack.backend.config import BackendConfig
 from unstract_devstack.backend.database import Database
 from unstract_devstack.backend.faults import Faults
@@ -134,14 +133,9 @@ class Call:
             raise AttributeError(f"'{type(body).__name__}' object has no attribute 'get'")  # noqa: TRY004 as there
         return body
 
-    def effect(
-        self, operation: str, *, execution_id: str | None = None, file: str | None = None, **detail: Any
-    ) -> None:
+    def effect(self, operation: str, **detail: Any) -> None:
         """Note an applied effect; call it inside the transaction that applies it."""
-        effects.record(
-            self.database.connection(), operation, organization=self.scope.current, key=self.key,
-            execution_id=execution_id, file=file, **detail,
-        )  # fmt: skip
+        self.database.record(operation, organization=self.scope.current, key=self.key, **detail)
 
 
 Handler = Callable[[Call], Response]

@@ -1,9 +1,10 @@
 """What the backend keeps in Redis: the status of each execution, and the results that the workers put there."""
 
 import logging
+from typing import Any
 
 import redis
-from attrs import frozen
+from attrs import asdict, frozen
 
 log = logging.getLogger(__name__)
 
@@ -20,18 +21,6 @@ class CachedStatus:
     total_files: int
     completed_files: int
     failed_files: int
-
-    def items(self) -> list[str]:
-        """Names and values in turn, as Redis takes them."""
-        fields = {
-            "workflow_id": self.workflow_id,
-            "execution_id": self.execution_id,
-            "status": self.status,
-            "total_files": str(self.total_files),
-            "completed_files": str(self.completed_files),
-            "failed_files": str(self.failed_files),
-        }
-        return [text for field in fields.items() for text in field]
 
 
 class StatusCache:
@@ -59,9 +48,10 @@ class StatusCache:
         if self._redis is None:
             return
         key = self.status_key(cached.workflow_id, cached.execution_id)
+        fields: dict[Any, Any] = asdict(cached)
         try:
             with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.hset(key, items=cached.items())
+                pipeline.hset(key, mapping=fields)
                 pipeline.expire(key, STATUS_SECONDS)
                 pipeline.execute()
         except redis.RedisError as problem:

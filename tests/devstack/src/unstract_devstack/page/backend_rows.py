@@ -1,9 +1,11 @@
 """Executions and their files, read from the reference backend's database: never written, never locked."""
 
+# ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
+
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,23 @@ from attrs import field, frozen
 from unstract_devstack.page.shapes import ExecutionLine, FileLine
 from unstract_devstack.page.summaries import Summaries
 
-TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
-EXECUTIONS = """
-SELECT e.rowid AS number, e.id, e.status, e.total_files, e.successful_files, e.failed_files, e.error_message,
-    e.created, e.execution_time, e.execution_log_id, e.pipeline_id, e.workflow_id, w.type AS kind, o.organization_id,
+ENDED = "('COMPLETED', 'ERROR', 'STOPPED')"
+# A row for each ExecutionLine, and for each FileLine: the columns are named as their fields.
+EXECUTIONS = f"""
+SELECT e.rowid AS number, e.id, w.type AS kind, o.organization_id AS organization, e.status,
     COALESCE(a.api_name, p.name, w.name) AS deployment,
-    (SELECT file_name FROM file_executions f WHERE f.execution_id = e.id ORDER BY f.rowid LIMIT 1) AS first_file,
-    (SELECT COUNT(*) FROM file_executions f
-     WHERE f.execution_id = e.id AND f.status IN ('COMPLETED', 'ERROR', 'STOPPED')) AS ended,
-    (SELECT COUNT(*) FROM file_executions f WHERE f.execution_id = e.id AND f.status = 'ERROR') AS errors
+    COALESCE((SELECT file_name FROM file_executions f WHERE f.execution_id = e.id ORDER BY f.rowid LIMIT 1), '')
+        AS first_file,
+    COALESCE(e.total_files, 0) AS total,
+    CASE WHEN e.status IN {ENDED} AND e.successful_files IS NOT NULL
+        THEN e.successful_files + COALESCE(e.failed_files, 0)
+        ELSE (SELECT COUNT(*) FROM file_executions f WHERE f.execution_id = e.id AND f.status IN {ENDED}) END AS ended,
+    CASE WHEN e.status IN {ENDED} AND e.successful_files IS NOT NULL THEN COALESCE(e.failed_files, 0)
+        ELSE (SELECT COUNT(*) FROM file_executions f WHERE f.execution_id = e.id AND f.status = 'ERROR') END AS failed,
+    COALESCE(e.error_message, '') AS error, e.created,
+    CASE WHEN e.status IN {ENDED} THEN e.execution_time END AS seconds,
+    COALESCE(NULLIF(e.execution_log_id, ''), e.pipeline_id, '') AS channel, e.workflow_id,
+    COALESCE(e.pipeline_id, '') AS pipeline_id
 FROM executions e
 JOIN workflows w ON w.id = e.workflow_id
 JOIN organizations o ON o.pk = e.organization_pk
@@ -29,7 +39,8 @@ LEFT JOIN api_deployments a ON a.id = e.pipeline_id
 LEFT JOIN pipelines p ON p.id = e.pipeline_id
 """
 FILES = """
-SELECT id, file_name, file_path, status, file_size, execution_time, execution_error, EXISTS (SELECT 1 FROM results r
+SELECT id, file_name AS name, COALESCE(NULLIF(file_path, ''), file_name) AS path, status, file_size AS size,
+    execution_time AS seconds, COALESCE(execution_error, '') AS error, EXISTS (SELECT 1 FROM results r
     WHERE r.execution_id = f.execution_id AND r.file_execution_id = f.id AND r.result != 'null') AS has_result
 FROM file_executions f WHERE execution_id = ? ORDER BY rowid LIMIT ?
 """
@@ -73,13 +84,13 @@ class BackendRows:
         where = f"WHERE (:before IS NULL OR e.rowid < :before) {f'AND {FOUND}' if search else ''}"
         with self._reading() as connection:
             rows = connection.execute(f"{EXECUTIONS} {where} ORDER BY e.rowid DESC LIMIT :limit", values)
-            return tuple(_execution(row) for row in rows)
+            return tuple(ExecutionLine(**row) for row in rows)
 
     def execution(self, execution_id: str) -> ExecutionLine | None:
         """One execution, if it is there."""
         with self._reading() as connection:
             row = connection.execute(f"{EXECUTIONS} WHERE e.id = ?", (execution_id,)).fetchone()
-        return None if row is None else _execution(row)
+        return None if row is None else ExecutionLine(**row)
 
     def counts(self) -> dict[str, int]:
         """How many executions there are of each status."""
@@ -92,7 +103,7 @@ class BackendRows:
         with self._reading() as connection:
             rows = connection.execute(FILES, (execution_id, limit)).fetchall()
             summaries = self._summaries.of(connection, execution_id, [row["id"] for row in rows])
-        return tuple(_file(row, summaries.get(row["id"], "")) for row in rows)
+        return tuple(FileLine(**row, summary=summaries.get(row["id"], "")) for row in rows)
 
     def result(self, execution_id: str, file_id: str) -> str | None:
         """The newest result of a file, as JSON; None where there is none."""
@@ -120,45 +131,7 @@ class BackendRows:
             yield connection
 
 
-def _execution(row: sqlite3.Row) -> ExecutionLine:
-    terminal = row["status"] in TERMINAL
-    successful, failed = row["successful_files"], row["failed_files"]
-    counted = terminal and successful is not None
-    return ExecutionLine(
-        number=row["number"],
-        id=row["id"],
-        kind=row["kind"],
-        deployment=row["deployment"],
-        first_file=row["first_file"] or "",
-        organization=row["organization_id"],
-        status=row["status"],
-        total=row["total_files"] or 0,
-        ended=successful + (failed or 0) if counted else row["ended"],
-        failed=(failed or 0) if counted else row["errors"],
-        error=row["error_message"] or "",
-        created=row["created"],
-        seconds=row["execution_time"] if terminal else None,
-        channel=row["execution_log_id"] or row["pipeline_id"] or "",
-        workflow_id=row["workflow_id"],
-        pipeline_id=row["pipeline_id"] or "",
-    )
-
-
-def _file(row: sqlite3.Row, summary: str) -> FileLine:
-    return FileLine(
-        id=row["id"],
-        name=row["file_name"],
-        path=row["file_path"] or row["file_name"],
-        status=row["status"],
-        size=row["file_size"],
-        seconds=row["execution_time"],
-        error=row["execution_error"] or "",
-        summary=summary,
-        has_result=bool(row["has_result"]),
-    )
-
-
 def _effect(row: sqlite3.Row) -> EffectRow:
-    detail: Sequence[Any] | Mapping[str, Any] = json.loads(row["detail"] or "{}")
+    detail = json.loads(row["detail"] or "{}")
     known = detail if isinstance(detail, Mapping) else {}
     return EffectRow(row["id"], row["at"], row["operation"], row["file"] or "", known)

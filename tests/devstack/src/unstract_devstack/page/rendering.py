@@ -13,7 +13,6 @@ TONES = {
     "busy": "EXECUTING INPROGRESS QUEUED READY ARMED RESTARTING",
     "halted": "STOPPED PAUSED WARN WARNING",
 }
-UNITS = ("B", "KiB", "MiB", "GiB")
 
 
 def render(template: str, /, **values: Any) -> str:
@@ -30,8 +29,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": _clock, "iso": _iso, "seconds": _seconds, "size": _size, "tone": _tone}
-    environment.filters |= {"number": _number, "age": _age}
+    environment.filters |= {
+        "clock": _clock,
+        "iso": _iso,
+        "seconds": _seconds,
+        "tone": _tone,
+        "number": "{:,}".format,
+        "age": _age,
+    }
     return environment
 
 
@@ -59,16 +64,3 @@ def _age(seconds: float) -> str:
     if seconds < 60:
         return f"{max(0, int(seconds))} s"
     return f"{int(seconds // 60)} min" if seconds < 3600 else f"{int(seconds // 3600)} h"
-
-
-def _size(size: int) -> str:
-    amount = float(size)
-    for unit in UNITS:
-        if amount < 1024 or unit == UNITS[-1]:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    raise AssertionError(size)
-
-
-def _number(number: int) -> str:
-    return f"{number:,}"

@@ -10,21 +10,12 @@ from starlette.responses import Response
 
 from unstract_devstack.backend import clubbing
 from unstract_devstack.backend.database import Row
+from unstract_devstack.backend.rendering import EVENT_FIELDS
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.timestamps import now
 from unstract_devstack.backend.wire import MalformedJson, refuse, reply, valid_uuid
 
 REQUIRED = ("notification_id", "pipeline_id", "pipeline_name", "status", "platform", "execution_id")
-EVENT_FIELDS = (
-    "type",
-    "execution_id",
-    "pipeline_id",
-    "pipeline_name",
-    "status",
-    "error_message",
-    "timestamp",
-    "additional_data",
-)
 
 
 def enqueue(call: Call) -> Response:

@@ -1,16 +1,25 @@
-"""webhook/pipeline and webhook/api: names and active notification targets."""
+"""webhook/pipeline and webhook/api: names and active targets; webhook/send: one notification onto the default queue."""
 
 # ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
 
+import re
 from typing import Any
 
 from starlette.responses import Response
 
+from unstract_devstack.backend import clubbing
 from unstract_devstack.backend.database import Row, pick
 from unstract_devstack.backend.handlers.pipelines import managed
+from unstract_devstack.backend.handlers.validation import REQUIRED, FieldErrors
 from unstract_devstack.backend.services import Call
+from unstract_devstack.backend.timestamps import zulu_now
 from unstract_devstack.backend.wire import NoMatch, refuse, reply, valid_uuid
 
+AUTHORIZATIONS = ("BEARER", "API_KEY", "CUSTOM_HEADER", "NONE")
+URL = re.compile(
+    r"^https?://(?:localhost|(?:\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:.]+\]|(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]+)(?::\d{1,5})?(?:[/?#]\S*)?$",
+    re.IGNORECASE,
+)
 COUNTS = ("total_files", "successful_files", "failed_files")
 
 
@@ -86,3 +95,28 @@ def _target(row: Row) -> dict[str, Any]:
         "is_active": bool(row["is_active"]),
         "notify_on_failures": bool(row["notify_on_failures"]),
     }
+
+
+def send(call: Call) -> Response:
+    """202 with the task's id. A host of a single label is no URL to the platform."""
+    fields = FieldErrors(call.json())
+    body = fields.body
+    for name in ("url", "payload"):
+        if name not in body:
+            fields.add(name, REQUIRED)
+    if "url" in body and not URL.match(str(body["url"])):
+        fields.add("url", "Enter a valid URL.")
+    kind = fields.choice("authorization_type", AUTHORIZATIONS, required=False) or "NONE"
+    key, header = fields.text("authorization_key"), fields.text("authorization_header")
+    timeout = fields.number("timeout", low=1, high=300)
+    retries = fields.number("max_retries", low=0, high=10)
+    delay = fields.number("retry_delay", low=1)
+    fields.raise_any()
+    target: dict[str, Any] = {"authorization_type": kind, "authorization_key": key, "authorization_header": header}
+    args = [body["url"], body["payload"], clubbing.headers_of(target), int(timeout or 30)]
+    kwargs = {"max_retries": int(retries if retries is not None else 3), "retry_delay": int(delay or 60)}
+    task_id = call.services.producer.webhook(args, kwargs, None)
+    with call.database.write():
+        call.effect("webhooks.send", url=body["url"], task_id=task_id)
+    content = {"task_id": task_id, "notification_id": body.get("notification_id"), "url": body["url"]}
+    return reply(202, {**content, "status": "queued", "queued_at": zulu_now()})
