@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 
-from unstract_worker_callback.decision import Totals, count, count_results, final_state, totals_before
+from unstract_worker_callback.final_status import Totals, count, count_results, final_state, totals_before
 from unstract_worker_core.ledger import FileOutcome, OutcomeKind, RunContext
 from unstract_worker_core.messages.batch import BatchResult
 from unstract_worker_core.statuses import ExecutionStatus, RunKind

@@ -7,8 +7,8 @@ from celery import Celery
 
 from unstract_worker_api_deployment.start import JOBS
 from unstract_worker_core.backend import operations as ops
-from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
+from unstract_worker_core.messages.fields import named
 from unstract_worker_core.queues import ORCHESTRATE_TASK
 from unstract_worker_core.runs.run_handler import accept_start, handle_doorbell
 from unstract_worker_core.runs.runtime import Delivery, Runtime
@@ -32,9 +32,7 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
 
 def read_ids(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[str, str]:
     """Read the execution's id and its organization's. Raises MessageError."""
-    if len(args) > 2:
-        raise MessageError(f"expected at most 2 arguments, got {len(args)}", field="args")
-    given = dict(zip(("execution_id", "organization_id"), args, strict=False)) | dict(kwargs)
+    given = named(args, kwargs, ("execution_id", "organization_id"))
     return execution_id(given.get("execution_id")), organization_id(given.get("organization_id"))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from unstract_worker_callback.decision import Totals, count_results
+from unstract_worker_callback.final_status import Totals, count_results
 from unstract_worker_core import serialization
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.executions import Execution

@@ -1,15 +1,111 @@
-"""The terminal status of an execution: written once with its counts, read back, never over another terminal status."""
+"""The end of an execution: its files are counted, its status is decided, written once, and read back.
 
+The decision is made of pure functions. A terminal status is never written over another one.
+"""
+
+from collections.abc import Iterable
 from uuid import uuid4
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.executions import Execution, StatusUpdate
+from unstract_worker_core.backend.files import FileExecution
 from unstract_worker_core.errors import BackendUnavailable, NotFound, OutcomeUnknown
-from unstract_worker_core.ledger import FinalState
+from unstract_worker_core.ledger import FileOutcome, FinalState, OutcomeKind, RunContext
+from unstract_worker_core.messages.batch import BatchResult
 from unstract_worker_core.retries import Retrying
 from unstract_worker_core.statuses import ExecutionStatus
+
+
+@frozen
+class Totals:
+    """Numbers of uploaded files; total = successful + failed + skipped. `reason`: of the first failure."""
+
+    total: int = 0
+    successful: int = 0
+    failed: int = 0
+    skipped: int = 0
+    reason: str | None = None
+
+    def plus(self, outcome: FileOutcome) -> "Totals":
+        """These totals plus one outcome, which counts for each of its uploads."""
+        files = outcome.uploads
+        more = evolve(self, total=self.total + files)
+        if outcome.kind is OutcomeKind.COMPLETED:
+            return evolve(more, successful=self.successful + files)
+        if outcome.kind is OutcomeKind.SKIPPED:
+            return evolve(more, skipped=self.skipped + files)
+        return evolve(more, failed=self.failed + files, reason=self.reason or outcome.error)
+
+
+def totals_before(context: RunContext) -> Totals:
+    """The files that ended in an earlier run of this execution that the ledger lost."""
+    completed, failed = context.completed_before, context.failed_before
+    reason = "failed before the run was started again" if failed else None
+    return Totals(total=completed + failed, successful=completed, failed=failed, reason=reason)
+
+
+def count(outcomes: Iterable[FileOutcome], *, before: Totals | None = None) -> Totals:
+    """Count a run's outcomes, added to `before`."""
+    totals = before or Totals()
+    for outcome in outcomes:
+        totals = totals.plus(outcome)
+    return totals
+
+
+def count_rows(rows: Iterable[FileExecution]) -> Totals:
+    """Count an execution's rows in the backend; a row that has not ended counts as skipped."""
+    totals = Totals()
+    for row in rows:
+        totals = evolve(
+            totals,
+            total=totals.total + 1,
+            successful=totals.successful + (row.status is ExecutionStatus.COMPLETED),
+            failed=totals.failed + (row.status is ExecutionStatus.ERROR),
+        )
+    return evolve(totals, skipped=totals.total - totals.successful - totals.failed)
+
+
+def count_results(results: Iterable[BatchResult]) -> Totals:
+    """Count what a chord's batches report. A negative number counts as 0, a missing total as the sum of its parts."""
+    successful = failed = skipped = total = 0
+    for result in results:
+        good, bad = max(0, result.successful_files), max(0, result.failed_files)
+        gone = max(0, result.skipped_files, result.skipped_already_completed)
+        total += max(result.total_files, good + bad + gone)
+        successful += good
+        failed += bad
+        skipped += gone
+    return Totals(total=total, successful=successful, failed=failed, skipped=skipped)
+
+
+def final_state(totals: Totals, context: RunContext, *, expected: int, stopped: bool) -> FinalState:
+    """Decide the final state of an execution. A file without an outcome is never a success.
+
+    Args:
+        totals: of the run's outcomes.
+        context: of the run; its error or stop decides the status.
+        expected: number of files that the execution was started with.
+        stopped: whether the user stopped the execution; a stop wins over every status that is not written yet.
+    """
+    final = FinalState(
+        total_files=max(totals.total, expected) if totals.total else expected,
+        successful_files=totals.successful,
+        failed_files=totals.failed,
+    )
+    if stopped or context.stopped:
+        return evolve(final, status=ExecutionStatus.STOPPED)
+    if context.error:
+        return evolve(final, status=ExecutionStatus.ERROR, error=context.error)
+    if totals.total < expected:
+        missing = expected - totals.total
+        return evolve(final, status=ExecutionStatus.ERROR, error=f"{missing} of {expected} files reported no outcome")
+    if totals.failed and totals.failed == totals.total:
+        reason = totals.reason or "no reason was given"
+        return evolve(final, status=ExecutionStatus.ERROR, error=f"all {totals.failed} files failed; first: {reason}")
+    return evolve(final, status=ExecutionStatus.COMPLETED)
+
 
 _RETRYING = Retrying(attempts=3, timeout=None)
 

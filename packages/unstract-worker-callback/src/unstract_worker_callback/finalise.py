@@ -10,8 +10,16 @@ from functools import cache
 from attrs import evolve, frozen
 
 from unstract_worker_callback.chord_compat import load_chord_run
-from unstract_worker_callback.decision import Totals, count, count_rows, final_state, totals_before
-from unstract_worker_callback.final_status import add_counts, existing_terminal, write_final_status
+from unstract_worker_callback.final_status import (
+    Totals,
+    add_counts,
+    count,
+    count_rows,
+    existing_terminal,
+    final_state,
+    totals_before,
+    write_final_status,
+)
 from unstract_worker_callback.notify import notify
 from unstract_worker_core.api_results import ApiResultItem, ApiResults, result_items
 from unstract_worker_core.backend.executions import Execution

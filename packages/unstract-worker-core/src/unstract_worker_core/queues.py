@@ -59,10 +59,10 @@ class ScalingRule:
     """
 
     waiting_per_replica: int
-    running_per_replica: int
-    min_replicas: int
     max_replicas: int
     cooldown_seconds: int
+    running_per_replica: int = 12
+    min_replicas: int = 1
 
 
 @frozen
@@ -99,26 +99,20 @@ WORKER_QUEUES: tuple[WorkerQueues, ...] = (
         WorkerType.API_DEPLOYMENT,
         ("celery_api_deployments",),
         (Doorbell.ORCHESTRATE_API,),
-        ScalingRule(
-            waiting_per_replica=20, running_per_replica=12, min_replicas=1, max_replicas=10, cooldown_seconds=120
-        ),
+        ScalingRule(waiting_per_replica=20, max_replicas=10, cooldown_seconds=120),
     ),
     WorkerQueues(
         WorkerType.GENERAL,
         ("celery", "notifications"),
         (Doorbell.ORCHESTRATE, Doorbell.DELIVER),
-        ScalingRule(
-            waiting_per_replica=20, running_per_replica=12, min_replicas=1, max_replicas=10, cooldown_seconds=120
-        ),
+        ScalingRule(waiting_per_replica=20, max_replicas=10, cooldown_seconds=120),
     ),
     # Files take minutes: a replica more is worth it early, and one less is not worth a half-done batch.
     WorkerQueues(
         WorkerType.FILE_PROCESSING,
         ("file_processing", "api_file_processing"),
         (Doorbell.FILES, Doorbell.API_FILES),
-        ScalingRule(
-            waiting_per_replica=8, running_per_replica=12, min_replicas=1, max_replicas=40, cooldown_seconds=300
-        ),
+        ScalingRule(waiting_per_replica=8, max_replicas=40, cooldown_seconds=300),
         (EXECUTOR_ANSWERS_QUEUE,),
     ),
     # At least one: the sweeper lives here.
@@ -126,9 +120,7 @@ WORKER_QUEUES: tuple[WorkerQueues, ...] = (
         WorkerType.CALLBACK,
         ("file_processing_callback", "api_file_processing_callback"),
         (Doorbell.CALLBACK,),
-        ScalingRule(
-            waiting_per_replica=50, running_per_replica=12, min_replicas=1, max_replicas=6, cooldown_seconds=120
-        ),
+        ScalingRule(waiting_per_replica=50, max_replicas=6, cooldown_seconds=120),
     ),
 )
 

@@ -262,10 +262,10 @@ def test_two_threads_have_two_clients_and_close_ends_both(server, backend):
     thread.start()
     backend.files.list(ORG, ID)
     assert asked.wait(10)
-    assert backend._transport.open_connections == 2
+    assert len(backend._transport._connections) == 2
     assert server.connections == 2
     backend.close()
-    assert backend._transport.open_connections == 0
+    assert len(backend._transport._connections) == 0
     backend.files.list(ORG, ID)
     assert server.connections == 3
     leave.set()
@@ -311,7 +311,7 @@ def test_one_thread_has_one_connection(server, transport):
     for _ in range(5):
         ask(transport, server)
         ask(transport, server, fresh=True)
-    assert transport.open_connections == 1
+    assert len(transport._connections) == 1
 
 
 def test_a_forked_child_leaves_the_connection_as_it_is(server, transport):

@@ -16,7 +16,7 @@ from unstract_worker_core.backend.pipelines import IN_PROGRESS, Pipeline, RunEve
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, NotFound, UnexpectedAnswer
 from unstract_worker_core.identifiers import execution_id, opaque_id, organization_id
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunState, RunTask
-from unstract_worker_core.messages.fields import one_line
+from unstract_worker_core.messages.fields import named, one_line
 from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import queues_of
@@ -54,9 +54,7 @@ class _BeforeCreate:
 
 def read_schedule(args: Sequence[object], kwargs: Mapping[str, object]) -> ScheduleMessage:
     """Read the arguments of `execute_pipeline_task` or of its v2 form. Raises MessageError."""
-    if len(args) > len(_ARGUMENTS):
-        raise MessageError(f"expected at most {len(_ARGUMENTS)} arguments, got {len(args)}", field="args")
-    given = dict(zip(_ARGUMENTS, args, strict=False)) | dict(kwargs)
+    given = named(args, kwargs, _ARGUMENTS)
     workflow = given.get("workflow_id")
     name = given.get("name", given.get("pipeline_name", ""))
     return ScheduleMessage(

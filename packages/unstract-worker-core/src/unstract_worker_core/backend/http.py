@@ -179,11 +179,6 @@ class ThreadTransport(httpx.BaseTransport):
         for connection in connections:
             connection.close()
 
-    @property
-    def open_connections(self) -> int:
-        """How many threads hold a connection."""
-        return len(self._connections)
-
     def _connection(self, origin: httpcore.Origin, *, fresh: bool) -> "_Connection":
         connection: _Connection | None = getattr(self._local, "connection", None)
         if connection is not None and not fresh and connection.usable(origin):

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from http.client import responses as phrases
 from typing import Any, TypeVar
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend.http import Response
@@ -44,6 +44,7 @@ _KEY_REFUSED = {
 log = get_logger(__name__)
 
 
+@define(eq=False, kw_only=True)
 class TransientError(Exception):
     """An attempt that failed in a way that may pass.
 
@@ -56,25 +57,13 @@ class TransientError(Exception):
         silent: no response came in time.
     """
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        applied: bool,
-        away: bool | None,
-        status: int | None = None,
-        wait: float | None = None,
-        stale: bool = False,
-        silent: bool = False,
-    ) -> None:
-        self.reason = reason
-        self.applied = applied
-        self.away = away
-        self.status = status
-        self.wait = wait
-        self.stale = stale
-        self.silent = silent
-        super().__init__(reason)
+    reason: str = field(kw_only=False)
+    applied: bool
+    away: bool | None
+    status: int | None = None
+    wait: float | None = None
+    stale: bool = False
+    silent: bool = False
 
 
 class RepeatedKey(list[tuple[str, Json]]):

@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -25,6 +25,13 @@ _BREAKS_A_LINE = ("Cc", "Cs", "Zl", "Zp")
 def one_line(text: str) -> bool:
     """Whether the text is Unicode that stays in one log line."""
     return text.isprintable() or all(unicodedata.category(char) not in _BREAKS_A_LINE for char in text)
+
+
+def named(args: Sequence[object], kwargs: Mapping[str, object], order: Sequence[str]) -> dict[str, object]:
+    """A task's arguments by name; `order`: of the positional ones. Raises MessageError for too many of them."""
+    if len(args) > len(order):
+        raise MessageError(f"expected at most {len(order)} arguments, got {len(args)}", field="args")
+    return dict(zip(order, args, strict=False)) | dict(kwargs)
 
 
 def optional_id(value: object, *, field: str) -> str | None:

@@ -18,7 +18,15 @@ from attrs import Factory, frozen
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.ledger.records import UNSUPPORTED_HASH, FileItem
-from unstract_worker_core.messages.fields import flag, one_line, optional_id, optional_object, optional_text, read
+from unstract_worker_core.messages.fields import (
+    flag,
+    named,
+    one_line,
+    optional_id,
+    optional_object,
+    optional_text,
+    read,
+)
 from unstract_worker_core.statuses import RunKind
 
 FILES_LIMIT = 100_000
@@ -170,7 +178,11 @@ def read_start(args: Sequence[object], kwargs: Mapping[str, object], *, kind: Ru
     cannot be used otherwise comes back with `refused` set to the reason, so that the execution ends in ERROR instead
     of waiting for ever.
     """
-    given = _named(args, kwargs, _API_ORDER if kind is RunKind.API else _GENERAL_ORDER)
+    order = _API_ORDER if kind is RunKind.API else _GENERAL_ORDER
+    given = named(args, kwargs, order)
+    twice = kwargs.keys() & set(order[: len(args)])
+    if twice:
+        raise MessageError("given both by position and by name", field=min(twice))
     organization = organization_id(given.get("schema_name"), field="schema_name")
     workflow = execution_id(given.get("workflow_id"), field="workflow_id")
     execution = execution_id(given.get("execution_id"))
@@ -192,16 +204,6 @@ def read_start(args: Sequence[object], kwargs: Mapping[str, object], *, kind: Ru
         )
     except MessageError as error:
         return StartMessage(organization, workflow, execution, kind, refused=f"start message refused: {error}")
-
-
-def _named(args: Sequence[object], kwargs: Mapping[str, object], order: Sequence[str]) -> dict[str, object]:
-    if len(args) > len(order):
-        raise MessageError(f"expected at most {len(order)} arguments, got {len(args)}", field="args")
-    given = dict(zip(order, args, strict=False))
-    twice = given.keys() & kwargs.keys()
-    if twice:
-        raise MessageError("given both by position and by name", field=min(twice))
-    return given | dict(kwargs)
 
 
 def _files(value: object) -> tuple[FileItem, ...]:

@@ -8,7 +8,7 @@ from attrs import Factory, field, frozen
 
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import opaque_id, uuids
-from unstract_worker_core.messages.fields import one_line, optional_text, plain
+from unstract_worker_core.messages.fields import named, one_line, optional_text, plain
 from unstract_worker_core.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -36,9 +36,7 @@ class WebhookMessage:
 
 def read_webhook(args: Sequence[object], kwargs: Mapping[str, object]) -> WebhookMessage:
     """Read the arguments of `send_webhook_notification`. Raises MessageError."""
-    if len(args) > len(_ORDER):
-        raise MessageError(f"expected at most {len(_ORDER)} arguments, got {len(args)}", field="args")
-    given = dict(zip(_ORDER, args, strict=False)) | dict(kwargs)
+    given = named(args, kwargs, _ORDER)
     url, payload = given.get("url"), given.get("payload")
     if not isinstance(url, str) or not url or len(url) > 2048 or not one_line(url):
         raise MessageError("expected a URL", field="url")
