@@ -12,7 +12,7 @@ from unstract_devstack.http_calls import call_json
 from unstract_devstack.ports import free_port
 from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_devstack.redis_server import running_redis
-from unstract_worker_core.operator.check.clocks import clock_line
+from unstract_worker_core.operator.check.command import clock_line
 
 # Each command is a process of its own, and a machine may be busy.
 pytestmark = pytest.mark.timeout(400)

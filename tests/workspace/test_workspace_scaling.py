@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from unstract_worker_core.config import ProcessSettings
-from unstract_worker_core.operator.scaling.target import target_of
+from unstract_worker_core.operator.scaling import target_of
 from unstract_worker_core.queues import WORKER_QUEUES
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,7 @@ import yaml
 from attrs import evolve
 from click.testing import CliRunner
 
-from unstract_worker_core.operator.scaling.manifests import hpa_manifests, keda_manifests
-from unstract_worker_core.operator.scaling.target import Source, target_of
+from unstract_worker_core.operator.scaling import Source, hpa_manifests, keda_manifests, target_of
 from unstract_worker_core.operator.scaling_command import scaling, yaml_of
 from unstract_worker_core.queues import WORKER_QUEUES
 from unstract_worker_core.statuses import WorkerType

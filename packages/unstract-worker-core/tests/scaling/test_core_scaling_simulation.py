@@ -8,8 +8,7 @@ import pytest
 from attrs import evolve
 
 from unstract_worker_core.config import ProcessSettings
-from unstract_worker_core.operator.scaling.manifests import keda_manifests
-from unstract_worker_core.operator.scaling.target import Source, target_of
+from unstract_worker_core.operator.scaling import Source, keda_manifests, target_of
 from unstract_worker_core.queues import WORKER_QUEUES
 from unstract_worker_core.statuses import WorkerType
 

@@ -12,8 +12,15 @@ from attrs import asdict, evolve
 from unstract_worker_core.config import BrokerSettings, ProcessSettings
 from unstract_worker_core.config.reader import Reader
 from unstract_worker_core.config.urls import BrokerSource, broker_settings
-from unstract_worker_core.operator.scaling.manifests import hpa_manifests, keda_manifests, secret_keys
-from unstract_worker_core.operator.scaling.target import Source, Target, at_broker, target_of
+from unstract_worker_core.operator.scaling import (
+    Source,
+    Target,
+    at_broker,
+    hpa_manifests,
+    keda_manifests,
+    secret_keys,
+    target_of,
+)
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.worker.definition import WorkerDefinition
 

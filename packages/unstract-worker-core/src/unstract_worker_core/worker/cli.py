@@ -28,7 +28,7 @@ _HERE = "unstract_worker_core.operator"
 # Imported when they are asked for.
 _OPERATORS = {
     "check": f"{_HERE}.check.command:check",
-    "conformance": f"{_HERE}.conformance_command:conformance",
+    "conformance": f"{_HERE}.conformance.command:conformance",
     "dead-letters": f"{_HERE}.dead_letters_command:dead_letters",
     "fleet": f"{_HERE}.fleet_command:fleet",
     "scaling": f"{_HERE}.scaling_command:scaling",

@@ -6,8 +6,8 @@ from unstract_worker_core.backend import operations as ops
 from unstract_worker_core.backend.executions import TokenUsage
 from unstract_worker_core.backend.history import HistoryQuery
 from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.backend.pipelines import NotificationTargets, RunEvent
 from unstract_worker_core.backend.workflows import SourceFile
-from unstract_worker_core.operator.conformance.pipelines import READING_PIPELINES
 from unstract_worker_core.operator.conformance.probes import (
     UNKNOWN_ID,
     Mismatch,
@@ -68,10 +68,6 @@ def _sources(context: ProbeContext) -> str:
     return f"{len(files)} files"
 
 
-def _rows(context: ProbeContext) -> str:
-    return f"{len(context.backend.files.list(context.organization, context.unknown_id))} rows"
-
-
 def _row(context: ProbeContext) -> str:
     return expect_refusal(lambda: context.backend.files.get(context.organization, context.unknown_id), "not found")
 
@@ -122,7 +118,41 @@ def _configuration(context: ProbeContext) -> str:
     return f"{batches} batches"
 
 
+def _pipeline(context: ProbeContext) -> str:
+    read, pipeline_id = context.backend.pipelines.get, context.pipeline_id
+    if pipeline_id is None:
+        return expect_refusal(lambda: read(context.organization, context.unknown_id), "not found")
+    found = read(context.organization, pipeline_id)
+    return f"{found.type} {found.name}"
+
+
+def _pipeline_targets(context: ProbeContext) -> str:
+    read, pipeline_id = context.backend.notifications.for_pipeline, context.pipeline_id
+    if pipeline_id is None:
+        return expect_refusal(lambda: read(context.organization, context.unknown_id), "not found")
+    return _subscribers(context, read(context.organization, pipeline_id), "ETL", pipeline_id)
+
+
+def _api_targets(context: ProbeContext) -> str:
+    read, api_id = context.backend.notifications.for_api, context.api_id
+    if api_id is None:
+        return expect_refusal(lambda: read(context.organization, context.unknown_id), "refused")
+    return _subscribers(context, read(context.organization, api_id), "API", api_id)
+
+
+def _subscribers(context: ProbeContext, targets: NotificationTargets, kind: str, target_id: str) -> str:
+    active = [each for each in targets.notifications if each.is_active and each.notification_type == "WEBHOOK"]
+    if active and context.event is None:
+        event = RunEvent(
+            type=kind, pipeline_id=target_id, pipeline_name=targets.name, status="ERROR",
+            execution_id=context.execution_id, error_message="a conformance run",
+        )  # fmt: skip
+        context.event = (event, active[0])
+    return f"{len(active)} subscribers of {targets.name}"
+
+
 _NO_WORKFLOW = "no such workflow"
+_TARGETS = f"the subscribers of what was named; else {UNKNOWN_ID}"
 _ALL = (
     Probe(ops.HEALTH, "healthy, as JSON", _health),
     Probe(ops.GET_EXECUTION, UNKNOWN_ID, _execution),
@@ -133,7 +163,7 @@ _ALL = (
     Probe(ops.PLATFORM_KEY, "a key", _platform_key),
     Probe(ops.VALIDATE_TOOLS, "success where nothing is to be validated", _validate),
     Probe(ops.SOURCE_FILES, "a list, or no such workflow or execution", _sources, "no such workflow or execution"),
-    Probe(ops.LIST_FILES, "a list", _rows),
+    Probe(ops.LIST_FILES, "a list", lambda it: f"{len(it.backend.files.list(it.organization, it.unknown_id))} rows"),
     Probe(ops.GET_FILE, UNKNOWN_ID, _row),
     Probe(ops.CHECK_ACTIVE, "no file in use that does not exist", _active),
     Probe(ops.HISTORY_BY_HASH, "found: false, or no such workflow", _history, _NO_WORKFLOW),
@@ -142,5 +172,8 @@ _ALL = (
     Probe(ops.TOKENS, "counts, or nulls", _tokens),
     Probe(ops.PAGES, "a number, or null", _pages),
     Probe(ops.CONFIGURATION, "MAX_PARALLEL_FILE_BATCHES of the organization", _configuration),
+    Probe(ops.GET_PIPELINE, f"the pipeline that was named; else {UNKNOWN_ID}", _pipeline),
+    Probe(ops.PIPELINE_TARGETS, _TARGETS, _pipeline_targets),
+    Probe(ops.API_TARGETS, _TARGETS, _api_targets),
 )
-READING: Mapping[Operation, Probe] = {each.operation: each for each in (*_ALL, *READING_PIPELINES)}
+READING: Mapping[Operation, Probe] = {each.operation: each for each in _ALL}

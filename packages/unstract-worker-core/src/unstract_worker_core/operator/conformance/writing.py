@@ -7,10 +7,17 @@ from unstract_worker_core.backend.executions import NewExecution, StatusUpdate
 from unstract_worker_core.backend.files import FileHash, FileStatusUpdate, FileToExecute
 from unstract_worker_core.backend.history import NewHistory
 from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.backend.pipelines import Notification, RunEvent
 from unstract_worker_core.errors import BackendError, BackendRefused
-from unstract_worker_core.operator.conformance.pipelines import WRITING_PIPELINES
-from unstract_worker_core.operator.conformance.probes import Mismatch, Probe, ProbeContext, Unclear
-from unstract_worker_core.statuses import ExecutionStatus
+from unstract_worker_core.operator.conformance.probes import (
+    UNKNOWN_ID,
+    Mismatch,
+    Probe,
+    ProbeContext,
+    Unclear,
+    expect_refusal,
+)
+from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
 
 # What a backend says that has the route and not the work behind it.
 _BY_US = "a conformance run"
@@ -51,11 +58,6 @@ def _create_rows(context: ProbeContext) -> str:
     if not there.issuperset(names):
         raise Mismatch("said to be created, and not in the list")
     return "created and in the list"
-
-
-def _update_execution(context: ProbeContext) -> str:
-    update = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=1)
-    return _write_status(context, update)
 
 
 def _update_row(context: ProbeContext) -> str:
@@ -182,12 +184,44 @@ def _row(context: ProbeContext) -> str:
     return context.row_id
 
 
+def _update_pipeline(context: ProbeContext) -> str:
+    """Both statuses that end a run, so that the second one cannot have been there before."""
+    write, pipeline_id = context.backend.pipelines.update, context.pipeline_id
+    if pipeline_id is None:
+        failed = PipelineStatus.FAILURE
+        return expect_refusal(lambda: write(context.organization, context.unknown_id, failed, is_end=True), "not found")
+    named = context.backend.pipelines.get(context.organization, pipeline_id)
+    if named.is_api or not named.active:
+        why = "is an API deployment, which has no last run to write" if named.is_api else "is paused"
+        raise Unclear(f"{named.name} {why}")
+    for status in (PipelineStatus.SUCCESS, PipelineStatus.FAILURE):
+        write(context.organization, pipeline_id, status, is_end=True)
+        found = context.backend.pipelines.get(context.organization, pipeline_id).last_run_status
+        if found != status:
+            raise Mismatch(f"accepted {status}, and reads back {found or 'no status'}")
+    return "written and read back"
+
+
+def _enqueue(context: ProbeContext) -> str:
+    push = context.backend.notifications.enqueue
+    if not context.notify:
+        unknown, target = context.unknown_id, Notification(context.unknown_id, "WEBHOOK")
+        event = RunEvent(type="ETL", pipeline_id=unknown, pipeline_name="conformance", status="ERROR")
+        return expect_refusal(lambda: push(context.organization, event, target), "not found")
+    if context.event is None:
+        raise Unclear("what was named has no active webhook subscriber")
+    if push(context.organization, *context.event, key=f"conformance:{context.mark}:enqueue") is None:
+        raise Mismatch("the subscriber does not want events of an ERROR")
+    return "taken: the subscriber gets one event"
+
+
+_EXECUTING = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=1)
 TEAR_DOWN = Probe(ops.UPDATE_EXECUTION, "STOPPED, read back, no row left open", _stop)
 _ALL = (
     Probe(ops.CREATE_EXECUTION, "a new execution of the scratch workflow", _create),
     Probe(ops.CREATE_FILE, "a row for a file of it", _create_row),
     Probe(ops.CREATE_FILES, "two rows, in the list", _create_rows),
-    Probe(ops.UPDATE_EXECUTION, "EXECUTING, read back", _update_execution),
+    Probe(ops.UPDATE_EXECUTION, "EXECUTING, read back", lambda it: _write_status(it, _EXECUTING)),
     Probe(ops.UPDATE_FILE, "EXECUTING, read back", _update_row),
     Probe(ops.UPDATE_FILES, "PENDING, read back", _update_rows),
     Probe(ops.EXECUTE_FILE, "status success, with a result", _execute),
@@ -195,5 +229,7 @@ _ALL = (
     Probe(ops.MARK_DISPATCHED, "a number of rows", _dispatched),
     Probe(ops.MARK_DEAD_LETTER, "a number of rows", _dead_letter),
     Probe(ops.CLEAN_UP, "cleaned up, or not offered", _clean_up),
+    Probe(ops.UPDATE_PIPELINE, f"SUCCESS and FAILURE, read back; else {UNKNOWN_ID}", _update_pipeline),
+    Probe(ops.ENQUEUE, f"one event, taken (--notify); else {UNKNOWN_ID}", _enqueue),
 )
-WRITING: Mapping[Operation, Probe] = {each.operation: each for each in (*_ALL, *WRITING_PIPELINES)}
+WRITING: Mapping[Operation, Probe] = {each.operation: each for each in _ALL}
