@@ -11,9 +11,8 @@ from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform
 from unstract_devstack.processes import wait_until
 from unstract_devstack.stack import running_stack
-from unstract_devstack.today.app import make_app
+from unstract_devstack.today.app import make_app, running_today
 from unstract_devstack.today.orchestrate import API, send_chord
-from unstract_devstack.today.process import running_today
 
 SETTINGS = {
     "CHORD_COMPAT": "true",

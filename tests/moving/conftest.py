@@ -17,8 +17,7 @@ from unstract_devstack.postgres_server import PostgresHandle, running_postgres
 from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.stack import worker_environment
-from unstract_devstack.today.app import make_app
-from unstract_devstack.today.process import running_today
+from unstract_devstack.today.app import make_app, running_today
 from unstract_devstack.today.scenario import Tenant, new_tenant
 
 SETTINGS = {

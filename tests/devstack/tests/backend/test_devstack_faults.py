@@ -23,7 +23,7 @@ def created(stack) -> int:
 @pytest.mark.parametrize(
     ("kind", "more", "status", "content_type"),
     [
-        ("status", {"status": 429, "retry_after": "7"}, 429, "application/json"),
+        ("status", {"status": 429}, 429, "application/json"),
         ("status", {}, 503, "application/json"),
         ("html", {}, 200, "text/html; charset=utf-8"),
         ("html", {"status": 502}, 502, "text/html; charset=utf-8"),
@@ -36,7 +36,6 @@ def test_answers_instead_of_the_view(ready, kind, more, status, content_type):
     fault(stack, kind, count=1, **more)
     answer = stack.client.post(PATH, json=body)
     assert (answer.status_code, answer.headers["content-type"]) == (status, content_type)
-    assert answer.headers.get("retry-after") == more.get("retry_after")
     assert created(stack) == 0
     assert stack.client.post(PATH, json=body).status_code == 200
 
@@ -60,32 +59,12 @@ def test_hang_ends_in_a_cut(ready):
     assert created(stack) == 0
 
 
-def test_silent_call_stays_open_without_a_byte(ready, until):
-    stack, body = ready
-    fault(stack, "silent", count=1)
-    with pytest.raises(httpx.ReadTimeout):
-        stack.client.post(PATH, json=body, timeout=httpx.Timeout(20, read=0.3))
-    assert stack.get("/dev/faults")[0]["hits"] == 1
-    assert created(stack) == 0
-    [entry] = until(lambda: [entry for entry in stack.get("/dev/requests") if entry["path"] == PATH])
-    assert (entry["status"], entry["fault"]) == (0, "silent")
-    assert stack.client.post(PATH, json=body).status_code == 200
-
-
 def test_wrong_answer_of_an_applied_request(ready):
     stack, body = ready
     fault(stack, "answer", status=504, body="[]", count=1)
     answer = stack.client.post(PATH, json=body)
     assert (answer.status_code, answer.text) == (504, "[]")
     assert created(stack) == 1
-
-
-def test_oversized_answer(ready):
-    stack, body = ready
-    fault(stack, "oversized", size=300_000, count=1)
-    answer = stack.client.post(PATH, json=body)
-    assert len(answer.content) == 300_000
-    assert answer.json()["status"] == "PENDING"
 
 
 def test_slow_answer_is_whole(ready):

@@ -12,7 +12,7 @@ from unstract_devstack.backend.faults import Fault, FaultKind
 from unstract_devstack.backend.wire import HTML_TYPE
 
 PAGE = b"<!doctype html>\n<html><head><title>Bad Gateway</title></head><body>injected</body></html>"
-BLANKS = b" " * 65_536
+JSON_TYPE = "application/json"
 
 
 Connections = Collection[Any]
@@ -41,14 +41,11 @@ class Captured:
 
 async def before(fault: Fault, connections: Connections, scope: Scope, receive: Receive, send: Send) -> bool:
     """Do what a fault does in place of the handler; whether that was all."""
-    headers = {"retry-after": fault.retry_after} if fault.retry_after else None
     match fault.kind:
         case FaultKind.STATUS | FaultKind.BODY:
-            await Response(fault.body, fault.status, headers, fault.content_type)(scope, receive, send)
+            await Response(fault.body, fault.status, media_type=JSON_TYPE)(scope, receive, send)
         case FaultKind.HTML:
-            await Response(PAGE, fault.status, headers, HTML_TYPE)(scope, receive, send)
-        case FaultKind.SILENT:
-            await _hung_up(receive)
+            await Response(PAGE, fault.status, media_type=HTML_TYPE)(scope, receive, send)
         case FaultKind.CUT_BEFORE:
             await _cut(connections, scope, receive)
         case FaultKind.HANG:
@@ -70,23 +67,17 @@ async def after(
         case FaultKind.CUT_AFTER:
             await _cut(connections, scope, receive)
         case FaultKind.ANSWER:
-            await Response(fault.body, fault.status, media_type=fault.content_type)(scope, receive, send)
+            await Response(fault.body, fault.status, media_type=JSON_TYPE)(scope, receive, send)
         case FaultKind.TRUNCATED:
             await answer.begin(send, len(answer.body))
             await _more(send, answer.body[: len(answer.body) // 2])
             await _cut(connections, scope, receive, flush=True)
-        case FaultKind.SLOW:
+        case _:  # slow
             await answer.begin(send, len(answer.body))
             for at in range(len(answer.body)):
                 await asyncio.sleep(1 / fault.bytes_per_second)
                 await _more(send, answer.body[at : at + 1])
             await send({"type": "http.response.body", "body": b""})
-        case _:  # oversized
-            blanks = max(0, fault.size - len(answer.body))
-            await answer.begin(send, blanks + len(answer.body))
-            for start in range(0, blanks, len(BLANKS)):
-                await _more(send, BLANKS[: blanks - start])
-            await send({"type": "http.response.body", "body": answer.body})
 
 
 async def _more(send: Send, piece: bytes) -> None:

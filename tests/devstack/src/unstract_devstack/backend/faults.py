@@ -14,10 +14,10 @@ class FaultKind(StrEnum):
     """What happens to a request.
 
     ``status``: this status with a JSON error, not applied. ``html``: a page, not applied. ``body``: this text with
-    this status, not applied. ``delay``: waits, then goes on as usual. ``hang``: waits, then cuts. ``silent``: keeps the
-    connection open and never sends a byte, not applied. ``cut_before``: closes the connection, not applied. The others are applied first: ``cut_after`` closes the connection instead of
+    this status, not applied. ``delay``: waits, then goes on as usual. ``hang``: waits, then cuts. ``cut_before``: closes
+    the connection, not applied. The others are applied first: ``cut_after`` closes the connection instead of
     answering; ``answer`` answers with this status and body; ``slow`` sends the answer at so many bytes a second;
-    ``truncated`` sends half of it and closes; ``oversized`` blows the answer up with blanks to this size.
+    ``truncated`` sends half of it and closes.
     """
 
     STATUS = "status"
@@ -25,13 +25,11 @@ class FaultKind(StrEnum):
     BODY = "body"
     DELAY = "delay"
     HANG = "hang"
-    SILENT = "silent"
     CUT_BEFORE = "cut_before"
     CUT_AFTER = "cut_after"
     ANSWER = "answer"
     SLOW = "slow"
     TRUNCATED = "truncated"
-    OVERSIZED = "oversized"
 
 
 @define
@@ -43,11 +41,8 @@ class Fault:
     method: str | None = None
     status: int = 503
     body: str = '{"error": "injected"}'
-    content_type: str = "application/json"
-    retry_after: str | None = None
     delay: float = 30.0
     bytes_per_second: float = 1.0
-    size: int = 64 * 1024 * 1024
     remaining: int | None = None
     until: float | None = None
     skip: int = 0
@@ -109,12 +104,9 @@ def fault_from(body: dict[str, Any]) -> Fault:
         raise ValueError(f"path is not a regular expression: {problem}") from None
     fault = Fault(kind, pattern, method=str(body["method"]).upper() if body.get("method") else None)
     fault.status = int(body.get("status", 200 if kind in {FaultKind.HTML, FaultKind.BODY} else 503))
-    for name in ("body", "content_type", "retry_after"):
-        if body.get(name) is not None:
-            setattr(fault, name, str(body[name]))
+    fault.body = str(body.get("body", fault.body))
     fault.delay = float(body.get("delay", fault.delay))
     fault.bytes_per_second = float(body.get("bytes_per_second", fault.bytes_per_second))
-    fault.size = int(body.get("size", fault.size))
     fault.skip = int(body.get("skip", 0))
     fault.remaining = int(body["count"]) if body.get("count") is not None else None
     fault.until = time.monotonic() + float(body["seconds"]) if body.get("seconds") is not None else None

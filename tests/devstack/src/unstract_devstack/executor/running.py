@@ -114,7 +114,7 @@ def running_executor(
         "EXECUTOR_BROKER_URL": broker_url, "TEMPORARY_REMOTE_STORAGE": storage, "EXECUTOR_FOLDER": str(bill.folder),
         "INTERNAL_API_BASE_URL": backend_url, "INTERNAL_SERVICE_API_KEY": api_key,
     }  # fmt: skip
-    command = [sys.executable, "-m", "unstract_devstack.executor"]
+    command = [sys.executable, "-m", "unstract_devstack.executor.worker"]
     process = ManagedProcess("executor", command, environment, bill.folder / "executor.log")
     with running_platform_service(host) as service:
         stack = ExecutorStack(process, service, bill, _environment(service, uploads, storage))

@@ -1,10 +1,14 @@
-"""The stand-in of the platform's executor worker: its task, on its queue, with its settings."""
+"""The stand-in of the platform's executor worker: its task, on its queue, configured by its environment.
+
+`python -m unstract_devstack.executor.worker` serves until a signal.
+"""
 
 import base64
 import contextlib
 import json
 import os
 import signal
+import sys
 import tempfile
 import time
 import uuid
@@ -162,3 +166,16 @@ def stranger() -> str:
             "properties": properties,
         }
     )  # fmt: skip
+
+
+def main() -> int:
+    """Serve until a signal."""
+    settings = Settings.of(dict(os.environ))
+    app = make_app(settings)
+    arguments = ["worker", "--pool", "threads", "--concurrency", str(settings.concurrency), "--loglevel", "INFO"]
+    app.worker_main([*arguments, "--without-gossip", "--without-mingle", "--hostname", f"executor-{os.getpid()}@%h"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@ import codecs
 import re
 
 from bs4 import BeautifulSoup
+from bs4.builder import HTMLTreeBuilder
 from bs4.dammit import EncodingDetector
 from bs4.element import PreformattedString
 from bs4.exceptions import ParserRejectedMarkup
@@ -17,49 +18,9 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 INVISIBLE = ("script", "style", "template")
-BLOCKS = [
-    "address",
-    "article",
-    "aside",
-    "blockquote",
-    "body",
-    "br",
-    "caption",
-    "dd",
-    "div",
-    "dl",
-    "dt",
-    "fieldset",
-    "figcaption",
-    "figure",
-    "footer",
-    "form",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "head",
-    "header",
-    "hr",
-    "html",
-    "li",
-    "main",
-    "nav",
-    "ol",
-    "option",
-    "p",
-    "pre",
-    "section",
-    "table",
-    "tbody",
-    "tfoot",
-    "thead",
-    "title",
-    "tr",
-    "ul",
-]
+# Elements on lines of their own: those that HTML calls blocks, and parts of tables and documents.
+PARTS = ("body", "br", "caption", "head", "html", "option", "tbody", "thead", "title", "tr")
+BLOCKS = [*HTMLTreeBuilder.DEFAULT_BLOCK_ELEMENTS, *PARTS]
 HEAD_BYTES = 4096
 # The parser's time grows faster than the page where tags are malformed.
 MAX_PAGE_BYTES = 16 * 1024 * 1024

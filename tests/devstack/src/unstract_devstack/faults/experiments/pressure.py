@@ -1,4 +1,4 @@
-"""R30, R31: far more work than slots, and much work for a long time."""
+"""R1 to R3, R30, R31: random faults under load, far more work than slots, and much work for a long time."""
 
 import statistics
 import threading
@@ -10,7 +10,7 @@ from unstract_devstack.faults.experiments import aiming
 from unstract_devstack.faults.experiments.looking import Cost, cost_of, lasting_keys
 from unstract_devstack.faults.load import Feeder, Tenant, new_tenant
 from unstract_devstack.faults.nemesis import Nemesis
-from unstract_devstack.faults.registry import KEYED, Trial, experiment
+from unstract_devstack.faults.registry import BOTH, KEYED, Trial, experiment
 from unstract_devstack.faults.schedule import Kind, plan
 from unstract_devstack.processes import wait_until
 
@@ -24,6 +24,7 @@ ORGANIZATIONS = 3
 FILE_SECONDS = 1.2
 ALLOWED = (24.0, 24, 24)
 """MiB, files and threads that a worker may hold more than before: a connection and a thread a slot, and slack."""
+SECONDS_PER_KILL = 2.0
 UNREST = (Kind.KILL_REDIS, Kind.FREEZE_WORKER, Kind.DROP_DOORBELLS, Kind.DUPLICATE, Kind.OUTAGE, Kind.CUT_AFTER)
 
 
@@ -151,3 +152,25 @@ def _flat(trial: Trial, before: dict[str, tuple[int, Cost]]) -> None:
 
     if not wait_until(lambda: not more(), seconds=15):
         trial.check(False, "; ".join(more()))
+
+
+def random_faults(trial: Trial) -> None:
+    """Random kills of worker groups and other faults under load: all ends, nothing is lost, nothing twice.
+
+    Full size: 200 executions of 1 to 20 files, 50 kills (3,000 nightly).
+    """
+    arena, seconds = trial.arena, max(20.0, trial.kills * SECONDS_PER_KILL)
+    actions = plan(trial.seed, kills=trial.kills, seconds=seconds)
+    for action in actions:
+        arena.trace.note(f"planned {action}")
+    most = trial.sized(8, 20)
+    feeder = Feeder(new_tenant(arena), trial.seed, trial.executions, seconds * 0.9, most_files=most)
+    feeder.start()
+    Nemesis(arena).unleash(actions)
+    sent = feeder.join()
+    arena.heal()
+    trial.settle(*sent)
+
+
+for _identifier in ("R1", "R2", "R3"):
+    experiment(_identifier, modes=BOTH, scaled=True, quick=True)(random_faults)

@@ -1,6 +1,12 @@
-"""What is done to the broker under load, and what becomes of the executions."""
+"""`hatch run rabbitmq-faults`: a real RabbitMQ is killed, cut off and silenced under a running fleet.
 
+Both kinds of queue, each with a broker and a fleet of its own, side by side. Judged as every fault run is.
+"""
+
+import argparse
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
@@ -9,7 +15,7 @@ from attrs import define, field
 from unstract_devstack.faults.arena import BROKER, Arena, open_arena
 from unstract_devstack.faults.load import Feeder, new_tenant
 from unstract_devstack.faults.tally import Judged
-from unstract_devstack.processes import wait_until
+from unstract_devstack.processes import kept_folder, wait_until
 from unstract_devstack.rabbitmq_server import RabbitHandle, running_rabbitmq
 
 EXECUTIONS = 20
@@ -100,3 +106,38 @@ def _silence(arena: Arena, rabbit: RabbitHandle) -> None:
     arena.relays[BROKER].silence()
     time.sleep(SILENT_SECONDS)
     arena.relays[BROKER].heal()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs; 0 if nothing was lost and nothing happened twice."""
+    options = argparse.ArgumentParser(prog="python -m unstract_devstack.rabbitmq_faults", description=__doc__)
+    options.add_argument("--queues", choices=[*Queues, "both"], default="both")
+    options.add_argument("--seed", type=int, default=1, help="sizes of the executions (default 1)")
+    options.add_argument("--brief", action="store_true", help="each fault once: half a minute less")
+    options.add_argument("--keep", type=Path, help="keep logs and data in this new folder")
+    chosen = options.parse_args(arguments)
+    kinds = list(Queues) if chosen.queues == "both" else [Queues(chosen.queues)]
+    with kept_folder(chosen.keep, prefix="rabbitmq-faults-") as folder, ThreadPoolExecutor() as threads:
+        for queues in kinds:
+            (folder / queues).mkdir()
+        # Most of a run's time is waiting: for RabbitMQ to start, for silence to be noticed, for retries.
+        attacks = [threads.submit(attack, folder / each, each, chosen.seed, brief=chosen.brief) for each in kinds]
+        results = [each.result() for each in attacks]
+    for result in results:
+        _say(result)
+    return 0 if all(result.ok for result in results) else 1
+
+
+def _say(result: Attack) -> None:
+    tally = result.judged.tally
+    verdict = "ok" if result.ok else "FAILED"
+    counted = f"{tally.executions} executions, {tally.files} files, {len(result.faults)} faults"
+    lines = [f"{verdict}: {result.queues} queues, {counted}, {result.seconds:.0f} s"]
+    lines.extend(f"  {fault}" for fault in result.faults)
+    lines.extend(f"  {problem.text} ({problem.execution_id})" for problem in result.judged.problems)
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
