@@ -16,7 +16,7 @@ from unstract_devstack.executor import (
 from unstract_devstack.executor.running import FILES_PREFIX, UPLOADS_PREFIX, ObjectStore
 from unstract_devstack.executor.storage import local
 from unstract_devstack.extraction import Field
-from unstract_worker_core.config.stores import store
+from unstract_worker_core.config.parsers import store
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_file_processing.platform import make

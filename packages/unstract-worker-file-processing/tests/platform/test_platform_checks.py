@@ -9,7 +9,7 @@ from redis import Redis
 from unstract_devstack.executor.storage import minio
 from unstract_devstack.ports import free_port
 from unstract_worker_core.config import BrokerSettings, Secret
-from unstract_worker_core.config.stores import store
+from unstract_worker_core.config.parsers import store
 from unstract_worker_file_processing.platform import stores
 from unstract_worker_file_processing.platform.checks import platform_lines
 

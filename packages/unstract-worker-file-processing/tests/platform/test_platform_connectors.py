@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from unstract_devstack.executor.storage import minio
 from unstract_worker_core.backend.workflows import ConnectedEnd, ConnectedWorkflow, ConnectorInstance
-from unstract_worker_core.config.stores import store
+from unstract_worker_core.config.parsers import store
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 from unstract_worker_file_processing.platform.connectors import Destination, destination_of, source_of
 from unstract_worker_file_processing.platform.stores import Store, store_of

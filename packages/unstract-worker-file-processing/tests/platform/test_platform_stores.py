@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from unstract_devstack.executor.storage import minio
 from unstract_devstack.ports import free_port
-from unstract_worker_core.config.stores import store
+from unstract_worker_core.config.parsers import store
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 from unstract_worker_file_processing.platform.stores import Store, copy_hashed, folder, store_of
 
@@ -164,7 +164,7 @@ def test_any_name_is_copied_within_a_store_and_across(kept, s3, name):
 PROGRAM = """
 import sys, threading
 from pathlib import Path
-from unstract_worker_core.config.stores import store
+from unstract_worker_core.config.parsers import store
 from unstract_worker_file_processing.platform.stores import copy_hashed, folder, store_of
 
 def resident():

@@ -1,9 +1,9 @@
 """Settings of a worker: read once from the environment, checked as a whole, then plain frozen values."""
 
+from unstract_worker_core.config.declarations import read_dotenv
 from unstract_worker_core.config.environment import load_settings
 from unstract_worker_core.config.obsolete import ACCEPTED_WITHOUT_EFFECT
-from unstract_worker_core.config.parsers import Secret
-from unstract_worker_core.config.reader import read_dotenv
+from unstract_worker_core.config.parsers import Secret, StoreSettings
 from unstract_worker_core.config.reference import Variable, describe_variables, environment_page
 from unstract_worker_core.config.sections import (
     BackendSettings,
@@ -20,7 +20,6 @@ from unstract_worker_core.config.sections import (
     WebhookSettings,
 )
 from unstract_worker_core.config.settings import Settings
-from unstract_worker_core.config.stores import StoreSettings
 
 __all__ = [
     "ACCEPTED_WITHOUT_EFFECT",

@@ -7,8 +7,7 @@ from attrs import Factory, frozen
 
 from unstract_worker_core.config import parsers as p
 from unstract_worker_core.config.declarations import celery, env
-from unstract_worker_core.config.parsers import Secret, bare_host, join_host_port, split_host_ports
-from unstract_worker_core.config.stores import StoreSettings, store
+from unstract_worker_core.config.parsers import Secret, StoreSettings, bare_host, join_host_port, split_host_ports
 from unstract_worker_core.statuses import WorkerType
 
 PLATFORM_EXECUTOR = "platform"
@@ -246,9 +245,9 @@ class ExecutorSettings:
         default="unstract/tool-structure")
     files_prefix: str | None = env("WORKFLOW_EXECUTION_DIR_PREFIX", p.text,
         "where the files of an execution are kept, below the bucket's name (executor `platform`)", default=None)
-    files_store: StoreSettings | None = env("WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS", store,
+    files_store: StoreSettings | None = env("WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS", p.store,
         "the store of these files, as JSON (executor `platform`)", default=None, holds_secret=True)
-    uploads_store: StoreSettings | None = env("API_FILE_STORAGE_CREDENTIALS", store,
+    uploads_store: StoreSettings | None = env("API_FILE_STORAGE_CREDENTIALS", p.store,
         "the store of API uploads, as JSON (executor `platform`)", default=None, holds_secret=True)
 
 

@@ -10,8 +10,7 @@ from attrs import Factory, field, fields, frozen, has
 from unstract_worker_core.config import parsers as p
 from unstract_worker_core.config import sections
 from unstract_worker_core.config.declarations import env
-from unstract_worker_core.config.parsers import Secret
-from unstract_worker_core.config.stores import StoreSettings
+from unstract_worker_core.config.parsers import Secret, StoreSettings
 from unstract_worker_core.config.urls import redis_url
 from unstract_worker_core.statuses import WorkerType
 

@@ -10,7 +10,7 @@ import click
 from attrs import asdict, evolve
 
 from unstract_worker_core.config import BrokerSettings, ProcessSettings
-from unstract_worker_core.config.reader import Reader
+from unstract_worker_core.config.declarations import Reader
 from unstract_worker_core.config.urls import BrokerSource, broker_settings
 from unstract_worker_core.operator.scaling import (
     Source,
