@@ -12,9 +12,9 @@ from attrs import define, field
 
 from unstract_devstack.ports import free_port
 from unstract_devstack.processes import inherited_environment
+from unstract_worker_core.operator.check import Line, cause_of
 from unstract_worker_core.operator.check.brokers import broker_lines
 from unstract_worker_core.operator.check.command import lines_of, result_backend_line
-from unstract_worker_core.operator.check.lines import Line, cause_of
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import environment_for, settings_for
 from unstract_worker_core.worker.definition import WorkerDefinition

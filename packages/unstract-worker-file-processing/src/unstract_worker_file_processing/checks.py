@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from unstract_worker_core.config import Settings
 from unstract_worker_core.config.sections import PLATFORM_EXECUTOR
 from unstract_worker_core.errors import ConfigurationError
-from unstract_worker_core.operator.check.lines import Line
+from unstract_worker_core.operator.check import Line
 from unstract_worker_core.worker.celery_app import build_runtime
 from unstract_worker_file_processing.executor import BACKEND, executor_factory, load_executor
 from unstract_worker_file_processing.platform.checks import platform_lines

@@ -23,7 +23,7 @@ from unstract_worker_general.webhooks.client import WebhookClient
 from unstract_worker_general.webhooks.delivery import accept_webhook, webhook_jobs
 
 if TYPE_CHECKING:
-    from unstract_worker_core.operator.check.lines import Line
+    from unstract_worker_core.operator.check import Line
 
 
 # The platform's Beat sends it daily without a queue. It cleans the result table of the executor and log workers.
@@ -82,7 +82,7 @@ def cleanup_lines(settings: Settings, organizations: Sequence[str] = ()) -> Iter
 
     It has nothing to do with `organizations`.
     """
-    from unstract_worker_core.operator.check.lines import Line  # a process that runs does without the operator's part
+    from unstract_worker_core.operator.check import Line  # a process that runs does without the operator's part
 
     if settings.chord.enabled:
         yield Line("celery.backend_cleanup", "ok", "is run here when the platform's Beat sends it")

@@ -46,7 +46,7 @@ class WorkerDefinition:
         services: what runs beside the tasks in the main process.
         commands: the worker's own commands, as ``module:function`` by name; the function gets this definition.
         checks: what `check` looks at for this worker alone, as ``module:function``; the function gets the settings and
-            the organizations, and gives lines (`operator.check.lines.Line`).
+            the organizations, and gives lines (`operator.check.Line`).
         operations: the backend's operations that this worker calls: what `conformance` tries.
         operations_of: the same, by the settings; None: they do not depend on them.
     """

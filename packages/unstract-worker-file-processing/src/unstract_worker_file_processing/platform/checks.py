@@ -7,9 +7,9 @@ from unstract_worker_core.backend import Backend
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import BackendError, ConfigurationError, MessageError
 from unstract_worker_core.identifiers import random_id
+from unstract_worker_core.operator.check import Line, known_cause
 from unstract_worker_core.operator.check.backends import asking
 from unstract_worker_core.operator.check.brokers import foreign_queue_line
-from unstract_worker_core.operator.check.lines import Line, known_cause
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 from unstract_worker_file_processing.platform.publisher import EXECUTOR_QUEUE
 from unstract_worker_file_processing.platform.service import PlatformService, base_url

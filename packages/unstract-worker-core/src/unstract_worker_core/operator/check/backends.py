@@ -8,7 +8,7 @@ from attrs import evolve
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import BackendError, BackendUnavailable, MessageError
-from unstract_worker_core.operator.check.lines import SECONDS, Line, unknown_zone
+from unstract_worker_core.operator.check import SECONDS, Line, unknown_zone
 from unstract_worker_core.statuses import ExecutionStatus
 
 

@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from unstract_worker_core.config import BrokerSettings, Secret, Settings
-from unstract_worker_core.operator.check.lines import CERTIFICATE, REFUSED, SECONDS, Line, cause_of
+from unstract_worker_core.operator.check import CERTIFICATE, REFUSED, SECONDS, Line, cause_of
 from unstract_worker_core.operator.check.redis_roles import broker_redis
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE, consumed_queues
 from unstract_worker_core.worker.broker import declared_queue, permanent_refusal, publishing_connection

@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 from unstract_worker_core.backend.exchange import ConnectFailed, Limits, ResponseLost, ResponseRefused
 from unstract_worker_core.backend.http import ThreadTransport, make_request, send, tls_context
 from unstract_worker_core.config import BackendSettings, Settings
+from unstract_worker_core.operator.check import SECONDS, Line, as_json, cause_of
 from unstract_worker_core.operator.check.backends import backend_lines
 from unstract_worker_core.operator.check.brokers import broker_lines
-from unstract_worker_core.operator.check.lines import SECONDS, Line, as_json, cause_of
 from unstract_worker_core.operator.check.redis_roles import redis_lines
 from unstract_worker_core.redis import connect
 from unstract_worker_core.worker.celery_app import make_app

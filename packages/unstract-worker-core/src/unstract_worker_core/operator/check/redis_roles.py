@@ -9,7 +9,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import LedgerUnavailable
-from unstract_worker_core.operator.check.lines import CERTIFICATE, Line, cause_of
+from unstract_worker_core.operator.check import CERTIFICATE, Line, cause_of
 from unstract_worker_core.redis import check_ledger_redis, connect
 
 

@@ -15,7 +15,7 @@ from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.operations import CREATE_EXECUTION, CREATE_FILE, SOURCE_FILES, Operation
 from unstract_worker_core.errors import BackendError, BackendUnavailable, MessageError, NotFound, OutcomeUnknown
 from unstract_worker_core.operator.check.backends import asking
-from unstract_worker_core.operator.conformance.probes import Mismatch, Probe, ProbeContext, Unclear
+from unstract_worker_core.operator.conformance import Mismatch, Probe, ProbeContext, Unclear
 from unstract_worker_core.operator.conformance.reading import READING
 from unstract_worker_core.operator.conformance.writing import TEAR_DOWN, WRITING
 from unstract_worker_core.operator.console import confirm, note_action, table

@@ -8,7 +8,7 @@ from unstract_worker_core.backend.history import HistoryQuery
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.backend.pipelines import NotificationTargets, RunEvent
 from unstract_worker_core.backend.workflows import SourceFile
-from unstract_worker_core.operator.conformance.probes import (
+from unstract_worker_core.operator.conformance import (
     UNKNOWN_ID,
     Mismatch,
     Probe,

@@ -9,7 +9,7 @@ from unstract_worker_core.backend.history import NewHistory
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.backend.pipelines import Notification, RunEvent
 from unstract_worker_core.errors import BackendError, BackendRefused
-from unstract_worker_core.operator.conformance.probes import (
+from unstract_worker_core.operator.conformance import (
     UNKNOWN_ID,
     Mismatch,
     Probe,
