@@ -6,6 +6,7 @@ from unstract_worker_core.backend.history import NewHistory
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import OutcomeKind
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
+from unstract_worker_file_processing.deferred import Parked
 
 ORGANIZATION = "org_files"
 EXECUTE = "execute-file"
@@ -52,6 +53,25 @@ def test_a_history_hit_is_used_again_and_not_counted_again(make_bench, stored, e
     row = bench.backend.history.by_hash(ORGANIZATION, bench.workflow_id, item.hash)
     assert row.execution_count == 1
     assert bench.rows()["a.txt"].status is ExecutionStatus.COMPLETED
+
+
+def test_an_executors_answer_is_not_dropped_for_a_history_that_came_meanwhile(make_bench, later, answer):
+    bench = make_bench(use_file_history=True)
+    bench.executor = later()
+    item = bench.file("a.txt", "sent by two executions")
+    bench.arm()
+    with pytest.raises(Parked):
+        bench.process()
+    history = NewHistory(
+        workflow_id=bench.workflow_id, file_hash=item.hash, file_name="other.txt", status=ExecutionStatus.COMPLETED,
+        is_api=True, result='"of the other execution"',
+    )  # fmt: skip
+    bench.backend.history.create(ORGANIZATION, history)
+    answer(bench.executor.sent[-1][1], "of this one")
+
+    bench.process()
+
+    assert bench.outcomes()["a.txt"].result == {"output": "of this one"}
 
 
 def test_without_a_hit_the_file_runs_and_its_history_is_kept(make_bench):

@@ -22,9 +22,14 @@ _log = get_logger(__name__)
 
 
 def reuse(session: BatchSession, file: FileItem) -> Executed | None:
-    """The result of an earlier execution of the workflow for the same content; for API runs with file history only."""
+    """The result of an earlier execution of the workflow for the same content; for API runs with file history only.
+
+    Not for a file whose executor has answered: that answer is paid for.
+    """
     context, runtime = session.context, session.runtime
     if context.kind is not RunKind.API or not context.use_file_history or not file.hash:
+        return None
+    if file.number in session.claim.answers:
         return None
     known = session.known_hashes.get("batch", lambda: _known_hashes(session), seconds=_KNOWN_SECONDS)
     if known is not None and file.hash not in known:
