@@ -17,6 +17,7 @@ from attrs import define
 from unstract_devstack.executor import Bill, ExecutorStack
 from unstract_devstack.executor.running import ObjectStore, running_object_store
 from unstract_devstack.extraction import Field
+from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import ExecutionRow, Platform
 from unstract_devstack.processes import end_of, inherited_environment, wait_until
@@ -164,7 +165,18 @@ class Tenant:
             path = self.fleet.folder / f"{next(self.fleet.numbers)}-{name}"
             path.write_text(f"Total: {number}.00\n{name}")
             uploads.append(Upload(path, name, path.stat().st_size))
-        return self.platform.send_files("extract", uploads, use_file_history=False)
+        sent: list[str] = []
+
+        def send() -> bool:
+            try:
+                sent.append(self.platform.send_files("extract", uploads, use_file_history=False))
+            except CallFailed as error:
+                if "the broker did not take" not in str(error):
+                    raise
+            return bool(sent)
+
+        assert wait_until(send, seconds=30)  # the backend's own connections may be of before RabbitMQ's restart
+        return sent[0]
 
     def ended(self, execution_id: str, seconds: float = SECONDS) -> ExecutionRow:
         wait_until(lambda: self.platform.execution(execution_id).status in TERMINAL, seconds=seconds, pause=0.1)

@@ -109,7 +109,10 @@ def test_an_executor_that_is_not_there_is_waited_for(tenant):
 
 
 def test_a_stop_ends_the_run_although_an_answer_is_out_and_the_answer_is_dropped(redis_tenant):
-    redis_tenant.fleet.bill.add(Fault("delay", seconds=45.0, name="slow.txt"))
+    bill = redis_tenant.fleet.bill
+    bill.add(Fault("delay", seconds=45.0, name="slow.txt"))
+    for name in FILES:  # so that other batches are still at work when it is stopped, and see it
+        bill.add(Fault("delay", seconds=8.0, name=name))
     execution_id = redis_tenant.send("slow.txt", *FILES)
     redis_tenant.sent(execution_id, name="slow.txt")
     late = redis_tenant.fleet.said(LATE)
@@ -117,6 +120,8 @@ def test_a_stop_ends_the_run_although_an_answer_is_out_and_the_answer_is_dropped
 
     row = redis_tenant.ended(execution_id)
 
+    for name in FILES:  # those of the files that were not sent
+        bill.take(name)
     assert row.status == "STOPPED"
     assert wait_until(lambda: redis_tenant.fleet.said(LATE) > late, seconds=60)  # to a run that is over
     assert redis_tenant.platform.execution(execution_id).status == "STOPPED"

@@ -4,21 +4,18 @@ import logging
 import sys
 import threading
 
-import boto3
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 
 def main(host: str, port: int, buckets: list[str]) -> None:
     """Serve until a signal, with these buckets."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(host, port, verbose=False)
-    server.start()
-    client = boto3.client(
-        "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1", aws_access_key_id="stand-in",
-        aws_secret_access_key="stand-in-secret",
-    )  # fmt: skip
-    for bucket in buckets:
-        client.create_bucket(Bucket=bucket)
+    store = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    for bucket in buckets:  # before anything can be asked: a store that has its buckets later loses files
+        store.create_bucket(bucket, "us-east-1")
+    ThreadedMotoServer(host, port, verbose=False).start()
     threading.Event().wait()
 
 
