@@ -10,8 +10,7 @@ from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunC
 from unstract_worker_core.runs.outcomes import Executed, error_text, file_metadata, to_outcome
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_file_processing.chord_compat import IN_USE, FileDecision, batch_result
-from unstract_worker_file_processing.history import content_key
-from unstract_worker_file_processing.results import executed_with, stored_value
+from unstract_worker_file_processing.history import content_key, executed_with, stored_value
 
 API = RunContext("e", "org", "w", RunKind.API)
 ETL = RunContext("e", "org", "w", RunKind.ETL)

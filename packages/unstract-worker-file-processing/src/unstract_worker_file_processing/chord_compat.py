@@ -12,12 +12,7 @@ from attrs import evolve, frozen
 
 from unstract_worker_core.backend.executions import Execution
 from unstract_worker_core.backend.files import FileExecution, FileStatusUpdate
-from unstract_worker_core.errors import (
-    BackendRefused,
-    OutcomeUnknown,
-    SteppedAside,
-    UnexpectedAnswer,
-)
+from unstract_worker_core.errors import BackendRefused, OutcomeUnknown, SteppedAside, UnexpectedAnswer
 from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import (
     BatchClaim,
@@ -31,14 +26,7 @@ from unstract_worker_core.ledger import (
 )
 from unstract_worker_core.messages.batch import BatchMessage, BatchResult
 from unstract_worker_core.observability.logs import bind_task
-from unstract_worker_core.runs.failure_policy import (
-    Place,
-    Reaction,
-    RetryDelays,
-    is_permanent,
-    reaction_to,
-    reason_of,
-)
+from unstract_worker_core.runs.failure_policy import Place, Reaction, RetryDelays, is_permanent, reaction_to, reason_of
 from unstract_worker_core.runs.files_in_use import ActiveFiles, active_file, files_in_use, mark_key
 from unstract_worker_core.runs.outcomes import Executed, error_text, to_outcome
 from unstract_worker_core.runs.rows import match_rows, row_request
@@ -100,7 +88,11 @@ def process_chord_batch(
         if runs.state(run_id) is RunState.ARMED:
             claim = runtime.ledger.batches.claim(run_id, _EPOCH, _BATCH, runtime.token())
             if isinstance(claim, BatchClaim):
-                _process(runtime, executor, claim)
+                try:
+                    process_batch(runtime, executor, claim)
+                except Parked as parked:  # only this message, sent again, can give the chord its result
+                    delay = min(parked.delay_seconds, _ANSWER_CHECK_SECONDS)
+                    raise SteppedAside(parked.reason, delay_seconds=delay) from None
         if runs.state(run_id) is RunState.READY:
             _finish(runtime, run_id, message)
         final = runs.final(run_id)
@@ -132,13 +124,6 @@ def batch_result(
         skipped_active_duplicate=sum(uploads[number] for number, reason in reasons.items() if reason == IN_USE),
         organization_id=organization_id,
     )
-
-
-def _process(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim) -> None:
-    try:
-        process_batch(runtime, executor, claim)
-    except Parked as parked:  # only this message, sent again, can give the chord its result
-        raise SteppedAside(parked.reason, delay_seconds=min(parked.delay_seconds, _ANSWER_CHECK_SECONDS)) from None
 
 
 def _prepare(runtime: Runtime, run_id: str, message: BatchMessage) -> None:
@@ -227,7 +212,9 @@ def _decisions(
     noted = [session.journal_get(f"file:{item.number}") for item in items]
     fresh = [item for item, text in zip(items, noted, strict=True) if text is None]
     ended = execution.status.terminal
-    in_use = frozenset() if ended else _in_use(session, message, fresh)
+    # Another execution works on these. API uploads have no identity to compare.
+    known = {} if ended else {file: item for item in fresh if (file := active_file(item)) is not None}
+    in_use = {known[file].number for file in files_in_use(session, _marks(session, message), known)}
     found = []
     for item, journalled in zip(items, noted, strict=True):
         session.check()
@@ -237,12 +224,6 @@ def _decisions(
             text = session.journal_put(f"file:{item.number}", decision.as_text())
         found.append(FileDecision.read(text))
     return found
-
-
-def _in_use(session: RunSession, message: BatchMessage, items: Sequence[FileItem]) -> frozenset[int]:
-    """Numbers of files that another execution works on. API uploads have no identity to compare."""
-    known = {file: item for item in items if (file := active_file(item)) is not None}
-    return frozenset(known[file].number for file in files_in_use(session, _marks(session, message), known))
 
 
 def _decide(session: RunSession, message: BatchMessage, item: FileItem, *, in_use: bool) -> FileDecision:

@@ -1,24 +1,47 @@
-"""File history: results of equal content are reused, and each executed file is recorded."""
+"""Results and their history: an executor's are kept within a limit, those of equal content are reused."""
 
+import ast
 import hashlib
+from typing import Any
 
 from attrs import evolve
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend.history import FileHistory, NewHistory
-from unstract_worker_core.errors import OutcomeUnknown
+from unstract_worker_core.errors import MessageError, OutcomeUnknown
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs.outcomes import Executed, file_metadata
+from unstract_worker_core.runs.outcomes import Executed, error_text, file_metadata, inner_metadata
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_file_processing.results import executed_with, stored_value
 from unstract_worker_file_processing.session import BatchSession
 
-__all__ = ["content_key", "history_row", "reuse", "write_history"]
+__all__ = ["content_key", "executed_with", "history_row", "reuse", "stored_value", "write_history"]
 
 # How old the cached hashes may be: another execution may complete further files.
 _KNOWN_SECONDS = 10.0
 _log = get_logger(__name__)
+
+
+def executed_with(result: Any, *, kind: RunKind, limit: int) -> Executed:
+    """Check and keep an executor's result. Only API callers get results back, so for other runs none is kept.
+
+    Args:
+        result: any JSON.
+        kind: of the run.
+        limit: bytes that the result may have; a larger one is the file's error.
+    """
+    source_hash = inner_metadata(result, "source_hash")
+    known = source_hash if isinstance(source_hash, str) else ""
+    if kind is not RunKind.API:
+        return Executed(source_hash=known)
+    try:
+        size = len(serialization.dumps(result).encode())
+    except (TypeError, ValueError, RecursionError):
+        return Executed(error=error_text(workflow="the result is not JSON"))
+    if size > limit:
+        text = f"the result has {size} bytes, the limit MAX_FILE_RESULT_BYTES is {limit}"
+        return Executed(error=error_text(workflow=text))
+    return Executed(result=result, source_hash=known)
 
 
 def reuse(session: BatchSession, file: FileItem) -> Executed | None:
@@ -68,7 +91,7 @@ def write_history(session: BatchSession, file: FileItem, executed: Executed, out
     if row is None:
         return
     history, organization = session.runtime.backend.history, session.context.organization_id
-    may_exist = file.number in session.claim.executed
+    key, may_exist = session.key(file, "history"), file.number in session.claim.executed
     for _ in range(2):
         if may_exist:
             found = session.try_call(
@@ -78,7 +101,7 @@ def write_history(session: BatchSession, file: FileItem, executed: Executed, out
             if found is not None and _same(found, row):
                 return
         try:
-            session.try_call("file-history.create", lambda: _create(session, file, row))
+            session.try_call("file-history.create", lambda: history.create(organization, row, key=key))
         except OutcomeUnknown:
             may_exist = True
         else:
@@ -122,11 +145,20 @@ def content_key(file: FileItem, executed: Executed) -> str:
     return hashlib.sha256(identity.encode()).hexdigest() if file.provider_file_uuid else ""
 
 
-def _create(session: BatchSession, file: FileItem, row: NewHistory) -> str:
-    history, organization = session.runtime.backend.history, session.context.organization_id
-    return history.create(organization, row, key=session.key(file, "history"))
-
-
 def _same(found: FileHistory, row: NewHistory) -> bool:
     same_result = row.result is None or found.result == row.result
     return found.status is row.status and (found.error or None) == row.error and same_result
+
+
+def stored_value(text: str | None) -> Any:
+    """A history row's text: JSON, else the Python literal that today's workers leave there, else the text."""
+    if not text:
+        return None
+    try:
+        return serialization.loads(text)
+    except MessageError:
+        pass
+    try:
+        return serialization.loads(serialization.dumps(ast.literal_eval(text)))
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, MessageError):
+        return text

@@ -30,14 +30,13 @@ from unstract_worker_core.runs.outcomes import NOT_STARTED, Executed, Usage, err
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.deferred import await_answer, obtain_answer
 from unstract_worker_file_processing.executor import FileExecutor, FileFailed, FileRequest
-from unstract_worker_file_processing.history import reuse, write_history
-from unstract_worker_file_processing.results import executed_with
+from unstract_worker_file_processing.history import executed_with, reuse, write_history
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack, pause_seconds
 from unstract_worker_file_processing.status_writer import StatusWriter
 
 __all__ = ["charging_defects", "process_file"]
 
-_TIME_USED_UP = 0.95
+_TIME_USED_UP = 0.95  # share of a call's time after which it counts as timed out
 _log = get_logger(__name__)
 
 
@@ -91,7 +90,11 @@ def _outcome(session: BatchSession, writer: StatusWriter, file: FileItem) -> Fil
     refusal = _refuse_or_start(session, writer, file)
     if refusal is not None:
         return to_outcome(session.context, file, Executed(error=refusal))
-    executed = _executed_before(session, file) or reuse(session, file) or _execute(session, writer, file)
+    note = session.claim.executed.get(file.number)  # of an earlier owner of the batch, if it ran the file
+    if note is not None:
+        executed = serialization.structure(note, Executed)
+    else:
+        executed = reuse(session, file) or _execute(session, writer, file)
     usage = _measure(session, file, executed)
     outcome = to_outcome(session.context, file, executed, usage)
     write_history(session, file, executed, outcome)
@@ -141,12 +144,6 @@ def _refusal(session: BatchSession, file: FileItem) -> str | None:
     if file.file_execution_id is None:
         return error_text(processing="the backend refused a row for this file")
     return None
-
-
-def _executed_before(session: BatchSession, file: FileItem) -> Executed | None:
-    """The journal entry of an earlier owner of the batch, if it ran the file."""
-    note = session.claim.executed.get(file.number)
-    return None if note is None else serialization.structure(note, Executed)
 
 
 def _execute(session: BatchSession, writer: StatusWriter, file: FileItem) -> Executed:

@@ -101,10 +101,17 @@ class BatchSession:
         if not self.stopped:
             age = _DEFERRED_STATUS_AGE if self.executor.deferred else 1
             seconds = self.runtime.settings.files.status_seconds * age
-            if self._executing_age() < seconds:
+            executions = self.runtime.backend.executions
+            known = math.inf if context.executing_seconds is None else context.executing_seconds
+            # Since the orchestrator read EXECUTING from the backend.
+            if known + self.claim.armed_seconds + time.monotonic() - self.claim.asked_at < seconds:
                 return False
             try:
-                status = self.runtime.statuses.get(context.execution_id, self._status, seconds=seconds)
+                status = self.runtime.statuses.get(
+                    context.execution_id,
+                    lambda: executions.get(context.organization_id, context.execution_id).status,
+                    seconds=seconds,
+                )
             except BackendError as error:
                 if is_permanent(error, Place.FILE):
                     raise
@@ -114,16 +121,6 @@ class BatchSession:
             if self.stopped:
                 self.runtime.ledger.runs.request_stop(self.claim.run_id)
         return self.stopped
-
-    def _executing_age(self) -> float:
-        """Seconds since the orchestrator read EXECUTING from the backend."""
-        known = self.context.executing_seconds
-        if known is None:
-            return math.inf
-        return known + self.claim.armed_seconds + time.monotonic() - self.claim.asked_at
-
-    def _status(self) -> ExecutionStatus:
-        return self.runtime.backend.executions.get(self.context.organization_id, self.context.execution_id).status
 
     @contextmanager
     def calling_executor(self, file: FileItem) -> Iterator[None]:

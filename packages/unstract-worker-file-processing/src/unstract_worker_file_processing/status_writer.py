@@ -9,7 +9,8 @@ crash the next owner finds no outcome without a written row. The executor's resu
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 
@@ -61,7 +62,7 @@ class StatusWriter:
         """Have the file's row say EXECUTING. Raises as `flush` does."""
         with self._lock:
             if file.number not in self._executing:
-                self._flush(self._starting(file))
+                self.flush(self._starting(file))
 
     def end(self, file: FileItem, outcome: FileOutcome) -> None:
         """Write and record the file's outcome within about a second. Raises as `flush` does."""
@@ -92,14 +93,19 @@ class StatusWriter:
         finally:
             self._lock.release()
 
-    def flush(self) -> None:
-        """Write the statuses of all files that ended, then record their outcomes.
+    def flush(self, starting: Sequence[FileItem] = ()) -> None:
+        """Write the statuses of all files that ended and of those that start, then record the outcomes.
 
         Raises:
             BackendError: the backend cannot be reached.
             LedgerError: the ledger cannot, or the lease is lost.
         """
-        self._flush(())
+        with self._lock:
+            self._write_all(starting)
+            if self._ended:
+                session, texts = self.session, self._texts()
+                session.persist(lambda: session.runtime.ledger.batches.record_all(session.claim, texts))
+                self._report_all()
 
     def complete(self) -> RunState:
         """Flush after the last file and close the batch in the same step. Returns the run's state afterwards."""
@@ -109,14 +115,6 @@ class StatusWriter:
             state = session.persist(lambda: session.runtime.ledger.batches.complete(session.claim, texts))
             self._report_all()
             return state
-
-    def _flush(self, starting: Sequence[FileItem]) -> None:
-        with self._lock:
-            self._write_all(starting)
-            if self._ended:
-                session, texts = self.session, self._texts()
-                session.persist(lambda: session.runtime.ledger.batches.record_all(session.claim, texts))
-                self._report_all()
 
     def _write_all(self, starting: Sequence[FileItem]) -> None:
         updates = [update for each in self._ended if (update := self._last_status(each)) is not None]
@@ -155,18 +153,15 @@ class StatusWriter:
 
     def _write(self, updates: Sequence[tuple[FileItem, FileStatusUpdate]]) -> None:
         """Write in one call; then write singly what failed, so that each row gets its own retries or refusal."""
-        left: Iterable[tuple[FileItem, FileStatusUpdate]] = updates
+        session, left = self.session, list(updates)
+        files, organization = session.runtime.backend.files, session.context.organization_id
         if len(updates) > 1:
             failed = self._write_together(updates)
             left = [each for each in updates if failed is None or each[0].file_execution_id in failed]
         for file, update in left:
-            self._write_one(file, update)
-
-    def _write_one(self, file: FileItem, update: FileStatusUpdate) -> None:
-        session, row = self.session, file.file_execution_id or ""
-        files, organization = session.runtime.backend.files, session.context.organization_id
-        key = session.key(file, f"status-{update.status}")
-        session.try_call("file-execution.status", lambda: files.update_status(organization, row, update, key=key))
+            row, key = file.file_execution_id or "", session.key(file, f"status-{update.status}")
+            write = partial(files.update_status, organization, row, update, key=key)
+            session.try_call("file-execution.status", write)
 
     def _write_together(self, updates: Sequence[tuple[FileItem, FileStatusUpdate]]) -> set[str] | None:
         session, claim, files = self.session, self.session.claim, self.session.runtime.backend.files
