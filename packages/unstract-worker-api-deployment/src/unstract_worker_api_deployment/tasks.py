@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from celery import Celery
 
@@ -23,8 +24,8 @@ _PREFIXES = ("", "tasks.", "api-deployment.tasks.")
 def register(app: Celery, runtime: RuntimeOf) -> None:
     """Add this worker's tasks to the app."""
     for name in ("async_execute_bin", "async_execute_bin_api"):
-        add_task(app, runtime, name, _accept, late=True)
-    add_task(app, runtime, ORCHESTRATE_TASK, _orchestrate)
+        add_task(app, runtime, name, partial(accept_start, kind=RunKind.API), late=True)
+    add_task(app, runtime, ORCHESTRATE_TASK, partial(handle_doorbell, jobs=JOBS))
     for prefix in _PREFIXES:
         add_task(app, runtime, f"{prefix}api_deployment_status_check", _status_check)
         add_task(app, runtime, f"{prefix}api_deployment_cleanup", _cleanup)
@@ -34,14 +35,6 @@ def read_ids(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[str,
     """Read the execution's id and its organization's. Raises MessageError."""
     given = named(args, kwargs, ("execution_id", "organization_id"))
     return execution_id(given.get("execution_id")), organization_id(given.get("organization_id"))
-
-
-def _accept(runtime: Runtime, delivery: Delivery) -> None:
-    accept_start(runtime, delivery, RunKind.API)
-
-
-def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:
-    handle_doorbell(runtime, delivery, JOBS)
 
 
 def _status_check(runtime: Runtime, delivery: Delivery) -> dict[str, object]:

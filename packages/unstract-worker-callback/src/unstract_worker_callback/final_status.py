@@ -3,6 +3,7 @@
 The decision is made of pure functions. A terminal status is never written over another one.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from uuid import uuid4
 
@@ -56,15 +57,10 @@ def count(outcomes: Iterable[FileOutcome], *, before: Totals | None = None) -> T
 
 def count_rows(rows: Iterable[FileExecution]) -> Totals:
     """Count an execution's rows in the backend; a row that has not ended counts as skipped."""
-    totals = Totals()
-    for row in rows:
-        totals = evolve(
-            totals,
-            total=totals.total + 1,
-            successful=totals.successful + (row.status is ExecutionStatus.COMPLETED),
-            failed=totals.failed + (row.status is ExecutionStatus.ERROR),
-        )
-    return evolve(totals, skipped=totals.total - totals.successful - totals.failed)
+    by_status = Counter(row.status for row in rows)
+    total = by_status.total()
+    successful, failed = by_status[ExecutionStatus.COMPLETED], by_status[ExecutionStatus.ERROR]
+    return Totals(total, successful, failed, total - successful - failed)
 
 
 def count_results(results: Iterable[BatchResult]) -> Totals:

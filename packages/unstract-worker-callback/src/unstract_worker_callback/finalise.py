@@ -27,7 +27,15 @@ from unstract_worker_core.errors import BackendError, BackendRefused, MessageErr
 from unstract_worker_core.ledger import DeadLetter, FinalState, OutcomeKind, RunContext, RunState, RunTask
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
-from unstract_worker_core.runs.failure_policy import ErrorKind, Place, Reaction, RetryDelays, kind_of, reaction_to
+from unstract_worker_core.runs.failure_policy import (
+    ErrorKind,
+    Place,
+    Reaction,
+    RetryDelays,
+    call_or_go_on,
+    kind_of,
+    reaction_to,
+)
 from unstract_worker_core.runs.files_in_use import release_marks
 from unstract_worker_core.runs.run_handler import release_run
 from unstract_worker_core.runs.runtime import Runtime
@@ -170,12 +178,11 @@ def _write_end(session: RunSession, run: LoadedRun, final: FinalState) -> FinalS
             _write_results(session, context)
             session.journal_put(_RESULTS, "written")
         session.held.check()
-        try:
-            add_counts(backend, *ids, final, shown, f"{key}:counts")
-        except BackendError as error:
-            if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:
-                raise
-            _log.warning("the counts of an execution that has ended were refused", reason=str(error))
+        call_or_go_on(
+            lambda: add_counts(backend, *ids, final, shown, f"{key}:counts"),
+            None,
+            "the counts of an execution that has ended were refused",
+        )
         session.journal_put(_COUNTS, str(shown))
     return existing_terminal(final, run.execution) or final
 
@@ -211,14 +218,13 @@ def _update_pipeline(session: RunSession, context: RunContext, final: FinalState
         return
     session.held.check()
     status, key = pipeline_status_for(final.status), f"{_key(session, context)}:pipeline"
-    try:
-        session.runtime.backend.pipelines.update(
-            context.organization_id, context.pipeline_id, status, is_end=True, key=key
-        )
-    except (BackendError, MessageError) as error:  # paused, deleted, no UUID: the execution's own status counts
-        if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:
-            raise
-        _log.warning("the pipeline's status was refused", pipeline_id=context.pipeline_id, reason=str(error))
+    pipelines, pipeline_id = session.runtime.backend.pipelines, context.pipeline_id
+    call_or_go_on(  # refused where it is paused, deleted, or no UUID: the execution's own status counts
+        lambda: pipelines.update(context.organization_id, pipeline_id, status, is_end=True, key=key),
+        None,
+        "the pipeline's status was refused",
+        pipeline_id=pipeline_id,
+    )
     session.journal_put("pipeline", str(final.status))
 
 

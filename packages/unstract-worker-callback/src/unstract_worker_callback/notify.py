@@ -8,14 +8,10 @@ from unstract_worker_core.backend.pipelines import (
     status_text,
     wanted_targets,
 )
-from unstract_worker_core.errors import BackendError, MessageError
 from unstract_worker_core.ledger import FinalState, RunContext
-from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.runs.failure_policy import Place, Reaction, reaction_to
+from unstract_worker_core.runs.failure_policy import call_or_go_on
 from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-
-_log = get_logger(__name__)
 
 
 def notify(session: RunSession, context: RunContext, final: FinalState) -> None:
@@ -52,23 +48,20 @@ def notify(session: RunSession, context: RunContext, final: FinalState) -> None:
 def _targets(session: RunSession, context: RunContext, pipeline_id: str) -> NotificationTargets | None:
     notifications = session.runtime.backend.notifications
     read = notifications.for_api if context.kind is RunKind.API else notifications.for_pipeline
-    try:
-        return read(context.organization_id, pipeline_id, execution_id=context.execution_id)
-    except (BackendError, MessageError) as error:
-        if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:
-            raise
-        _log.warning("no notifications: the subscribers cannot be read", reason=str(error))
-        return None
+    return call_or_go_on(
+        lambda: read(context.organization_id, pipeline_id, execution_id=context.execution_id),
+        None,
+        "no notifications: the subscribers cannot be read",
+    )
 
 
 def _enqueue(session: RunSession, event: RunEvent, target: Notification) -> str:
     """The journal entry: the id of the buffer's row, or why there is none."""
     key = f"{event.execution_id}:{session.claim.epoch}:{event.status}:{target.id}"
-    try:
-        row = session.runtime.backend.notifications.enqueue(session.organization_id, event, target, key=key)
-    except BackendError as error:
-        if reaction_to(error, Place.FOLLOW_UP) is not Reaction.GO_ON:
-            raise
-        _log.warning("a notification was refused", notification_id=target.id, reason=str(error))
-        return "refused"
-    return row or "not wanted"
+    enqueue = session.runtime.backend.notifications.enqueue
+    return call_or_go_on(
+        lambda: enqueue(session.organization_id, event, target, key=key) or "not wanted",
+        "refused",
+        "a notification was refused",
+        notification_id=target.id,
+    )

@@ -86,17 +86,13 @@ def choose_files(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]
     chosen = session.journal_get("files")
     if chosen is None:
         items = _choose(session, loaded)
-        text = _as_list(items)
+        # Page by page, to save memory.
+        text = f"[{','.join(','.join(map(serialization.encode, page)) for page in _pages(items))}]"
         # Not kept in the session's journal, which does not need it again: 100,000 files take 25 MB.
         chosen = session.runtime.ledger.runs.journal(session.claim, {"files": text})["files"]
         if chosen == text:
             return items
     return tuple(serialization.structure(entry, FileItem) for entry in serialization.loads(chosen))
-
-
-def _as_list(items: Sequence[FileItem]) -> str:
-    """The items as a JSON list, built page by page to save memory."""
-    return f"[{','.join(','.join(map(serialization.encode, page)) for page in _pages(items))}]"
 
 
 def _pages(items: Sequence[FileItem]) -> Iterator[Sequence[FileItem]]:

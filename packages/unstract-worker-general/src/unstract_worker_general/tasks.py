@@ -41,9 +41,10 @@ ORCHESTRATE_JOBS = {
 
 def register(app: Celery, runtime: RuntimeOf) -> None:
     """Add this worker's tasks to the app."""
+    accept = partial(accept_start, kind=RunKind.ETL)
     deliver = partial(_deliver, client=WebhookClient())  # shared by all deliveries of the process
     for name in ("async_execute_bin", "async_execute_bin_general"):
-        add_task(app, runtime, name, _accept, late=True)
+        add_task(app, runtime, name, accept, late=True)
     for name in ("scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"):
         add_task(app, runtime, name, accept_schedule, late=True)
     add_task(app, runtime, "send_webhook_notification", accept_webhook, late=True)
@@ -52,16 +53,8 @@ def register(app: Celery, runtime: RuntimeOf) -> None:
         serve_celery_task(app, runtime, _CLEANUP, late=True)
     else:
         add_task(app, runtime, _CLEANUP, _refuse_cleanup)
-    add_task(app, runtime, ORCHESTRATE_TASK, _orchestrate)
+    add_task(app, runtime, ORCHESTRATE_TASK, partial(handle_doorbell, jobs=ORCHESTRATE_JOBS))
     add_task(app, runtime, DELIVER_TASK, deliver)
-
-
-def _accept(runtime: Runtime, delivery: Delivery) -> None:
-    accept_start(runtime, delivery, RunKind.ETL)
-
-
-def _orchestrate(runtime: Runtime, delivery: Delivery) -> None:
-    handle_doorbell(runtime, delivery, ORCHESTRATE_JOBS)
 
 
 def _deliver(runtime: Runtime, delivery: Delivery, client: WebhookClient) -> None:

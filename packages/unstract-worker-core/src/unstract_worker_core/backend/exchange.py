@@ -158,7 +158,9 @@ class Dialer:
                 break
             sock = socket.socket(family, kind, protocol)
             try:
-                _set_options(sock)
+                for level, option, value in _OPTIONS:
+                    if hasattr(socket, option):  # macOS has no TCP_KEEPIDLE; what is missing keeps the system's value
+                        sock.setsockopt(level, getattr(socket, option), value)
                 sock.settimeout(min(left / (others + 1), _ONE_ADDRESS_SECONDS) if others else left)
                 sock.connect(address)
             except OSError as error:
@@ -177,9 +179,3 @@ class Dialer:
         if worked is not None and time.monotonic() < until:
             found.sort(key=lambda each: each[4] != worked)
         return found
-
-
-def _set_options(sock: socket.socket) -> None:
-    for level, option, value in _OPTIONS:
-        if hasattr(socket, option):  # macOS has no TCP_KEEPIDLE; what is missing keeps the system's value
-            sock.setsockopt(level, getattr(socket, option), value)

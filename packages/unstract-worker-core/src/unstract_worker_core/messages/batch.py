@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import execution_id, organization_id
@@ -62,17 +62,8 @@ class BatchResult:
 
     def as_message(self) -> dict[str, Any]:
         """All keys that today's callbacks read, as plain JSON types."""
-        return {
-            "total_files": self.total_files,
-            "successful_files": self.successful_files,
-            "failed_files": self.failed_files,
-            "execution_time": self.execution_time,
-            "file_results": list(self.file_results),
-            "errors": list(self.errors),
-            "skipped_already_completed": self.skipped_already_completed,
-            "skipped_active_duplicate": self.skipped_active_duplicate,
-            "organization_id": self.organization_id,
-        }
+        message = asdict(self, recurse=False, filter=lambda attribute, _: attribute.name != "skipped_files")
+        return message | {"file_results": list(self.file_results), "errors": list(self.errors)}
 
 
 def read_batch(value: object) -> BatchMessage:

@@ -215,15 +215,30 @@ def release_after(
     return Release(reason, max(delay, breaker_seconds), charge=charge)
 
 
-def get_optional(ask: Callable[[], T], otherwise: T, *, what: str) -> T:
-    """The answer of a call that the work can do without, or `otherwise`. Raises what the table does not let pass."""
+def call_or_go_on(
+    call: Callable[[], T], otherwise: T, event: str, *, place: Place = Place.FOLLOW_UP, **fields: object
+) -> T:
+    """The value of a call; or `otherwise`, after an error that the table lets the work go on from.
+
+    Args:
+        event: what is logged about the error, with `fields`.
+
+    Raises:
+        WorkerError: the table says something else.
+    """
     try:
-        return ask()
+        return call()
     except WorkerError as error:
-        if reaction_to(error, Place.OPTIONAL) is not Reaction.GO_ON:
+        if reaction_to(error, place) is not Reaction.GO_ON:
             raise
-        log.warning("an optional call failed; continuing without it", what=what, reason=reason_of(error))
+        log.warning(event, reason=reason_of(error), **fields)
         return otherwise
+
+
+def get_optional(ask: Callable[[], T], otherwise: T, *, what: str) -> T:
+    """As `call_or_go_on`, for a call that its step can do without."""
+    event = "an optional call failed; continuing without it"
+    return call_or_go_on(ask, otherwise, event, place=Place.OPTIONAL, what=what)
 
 
 def reason_of(error: Exception) -> str:

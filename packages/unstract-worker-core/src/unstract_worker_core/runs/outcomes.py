@@ -58,6 +58,10 @@ def to_outcome(context: RunContext, file: FileItem, executed: Executed, usage: U
     kind = OutcomeKind.ERROR if executed.error else OutcomeKind.COMPLETED
     if executed.error == NOT_STARTED:
         kind = OutcomeKind.SKIPPED
+    if executed.reused and executed.metadata is not None:  # of the execution whose result is used again
+        metadata = executed.metadata | _identity(context, file, executed.seconds)
+    else:
+        metadata = file_metadata(context, file, executed, usage)
     return FileOutcome(
         number=file.number,
         name=file.name,
@@ -65,7 +69,7 @@ def to_outcome(context: RunContext, file: FileItem, executed: Executed, usage: U
         error=executed.error,
         file_execution_id=file.file_execution_id,
         result=executed.result if api and kind is OutcomeKind.COMPLETED else None,
-        metadata=result_metadata(context, file, executed, usage) if api else {},
+        metadata=metadata if api else {},
         seconds=round(executed.seconds, 3),
         copies=file.copies,
     )
@@ -78,14 +82,6 @@ def last_status(outcome: FileOutcome) -> FileStatusUpdate:
     error = outcome.error if outcome.kind is OutcomeKind.ERROR else None
     status = ExecutionStatus(outcome.kind)
     return FileStatusUpdate(status=status, error_message=error, execution_time=outcome.seconds)
-
-
-def result_metadata(context: RunContext, file: FileItem, executed: Executed, usage: Usage | None) -> dict[str, Any]:
-    """The `metadata` of an API result item: that of the execution whose result is reused, or of this one."""
-    stored = executed.metadata if executed.reused else None
-    if stored is not None:
-        return stored | _identity(context, file, executed.seconds)
-    return file_metadata(context, file, executed, usage)
 
 
 def file_metadata(

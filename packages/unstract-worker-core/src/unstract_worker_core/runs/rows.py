@@ -58,10 +58,7 @@ def created_together(session: RunSession, loaded: LoadedRun, items: Sequence[Fil
         if made is None:
             break
         lost = put_pending(session, list(made.values()))
-        notes = {f"row:{number}": row for number, row in made.items() if row not in lost}
-        # Not kept in the session: `rows` has them.
-        kept = session.runtime.ledger.runs.journal(session.claim, notes)
-        rows |= {int(name.removeprefix("row:")): row for name, row in kept.items()}
+        rows |= _journalled(session, {number: row for number, row in made.items() if row not in lost})
     return rows
 
 
@@ -150,18 +147,15 @@ def create_rows(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem
 
 def match_rows(items: Iterable[FileItem], rows: Iterable[FileExecution], kind: RunKind) -> dict[int, str]:
     """Row ids by file number, matched as the backend does: API rows keep no path, files at a source no hash."""
-    identity = _by_content if kind is RunKind.API else _by_place
+
+    def identity(content: str | None, path: str | None, uuid: str | None) -> tuple[str, ...] | None:
+        if kind is RunKind.API:
+            return (content,) if content else None
+        return (path, uuid or "") if path else None
+
     ids = {identity(row.file_hash, row.file_path, row.provider_file_uuid): row.id for row in rows if row.file_name}
     found = {item.number: ids.get(identity(item.hash, item.path, item.provider_file_uuid)) for item in items}
     return {number: row for number, row in found.items() if row is not None}
-
-
-def _by_content(content: str | None, path: str | None, uuid: str | None) -> tuple[str, ...] | None:
-    return (content,) if content else None
-
-
-def _by_place(content: str | None, path: str | None, uuid: str | None) -> tuple[str, ...] | None:
-    return (path, uuid or "") if path else None
 
 
 def _looked_up(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
@@ -176,7 +170,9 @@ def _looked_up(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]
 
 
 def _journalled(session: RunSession, rows: Mapping[int, str]) -> dict[int, str]:
-    kept = session.journal_put_all({f"row:{number}": row for number, row in rows.items()})
+    """Journal rows by file number; the first ones journalled. Not kept in the session, which gets them from here."""
+    notes = {f"row:{number}": row for number, row in rows.items()}
+    kept = session.runtime.ledger.runs.journal(session.claim, notes) if notes else {}
     return {int(name.removeprefix("row:")): row for name, row in kept.items()}
 
 

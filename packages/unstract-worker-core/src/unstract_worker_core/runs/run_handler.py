@@ -12,7 +12,7 @@ from celery.exceptions import Reject
 from unstract_worker_core import serialization
 from unstract_worker_core.doorbells import read_run_doorbell
 from unstract_worker_core.errors import LedgerUnavailable
-from unstract_worker_core.ledger import Accepted, Armed, RunClaim, RunState, RunTask
+from unstract_worker_core.ledger import Accepted, RunClaim, RunState, RunTask
 from unstract_worker_core.messages.start import read_start
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.runs.failure_policy import (
@@ -184,17 +184,17 @@ def _decide(session: RunSession, job: Job) -> Decision:
 
 def _carry_out(session: RunSession, decision: Decision) -> None:
     session.held.check()
-    runtime, claim = session.runtime, session.claim
     if isinstance(decision, Arm):
-        _ring_armed(runtime, claim, runtime.ledger.runs.arm(claim, decision.batches, decision.context), decision)
+        _arm(session.runtime, session.claim, decision)
     elif isinstance(decision, Close):
         release_marks(session)
-        _close(runtime, claim, decision)
+        _close(session.runtime, session.claim, decision)
     else:
         _release(session, decision)
 
 
-def _ring_armed(runtime: Runtime, claim: RunClaim, armed: Armed, decision: Arm) -> None:
+def _arm(runtime: Runtime, claim: RunClaim, decision: Arm) -> None:
+    armed = runtime.ledger.runs.arm(claim, decision.batches, decision.context)
     log.info("run armed", state=armed.state.value, epoch=armed.epoch, batches=len(decision.batches))
     if armed.state is RunState.READY:
         runtime.doorbells.ring_callback(claim.run_id)
@@ -208,12 +208,9 @@ def _close(runtime: Runtime, claim: RunClaim, decision: Close) -> None:
         log.error("run closed as a dead letter", run_id=claim.run_id, reason=decision.dead_letter.reason)
         runtime.ledger.dead_letters.add(decision.dead_letter)
         runtime.metrics.dead_letters.labels(claim.task.value).inc()
+    kept = runtime.settings.ledger.tombstone_seconds
     runtime.ledger.runs.finish(
-        claim,
-        decision.final,
-        recheck_seconds=0,
-        tombstone_seconds=runtime.settings.ledger.tombstone_seconds,
-        state=RunState.ACCEPTED,
+        claim, decision.final, recheck_seconds=0, tombstone_seconds=kept, state=RunState.ACCEPTED
     )
 
 

@@ -166,7 +166,8 @@ def write_status_once(
     try:
         refusal = executions.update_status(session.organization_id, execution_id, update, key=session.key(operation))
     except OutcomeUnknown:
-        if not _shows(executions.get(session.organization_id, execution_id), update):
+        shown = executions.get(session.organization_id, execution_id)
+        if shown.status is not update.status or update.total_files not in (None, shown.total_files):
             raise
         refusal = None
     if refusal is not None:
@@ -206,11 +207,6 @@ def give_up(session: RunSession, reason: str) -> Decision:
         return _close_as_dead_letter(session, f"the accepted start message cannot be read: {error}")
     session.log_to_ui(context.log_channel, f"Execution cannot be started: {reason}", level="ERROR")
     return Arm(evolve(context, error=reason))
-
-
-def _shows(execution: Execution, update: StatusUpdate) -> bool:
-    """Whether the backend shows what was to be written."""
-    return execution.status is update.status and update.total_files in (None, execution.total_files)
 
 
 def _batch_limit(session: RunSession) -> int:
