@@ -65,7 +65,8 @@ class Machine:
     def behave(self, **images: str) -> None:
         """How containers of an image (by its tag) come out: "healthy" by default, "unhealthy", "silent" or "exits".
 
-        "fails-check" is healthy, and its own `check` finds something.
+        "fails-check" is healthy, and its own `check` finds something; "sickens" is unhealthy after its `check`;
+        "crashes-alone" is started again once an older one is stopped; "removes-itself" is gone once it is stopped.
         """
         (self.folder / "behaviour.json").write_text(json.dumps(images))
 

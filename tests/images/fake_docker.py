@@ -35,7 +35,8 @@ def start(containers: list, service: str) -> None:
         json.dump(number, file)
     how = kept("behaviour.json", {}).get(image.rpartition(":")[2], "healthy")
     state = {"Status": "exited" if how == "exits" else "running", "ExitCode": 3 if how == "exits" else 0}
-    state["Health"] = {"Status": {"silent": "starting", "fails-check": "healthy"}.get(how, how)}
+    first = {"silent": "starting", "unhealthy": "unhealthy"}
+    state["Health"] = {"Status": first.get(how, "healthy")}
     if how == "unhealthy":
         state["Health"]["Log"] = [{"Output": "503: consumer: not connected to the broker\n"}]
     name = f"{service}-{number}"
@@ -52,6 +53,21 @@ def start(containers: list, service: str) -> None:
         }
     )
     noted("changes.txt", f"up {service} {image}")
+
+
+def behaviour_of(container: dict) -> str:
+    return kept("behaviour.json", {}).get(container["Config"]["Image"].rpartition(":")[2], "healthy")
+
+
+def end(container: dict, containers: list) -> None:
+    """A container is stopped; of the same service one may not bear being alone."""
+    container["State"] = {"Status": "exited", "ExitCode": 0, "Health": {"Status": ""}}
+    noted("changes.txt", f"stop {container['service']} {container['Config']['Image']}")
+    for other in containers:
+        if other["service"] == container["service"] and behaviour_of(other) == "crashes-alone":
+            other["RestartCount"] = 1
+    if behaviour_of(container) == "removes-itself":
+        containers.remove(container)
 
 
 def compose(arguments: list, containers: list) -> int:
@@ -71,7 +87,9 @@ def compose(arguments: list, containers: list) -> int:
 
 def check(container: dict) -> int:
     noted("changes.txt", f"check {container['service']} {container['Config']['Image']}")
-    how = kept("behaviour.json", {}).get(container["Config"]["Image"].rpartition(":")[2])
+    how = behaviour_of(container)
+    if how == "sickens":
+        container["State"]["Health"] = {"Status": "unhealthy", "Log": [{"Output": "503: ledger: no answer"}]}
     print("fail  backend: the API key is refused") if how == "fails-check" else None
     return int(how == "fails-check")
 
@@ -94,8 +112,7 @@ def main(arguments: list) -> int:
         print("the worker's last words")
     elif arguments[0] == "stop":
         for each in named:
-            each["State"] = {"Status": "exited", "ExitCode": 0, "Health": {"Status": ""}}
-            noted("changes.txt", f"stop {each['service']} {each['Config']['Image']}")
+            end(each, containers)
     elif arguments[0] == "rm":
         containers = [each for each in containers if each not in named]
         for each in named:

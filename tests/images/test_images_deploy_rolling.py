@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -83,6 +85,66 @@ def test_a_worker_that_fails_its_own_check_replaces_nothing(machine):
     # Where the backend is away and the worker must be replaced all the same.
     assert machine.deploy("--action", "deploy", "--workers", "file", "--skip-check").returncode == 0
     assert machine.running()["file-processing"] == ["unstract-worker-file-processing:2.0"]
+
+
+def test_a_worker_that_gets_unhealthy_after_its_check_replaces_nothing(machine):
+    machine.deploy("--action", "deploy", "--workers", "callback")
+    old = machine.running()
+    machine.behave(**{"2.0": "sickens"})
+    machine.pin(CALLBACK_IMAGE="unstract-worker-callback:2.0")
+    before = len(machine.changes())
+    done = machine.deploy("--action", "deploy", "--workers", "callback")
+    assert done.returncode == 1
+    assert "is not healthy any more" in done.stdout
+    assert "is not healthy after 2 s (unhealthy, 503: ledger: no answer)" in done.stderr
+    assert [change.split()[0] for change in machine.changes()[before:]] == ["up", "check", "rm"]
+    assert machine.running() == old
+
+
+def test_a_worker_that_crashes_once_the_old_one_is_gone_takes_everything_back(machine):
+    machine.deploy("--action", "deploy", "--workers", "callback,file")
+    old = machine.running()
+    machine.behave(**{"2.0": "crashes-alone"})
+    machine.pin(
+        CALLBACK_IMAGE="unstract-worker-callback:1.9", FILE_PROCESSING_IMAGE="unstract-worker-file-processing:2.0"
+    )
+    done = machine.deploy("--action", "deploy", "--workers", "callback,file")
+    assert done.returncode == 1
+    assert "ended and was started again" in done.stderr
+    assert machine.running() == old
+
+
+def test_a_container_that_is_removed_while_it_drains_does_not_stop_the_deployment(machine):
+    machine.deploy("--action", "deploy", "--workers", "callback")
+    machine.behave(**{machine.running()["callback"][0].rpartition(":")[2]: "removes-itself"})
+    machine.pin(CALLBACK_IMAGE="unstract-worker-callback:2.0")
+    done = machine.deploy("--action", "deploy", "--workers", "callback")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "removed meanwhile" in done.stdout
+    assert machine.running()["callback"] == ["unstract-worker-callback:2.0"]
+
+
+def test_an_interrupted_deployment_leaves_no_container_too_many_and_remembers_what_it_replaced(machine, monkeypatch):
+    machine.deploy("--action", "deploy", "--workers", "callback,file")
+    old = machine.running()
+    machine.behave(**{"2.0": "silent"})
+    machine.pin(
+        CALLBACK_IMAGE="unstract-worker-callback:1.9", FILE_PROCESSING_IMAGE="unstract-worker-file-processing:2.0"
+    )
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # not time's own: subprocess sleeps, too
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=interrupt)
+        patch.setattr("unstract_deploy.rollout.time", clock)
+        done = machine.deploy("--action", "deploy", "--workers", "callback,file")
+    assert (done.returncode, done.stderr) == (130, "deploy interrupted: --action status shows what runs\n")
+    assert "interrupted; replaced: callback; as before: file-processing" in done.stdout
+    now = {**old, "callback": ["unstract-worker-callback:1.9"]}
+    assert machine.running() == now
+    assert machine.deploy("--action", "restart", "--workers", "callback,file").returncode == 0
+    assert machine.running() == now
 
 
 @pytest.mark.parametrize("how", ["silent", "unhealthy"])

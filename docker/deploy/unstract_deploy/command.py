@@ -1,4 +1,7 @@
-"""The command: checks first, then the action; exit code 0 done, 1 failed, 2 refused before anything was touched."""
+"""The command: checks first, then the action.
+
+Exit codes: 0 done, 1 failed, 2 refused before anything was touched, 130 interrupted.
+"""
 
 import argparse
 import sys
@@ -36,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DeployFailed as error:
         sys.stderr.write(f"{options.action} failed: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{options.action} interrupted: --action status shows what runs\n")
+        return 130
     return 0
 
 

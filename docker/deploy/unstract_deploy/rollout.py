@@ -1,7 +1,7 @@
 """The actions: containers are replaced one at a time, and the new one is ready before the old one drains."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,6 +97,11 @@ class Rollout(NamedTuple):
                 for each in reversed(changed):
                     self._roll_back(each)
                 raise
+            except KeyboardInterrupt:
+                self.releases.record({each: wanted[each] for each in changed})
+                kept = [each for each in wanted if each not in changed]
+                self.say(f"interrupted; replaced: {_names(changed)}; as before: {_names(kept)}")
+                raise
         self.releases.record(wanted)
 
     def _roll_back(self, worker: Worker) -> None:
@@ -113,15 +118,17 @@ class Rollout(NamedTuple):
 
     def _roll(self, worker: Worker, release: Release, changed: list[Worker], *, check: bool = False) -> None:
         """Replaces every container of a worker, or starts its first; the worker is in `changed` from the first on."""
-        old = self._running(worker.service)
+        old, new = self._running(worker.service), []
         for number in range(max(1, len(old))):
             which = f" ({number + 1} of {len(old)})" if len(old) > 1 else ""
             self.say(f"{worker.service}: starting {release.image}{which}")
-            self._add(worker, release, check=check)
-            if old:
-                self._retire(worker, old[number])
+            new.append(self._add(worker, release, check=check))
             if number == 0:
                 changed.append(worker)
+            if old:
+                self._retire(worker, old[number])
+        for container in new:
+            self._look_again(worker.service, container)
 
     def _running(self, service: str) -> tuple[Container, ...]:
         """The running containers of a service; those that have ended are removed."""
@@ -131,7 +138,7 @@ class Rollout(NamedTuple):
                 self.engine.call("rm", "--force", container.id)
         return tuple(container for container in containers if container.running)
 
-    def _add(self, worker: Worker, release: Release, *, check: bool = False) -> None:
+    def _add(self, worker: Worker, release: Release, *, check: bool = False) -> Container:
         """Starts one more container and waits until it is ready; removes it if it does not get there."""
         service, before = worker.service, {container.id for container in self._running(worker.service)}
         scale = ("--scale", f"{service}={len(before) + 1}")
@@ -147,26 +154,40 @@ class Rollout(NamedTuple):
             if check:
                 self.engine.call("exec", added[0].id, *CHECK, seconds=self.health_seconds)
                 self.say(f"{service}: {added[0].name} passes its own check")
-        except DeployFailed:
+                self._look_again(service, added[0])
+        except (DeployFailed, KeyboardInterrupt):
             for container in self.engine.containers(service):
                 if container.id not in before:
                     self.engine.call("rm", "--force", container.id)
             raise
+        return added[0]
 
     def _retire(self, worker: Worker, container: Container) -> None:
         """Drains a container and removes it."""
         began = time.monotonic()
         self.say(f"{worker.service}: {container.name} drains")
         self.engine.stop(container.id)
-        code = next(each.exit_code for each in self.engine.containers(worker.service) if each.id == container.id)
-        self.say(f"{worker.service}: {container.name} ended after {time.monotonic() - began:.0f} s, exit code {code}")
+        found = self._find(worker.service, container)
+        code = f"exit code {found.exit_code}" if found else "removed meanwhile"
+        self.say(f"{worker.service}: {container.name} ended after {time.monotonic() - began:.0f} s, {code}")
         self.engine.call("rm", "--force", container.id)
+
+    def _find(self, service: str, container: Container) -> Container | None:
+        """A container as it is now; None if it is gone."""
+        return next((each for each in self.engine.containers(service) if each.id == container.id), None)
+
+    def _look_again(self, service: str, container: Container) -> None:
+        """A container that was healthy must still be, or get so again. Raises DeployFailed."""
+        found = self._find(service, container)
+        if found is None or found.health != "healthy" or found.failure(container.restarts):
+            self.say(f"{service}: {container.name} is not healthy any more")
+            self._wait(service, container, container.restarts)
 
     def _wait(self, service: str, container: Container, restarts: int = 0) -> None:
         """Until a container is healthy, which for a worker means ready. Raises DeployFailed with its last lines."""
         began, reported = time.monotonic(), 0.0
         while True:
-            found = next((each for each in self.engine.containers(service) if each.id == container.id), None)
+            found = self._find(service, container)
             if found is None:
                 raise DeployFailed(f"{service}: {container.name} is gone")
             passed, problem = time.monotonic() - began, found.failure(restarts)
@@ -183,3 +204,7 @@ class Rollout(NamedTuple):
                 reported = passed
                 self.say(f"{service}: waits for {found.name}, {passed:.0f} of {self.health_seconds:g} s: {seen}")
             time.sleep(min(POLL_SECONDS, max(0.0, self.health_seconds - passed)))
+
+
+def _names(workers: Sequence[Worker]) -> str:
+    return ", ".join(worker.service for worker in workers) or "none"
