@@ -132,4 +132,5 @@ class Fleet:
                 heartbeat = serialization.decode(text, Heartbeat)
             except MessageError:  # of a newer release
                 continue
-            yield token, FleetMember(heartbeat, max(0.0, now - heartbeat.at))
+            # One from the future was written before the server's clock was set back: a living worker writes another.
+            yield token, FleetMember(heartbeat, abs(now - heartbeat.at))

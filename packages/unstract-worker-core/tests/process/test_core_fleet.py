@@ -38,6 +38,16 @@ def test_a_worker_is_alive_then_vanished_then_forgotten(redis: Redis) -> None:
     assert set(fleet.queues()) == {"q", "r"}  # for the alert that a queue grows although its workers are gone
 
 
+def test_a_heartbeat_from_before_the_clock_was_set_back_does_not_live_for_ever(redis: Redis) -> None:
+    fleet = Fleet(redis)
+    fleet.beat("a", heartbeat(instance="one"))
+    age(redis, "a", -20)
+    assert [member.alive for member in fleet.members()] == [False]
+    age(redis, "a", -300)
+    fleet.beat("b", heartbeat(instance="two"))
+    assert [member.heartbeat.instance for member in fleet.members()] == ["two"]
+
+
 def test_a_worker_that_ends_by_itself_leaves(redis: Redis) -> None:
     fleet = Fleet(redis)
     fleet.beat("a", heartbeat())
