@@ -14,7 +14,7 @@ from unstract_worker_core.observability.metrics import (
     Readings,
     metrics_table,
 )
-from unstract_worker_core.observability.prefork_metrics import SharedFolder
+from unstract_worker_core.worker.cli import make_metrics_folder
 
 PAGE = Path(__file__).parents[2] / "README.md"
 TASK = ("name", "hostname", "queue_name")
@@ -126,9 +126,9 @@ def test_folders_that_killed_workers_left_are_removed_and_no_others(tmp_path: Pa
     starting = tmp_path / "unstract-worker-metrics-starting"
     starting.mkdir()
 
-    first, second = SharedFolder.made_in(str(tmp_path)), SharedFolder.made_in(str(tmp_path))
+    first, second = make_metrics_folder(str(tmp_path)), make_metrics_folder(str(tmp_path))
 
-    assert set(tmp_path.iterdir()) == {starting, first.path, second.path}
+    assert set(tmp_path.iterdir()) == {starting, first, second}
 
 
 def test_the_page_lists_every_metric_as_it_is() -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import structlog
 from attrs import define, field, frozen
 
-if TYPE_CHECKING:  # see `observability.prefork_metrics`
+if TYPE_CHECKING:  # see `observability.metrics`
     from unstract_worker_core.observability.metrics import Metrics
 
 _FIRST_INTERVAL_SECONDS = 5.0

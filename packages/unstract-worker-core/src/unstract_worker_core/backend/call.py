@@ -37,7 +37,7 @@ from unstract_worker_core.failpoints import hit
 from unstract_worker_core.observability.tracing import trace_headers, traced_call
 from unstract_worker_core.retries import Retrying
 
-if TYPE_CHECKING:  # see `observability.prefork_metrics`
+if TYPE_CHECKING:  # see `observability.metrics`
     from unstract_worker_core.observability.metrics import Metrics
 
 LONGEST_WAIT_SECONDS = 30.0

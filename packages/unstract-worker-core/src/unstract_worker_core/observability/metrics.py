@@ -2,19 +2,28 @@
 
 Tasks, queues and workers have the names and labels of celery-exporter; what it lacks starts with ``unstract_worker_``.
 Labels are bounded: operations, outcomes, task names and kinds, never ids or organizations.
+
+Children of a prefork worker count into files that the parent adds up when it is asked: prometheus_client's multiprocess
+mode. The library chooses it when it is imported, by PROMETHEUS_MULTIPROC_DIR, so this module is imported late, after
+the command line has set that.
 """
 
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
-from attrs import frozen
+from attrs import define, field, frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from unstract_worker_core.observability.logs import lost_records
-from unstract_worker_core.observability.prefork_metrics import SharedFolder
 
 _CALLS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 _TASKS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200)
@@ -23,6 +32,7 @@ _TASK_LABELS = ("name", "hostname", "queue_name")
 # Label for a queue that this worker does not consume: producers write what they like into a message.
 _OTHER_QUEUE = "other"
 _RETRIED = ("deferred", "stepped_aside", "retried")
+_FOLDED = "folded"
 
 
 @frozen
@@ -102,9 +112,65 @@ class Readings:
             families[described.name].add_metric(reading.labels, reading.value)
         yield from families.values()
 
-    def describe(self) -> list[Metric]:
-        """No metrics: the names are known once something was read, and differ from those of counters."""
-        return []
+
+@define(eq=False)
+class SharedFolder:
+    """The values of one worker and its prefork children, ``<type>_<pid>.db``; a collector for prometheus_client.
+
+    The library leaves the files of a child that ended. Here they are folded into one, so that counters never fall and
+    the folder does not grow with every child.
+    """
+
+    path: Path
+    _lock: threading.Lock = field(factory=threading.Lock)
+
+    def forget_own(self) -> None:
+        """In a child, right after the fork: gauges that an earlier process with this pid left are not ours."""
+        for file in self.path.glob(f"gauge_live*_{os.getpid()}.db"):
+            file.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Delete the folder; at the end of the worker."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def collect(self) -> Iterator[Metric]:
+        """All processes' values, added up."""
+        with self._lock:
+            for file in self.path.glob("*_*.db"):
+                kind, _, owner = file.stem.rpartition("_")
+                if owner != _FOLDED and not _alive(int(owner)):
+                    if not kind.startswith("gauge") and _has_values(file):
+                        _fold(file, self.path / f"{kind}_{_FOLDED}.db")
+                    file.unlink(missing_ok=True)
+            files = [str(file) for file in self.path.glob("*.db") if _has_values(file)]
+            merged = list(MultiProcessCollector.merge(files))
+        yield from merged
+
+
+def _fold(file: Path, into: Path) -> None:
+    kept = MmapedDict(str(into))
+    try:
+        for key, value, stamp, _ in MmapedDict.read_all_values_from_file(str(file)):
+            kept.write_value(key, kept.read_value(key)[0] + value, stamp)
+    finally:
+        kept.close()
+
+
+def _has_values(file: Path) -> bool:
+    # A file is there, empty, for a moment before its owner gives it a size.
+    with suppress(OSError):
+        return file.stat().st_size > 0
+    return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 class Metrics:
@@ -122,8 +188,8 @@ class Metrics:
         self, hostname: str = "local", queues: Collection[str] = (), *, shared: SharedFolder | None = None
     ) -> None:
         disable_created_metrics()  # a second series for each counter, which no dashboard reads
-        self.hostname, self.queues, self.shared = hostname, queues, shared
-        self.registry = CollectorRegistry(auto_describe=True)
+        self.hostname, self.queues = hostname, queues
+        self.registry = CollectorRegistry()
         self.readings = Readings()
         self.described: list[Described] = []
         self._add_celery_exporters()
@@ -160,7 +226,11 @@ class Metrics:
         self.log_records_lost = self._gauge(
             "log_records_lost", "Log records of this process that could not be written, since its start.", "livesum"
         )
-        self._shown = self._registry_to_show()
+        self._shown = self.registry
+        if shared is not None:  # this process's own values are in the folder, too
+            self._shown = CollectorRegistry()
+            self._shown.register(shared)
+        self._shown.register(self.readings)
 
     def task(self, name: str, queue: str) -> "TaskMeter":
         """What counts a registered task that came from this queue."""
@@ -175,14 +245,6 @@ class Metrics:
         """The metrics in Prometheus' text format. Asks nothing of the network."""
         self.log_records_lost.set(lost_records())
         return generate_latest(self._shown)
-
-    def _registry_to_show(self) -> CollectorRegistry:
-        shown = self.registry
-        if self.shared is not None:  # this process's own values are in the folder, too
-            shown = CollectorRegistry()
-            shown.register(self.shared)
-        shown.register(self.readings)
-        return shown
 
     def _add_celery_exporters(self) -> None:
         def counter(what: str, purpose: str, *more: str) -> Counter:
@@ -242,12 +304,11 @@ class TaskMeter:
             ends.labels(*self.labels)
 
     def ended(self, outcome: str, seconds: float, error: str = "") -> None:
-        """Count an end.
+        """Count an end, after so many seconds.
 
         Args:
             outcome: as the boundary names it. What the ledger or the broker brings again is retried, what became a dead
                 letter is rejected.
-            seconds: how long the task ran.
             error: the class of what was raised.
         """
         metrics = self.metrics

@@ -1,7 +1,11 @@
 """The ways into a worker process: its commands, and the app that Celery's own command finds in the package."""
 
+import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +18,6 @@ from unstract_worker_core.config.obsolete import CELERY_READS_ITSELF
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.failpoints import enable
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.observability.prefork_metrics import VARIABLE, SharedFolder
 from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.worker.command_line import CheckFirst, check_command_line, ignore_variables_of_options
 from unstract_worker_core.worker.definition import WorkerDefinition, refuse_start, settings_or_exit
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from unstract_worker_core.worker.process import WorkerProcess
 
+_METRICS_VARIABLE, _METRICS_PREFIX = "PROMETHEUS_MULTIPROC_DIR", "unstract-worker-metrics-"
 _HERE = "unstract_worker_core.operator"
 # Imported when they are asked for.
 _OPERATORS = {
@@ -134,17 +138,30 @@ def _process(definition: WorkerDefinition, *, development: bool = False) -> "Wor
     return WorkerProcess(definition, settings, shared)
 
 
-def _shared_metrics(settings: Settings) -> SharedFolder | None:
+def _shared_metrics(settings: Settings) -> Path | None:
     """Where prefork children keep their metrics; None for threads. Raises ConfigurationError."""
-    os.environ.pop(VARIABLE, None)
+    os.environ.pop(_METRICS_VARIABLE, None)
     if settings.process.pool != "prefork":
         return None
     parent = settings.process.metrics_dir
     try:
-        shared = SharedFolder.made_in(parent)
+        folder = make_metrics_folder(parent)
     except OSError as error:
         where = parent or "the temporary folder"
         problem = f"no folder for the children's metrics can be made in {where}: {error.strerror}"
-        raise ConfigurationError((Fault(VARIABLE, problem),)) from None
-    os.environ[VARIABLE] = str(shared.path)
-    return shared
+        raise ConfigurationError((Fault(_METRICS_VARIABLE, problem),)) from None
+    os.environ[_METRICS_VARIABLE] = str(folder)
+    return folder
+
+
+def make_metrics_folder(parent: str | None) -> Path:
+    """A new folder, below `parent` or the system's temporary folder; those of killed workers go. Raises OSError."""
+    folder = Path(tempfile.mkdtemp(prefix=_METRICS_PREFIX, dir=parent))
+    # Held, by the descriptor, for as long as this process or a child of it lives.
+    fcntl.flock(os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600), fcntl.LOCK_EX)
+    for lock in folder.parent.glob(f"{_METRICS_PREFIX}*/lock"):
+        with suppress(OSError):  # held; or gone meanwhile, or somebody else's
+            with lock.open("r+b") as other:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    return folder

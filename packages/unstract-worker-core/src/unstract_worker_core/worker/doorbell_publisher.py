@@ -25,7 +25,7 @@ from unstract_worker_core.queues import DOORBELL_QUEUES, DOORBELL_TASKS, EXECUTO
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.broker import declared_queue, publishing_connection
 
-if TYPE_CHECKING:  # see `observability.prefork_metrics`
+if TYPE_CHECKING:  # see `observability.metrics`
     from unstract_worker_core.observability.metrics import Metrics
 
 # The depth while the broker cannot be asked: as if everything rung still waited, so that nothing is rung again now.

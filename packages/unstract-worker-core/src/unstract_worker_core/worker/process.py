@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import evolve
@@ -22,8 +23,7 @@ from celery.utils.nodenames import nodesplit
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import ConfigurationError, Fault, LedgerError
 from unstract_worker_core.observability.logs import configure_logging, get_logger
-from unstract_worker_core.observability.metrics import Metrics
-from unstract_worker_core.observability.prefork_metrics import SharedFolder
+from unstract_worker_core.observability.metrics import Metrics, SharedFolder
 from unstract_worker_core.queues import queues_of
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.worker.broker import declared_queue
@@ -64,11 +64,11 @@ log = get_logger(__name__)
 class WorkerProcess:
     """The process that a worker's Celery app belongs to."""
 
-    def __init__(self, definition: WorkerDefinition, settings: Settings, shared: SharedFolder | None = None) -> None:
+    def __init__(self, definition: WorkerDefinition, settings: Settings, metrics_folder: Path | None = None) -> None:
         """Makes the app; nothing starts before Celery does.
 
         Args:
-            shared: where prefork children keep their metrics.
+            metrics_folder: where prefork children keep their metrics.
         """
         self.definition = definition
         self.settings = settings
@@ -79,7 +79,7 @@ class WorkerProcess:
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
         self._hostname = settings.instance
-        self._shared = shared
+        self._shared = None if metrics_folder is None else SharedFolder(metrics_folder)
         self._services: list[Service] = []
         self.app.steps["worker"].add(_ServicesStep)
         self._connect_signals()
