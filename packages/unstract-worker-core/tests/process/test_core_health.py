@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from unstract_worker_core.errors import ConfigurationError
 from unstract_worker_core.observability.health import Check, CheckResult, Checks, HealthServer, Limits
 from unstract_worker_core.observability.metrics import Metrics
-from unstract_worker_core.observability.progress import Progress
+from unstract_worker_core.observability.progress import Progress, mark_progress
 
 OK = CheckResult("broker", True, "reachable")
 
@@ -36,6 +36,7 @@ def serving(
         alive=alive,
         checks=checks,
         metrics=Metrics(),
+        variable="CALLBACK_HEALTH_PORT",
         limits=limits or Limits(),
     )
     server.start()
@@ -222,14 +223,14 @@ def test_one_round_of_checks_at_a_time() -> None:
         return OK
 
     checks = Checks([("broker", slow)])
-    assert checks.report().ok
-    assert checks.report().ok
+    assert checks.results() == (OK,)
+    assert checks.results() == (OK,)
     assert len(rounds) == 1
     checks._at -= 2
-    other = threading.Thread(target=checks.report)
+    other = threading.Thread(target=checks.results)
     other.start()
     assert entered.wait(10)
-    assert checks.report().results == (OK,)
+    assert checks.results() == (OK,)
     leave.set()
     other.join()
     assert len(rounds) == 2
@@ -270,9 +271,9 @@ def test_dead_is_only_who_has_work_due_no_claims_and_a_free_slot(
 def test_slots_and_their_progress() -> None:
     clock = Clock()
     progress = Progress(concurrency=4, patience=300, clock=clock)
-    with progress.slot("first") as step, progress.slot("second"):
+    with progress.slot("second"), progress.slot("first"):
         clock.now += 50
-        step()
+        mark_progress()
         clock.now += 20
         assert progress.slots_in_use == 2
         assert [(state.task, state.idle_seconds) for state in progress.slots()] == [

@@ -11,8 +11,7 @@ import pytest
 
 from unstract_devstack.certificates import make_certificates
 from unstract_worker_core.config import BrokerSettings, Secret
-from unstract_worker_core.worker.broker import publishing_connection
-from unstract_worker_core.worker.broker_amqp import BoundedTransport
+from unstract_worker_core.worker.broker import BoundedTransport, publishing_connection
 
 FRAME = struct.pack(">BHI", 1, 7, 5) + b"hello" + b"\xce"
 

@@ -42,53 +42,34 @@ class CheckResult:
 Check = Callable[[], CheckResult]
 
 
-@frozen
-class Report:
-    """Outcomes of a round of checks."""
-
-    results: tuple[CheckResult, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every critical check passed."""
-        return all(result.ok for result in self.results if result.critical)
-
-    def body(self) -> dict[str, Any]:
-        """Status and checks, ready for JSON."""
-        degraded = self.ok and not all(result.ok for result in self.results)
-        return {
-            "status": "degraded" if degraded else "ok" if self.ok else "failed",
-            "checks": {result.name: {"ok": result.ok, "detail": result.detail} for result in self.results},
-        }
-
-
 class Checks:
     """Runs checks, one round at a time and at most one a second, however many ask."""
 
     def __init__(self, checks: Iterable[tuple[str, Check]]) -> None:
         self._checks = tuple(checks)
         self._lock = threading.Lock()
-        self._latest: Report | None = None
+        self._latest: tuple[CheckResult, ...] = ()
         self._at = 0.0
 
-    def report(self) -> Report:
+    def results(self) -> tuple[CheckResult, ...]:
         """The outcomes: of a new round, or the last one where it is fresh or another round is running."""
-        if not self._lock.acquire(blocking=self._latest is None, timeout=10.0 if self._latest is None else -1):
-            return self._latest or Report((CheckResult("checks", False, "still running"),))
+        if not self._lock.acquire(blocking=not self._latest, timeout=-1 if self._latest else 10.0):
+            return self._latest or (CheckResult("checks", False, "still running"),)
         try:
-            if self._latest is None or time.monotonic() - self._at > 1.0:
-                self._latest = Report(tuple(self._run(name, check) for name, check in self._checks))
+            if not self._latest or time.monotonic() - self._at > 1.0:
+                self._latest = tuple(_run(name, check) for name, check in self._checks)
                 self._at = time.monotonic()
             return self._latest
         finally:
             self._lock.release()
 
-    def _run(self, name: str, check: Check) -> CheckResult:
-        try:
-            return check()
-        except Exception as error:  # noqa: BLE001 - boundary: a check that breaks is a failed check
-            get_logger(__name__).warning("health check failed", check=name, exc_info=True)
-            return CheckResult(name, False, f"failed ({type(error).__name__})")
+
+def _run(name: str, check: Check) -> CheckResult:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 - boundary: a check that breaks is a failed check
+        get_logger(__name__).warning("health check failed", check=name, exc_info=True)
+        return CheckResult(name, False, f"failed ({type(error).__name__})")
 
 
 @frozen
@@ -102,7 +83,7 @@ class Answer:
 
 @frozen
 class Limits:
-    """What clients may cost: threads, open connections, a request's bytes, seconds of silence and of life."""
+    """What clients may cost; `life_seconds`: of a connection."""
 
     threads: int = 4
     connections: int = 32
@@ -134,7 +115,7 @@ class HealthServer:
         alive: Check,
         checks: tuple[tuple[str, Check], ...],
         metrics: "Metrics",
-        variable: str = "HEALTH_PORT",
+        variable: str,
         limits: Limits = _LIMITS,
     ) -> None:
         self._address, self._variable, self._limits = (host, port), variable, limits
@@ -168,18 +149,22 @@ class HealthServer:
         """The answer to a path."""
         match path:
             case "/health":
-                return self._reported(Report(self._alive.report().results + self._ready.report().results))
+                return self._reported(self._alive.results() + self._ready.results())
             case "/health/live":
-                return self._reported(self._alive.report())
+                return self._reported(self._alive.results())
             case "/health/ready":
-                return self._reported(self._ready.report())
+                return self._reported(self._ready.results())
             case "/metrics":
                 return Answer(HTTPStatus.OK, self._metrics.content_type, self._metrics.render())
         return Answer(HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
 
-    def _reported(self, report: Report) -> Answer:
-        status = HTTPStatus.OK if report.ok else HTTPStatus.SERVICE_UNAVAILABLE
-        return Answer(status, "application/json", json.dumps({**self._about, **report.body()}).encode() + b"\n")
+    def _reported(self, results: tuple[CheckResult, ...]) -> Answer:
+        ok = all(result.ok for result in results if result.critical)
+        degraded = ok and not all(result.ok for result in results)
+        checks = {result.name: {"ok": result.ok, "detail": result.detail} for result in results}
+        body = {**self._about, "status": "degraded" if degraded else "ok" if ok else "failed", "checks": checks}
+        status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
+        return Answer(status, "application/json", json.dumps(body).encode() + b"\n")
 
 
 class Listener(HTTPServer):

@@ -1,6 +1,5 @@
 """Progress of this process: claims made, slots in use, last progress of each slot."""
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,40 +10,31 @@ from attrs import define, frozen
 
 from unstract_worker_core.observability.health import CheckResult
 
-_current: ContextVar[Callable[[], None] | None] = ContextVar("progress_of_slot", default=None)
-
-
-@contextmanager
-def progressing(mark: Callable[[], None]) -> Iterator[None]:
-    """Let `mark_progress` reach this slot while the block runs."""
-    token = _current.set(mark)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
-def mark_progress() -> None:
-    """The current slot got a step further; nothing outside a slot."""
-    mark = _current.get()
-    if mark is not None:
-        mark()
-
-
-@frozen
-class SlotState:
-    """A slot at work: what runs in it, in which thread, and the seconds since it last progressed."""
-
-    number: int
-    task: str
-    idle_seconds: float
-    thread: int = 0
-
 
 @define(eq=False)
 class _Slot:
     task: str
+    clock: Callable[[], float]
     progressed_at: float
+    thread: int
+
+
+_current: ContextVar[_Slot | None] = ContextVar("slot", default=None)
+
+
+def mark_progress() -> None:
+    """The current slot got a step further; nothing outside a slot."""
+    slot = _current.get()
+    if slot is not None:
+        slot.progressed_at = slot.clock()
+
+
+@frozen
+class SlotState:
+    """A slot at work: what runs in it, the seconds since it last progressed, and in which thread."""
+
+    task: str
+    idle_seconds: float
     thread: int
 
 
@@ -57,9 +47,10 @@ class Progress:
     """
 
     def __init__(self, *, concurrency: int, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._concurrency, self._patience, self._clock = concurrency, patience, clock
-        self._lock, self._numbers = threading.Lock(), itertools.count(1)
-        self._slots: dict[int, _Slot] = {}
+        self.concurrency = concurrency
+        self._patience, self._clock = patience, clock
+        self._lock = threading.Lock()
+        self._slots: set[_Slot] = set()
         self._claimed_at = clock()
         self._due: tuple[float, float] | None = None  # when it was reported, and the age then
 
@@ -70,15 +61,10 @@ class Progress:
             return len(self._slots)
 
     @property
-    def concurrency(self) -> int:
-        """Slots that there are."""
-        return self._concurrency
-
-    @property
     def idle_seconds(self) -> float:
         """Time since the last claim or the last step forward of any slot."""
         with self._lock:
-            latest = max([self._claimed_at, *(slot.progressed_at for slot in self._slots.values())])
+            latest = max([self._claimed_at, *(slot.progressed_at for slot in self._slots)])
             return self._clock() - latest
 
     def claim_made(self) -> None:
@@ -92,30 +78,24 @@ class Progress:
             self._due = None if seconds is None else (self._clock(), seconds)
 
     @contextmanager
-    def slot(self, task: str) -> Iterator[Callable[[], None]]:
-        """Occupy a slot while a task runs; call what it gives at each step forward."""
-        slot = _Slot(task, self._clock(), threading.get_ident())
+    def slot(self, task: str) -> Iterator[None]:
+        """Occupy a slot while a task runs: `mark_progress` is about this one inside."""
+        slot = _Slot(task, self._clock, self._clock(), threading.get_ident())
         with self._lock:
-            number = next(self._numbers)
-            self._slots[number] = slot
-
-        def progressed() -> None:
-            slot.progressed_at = self._clock()
-
+            self._slots.add(slot)
+        token = _current.set(slot)
         try:
-            yield progressed
+            yield
         finally:
+            _current.reset(token)
             with self._lock:
-                del self._slots[number]
+                self._slots.discard(slot)
 
     def slots(self) -> tuple[SlotState, ...]:
         """The slots at work, the one without progress for longest first."""
         with self._lock:
             now = self._clock()
-            states = [
-                SlotState(number, slot.task, now - slot.progressed_at, slot.thread)
-                for number, slot in self._slots.items()
-            ]
+            states = [SlotState(slot.task, now - slot.progressed_at, slot.thread) for slot in self._slots]
         return tuple(sorted(states, key=lambda state: -state.idle_seconds))
 
     def stuck(self, seconds: float) -> tuple[SlotState, ...]:
@@ -130,7 +110,7 @@ class Progress:
             waited = now - self._claimed_at
         recent = due is not None and now - due[0] <= self._patience
         overdue = due is not None and recent and due[1] > self._patience
-        dead = overdue and waited > self._patience and len(slots) < self._concurrency
+        dead = overdue and waited > self._patience and len(slots) < self.concurrency
         idle = f", longest without progress {slots[0].idle_seconds:.0f} s" if slots else ""
-        detail = f"{len(slots)} of {self._concurrency} slots in use{idle}, last claim {waited:.0f} s ago"
+        detail = f"{len(slots)} of {self.concurrency} slots in use{idle}, last claim {waited:.0f} s ago"
         return CheckResult("progress", not dead, f"{detail}, but work is due" if dead else detail)

@@ -4,9 +4,12 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
+from amqp.exceptions import AccessRefused, NotAllowed, PreconditionFailed
+from amqp.transport import SSLTransport, TCPTransport, to_host_port
 from celery.app.amqp import AMQP
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
+from kombu.transport import pyamqp
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 from redis.retry import Retry
@@ -54,7 +57,7 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
 def transport_class(broker: BrokerSettings) -> str:
     """The transport: kombu's, so extended that Redis loses no message and a silent broker does not block it."""
     if not broker.is_redis:
-        return f"{_HERE}.broker_amqp:BoundedTransport"
+        return f"{_HERE}.broker:BoundedTransport"
     return f"{_HERE}.broker_redis:{'PeekSentinelTransport' if broker.scheme == 'sentinel' else 'PeekTransport'}"
 
 
@@ -65,7 +68,7 @@ def tls_options(broker: BrokerSettings) -> dict[str, Any] | None:
         checked = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
         files = {"ssl_ca_certs": broker.ca_file, "ssl_certfile": broker.cert_file, "ssl_keyfile": broker.key_file}
     elif broker.scheme == "amqps":
-        # `broker_amqp` puts in the name of each of several; kombu makes 127.0.0.1 of localhost, whose name this is.
+        # `BoundedTransport` puts in the name of each of several; kombu makes 127.0.0.1 of localhost: this is its name.
         hosts = {urlsplit(url).hostname for url in broker.url.reveal().split(";")}
         several = "127.0.0.1" if "127.0.0.1" in hosts else "localhost"
         name = hosts.pop() if len(hosts) == 1 else several
@@ -88,8 +91,6 @@ def declared_queue(name: str, broker: BrokerSettings) -> Queue:
 
 def permanent_refusal(error: BaseException) -> Fault | None:
     """What an operator must change before the broker takes this worker; None for an error that may pass by itself."""
-    from amqp.exceptions import AccessRefused, NotAllowed, PreconditionFailed  # a Redis broker needs no AMQP
-
     cause = error.__cause__ or error
     if isinstance(cause, PreconditionFailed) and "inequivalent arg" in str(cause):
         return Fault("RABBITMQ_HA_ENABLED", f"a queue is declared otherwise; set it as the platform has it: {cause}")
@@ -146,3 +147,39 @@ def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False, se
         heartbeat=0,
         ssl=tls_options(broker) or False,
     )
+
+
+class _Plain(TCPTransport):  # type: ignore[misc]
+    def _read(self, n: int, *_: object) -> Any:
+        return super()._read(n, initial=True)
+
+
+class _Tls(SSLTransport):  # type: ignore[misc]
+    def _read(self, n: int, *_: object) -> Any:
+        return super()._read(n, initial=True)
+
+
+class _Connection(pyamqp.Connection):
+    def Transport(self, host: str, connect_timeout: float, *others: Any, **options: Any) -> Any:  # noqa: N802
+        ssl, read_timeout, write_timeout = others
+        if ssl and (name := to_host_port(host)[0]) != "127.0.0.1":  # where it is, `tls_options` knows the name
+            ssl = {**ssl, "server_hostname": name}
+        options |= {"read_timeout": read_timeout, "write_timeout": write_timeout}
+        return (_Tls if ssl else _Plain)(host, connect_timeout, ssl=ssl, **options)
+
+
+class BoundedTransport(pyamqp.Transport):
+    """amqp or amqps, where a broker that falls silent within a frame does not hold its reader for good.
+
+    Defect of py-amqp 5.4 that this closes: where nothing is to be read, it says so at a frame's beginning only. Within
+    one it asks again, at once and for ever: no heartbeat is missed, no bound of time holds, and the worker stays on
+    that connection. Here it says so at any byte; what has arrived is kept, and the frame is read on when more comes.
+
+    Defect of kombu 5.7: of several brokers, each certificate is checked against the name of the first, since
+    `server_hostname` is kept from one connection to the next. Here the name is that of the broker connected to.
+
+    To see it: let a relay pass on half a frame and then nothing (`test_brokers_silence`, `test_core_app_broker_amqp`).
+    Unnecessary once py-amqp's `read_frame` raises its timeout within a frame too, and kombu sets the name each time.
+    """
+
+    Connection = _Connection

@@ -8,8 +8,7 @@ Defects of kombu 5.7 that this module closes:
   (`test_kombu_alone_loses_a_message` does it at the worst moment).
 - An unacknowledged message is given back after `visibility_timeout`, whether its worker died or is still at it.
 - A stored item that is no message envelope raises out of the event loop, again at each start: it ends the worker.
-- A server that was demoted to a replica is kept: each command is refused, for ever, on connections that stay.
-- A silent connection is noticed only after `health_check_interval` and a further read timeout.
+- A server that was demoted to a replica is kept, and refuses each command for ever; a silent one is noticed late.
 
 How: a blocking BLMOVE of a queue onto itself only shows that there is an item (a "peek"), and one script takes it and
 notes it, so that it is always in one of the two places. One connection per queue waits, since BLMOVE takes one key.
@@ -21,19 +20,13 @@ version that the dependencies allow.
 """
 
 from collections.abc import Callable
+from importlib.resources import files
 from queue import Empty
 from time import monotonic, time
 from typing import Any
 
 from attrs import define
-from kombu.transport.redis import (
-    Channel,
-    MultiChannelPoller,
-    QoS,
-    SentinelChannel,
-    SentinelTransport,
-    Transport,
-)
+from kombu.transport.redis import Channel, MultiChannelPoller, QoS, SentinelChannel, SentinelTransport, Transport
 from kombu.transport.virtual import Message
 from kombu.transport.virtual import QoS as InMemoryQoS
 from kombu.utils.encoding import bytes_to_str
@@ -45,7 +38,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from unstract_worker_core.failpoints import hit
-from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.worker.rejected_messages import BODY_LIMIT
 
@@ -56,45 +48,13 @@ _listeners: list[Callable[[str, str], None]] = []
 ENVELOPE_LIMIT = BODY_LIMIT * 11 // 8
 # What reading an envelope raises when it is none. Connection and server errors are not among these.
 MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-PEEK = "PEEK "
-PEEK_SECONDS = 1
+PEEK, PEEK_SECONDS = "PEEK ", 1
 # A peek that has no answer this long after its second was up will not get one: the connection is half open.
 _LATE_SECONDS = 3
 
-# KEYS: the unacknowledged, their index, then the queues in the order to try them. ARGV: the time, the limit in bytes.
-# Answers nil where all are empty, or {verdict, queue key, delivery tag, item}. The pop comes first: Redis lets a
-# script that has written go on, even when it is out of memory. The note is kombu's: [item, exchange, routing key]. Its
-# tag must read the same here and there: another kind of text could be noted, and never be forgotten.
-TAKE = """
-for number = 3, #KEYS do
-  local item = redis.call('RPOP', KEYS[number])
-  if item then
-    if #item > tonumber(ARGV[2]) then return {'large', KEYS[number], '', ''} end
-    local fine, message = pcall(cjson.decode, item)
-    local properties = fine and type(message) == 'table' and message.properties
-    local route = type(properties) == 'table' and properties.delivery_info
-    if type(route) ~= 'table' or route.exchange == nil or route.routing_key == nil
-        or type(properties.delivery_tag) ~= 'string' or not string.find(properties.delivery_tag, '^[!-~]+$') then
-      return {'malformed', KEYS[number], '', ''}
-    end
-    local where = cjson.encode(route.exchange) .. ',' .. cjson.encode(route.routing_key)
-    redis.call('HSET', KEYS[1], properties.delivery_tag, '[' .. item .. ',' .. where .. ']')
-    redis.call('ZADD', KEYS[2], ARGV[1], properties.delivery_tag)
-    return {'taken', KEYS[number], properties.delivery_tag, item}
-  end
-end
-return nil
-"""
 
-# KEYS: the unacknowledged, their index. ARGV: the delivery tag.
-DROP = """
-redis.call('ZREM', KEYS[2], ARGV[1])
-return redis.call('HDEL', KEYS[1], ARGV[1])
-"""
-
-
-class NotAnEnvelope(Exception):
-    """An item that kombu cannot make a message of."""
+class _NotAnEnvelope(Exception):
+    pass
 
 
 def on_malformed(listener: Callable[[str, str], None]) -> None:
@@ -160,18 +120,18 @@ class _Message(Message):
         try:
             super().__init__(payload, *args, **options)
         except MALFORMED as error:
-            raise NotAnEnvelope(type(error).__name__) from error
+            raise _NotAnEnvelope(type(error).__name__) from error
 
 
 def _decoded(item: bytes) -> Any:
     try:
         return loads(bytes_to_str(item))
     except MALFORMED as error:
-        raise NotAnEnvelope(type(error).__name__) from error
+        raise _NotAnEnvelope(type(error).__name__) from error
 
 
 class _Master:
-    """A connection to the master: to a server that is a replica now it is broken, as Sentinel's connections have it."""
+    """A connection that breaks once its server is a replica, as Sentinel's connections have it."""
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         try:
@@ -182,16 +142,16 @@ class _Master:
 
 
 class _MasterConnection(_Master, Connection):
-    """Plain."""
+    pass
 
 
 class _MasterSSLConnection(_Master, SSLConnection):
-    """Over TLS."""
+    pass
 
 
 @define
 class _Peek:
-    """One queue's waiting connection. `asked_at`: when the pending peek was sent; None: none is pending."""
+    """One queue's waiting connection. `asked_at`: when the pending peek was sent, if one is."""
 
     queue: str
     client: Any
@@ -212,9 +172,6 @@ class PeekChannel(Channel):
         # Taking ended for want of credit: there may be more, and no peek is needed to know.
         self._more = False
         super().__init__(*args, **options)
-
-    def _next_delivery_tag(self) -> str:
-        return random_id()
 
     def refused(self, queue: str, reason: str) -> None:
         """An item was taken that is no message."""
@@ -294,7 +251,7 @@ class PeekChannel(Channel):
     def _take(self) -> bool:
         queues = self._queue_cycle.consume(len(self.active_queues))
         keys = [self._q_for_pri(queue, priority) for priority in self.priority_steps for queue in queues]
-        answer = self._scripts[TAKE](
+        answer = self._scripts["take"](
             keys=(self.unacked_key, self.unacked_index_key, *keys), args=(time(), ENVELOPE_LIMIT)
         )
         if not answer:
@@ -315,19 +272,19 @@ class PeekChannel(Channel):
         self.qos.noted.add(tag)
         try:
             self.connection._deliver(_decoded(item), queue)  # noqa: SLF001
-        except NotAnEnvelope as error:
+        except _NotAnEnvelope as error:
             self.refused(queue, f"not a message envelope ({error})")
         if tag in self.qos.noted:
             self.qos.forget(tag)
 
     def drop_note(self, delivery_tag: bytes | str) -> None:
         """A taken message is done with. Raises what redis-py raises, a ResponseError for what Redis refuses."""
-        self._scripts[DROP](keys=(self.unacked_key, self.unacked_index_key), args=(delivery_tag,))
+        self._scripts["drop"](keys=(self.unacked_key, self.unacked_index_key), args=(delivery_tag,))
 
     @cached_property
     def _scripts(self) -> dict[str, Script]:
-        client = self._create_client()
-        return {text: client.register_script(text) for text in (TAKE, DROP)}
+        client, folder = self._create_client(), files("unstract_worker_core.worker") / "scripts"
+        return {name: client.register_script((folder / f"{name}.lua").read_text()) for name in ("take", "drop")}
 
     def _poll_error(self, type: str, **options: Any) -> None:  # noqa: A002 - the signature is kombu's
         if type in self._peeks:

@@ -30,7 +30,7 @@ from unstract_worker_core.worker.broker import (
 )
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
-from unstract_worker_core.worker.pools import POOL_PATHS
+from unstract_worker_core.worker.drain import POOL_PATHS
 from unstract_worker_core.worker.tasks import refuse_celery_tasks
 
 # Chosen per process on Celery's command line, where an operator may: everything else is guarded.

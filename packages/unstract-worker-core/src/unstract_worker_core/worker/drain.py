@@ -1,5 +1,7 @@
 """The end of a process: first notice, finish what runs; second notice or no time left, hand back and go.
 
+The pool of threads ends with it; Celery's pool of processes waits for its children, which drain by themselves.
+
 Whatever hangs (a call, a thread, the broker), the process is gone a few seconds after its time.
 """
 
@@ -8,14 +10,24 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from typing import Any
 
 from attrs import define, field
+from celery.concurrency.thread import TaskPool
 
 from unstract_worker_core.observability.logs import get_logger
 
 # After handing back: what Celery's own shutdown gets for returning unacknowledged messages.
 _LINGER_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
+POOL_PATHS = {
+    "threads": "unstract_worker_core.worker.drain:ThreadPool",
+    "prefork": "celery.concurrency.prefork:TaskPool",
+}
+"""As Celery's settings name a pool."""
+
 log = get_logger(__name__)
 
 
@@ -127,3 +139,40 @@ class Drain:
         within(_LINGER_SECONDS, self.hand_back)
         if not idle():
             os._exit(0)
+
+
+class ThreadPool(TaskPool):  # type: ignore[misc]
+    """Threads. On stop the tasks that run are waited for until the process hurries; the rest is left behind.
+
+    A worker takes no more than it has slots for. Celery's event loop sees a second later, at worst, that one is free;
+    here the end of a task wakes it.
+    """
+
+    _hub: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._running: set[Future[Any]] = set()
+
+    def on_apply(self, *args: Any, **kwargs: Any) -> Any:
+        """Hand a task to a thread."""
+        result = super().on_apply(*args, **kwargs)
+        self._running.add(result.f)
+        result.f.add_done_callback(self._ended)
+        return result
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """The loop that takes messages."""
+        self._hub = hub
+
+    def _ended(self, task: Future[Any]) -> None:
+        self._running.discard(task)
+        if self._hub is not None:
+            self._hub.call_soon(lambda: None)  # it looks for messages by itself
+
+    def on_stop(self) -> None:
+        """Drop what did not start (it was not acknowledged), wait for what runs."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        hurry = self.app.worker_process.drain.hurry
+        while (running := tuple(self._running)) and not hurry.is_set():
+            wait(running, timeout=_LOOK_SECONDS)

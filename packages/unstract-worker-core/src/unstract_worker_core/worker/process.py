@@ -32,8 +32,7 @@ from unstract_worker_core.worker.celery_app import build_runtime, make_app, rest
 from unstract_worker_core.worker.command_line import is_supported_pool
 from unstract_worker_core.worker.definition import Service, WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
-from unstract_worker_core.worker.drain import Drain, within
-from unstract_worker_core.worker.pools import POOL_PATHS, ThreadPool
+from unstract_worker_core.worker.drain import POOL_PATHS, Drain, ThreadPool, within
 from unstract_worker_core.worker.rejected_messages import dead_letter, refuse_compression
 from unstract_worker_core.worker.reporting import Reporter, check_ledger, health_server
 from unstract_worker_core.worker.watchdog import Watchdog

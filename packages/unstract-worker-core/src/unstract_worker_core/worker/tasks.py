@@ -15,7 +15,6 @@ from celery.exceptions import Ignore, Reject, Retry
 from unstract_worker_core.errors import BackendError, LedgerError, MessageError, SteppedAside
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.observability.logs import bind_task, get_logger
-from unstract_worker_core.observability.progress import progressing
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.worker.definition import RuntimeOf
@@ -110,16 +109,15 @@ def boundary(
     meter.started()
     runtime.metrics.slots(1)
     runtime.progress.claim_made()
-    with bind_task(task=delivery.task, task_id=delivery.task_id), runtime.progress.slot(delivery.task) as mark:
+    with bind_task(task=delivery.task, task_id=delivery.task_id), runtime.progress.slot(delivery.task):
         try:
-            with progressing(mark):
-                yield
+            yield
         except (Reject, Retry, Ignore) as signal:  # Celery's own signals, raised on purpose
             outcome = _SIGNALS.get(type(signal), "ignored")
             raise
         except MessageError as error:
-            outcome = "rejected"
-            _reject(runtime, delivery, error)
+            outcome, reason = "rejected", str(error)
+            retry_until_accepted(runtime, lambda: dead_letter_task(runtime, delivery, reason))
         except (SteppedAside, BackendError, LedgerError) as error:
             outcome, failure = _ended_early(error), type(error).__name__
             if again is not None and outcome != "refused":
@@ -131,10 +129,6 @@ def boundary(
             runtime.metrics.slots(-1)
             meter.ended(outcome, time.monotonic() - began, failure)
             runtime.metrics.tasks.labels(delivery.task, outcome).inc()
-
-
-def _reject(runtime: Runtime, delivery: Delivery, error: MessageError) -> None:
-    retry_until_accepted(runtime, lambda: dead_letter_task(runtime, delivery, str(error)))
 
 
 def _ended_early(error: SteppedAside | BackendError | LedgerError) -> str:
