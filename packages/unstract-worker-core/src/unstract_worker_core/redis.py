@@ -203,16 +203,8 @@ def check_ledger_redis(client: Redis) -> tuple[Finding, ...]:
         (policy != "noeviction", f"eviction policy is {policy}: set maxmemory-policy noeviction", True),
         (_numbers(version) < _OLDEST, f"version {version} is older than 6.2", True),
         (info.get("role") == "slave", "this is a replica: connect to the master", True),
-        (
-            info.get("aof_enabled") != 1,
-            "AOF is off: a restart of Redis loses runs; set appendonly yes",
-            False,
-        ),
-        (
-            info.get("aof_last_write_status", "ok") != "ok",
-            "the last AOF write failed: is the disk full?",
-            False,
-        ),
+        (info.get("aof_enabled") != 1, "AOF is off: a restart of Redis loses runs; set appendonly yes", False),
+        (info.get("aof_last_write_status", "ok") != "ok", "the last AOF write failed: is the disk full?", False),
     )
     return tuple(Finding(problem, fatal) for wrong, problem, fatal in checks if wrong)
 

@@ -44,7 +44,7 @@ class Held:
 
     @property
     def lost(self) -> bool:
-        """Whether somebody else may own the work."""
+        """Whether another worker may own the work."""
         return self._lost or self._clock() >= self._good_until
 
     def check(self) -> None:

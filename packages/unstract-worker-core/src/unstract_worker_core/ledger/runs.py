@@ -61,7 +61,7 @@ class Accepted:
 
 @frozen
 class Armed:
-    """The epoch under which the batches stand and the state that arming led to."""
+    """The epoch of the batches, and the state that arming led to."""
 
     epoch: int
     state: RunState

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 from attrs import Factory, frozen
@@ -114,22 +115,13 @@ def _count_runs(redis: Redis) -> tuple[Counter[tuple[str, str]], dict[str, float
     """Open runs by task and state, and by task the least recent step forward (milliseconds)."""
     runs: Counter[tuple[str, str]] = Counter()
     since: dict[str, float] = {}
-    cursor, looked = 0, 0
-    while looked < _MOST:
-        cursor, ids = _scanned(redis, cursor)
+    ids = islice(redis.sscan_iter("uw:open", count=_CHUNK), _MOST)
+    while chunk := tuple(islice(ids, _CHUNK)):
         with redis.pipeline(transaction=False) as pipe:
-            for run_id in ids:
+            for run_id in chunk:
                 pipe.hmget(f"uw:{{{run_id}}}:meta", "task", "state", "progress")
             for task, state, progress in pipe.execute():
                 if task and state:  # an entry may outlive its run for a moment
                     runs[task, state] += 1
                     since[task] = min(since.get(task, float("inf")), float(progress or 0))
-        looked += len(ids)
-        if cursor == 0:
-            break
     return runs, since
-
-
-def _scanned(redis: Redis, cursor: int) -> tuple[int, list[str]]:
-    answer: Any = redis.sscan("uw:open", cursor, count=_CHUNK)
-    return int(answer[0]), list(answer[1])

@@ -92,7 +92,7 @@ class OtelTraces(Traces):
 
 
 class _Ids(RandomIdGenerator):
-    """Random ids, but for the root that `making` names; a root is started by one thread at once."""
+    """Random ids, except for the root that `making` names."""
 
     def __init__(self) -> None:
         self._making: ContextVar[TraceIdentity | None] = ContextVar("root_being_made", default=None)

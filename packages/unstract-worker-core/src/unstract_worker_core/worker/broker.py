@@ -28,7 +28,7 @@ _HERE = "unstract_worker_core.worker"
 def transport_options(broker: BrokerSettings) -> dict[str, Any]:
     """Options of the transport; those of Redis on Redis only."""
     if not broker.is_redis:
-        # Bounded: while a worker declares its queues it looks at nothing else, heartbeats included.
+        # Bounded: while a worker declares its queues it reads nothing else, heartbeats included.
         return {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}
     options: dict[str, Any] = {
         # Not the platform's own: what its workers hold is not ours to give back, and ours is renewed while it is held.

@@ -160,7 +160,7 @@ def make_metrics_folder(parent: str | None) -> Path:
     # Held, by the descriptor, for as long as this process or a child of it lives.
     fcntl.flock(os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600), fcntl.LOCK_EX)
     for lock in folder.parent.glob(f"{_METRICS_PREFIX}*/lock"):
-        with suppress(OSError):  # held; or gone meanwhile, or somebody else's
+        with suppress(OSError):  # held, gone meanwhile, or of another user
             with lock.open("r+b") as other:
                 fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.parent, ignore_errors=True)

@@ -32,10 +32,6 @@ class Service(Protocol):
 Services = Callable[[Runtime], tuple[Service, ...]]
 
 
-def _no_services(runtime: Runtime) -> tuple[Service, ...]:
-    return ()
-
-
 @frozen
 class WorkerDefinition:
     """One worker.
@@ -54,7 +50,7 @@ class WorkerDefinition:
     worker: WorkerType
     package: str
     register: Register
-    services: Services = _no_services
+    services: Services = lambda runtime: ()
     commands: Mapping[str, str] = Factory(dict)
     checks: str = ""
     operations: tuple[Operation, ...] = ()

@@ -53,7 +53,6 @@ _SETTINGS_OF_WORKER = {
     "time_limit": "task_time_limit",
     "soft_time_limit": "task_soft_time_limit",
 }
-
 # Celery's own line for each message received and ended: metrics count them, our steps log what happened.
 _TALKATIVE = ("celery.worker.strategy", "celery.app.trace")
 
@@ -92,7 +91,7 @@ class WorkerProcess:
             return self._runtime
 
     def adopt(self, worker: Any) -> None:
-        """Before anything starts: settings that somebody changed go back, doorbell queues are consumed in any case."""
+        """Before anything starts: settings that were changed go back, doorbell queues are consumed in any case."""
         refuse_compression()
         for name in restore_protected(self.app, self.settings):
             log.warning("setting is fixed: it guards the run ledger; the change has no effect", setting=name)
@@ -186,10 +185,10 @@ class WorkerProcess:
         signal.signal(signal.SIGHUP, signal.SIG_IGN if self.settings.logging.file else lambda *_: self.end())
         self.drain.listen()
 
-    def _hand_back(self) -> int:
-        given = self._runtime.keeper.hand_back_all() if self._runtime is not None else 0
+    def _hand_back(self) -> None:
+        if self._runtime is not None:
+            self._runtime.keeper.hand_back_all()
         self.flush()
-        return given
 
     def _serve(self, service: Service) -> None:
         service.start()

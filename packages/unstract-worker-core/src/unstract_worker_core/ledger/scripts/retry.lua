@@ -1,4 +1,4 @@
--- retry(run, fresh): an operator wants the run looked at now. What somebody holds a live lease on is left to him.
+-- retry(run, fresh): an operator wants the run to be due now. What has a live lease is left to its owner.
 -- fresh = "1": failed attempts are forgotten; charges of files are kept, so that a poisonous file stays known.
 local state = get("state")
 if not state or state == "DONE" then return {state or "", 0} end
