@@ -21,7 +21,7 @@ from unstract_worker_core.errors import (
     Fault,
 )
 
-if TYPE_CHECKING:  # see `observability.prefork_metrics`
+if TYPE_CHECKING:  # see `observability.metrics`
     from unstract_worker_core.observability.metrics import Metrics
 
 __all__ = ["Backend", "Breaker", "BreakerState", "ConnectFailed", "Limits", "PostResult", "ResponseLost", "post_once"]

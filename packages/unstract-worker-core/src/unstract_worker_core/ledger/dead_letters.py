@@ -53,7 +53,7 @@ class DeadLetterStore:
     """The list. Every method raises LedgerError."""
 
     def __init__(self, redis: Redis, *, limit: int) -> None:
-        """Nothing is asked yet. `limit`: letters that are kept (WORKER_DEAD_LETTER_LIMIT)."""
+        """`limit`: letters that are kept (WORKER_DEAD_LETTER_LIMIT)."""
         self._redis = redis
         self._limit = limit
 

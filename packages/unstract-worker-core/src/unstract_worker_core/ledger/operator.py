@@ -51,12 +51,10 @@ class PendingAnswer:
 class RunView:
     """One run as a line of a table. Seconds are by Redis's clock.
 
-    Attributes:
-        done: batches with an outcome, of `batches`. `attempts`: claims of the run itself that failed or lapsed.
-        owners: who holds a live lease: on the run, or on batches of it (instance and process).
-        age: since it was accepted. `idle`: since anything was written about it.
-        next_look: until the sweeper looks; negative: overdue; None: never. `stop`: whether no further file starts.
-        answers_pending: the files that wait for an executor's answer, the oldest request first.
+    `done`: batches with an outcome, of `batches`. `attempts`: claims of the run itself that failed or lapsed. `owners`:
+    who holds a live lease on the run or its batches (instance and process). `age`: since it was accepted. `idle`: since
+    anything was written about it. `next_look`: until it is due; negative: overdue; None: never. `stop`: whether no
+    further file starts. `answers_pending`: files that wait for an executor's answer, the oldest request first.
     """
 
     run_id: str
@@ -152,7 +150,6 @@ class Operator:
     """Reads runs for people. Raises LedgerError where Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
-        """Nothing is asked yet."""
         self._redis = redis
         folder = files("unstract_worker_core.ledger") / "scripts"
         self._retry = redis.register_script((folder / "prelude.lua").read_text() + (folder / "retry.lua").read_text())
@@ -191,8 +188,7 @@ class Operator:
 
     def view(self, run_id: str) -> RunView | None:
         """One run, also a finished one as long as its tombstone is kept; None where the ledger does not know it."""
-        views = self._views(self._records([run_id]))
-        return views[0] if views else None
+        return next(iter(self._views(self._records([run_id]))), None)
 
     def detail(self, run_id: str) -> RunDetail | None:
         """All that can be shown of a run; None where the ledger does not know it."""

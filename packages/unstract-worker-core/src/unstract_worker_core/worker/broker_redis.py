@@ -15,8 +15,7 @@ notes it, so that it is always in one of the two places. One connection per queu
 Items of other priorities, which the platform does not use, are seen at the next peek, a second later.
 
 Unnecessary once kombu takes and notes in one step, renews what it holds, and guards its reading of envelopes. It
-touches private parts of kombu's `Channel`, `QoS` and `MultiChannelPoller`, and is tested with the oldest and the newest
-version that the dependencies allow.
+touches private parts of kombu's `Channel`, `QoS` and `MultiChannelPoller`.
 """
 
 from collections.abc import Callable
@@ -46,7 +45,7 @@ _listeners: list[Callable[[str, str], None]] = []
 
 # Bytes of a whole item: the largest body as Base64, with room for the headers.
 ENVELOPE_LIMIT = BODY_LIMIT * 11 // 8
-# What reading an envelope raises when it is none. Connection and server errors are not among these.
+# What reading an envelope raises when it is none; no errors of the connection or the server.
 MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 PEEK, PEEK_SECONDS = "PEEK ", 1
 # A peek that has no answer this long after its second was up will not get one: the connection is half open.

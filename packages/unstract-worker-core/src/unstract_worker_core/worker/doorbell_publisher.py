@@ -53,7 +53,6 @@ class CeleryDoorbells:
     """The doorbells of one process (see `core.doorbells.Doorbells`)."""
 
     def __init__(self, broker: BrokerSettings, metrics: "Metrics") -> None:
-        """Nothing is connected yet."""
         self._broker = broker
         self._metrics = metrics
         self._idle: queue.LifoQueue[_Line] = queue.LifoQueue(_IDLE_PRODUCERS)
