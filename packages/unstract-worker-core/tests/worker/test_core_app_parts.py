@@ -237,7 +237,7 @@ def test_the_check_names_what_is_wrong_and_what_to_do(redis_url):
         "platform redis": "ok",
         "cache redis": "ok",
         "backend": "fail",
-        "clock": "ok",
+        "clock": "skip",  # the backend's; Redis's has a line of its own
     }
     assert "INTERNAL_API_BASE_URL" in found["backend"]["detail"]
 
@@ -253,7 +253,7 @@ def test_the_check_without_redis_fails_in_each_role():
         "fail",
         "fail",
         "fail",
-        "warn",
+        *["skip"] * 2,  # the clocks
     ]
     assert "Traceback" not in done.stderr
 
