@@ -18,6 +18,8 @@ from unstract_worker_core.messages.batch import BatchResult
 from unstract_worker_core.retries import Retrying
 from unstract_worker_core.statuses import ExecutionStatus
 
+_RETRYING = Retrying(attempts=3, timeout=None)
+
 
 @frozen
 class Totals:
@@ -101,9 +103,6 @@ def final_state(totals: Totals, context: RunContext, *, expected: int, stopped: 
         reason = totals.reason or "no reason was given"
         return evolve(final, status=ExecutionStatus.ERROR, error=f"all {totals.failed} files failed; first: {reason}")
     return evolve(final, status=ExecutionStatus.COMPLETED)
-
-
-_RETRYING = Retrying(attempts=3, timeout=None)
 
 
 def existing_terminal(final: FinalState, execution: Execution) -> FinalState | None:

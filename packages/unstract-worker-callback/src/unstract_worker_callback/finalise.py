@@ -54,7 +54,7 @@ _log = get_logger(__name__)
 
 
 @frozen
-class LoadedRun:
+class ReadyRun:
     """A run to finalise: its context, the totals of its outcomes, its execution as the backend shows it."""
 
     context: RunContext
@@ -114,19 +114,19 @@ def _finalise(session: RunSession) -> None:
     _finish(session, final, recheck_seconds=session.runtime.settings.ledger.recheck_seconds)
 
 
-def _load(session: RunSession) -> LoadedRun | None:
+def _load(session: RunSession) -> ReadyRun | None:
     """The run with its execution; None after the run was closed with a dead letter."""
     claim, backend = session.claim, session.runtime.backend
     try:
         if claim.task is RunTask.CHORD_CALLBACK or claim.context is None:
-            return LoadedRun(*load_chord_run(backend, claim))
+            return ReadyRun(*load_chord_run(backend, claim))
         context = claim.context
         totals = _count(session, context)
         execution = backend.executions.get(context.organization_id, context.execution_id)
         if claim.batches == 0 and execution.status is ExecutionStatus.STOPPED:
             # Stopped before this run had files. If the ledger lost an earlier run of it, its rows show the files.
             totals = count_rows(backend.files.list(context.organization_id, context.execution_id))
-        return LoadedRun(context, totals, execution)
+        return ReadyRun(context, totals, execution)
     except (BackendRefused, MessageError) as error:
         reaction = reaction_to(error, Place.FINALISE)
         if reaction is Reaction.END or (reaction is Reaction.CHARGE and _last_attempt(session)):
@@ -135,7 +135,7 @@ def _load(session: RunSession) -> LoadedRun | None:
         raise
 
 
-def _ended_before_its_start(session: RunSession, run: LoadedRun) -> bool:
+def _ended_before_its_start(session: RunSession, run: ReadyRun) -> bool:
     """Whether the execution ended before this run had files: its start message was delivered again."""
     status, claim = run.execution.status, session.claim
     ended = status.terminal and status is not ExecutionStatus.STOPPED
@@ -152,7 +152,7 @@ def _count(session: RunSession, context: RunContext) -> Totals:
         return Totals()
 
 
-def _decide(session: RunSession, run: LoadedRun) -> FinalState:
+def _decide(session: RunSession, run: ReadyRun) -> FinalState:
     claim, stopped = session.claim, run.execution.status is ExecutionStatus.STOPPED
     final = final_state(run.totals, run.context, expected=run.context.total_files, stopped=claim.stop or stopped)
     if not _last_attempt(session) or final.status is ExecutionStatus.STOPPED:
@@ -161,7 +161,7 @@ def _decide(session: RunSession, run: LoadedRun) -> FinalState:
     return evolve(final, status=ExecutionStatus.ERROR, error=reason)
 
 
-def _write_end(session: RunSession, run: LoadedRun, final: FinalState) -> FinalState:
+def _write_end(session: RunSession, run: ReadyRun, final: FinalState) -> FinalState:
     """Write results and status. Returns the final state that the backend shows.
 
     A terminal status never changes. Unless an earlier attempt wrote it, results and counts are still to be written.

@@ -11,7 +11,7 @@ WorkerError
 |  `- UnexpectedAnswer      200 that is not what the contract promises (HTML, wrong shape)
 |- LedgerError
 |  |- LedgerUnavailable     Redis is away, read-only or out of memory; the step did not happen
-|  `- LeaseLost             somebody else owns the work now; stop without writing
+|  `- LeaseLost             another worker owns the work now; stop without writing
 `- SteppedAside             the process drains or the backend is down; the ledger keeps the work
 """
 
@@ -103,7 +103,7 @@ class LedgerUnavailable(LedgerError):
 
 
 class LeaseLost(LedgerError):
-    """The lease lapsed and somebody else may own the work. Stop without writing."""
+    """The lease lapsed and another worker may own the work. Stop without writing."""
 
 
 class SteppedAside(WorkerError):

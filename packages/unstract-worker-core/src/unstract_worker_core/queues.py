@@ -1,4 +1,4 @@
-"""Queues as data: who consumes what, which doorbell rings where, and when to add a replica."""
+"""Queues as data: which worker consumes what, which doorbell rings where, and when to add a replica."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -20,6 +20,9 @@ from cattrs.gen import make_dict_unstructure_fn, override
 from unstract_worker_core.errors import MessageError
 
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+T = TypeVar("T")
+_JSON = (Any, dict[str, Any], dict[str, Any] | None)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def one_line(text: str, limit: int = 256) -> str:
@@ -43,10 +46,6 @@ def replace_halves(value: Any) -> Any:
     if isinstance(value, list):
         return [replace_halves(member) for member in value]
     return value
-
-
-T = TypeVar("T")
-_JSON = (Any, dict[str, Any], dict[str, Any] | None)
 
 
 class NotJson(ValueError):
@@ -177,7 +176,6 @@ def finite(digits: str) -> float:
     return number
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _DECODER = json.JSONDecoder(parse_constant=refuse_constant, parse_float=finite)
 
 

@@ -16,7 +16,7 @@ from unstract_worker_core.backend.pipelines import IN_PROGRESS, Pipeline, RunEve
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, NotFound, UnexpectedAnswer
 from unstract_worker_core.identifiers import execution_id, opaque_id, organization_id
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunState, RunTask
-from unstract_worker_core.messages.fields import named, one_line
+from unstract_worker_core.messages.fields import is_one_line, named
 from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import queues_of
@@ -60,7 +60,7 @@ def read_schedule(args: Sequence[object], kwargs: Mapping[str, object]) -> Sched
     return ScheduleMessage(
         organization_id=organization_id(given.get("org_schema", given.get("organization_id")), field="org_schema"),
         pipeline_id=execution_id(given.get("pipepline_id", given.get("pipeline_id")), field="pipepline_id"),
-        name=name[:256] if isinstance(name, str) and one_line(name) else "",
+        name=name[:256] if isinstance(name, str) and is_one_line(name) else "",
         workflow_id=execution_id(workflow, field="workflow_id") if workflow else None,
     )
 

@@ -24,6 +24,10 @@ from unstract_worker_core.runs.start import LoadedRun, arm_files, load_run, open
 from unstract_worker_core.statuses import ExecutionStatus
 
 _ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.ERROR)
+_PAGE_FILES = 500
+_NAMES_A_LINE = 20
+_STARTED_OR_DONE = (ExecutionStatus.PENDING, ExecutionStatus.EXECUTING, ExecutionStatus.COMPLETED)
+log = get_logger(__name__)
 
 
 def start_execution(session: RunSession) -> Decision:
@@ -72,13 +76,6 @@ def _count_not_relisted(rows: Sequence[FileExecution], items: Iterable[FileItem]
     left = [row for row in rows if (row.file_path, row.provider_file_uuid or "") not in again]
     completed = sum(row.status is ExecutionStatus.COMPLETED for row in left)
     return completed, len(left) - completed
-
-
-_PAGE_FILES = 500
-_NAMES_A_LINE = 20
-_STARTED_OR_DONE = (ExecutionStatus.PENDING, ExecutionStatus.EXECUTING, ExecutionStatus.COMPLETED)
-
-log = get_logger(__name__)
 
 
 def choose_files(session: RunSession, loaded: LoadedRun) -> tuple[FileItem, ...]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # see `observability.metrics`
     from unstract_worker_core.observability.metrics import Metrics
 
 _FIRST_INTERVAL_SECONDS = 5.0
+_SHOWN = {"execution_id": "execution", "file_execution_id": "file execution", "organization_id": "organization"}
+_log = structlog.get_logger("unstract_worker_core.backend")
 
 
 class BreakerState(StrEnum):
@@ -137,10 +139,6 @@ class Breaker:
     def _schedule_trial(self) -> None:
         self._interval = min(2 * self._interval, self._longest)
         self._next_trial = self._clock() + self._interval * random.uniform(0.8, 1.2)
-
-
-_SHOWN = {"execution_id": "execution", "file_execution_id": "file execution", "organization_id": "organization"}
-_log = structlog.get_logger("unstract_worker_core.backend")
 
 
 @frozen

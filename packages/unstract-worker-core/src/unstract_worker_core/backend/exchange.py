@@ -16,6 +16,18 @@ _FIRST_NOTICE_SECONDS = 60.0
 
 OnSilence = Callable[[float], None]
 """Called in the thread that waits, with the seconds without a byte: after a minute, then each time twice as late."""
+# The first of several addresses may swallow packets: the next one gets its turn after this time at most.
+_ONE_ADDRESS_SECONDS = 3.0
+_ADDRESS_KEPT_SECONDS = 300.0
+# A peer that is gone is found after about 35 s, whether we wait for it or it does not acknowledge what we sent.
+_OPTIONS = (
+    (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 15),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 4),
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 35_000),
+)
 
 
 class ConnectFailed(WorkerError):
@@ -120,20 +132,6 @@ class Exchange:
         if self.limits.on_silence is not None and silent >= self._next_notice:
             self._next_notice *= 2
             self.limits.on_silence(silent)
-
-
-# The first of several addresses may swallow packets: the next one gets its turn after this time at most.
-_ONE_ADDRESS_SECONDS = 3.0
-_ADDRESS_KEPT_SECONDS = 300.0
-# A peer that is gone is found after about 35 s, whether we wait for it or it does not acknowledge what we sent.
-_OPTIONS = (
-    (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
-    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 15),
-    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
-    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 4),
-    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 35_000),
-)
 
 
 class Dialer:

@@ -129,7 +129,7 @@ class Executions:
     ) -> str | None:
         """Write a status, with counts and error in the same call.
 
-        On OutcomeUnknown read the execution before writing again: somebody may have stopped or ended it meanwhile.
+        On OutcomeUnknown read the execution before writing again: it may have been stopped or ended meanwhile.
 
         Returns:
             None, or why the backend did not store it, such as ``already_final``. That is a 200 too.

@@ -13,6 +13,8 @@ from unstract_worker_core.identifiers import uuids
 from unstract_worker_core.serialization import replace_halves
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus, RunKind
 
+IN_PROGRESS = "INPROGRESS"
+
 
 @frozen
 class Pipeline:
@@ -67,12 +69,9 @@ class Pipelines:
             raise response.unexpected("status: not success")
 
 
-IN_PROGRESS = "INPROGRESS"
-
-
 @frozen
 class Notification:
-    """A target to tell. Its URL and keys stay with the backend, which does the sending."""
+    """A subscriber. Its URL and keys stay with the backend, which does the sending."""
 
     id: str
     notification_type: str
@@ -153,7 +152,7 @@ class Notifications:
         raise response.unexpected("buffer_row_id: not a string")
 
     def mark_dispatched(self, organization_pk: int, row_ids: Iterable[str]) -> int:
-        """Tell that buffered rows were delivered; how many rows that changed.
+        """Report buffered rows as delivered; returns how many rows that changed.
 
         `organization_pk` is the organization's primary key, as the delivery task carries it. By contract this
         call and `mark_dead_letter` are made with the key alone, without an organization header.
@@ -161,7 +160,7 @@ class Notifications:
         return self._mark(operations.MARK_DISPATCHED, organization_pk, row_ids)
 
     def mark_dead_letter(self, organization_pk: int, row_ids: Iterable[str]) -> int:
-        """Tell that buffered rows will not be delivered; how many rows that changed."""
+        """Report buffered rows as given up; returns how many rows that changed."""
         return self._mark(operations.MARK_DEAD_LETTER, organization_pk, row_ids)
 
     def _mark(self, operation: Operation, organization_pk: int, row_ids: Iterable[str]) -> int:

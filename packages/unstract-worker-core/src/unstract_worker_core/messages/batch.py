@@ -106,7 +106,7 @@ def _file(entry: object, number: int) -> FileItem:
 def read_results(value: object) -> tuple[BatchResult, ...]:
     """Read a chord callback's results; entries that are not objects are skipped, as today. Raises MessageError.
 
-    What is said of an entry's files, beside its counts, is left out where it cannot be read. A count is never guessed.
+    Fields of an entry other than its counts are left out where they cannot be read. A count is never guessed.
     """
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise MessageError("expected list", field="results")

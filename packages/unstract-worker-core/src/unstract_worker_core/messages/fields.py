@@ -22,7 +22,7 @@ _WIDEST_INTEGER = 1024  # bits
 _BREAKS_A_LINE = ("Cc", "Cs", "Zl", "Zp")
 
 
-def one_line(text: str) -> bool:
+def is_one_line(text: str) -> bool:
     """Whether the text is Unicode that stays in one log line."""
     return text.isprintable() or all(unicodedata.category(char) not in _BREAKS_A_LINE for char in text)
 
@@ -46,7 +46,7 @@ def optional_text(value: object, *, field: str) -> str | None:
     if value is None or value == "":
         return None
     text = str(value) if isinstance(value, UUID) else value
-    if not isinstance(text, str) or len(text) > _TEXT_LIMIT or not one_line(text):
+    if not isinstance(text, str) or len(text) > _TEXT_LIMIT or not is_one_line(text):
         raise MessageError("not a short printable text", field=field)
     return text
 

@@ -20,8 +20,8 @@ from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.ledger.records import UNSUPPORTED_HASH, FileItem
 from unstract_worker_core.messages.fields import (
     flag,
+    is_one_line,
     named,
-    one_line,
     optional_id,
     optional_object,
     optional_text,
@@ -33,6 +33,11 @@ FILES_LIMIT = 100_000
 _LONGEST_PATH = 4096
 _LONGEST_SHOWN = 200  # the backend's columns hold 255
 _LARGEST_FILE = 2**63 - 1
+_API_ORDER = (
+    "schema_name", "workflow_id", "execution_id", "hash_values_of_files", "scheduled", "execution_mode",
+    "pipeline_id", "log_events_id", "use_file_history",
+)  # fmt: skip
+_GENERAL_ORDER = (*_API_ORDER[:7], "use_file_history")
 
 
 @frozen
@@ -57,7 +62,7 @@ def safe_path(path: str, *, field: str) -> str:
         raise MessageError("empty", field=field)
     if len(path) > _LONGEST_PATH:
         raise MessageError(f"longer than {_LONGEST_PATH} characters", field=field)
-    if not one_line(path):
+    if not is_one_line(path):
         raise MessageError("a line break or a control character in it", field=field)
     # A reader that normalises the path later must not find dots that were not seen here.
     if ".." in unicodedata.normalize("NFKC", path).replace("\\", "/").split("/"):
@@ -140,14 +145,7 @@ def _printable(value: object, otherwise: str) -> str:
 
 def _plain(char: str) -> bool:
     hides_dots = char != "." and "." in unicodedata.normalize("NFKC", char)
-    return char != "%" and one_line(char) and not hides_dots
-
-
-_API_ORDER = (
-    "schema_name", "workflow_id", "execution_id", "hash_values_of_files", "scheduled", "execution_mode",
-    "pipeline_id", "log_events_id", "use_file_history",
-)  # fmt: skip
-_GENERAL_ORDER = (*_API_ORDER[:7], "use_file_history")
+    return char != "%" and is_one_line(char) and not hides_dots
 
 
 @frozen

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 _PROPERTIES = ("correlation_id", "reply_to", "priority", "delivery_mode", "message_id", "timestamp", "type", "app_id")
 # RabbitMQ's own notes about this delivery.
 _BROKERS_OWN = frozenset({"x-delivery-count"})
+_STARTS = frozenset({"async_execute_bin", "async_execute_bin_api", "async_execute_bin_general"})
+_SCHEDULES = frozenset({"scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"})
+_BATCHES = frozenset({"process_file_batch", TASK_PREFIX + "process_file_batch"})
+_CALLBACKS = frozenset({"process_batch_callback", TASK_PREFIX + "process_batch_callback", "process_batch_callback_api"})
+_PAUSE_SECONDS = 1.0
+log = get_logger(__name__)
 
 
 class NotForwarded(Exception):
@@ -101,14 +107,6 @@ class Forwarding:
             with connection.channel() as channel:
                 entity(channel).declare()
         self._known.add(queue)
-
-
-_STARTS = frozenset({"async_execute_bin", "async_execute_bin_api", "async_execute_bin_general"})
-_SCHEDULES = frozenset({"scheduler.tasks.execute_pipeline_task", "execute_pipeline_task_v2"})
-_BATCHES = frozenset({"process_file_batch", TASK_PREFIX + "process_file_batch"})
-_CALLBACKS = frozenset({"process_batch_callback", TASK_PREFIX + "process_batch_callback", "process_batch_callback_api"})
-_PAUSE_SECONDS = 1.0
-log = get_logger(__name__)
 
 
 @frozen

@@ -24,7 +24,7 @@ defect           charge    end       charge    charge     charge
 Follow-up is what comes after the terminal status: the pipeline's status, clean-up, notifications. Optional is a call
 that its step can do without.
 
-- put off: the work goes back to the ledger, is looked at again after a delay, and nothing is counted.
+- put off: the work goes back to the ledger, is due again after a delay, and nothing is counted.
 - charge: as put off, with a delay that doubles, and it counts as a failed attempt: of the run at its start and its
   end (five, then ERROR with the last reason), of the file (three, alone in its process for the later ones).
 - end: the run or the file ends in ERROR with this reason. An execution that is not found ends as a dead letter.
@@ -32,7 +32,7 @@ that its step can do without.
 - leave: nothing can or may be written; the lease lapses and another owner continues.
 
 A key that the backend refuses (401, 403) is no fault of a document: nothing ends for it and nothing is charged, however
-long it lasts. The log says so at every look, `unstract_worker_backend_key_refused` is 1, and `runs` shows it. A server
+long it lasts. Every attempt logs it, `unstract_worker_backend_key_refused` is 1, and `runs` shows it. A server
 error (500 to a call without an effect) that outlived its repetitions may be of this run alone, so it is charged; a file
 waits for it within its batch's deadline. An unclear error is a 500 to a call that may have had its effect. An unknown
 outcome is put off for longer than a request can be under way and then looked up; only a file is charged, since it may
@@ -112,7 +112,7 @@ class ErrorKind(StrEnum):
 
 @frozen
 class RetryDelays:
-    """Seconds until a run is looked at again, by what kept it.
+    """Seconds until a run is due again, by what kept it.
 
     Attributes:
         unavailable: the backend, the platform's Redis or the ledger was away.

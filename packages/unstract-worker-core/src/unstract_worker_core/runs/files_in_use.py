@@ -35,6 +35,8 @@ for place, key in ipairs(KEYS) do
   if redis.call('GET', key) == ARGV[place] then redis.call('DEL', key) end
 end
 """
+_MARKS, _RELEASED = "marks:", "marks released"
+log = get_logger(__name__)
 
 
 @frozen
@@ -143,11 +145,6 @@ def _read(stored: str | bytes) -> Mark:
     except (MessageError, TypeError, KeyError):
         execution_id = ""
     return Mark(execution_id if isinstance(execution_id, str) else "", stored)
-
-
-_MARKS, _RELEASED = "marks:", "marks released"
-
-log = get_logger(__name__)
 
 
 def active_file(item: FileItem) -> ActiveFile | None:

@@ -22,6 +22,8 @@ from unstract_worker_core.statuses import ExecutionStatus
 
 # How soon a waiting file notices that the process drains; a signal handler cannot notify a condition.
 _LOOK_SECONDS = 0.2
+T = TypeVar("T")
+_MOST = 1000
 
 
 class IsolationLock:
@@ -82,10 +84,6 @@ class IsolationLock:
                 raise SteppedAside("the files beside it have not ended", delay_seconds=self._patience)
             mark_progress()  # waiting for others is not being stuck
             self._changed.wait(_LOOK_SECONDS)
-
-
-T = TypeVar("T")
-_MOST = 1000
 
 
 @define
@@ -183,5 +181,5 @@ class Runtime:
     traces: Traces = Factory(Traces)
 
     def token(self) -> str:
-        """A fresh claim token: the ledger tells owners apart by it, and operators read the process from it."""
+        """A fresh claim token: it differs for each claim, and operators read the process from it."""
         return f"{self.settings.instance}:{os.getpid()}:{uuid4().hex}"

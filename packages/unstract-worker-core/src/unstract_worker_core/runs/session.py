@@ -30,7 +30,7 @@ class Close:
 
 @frozen
 class Release:
-    """Give the run back, to be looked at again after the delay. `charge` counts a failed attempt."""
+    """Give the run back; it is due again after the delay. `charge` counts a failed attempt."""
 
     reason: str
     delay_seconds: float = 0.0

@@ -17,6 +17,7 @@ from unstract_worker_core.runs.session import Arm, Close, Decision, RunSession, 
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 MOST_BATCHES = 100
+log = get_logger(__name__)
 
 
 def deduplicate(files: Iterable[FileItem]) -> tuple[FileItem, ...]:
@@ -46,9 +47,6 @@ def split(items: Iterable[FileItem], batches: int) -> tuple[tuple[FileItem, ...]
     dealt = tuple(items)
     count = min(max(1, batches), MOST_BATCHES, len(dealt))
     return tuple(dealt[start::count] for start in range(count))
-
-
-log = get_logger(__name__)
 
 
 @frozen

@@ -17,6 +17,8 @@ from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.celery_app import build_runtime
 
+_NOWHERE = "redis://127.0.0.1:1/0"
+
 
 @frozen
 class Ring:
@@ -117,9 +119,6 @@ def errors_of_each_kind() -> tuple[tuple[ErrorKind, Exception], ...]:
         (ErrorKind.DEFECT, RuntimeError("with a secret inside")),
         (ErrorKind.DEFECT, KeyError("x")),
     )
-
-
-_NOWHERE = "redis://127.0.0.1:1/0"
 
 
 def environment_for(

@@ -76,6 +76,12 @@ _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 Resolver = Callable[[str], Sequence[str]]
 """All addresses of a host name, as text. May block for long. Raises OSError where there are none."""
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)(.*)")
+_AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
+_PORTS = {"http": 80, "https": 443}
 
 
 class NotResolved(WorkerError):
@@ -177,21 +183,13 @@ def _hidden(address: IPv6Address) -> Iterator[tuple[IPv4Address, str]]:
         yield low, "ISATAP"
 
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)(.*)")
-_AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
-_PORTS = {"http": 80, "https": 443}
-
-
 class Refused(WorkerError):
     """The rule by which a webhook is not sent. `lasting`: every further attempt would be refused too.
 
     The text contains no part of the URL, because it is stored and logged.
     """
 
-    def __init__(self, rule: str, *, lasting: bool) -> None:
+    def __init__(self, rule: str, *, lasting: bool = True) -> None:
         self.lasting = lasting
         super().__init__(f"refused: {rule}")
 
@@ -217,20 +215,20 @@ class Target:
 def read_target(url: str) -> Target:
     """Read a URL. Raises Refused, lasting."""
     if any(unicodedata.category(char) in _UNSEEN for char in url):
-        raise _refusal("the URL contains a space or an invisible character")
+        raise Refused("the URL contains a space or an invisible character")
     if "\\" in url:
-        raise _refusal("the URL contains a backslash")
+        raise Refused("the URL contains a backslash")
     if "#" in url:
-        raise _refusal("the URL has a fragment")
+        raise Refused("the URL has a fragment")
     found = _URL.fullmatch(url)
     if found is None or found[1].lower() not in _PORTS:
-        raise _refusal("the URL is not an absolute http or https URL")
+        raise Refused("the URL is not an absolute http or https URL")
     scheme, authority, path = found[1].lower(), found[2], found[3]
     if "@" in authority:
-        raise _refusal("the URL has a user or a password; use a header")
+        raise Refused("the URL has a user or a password; use a header")
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None or not 0 < int(parts[2] or _PORTS[scheme]) < 65536:
-        raise _refusal("the URL's host or port is malformed")
+        raise Refused("the URL's host or port is malformed")
     host, address = _bracketed(parts[1]) if parts[1].startswith("[") else _named(parts[1])
     return Target(scheme, host, int(parts[2] or _PORTS[scheme]), path if path.startswith("/") else f"/{path}", address)
 
@@ -239,25 +237,25 @@ def _bracketed(text: str) -> tuple[str, Address]:
     try:
         address = IPv6Address(text[1:-1])
     except AddressValueError:
-        raise _refusal("the URL's IPv6 address is malformed") from None
+        raise Refused("the URL's IPv6 address is malformed") from None
     if address.scope_id is not None:
-        raise _refusal("the URL's IPv6 address names a zone")
+        raise Refused("the URL's IPv6 address names a zone")
     return str(address), address
 
 
 def _named(text: str) -> tuple[str, Address | None]:
     host = _in_ascii(text.lower())
     if host.endswith("."):
-        raise _refusal("the URL's host name ends with a dot")
+        raise Refused("the URL's host name ends with a dot")
     labels = host.split(".")
     # Some resolvers read a name that ends like a number as an IPv4 address: 127.1, 0x7f.1, 017700000001, 2130706433.
     if _NUMBER.fullmatch(labels[-1]):
         try:
             return host, IPv4Address(text)
         except AddressValueError:
-            raise _refusal("the URL's host is an odd spelling of an IPv4 address") from None
+            raise Refused("the URL's host is an odd spelling of an IPv4 address") from None
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _refusal("the URL's host is not a host name")
+        raise Refused("the URL's host is not a host name")
     return host, None
 
 
@@ -267,8 +265,4 @@ def _in_ascii(host: str) -> str:
     try:
         return idna.encode(host).decode("ascii")
     except UnicodeError:
-        raise _refusal("the URL's host is not a valid international name") from None
-
-
-def _refusal(rule: str) -> Refused:
-    return Refused(rule, lasting=True)
+        raise Refused("the URL's host is not a valid international name") from None

@@ -37,6 +37,21 @@ from unstract_worker_general.webhooks.message import WebhookMessage, render
 _LONGEST_QUEUE = 10_000
 # Seconds until the ledger rings for a waiting delivery: at least, more for each other waiting one, at most.
 _FIRST, _EACH, _LAST = 10.0, 0.1, 300.0
+# Headers of the connection or of the delivery; a message cannot set them.
+_RESERVED = (
+    "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization",
+    "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    "webhook-id", "webhook-signature", "webhook-timestamp",
+)  # fmt: skip
+_MOST_ADDRESSES = 3
+# The first of several addresses may drop packets without an answer.
+_ONE_ADDRESS_SECONDS = 3.0
+_ADDRESS_KEPT_SECONDS = 300.0
+_MOST_HOSTS_KEPT = 1000
+_GONE = 410
+# The receiver may accept the webhook later. Any other 4xx concerns the webhook itself.
+_MAY_PASS = (408, 425, 429)
+_LONGEST_WAIT_SECONDS = 3600.0
 
 
 @frozen
@@ -109,23 +124,6 @@ class HostLimiter:
 
     def _allowed(self, host: str, limits: HostLimits) -> bool:
         return self._running[host] < limits.host and self._running.total() < limits.total
-
-
-# Headers of the connection or of the delivery; a message cannot set them.
-_RESERVED = (
-    "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization",
-    "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-    "webhook-id", "webhook-signature", "webhook-timestamp",
-)  # fmt: skip
-_MOST_ADDRESSES = 3
-# The first of several addresses may drop packets without an answer.
-_ONE_ADDRESS_SECONDS = 3.0
-_ADDRESS_KEPT_SECONDS = 300.0
-_MOST_HOSTS_KEPT = 1000
-_GONE = 410
-# The receiver may accept the webhook later. Any other 4xx concerns the webhook itself.
-_MAY_PASS = (408, 425, 429)
-_LONGEST_WAIT_SECONDS = 3600.0
 
 
 @frozen

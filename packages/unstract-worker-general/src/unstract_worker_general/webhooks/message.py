@@ -8,7 +8,7 @@ from attrs import Factory, field, frozen
 
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.identifiers import opaque_id, uuids
-from unstract_worker_core.messages.fields import named, one_line, optional_text, plain
+from unstract_worker_core.messages.fields import is_one_line, named, optional_text, plain
 from unstract_worker_core.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -17,6 +17,15 @@ _ORDER = (
     "url", "payload", "headers", "timeout", "max_retries", "retry_delay", "platform", "raise_on_final_failure",
     "buffer_row_ids", "organization_id",
 )  # fmt: skip
+Event = Mapping[str, Any]
+_EVENT_KEYS = ("type", "pipeline_name", "status", "execution_id", "timestamp", "additional_data")
+_OPTIONAL_KEYS = ("error_message", "is_failure")
+_FLAT_KEYS = (
+    "type", "pipeline_id", "pipeline_name", "status", "execution_id", "error_message", "timestamp", "additional_data",
+)  # fmt: skip
+_MOST_LINES = 25
+_DIVIDER = "———"
+_GOOD, _BAD = ":white_check_mark:", ":x:"
 
 
 @frozen
@@ -38,7 +47,7 @@ def read_webhook(args: Sequence[object], kwargs: Mapping[str, object]) -> Webhoo
     """Read the arguments of `send_webhook_notification`. Raises MessageError."""
     given = named(args, kwargs, _ORDER)
     url, payload = given.get("url"), given.get("payload")
-    if not isinstance(url, str) or not url or len(url) > 2048 or not one_line(url):
+    if not isinstance(url, str) or not url or len(url) > 2048 or not is_one_line(url):
         raise MessageError("expected a URL", field="url")
     if not payload:
         raise MessageError("expected a payload", field="payload")
@@ -61,7 +70,7 @@ def _headers(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(isinstance(part, str) for pair in value.items() for part in pair):
         raise MessageError("expected object of strings", field="headers")
     for name, text in value.items():
-        if not one_line((name + text).replace("\t", " ")):
+        if not is_one_line((name + text).replace("\t", " ")):
             raise MessageError("control character", field="headers")
     return dict(value)
 
@@ -96,18 +105,6 @@ def _row_id(value: object) -> str | None:
     except MessageError as error:
         log.warning("a buffered row cannot be marked", reason=error.reason)
         return None
-
-
-Event = Mapping[str, Any]
-
-_EVENT_KEYS = ("type", "pipeline_name", "status", "execution_id", "timestamp", "additional_data")
-_OPTIONAL_KEYS = ("error_message", "is_failure")
-_FLAT_KEYS = (
-    "type", "pipeline_id", "pipeline_name", "status", "execution_id", "error_message", "timestamp", "additional_data",
-)  # fmt: skip
-_MOST_LINES = 25
-_DIVIDER = "———"
-_GOOD, _BAD = ":white_check_mark:", ":x:"
 
 
 def render(payload: Any, platform: str | None) -> Any:
