@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 
@@ -90,6 +91,16 @@ def test_a_probe_leaves_nothing(kept):
     kept.probe("unstract/probe/of-check")
 
     assert not kept._system().exists("unstract/probe/of-check")
+
+
+def test_a_probe_of_a_store_that_is_silent_ends_at_its_bound():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        credentials = {"endpoint_url": endpoint, "key": "key", "secret": SECRET}
+        s3 = store_of(store(json.dumps({"provider": "minio", "credentials": credentials})), "the store")
+        for probe in (s3.probe, s3.look):
+            with pytest.raises(NotNow, match="FSTimeoutError"):
+                probe("unstract/a", seconds=0.5)
 
 
 def test_a_missing_bucket_of_the_platform_is_no_files_fault(s3):

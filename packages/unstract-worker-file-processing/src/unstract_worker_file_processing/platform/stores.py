@@ -52,6 +52,7 @@ _S3_CONFIG = {
 }
 _S3_ATTEMPTS = 2
 _CALL_SECONDS = 30.0
+_PROBE_SECONDS = 10.0  # of `check`: the driver needs some of it to be made ready
 _COPY_SECONDS = 120.0  # within the store, of the largest file
 # A customer's store that is away is tried again after this time, up to twice as long: each try holds a slot.
 _CUSTOMER_SECONDS = 30.0
@@ -143,16 +144,17 @@ class Store:
         with self._guarded(path):
             self._call("cp_file", path, other, seconds=_COPY_SECONDS)
 
-    def probe(self, path: str) -> None:
+    def probe(self, path: str, *, seconds: float = _PROBE_SECONDS) -> None:
         """Write a small file and take it away again: whether the store can be used. Raises NotNow."""
         with self._guarded(path):
-            self._call("pipe_file", path, b"a probe of unstract-worker-file-processing check\n")
-            self._call("rm_file", path)
+            text = b"a probe of unstract-worker-file-processing check\n"
+            self._call("pipe_file", path, text, seconds=seconds)
+            self._call("rm_file", path, seconds=seconds)
 
-    def look(self, path: str) -> None:
+    def look(self, path: str, *, seconds: float = _PROBE_SECONDS) -> None:
         """Whether a folder is there and may be read. Raises FileFailed or BucketMissing if it is not, and NotNow."""
         with self._guarded(path):
-            self._call("info", path)
+            self._call("info", path, seconds=seconds)
 
     def check_folder(self, path: str) -> None:
         """Whether files can be written to a folder, as far as that is known without writing one.

@@ -1,5 +1,6 @@
 """`check`: can this worker reach what its settings name, and is it fit for use?"""
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -48,10 +49,12 @@ def check(definition: WorkerDefinition) -> click.Command:
         settings = settings_or_exit(definition, os.environ, development=development)
         drop_celery_variables()
         lines = []
+        logging.disable()  # libraries log what each line says already
         for line in lines_of(definition, settings, organizations):
             lines.append(line)
             if not json_wanted:
                 click.echo(line)  # at once: a server that does not answer takes its time
+        logging.disable(logging.NOTSET)
         if json_wanted:
             click.echo(as_json(lines))
         context.exit(1 if any(line.status == "fail" for line in lines) else 0)
