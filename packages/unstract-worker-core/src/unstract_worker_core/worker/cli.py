@@ -134,6 +134,8 @@ def _process(definition: WorkerDefinition, *, development: bool = False) -> "Wor
     for warning in settings.warnings:
         log.warning("configuration", problem=warning)
     for name in drop_celery_variables():
+        if name == "CELERY_RESULT_BACKEND":  # the settings read it, and warn where it has no effect
+            continue
         log.warning("configuration", problem=f"{name} has no effect: it would bypass the worker's own variables")
     return WorkerProcess(definition, settings, shared)
 
