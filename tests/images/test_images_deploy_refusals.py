@@ -108,11 +108,33 @@ def test_two_deployments_do_not_run_at_once(machine):
         ("--action", "deploy", "--workers", "file=3"),
         ("--action", "scale"),
         ("--action", "scale", "--workers", "file=0"),
+        ("--action", "stop", "--workers", ""),
+        ("--action", "deploy", "--health-timeout", "nan"),
+        ("--action", "deploy", "--health-timeout", "0"),
     ],
 )
 def test_nonsense_is_refused(machine, arguments):
     assert machine.deploy(*arguments).returncode == 2
     assert machine.calls() == []
+
+
+@pytest.mark.parametrize("record", ['{"current": {"callback', "[]", '{"current": {"callback": {"tag": "1"}}}'])
+@pytest.mark.parametrize("action", ["deploy", "rollback"])
+def test_a_record_that_cannot_be_read_is_named_before_anything_is_touched(machine, action, record):
+    (machine.folder / "state").mkdir()
+    (machine.folder / "state" / "releases.json").write_text(record)
+    done = machine.deploy("--action", action, "--workers", "callback")
+    assert done.returncode == 1
+    assert "releases.json cannot be read: move it away" in done.stderr
+    assert machine.changes() == []
+
+
+def test_a_state_folder_that_cannot_be_written_is_named_before_anything_is_touched(machine):
+    (machine.folder / "file").write_text("no folder")
+    done = machine.deploy("--action", "deploy", "--state", str(machine.folder / "file" / "state"))
+    assert done.returncode == 1
+    assert "cannot be written (Not a directory): name another --state" in done.stderr
+    assert machine.changes() == []
 
 
 @pytest.mark.parametrize("action", ["restart", "rollback"])

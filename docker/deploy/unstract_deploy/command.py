@@ -16,6 +16,7 @@ from unstract_deploy.rollout import Rollout
 
 __all__ = ["main"]
 
+_LONGEST_WAIT = 86400.0
 ACTIONS = ("deploy", "stop", "restart", "status", "logs", "rollback", "scale")
 
 
@@ -103,7 +104,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--dry-run", action="store_true", help="check the environment file, say what would be done")
     add("--env-file", type=Path, help="instead of docker/environments/<environment>.env")
     add("--state", type=Path, help="where releases are remembered (docker/state/<environment>)")
-    add("--health-timeout", type=float, default=120.0, metavar="SECONDS", help="limit of each wait for a container")
+    add("--health-timeout", type=_seconds, default=120.0, metavar="SECONDS", help="limit of each wait for a container")
     add("--skip-check", action="store_true", help="do not run `check` in a new container before the old one drains")
     add("--lines", type=int, default=100, help="of each log")
     add("--follow", action="store_true", help="keep showing the logs")
@@ -119,12 +120,20 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def _seconds(given: str) -> float:
+    """A limit of a wait; never none at all, as "nan" would be."""
+    seconds = float(given)
+    if not 0 < seconds <= _LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"{given} is not between 0 and {_LONGEST_WAIT:g} seconds")
+    return seconds
+
+
 def _counts(given: str | None, *, scale: bool) -> dict[Worker, int]:
     """The named workers in the order of deployment, with their numbers of containers. Raises ValueError."""
     if given is None and scale:
         raise ValueError("scale needs --workers with numbers, such as file=3,callback=2")
     counts: dict[str, int] = {}
-    for part in given.split(",") if given else (worker.service for worker in WORKERS):
+    for part in (worker.service for worker in WORKERS) if given is None else given.split(","):
         name, equals, number = part.strip().partition("=")
         worker = next((worker for worker in WORKERS if name in worker), None)
         if worker is None:

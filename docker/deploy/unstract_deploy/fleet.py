@@ -86,13 +86,18 @@ class Releases(NamedTuple):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One deployment at a time. Raises DeployFailed while another one runs."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as file:
+        """One deployment at a time, which can read and write its record. Raises DeployFailed before anything is done."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / "lock").open("w")
+        except OSError as error:
+            raise DeployFailed(f"{self.folder} cannot be written ({error.strerror}): name another --state") from None
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise DeployFailed("another deployment of this environment is running") from None
+            self._read()
             yield
 
     def keep_variables(self, text: str) -> Path:
@@ -120,10 +125,20 @@ class Releases(NamedTuple):
 
     def _read(self) -> dict[str, dict[str, Release]]:
         path = self.folder / "releases.json"
-        kept = json.loads(path.read_text("utf-8")) if path.exists() else {"current": {}, "previous": {}}
-        return {when: {name: Release(**each) for name, each in releases.items()} for when, releases in kept.items()}
+        try:
+            kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
+            return {
+                when: {name: Release(**each) for name, each in kept.get(when, {}).items()}
+                for when in ("current", "previous")
+            }
+        except (OSError, ValueError, TypeError, AttributeError):
+            problem = f"{path} cannot be read: move it away; then nothing is remembered to roll back to"
+            raise DeployFailed(problem) from None
 
     def _write(self, name: str, text: str) -> Path:
         new = self.folder / f"{name}.new"
-        new.write_text(text, encoding="utf-8")
-        return new.replace(self.folder / name)
+        try:
+            new.write_text(text, encoding="utf-8")
+            return new.replace(self.folder / name)
+        except OSError as error:
+            raise DeployFailed(f"{self.folder / name} cannot be written ({error.strerror})") from None
