@@ -126,6 +126,13 @@ def test_secret_files_are_in_a_folder_for_their_owner(tmp_path):
     assert write_secrets(tmp_path / "again", {})["ledger_url"] != contents["ledger_url"]
 
 
+def test_secrets_that_are_there_are_not_replaced(tmp_path, capsys):
+    (tmp_path / "internal_api_key").write_text("the-backends")
+    assert main(("secrets", str(tmp_path))) == 1
+    assert "holds internal_api_key already, and nothing was written" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["internal_api_key"]
+
+
 def test_without_an_engine_the_trial_says_so_and_fails(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     reason = "no container engine answers, and podman lacks podman, runc, conmon"

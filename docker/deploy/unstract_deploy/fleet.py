@@ -86,7 +86,7 @@ class Releases(NamedTuple):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One deployment at a time, which can read and write its record. Raises DeployFailed before anything is done."""
+        """One deployment at a time, which can read and write its record. Raises DeployFailed before all that."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / "lock").open("w")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from unstract_images.running import ImagesError
+
 __all__ = ["write_secrets"]
 
 # The ledger's user sees the ledger's keys alone; no user may empty, list or reconfigure the server.
@@ -24,6 +26,9 @@ def write_secrets(folder: Path, given: Mapping[str, str], *, platform: bool = Fa
         folder: made for its owner alone; the files in it can be read by containers that they are mounted into.
         given: contents that exist already, such as internal_api_key.
         platform: whether the ledger's Redis also serves the user `platform`, with redis_password.
+
+    Raises:
+        ImagesError: some of the files are there already; a running deployment would lose its passwords.
     """
     ledger = secrets.token_urlsafe(32)
     redis_password = given.get("redis_password") or secrets.token_urlsafe(32)
@@ -38,6 +43,8 @@ def write_secrets(folder: Path, given: Mapping[str, str], *, platform: bool = Fa
         "redis_acl": acl,
         **given,
     }
+    if there := [name for name in contents if (folder / name).exists()]:
+        raise ImagesError(f"{folder} holds {', '.join(there)} already, and nothing was written: name another folder")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, text in contents.items():
         path = folder / name
