@@ -10,7 +10,7 @@ from unstract_bench.double.calls import Call, Calls
 from unstract_bench.double.client import running_double
 from unstract_bench.measures.calls import fixed_calls
 from unstract_bench.measures.latency import percentile
-from unstract_bench.measures.size import installed_bytes
+from unstract_bench.measures.memory import installed_bytes
 from unstract_bench.runners import split
 from unstract_bench.workload import Load, uploaded
 from unstract_devstack.http_calls import call_json

@@ -25,17 +25,8 @@ SYSTEM, OLDEST, MINUTE = Path("/usr/bin/python3"), (3, 11), 60.0
 # Bare Celery has the workers' own libraries.
 LIBRARIES = ("httpx", "redis[hiredis]")
 RUNNERS = ("dramatiq[redis]", "taskiq", "taskiq-redis", "aiohttp")
-PACKAGES = (
-    "celery",
-    "kombu",
-    "redis",
-    "hiredis",
-    "httpx",
-    "dramatiq",
-    "taskiq",
-    "taskiq-redis",
-    "unstract-worker-core",
-)
+OTHERS = ("celery", "kombu", "redis", "hiredis", "httpx", "dramatiq", "taskiq", "taskiq-redis")
+PACKAGES = (*OTHERS, "unstract-worker-core")
 _PROBE = f"import ctypes, platform, ssl, sys; sys.version_info >= {OLDEST} and print(platform.python_version())"
 
 

@@ -130,14 +130,8 @@ def process_of(rig: Rig, name: str, command: Sequence[str], environment: Mapping
 def running_process(process: ManagedProcess, rig: Rig, waits_with: tuple[str, ...] = CELERY_WAITS) -> Iterator[None]:
     """The process waits for messages, until the block is left. Raises ProcessError if it does not get there."""
     before = waiting(rig, waits_with)
-    try:
-        process.start()
-        wait_until(lambda: not process.running or waiting(rig, waits_with) > before, seconds=START_SECONDS)
-        if not process.running or waiting(rig, waits_with) <= before:
-            raise process.failure("did not come to wait for work")
+    with process.serving(lambda: waiting(rig, waits_with) > before, seconds=START_SECONDS, grace=3.0):
         yield
-    finally:
-        process.stop(grace=3.0)
 
 
 def waiting(rig: Rig, commands: tuple[str, ...] = CELERY_WAITS) -> int:

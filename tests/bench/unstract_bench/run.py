@@ -13,9 +13,8 @@ from unstract_bench.measures.fan_in import fan_in_measures
 from unstract_bench.measures.growth import growth_measures
 from unstract_bench.measures.latency import latency_measures
 from unstract_bench.measures.load import load_measures
-from unstract_bench.measures.memory import memory_measures
+from unstract_bench.measures.memory import memory_measures, size_measures
 from unstract_bench.measures.processes import process_measures
-from unstract_bench.measures.size import size_measures
 from unstract_bench.measures.slots import slot_curves
 from unstract_bench.measures.starting import start_measures
 from unstract_bench.rig import RunFailed, running_rig

@@ -60,6 +60,11 @@ def bare_celery(slots: int, *, pool: str = "threads", lean: bool = False, number
     return Runner(name, command, queue, slots, sender)
 
 
+def chord_worker(slots: int) -> tuple[str, ...]:
+    """The command of a worker of the chord baseline."""
+    return (program("celery"), "-A", f"{BASELINES}.chord_app", "worker", *THREADS, "-c", str(slots), *LEAN)
+
+
 def dramatiq(slots: int) -> Runner:
     """dramatiq with threads. It polls with a script."""
     command = ("dramatiq", f"{BASELINES}.dramatiq_files", "--processes", "1", "--threads", str(slots))

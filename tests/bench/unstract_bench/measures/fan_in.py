@@ -17,7 +17,7 @@ from unstract_bench.figures import Bar, Figure, Measure, Samples
 from unstract_bench.ledger.driver import CALLBACK_QUEUE, Dispatch, dispatcher
 from unstract_bench.rig import Rig, RunFailed, environment_of, process_of, running_process, running_rig
 from unstract_bench.rounds import Setting
-from unstract_bench.runners import BASELINES, LEAN, THREADS
+from unstract_bench.runners import chord_worker
 
 SLOTS = 16
 SMALL, LARGE = 1_000, 10_000
@@ -82,16 +82,12 @@ def _milliseconds_a_batch(rig: Rig, dispatch: Dispatch, batches: int) -> float:
 @contextlib.contextmanager
 def _both(rig: Rig) -> Iterator[Mapping[str, Dispatch]]:
     environment = environment_of(rig, LEDGER, SLOTS)
-    own = {
-        "CELERY_QUEUES_FILE_PROCESSING": CALLBACK_QUEUE,
-        "FILE_PROCESSING_HEALTH_PORT": "0",
-        "LOG_LEVEL": "WARNING",  # as the other side
-    }
+    # The other side logs warnings only, too.
+    own = {"CELERY_QUEUES_FILE_PROCESSING": CALLBACK_QUEUE, "FILE_PROCESSING_HEALTH_PORT": "0", "LOG_LEVEL": "WARNING"}
     ours = (program("python"), "-m", "unstract_bench.ledger.worker", "run")
-    theirs = (program("celery"), "-A", f"{BASELINES}.chord_app", "worker", *THREADS, "-c", str(SLOTS), *LEAN)
     with (
         running_process(process_of(rig, "ledger worker", ours, environment | own), rig),
-        running_process(process_of(rig, "chord worker", theirs, {"BENCH_REDIS": rig.redis.url}), rig),
+        running_process(process_of(rig, "chord worker", chord_worker(SLOTS), {"BENCH_REDIS": rig.redis.url}), rig),
         dispatcher(environment) as ledger,
         _chords(rig) as chord,
     ):

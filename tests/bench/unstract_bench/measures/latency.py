@@ -13,11 +13,10 @@ from uuid import uuid4
 
 from celery import Celery
 
-from unstract_bench.environment import program
 from unstract_bench.figures import Bar, Figure, Measure, Samples
 from unstract_bench.rig import Rig, process_of, running_process, running_rig, running_workers
 from unstract_bench.rounds import Setting
-from unstract_bench.runners import BASELINES, LEAN, THREADS
+from unstract_bench.runners import chord_worker
 from unstract_bench.workload import Load
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING
 
@@ -91,7 +90,7 @@ def _record(rig: Rig) -> None:
 @contextlib.contextmanager
 def _chord(rig: Rig) -> Iterator[Callable[[], float]]:
     environment = {"BENCH_REDIS": rig.redis.url}
-    command = (program("celery"), "-A", f"{BASELINES}.chord_app", "worker", *THREADS, "-c", "16", *LEAN)
+    command = chord_worker(16)
     with contextlib.ExitStack() as parts:
         for queue in QUEUES:
             process = process_of(rig, f"chord {queue}", (*command, "-Q", queue, "-n", f"{queue}@bench"), environment)

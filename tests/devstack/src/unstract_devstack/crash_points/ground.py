@@ -1,7 +1,6 @@
 """A fleet on which workers are killed one after the other: one worker of each kind, and short waits."""
 
 import contextlib
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,11 +45,6 @@ class Ground:
     _history: History
     executor: ExecutorStack
     variables: dict[str, str] = field(factory=dict)
-    _numbers: "itertools.count[int]" = field(factory=lambda: itertools.count(1), init=False)
-
-    def next_name(self) -> str:
-        """A name that nothing here has yet."""
-        return f"n{next(self._numbers)}"
 
     def worker(self, kind: WorkerKind) -> Worker:
         """The worker of a kind."""

@@ -6,7 +6,6 @@ import signal
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from attrs import evolve, frozen
@@ -14,9 +13,8 @@ from attrs import evolve, frozen
 from unstract_devstack.crash_points.ground import Ground
 from unstract_devstack.executor.worker import QUEUE as EXECUTOR_QUEUE
 from unstract_devstack.executor.worker import stranger
-from unstract_devstack.extraction import Field
+from unstract_devstack.faults.load import TOTAL, new_tenant
 from unstract_devstack.fleet import API_DEPLOYMENT, FILE_PROCESSING
-from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform
 from unstract_devstack.processes import ProcessError, wait_until
 from unstract_devstack.producer import API_QUEUE
@@ -24,7 +22,6 @@ from unstract_devstack.sink import Answer
 from unstract_devstack.today.app import make_app
 from unstract_devstack.today.orchestrate import API, send_chord
 
-TOTAL = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
 BATCHES = 2
 LONGER_THAN_A_RENEWAL = 1.6  # renewed every third of a lease
 # What may have been sent is sent again after this time; an answer comes sooner, even where a worker starts slowly.
@@ -58,15 +55,12 @@ Scenario = Callable[[Ground], Expected]
 
 def _api(ground: Ground, *, history: bool = True, registry_id: str | None = None) -> Expected:
     """An API execution: three files in two batches, file history in use, a subscriber."""
-    platform, folder = _organization(ground)
-    workflow = platform.create_workflow("api", "api", TOTAL, use_file_history=history)
+    tenant = new_tenant(ground.stack, batches=BATCHES, use_file_history=history)
     if registry_id is not None:
-        platform.add_tool(workflow, f"tool-{registry_id}", prompt_registry_id=registry_id)
-    api = platform.create_api_deployment(workflow, "api")
-    platform.notify(f"{ground.sink.url}/hooks/{platform.organization}", api_id=api)
-    names = ("a.txt", "b.txt", "c.txt")
-    platform.send_files("api", [_file(folder, name) for name in names], use_file_history=history)
-    return Expected(platform, names, api_name="api")
+        tenant.platform.add_tool(tenant.workflow, f"tool-{registry_id}", prompt_registry_id=registry_id)
+    names = tuple(tenant.names("t", 3))
+    tenant.send(names, history=history)
+    return Expected(tenant.platform, names, api_name="extract")
 
 
 def _executor(ground: Ground) -> Expected:
@@ -96,25 +90,21 @@ def _release_executor(ground: Ground, length: int) -> None:
 
 def _etl(ground: Ground) -> Expected:
     """A pipeline that a person runs: two files, a destination, a subscriber."""
-    platform, pipeline, names = _pipeline(ground, 2)
-    platform.trigger(pipeline)
-    return Expected(platform, names)
+    return _pipeline(ground, 2, "run")
 
 
 def _schedule(ground: Ground) -> Expected:
     """A pipeline whose time has come: the worker creates the execution."""
-    platform, pipeline, names = _pipeline(ground, 1)
-    platform.trigger(pipeline, how="schedule")
-    return Expected(platform, names)
+    return _pipeline(ground, 1, "schedule")
 
 
 def _hook(ground: Ground) -> Expected:
     """A webhook of its own, whose receiver fails once."""
-    platform, _ = _organization(ground)
+    tenant = new_tenant(ground.stack)
     ground.sink.answer_next(Answer(status=500))
-    content = {"url": f"{ground.sink.url}/hooks/{platform.organization}", "payload": {"content": 1}}
-    ground.internal("POST", "webhook/send/", {**content, "max_retries": 3, "retry_delay": 1}, platform.organization)
-    return Expected(platform, status=None)
+    content = {"url": tenant.hooks[0], "payload": {"content": 1}, "max_retries": 3, "retry_delay": 1}
+    ground.internal("POST", "webhook/send/", content, tenant.organization)
+    return Expected(tenant.platform, status=None)
 
 
 def _chord(ground: Ground) -> Expected:
@@ -196,29 +186,9 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 
 
-def _organization(ground: Ground) -> tuple[Platform, Path]:
-    name = ground.next_name()
-    folder = ground.stack.directory / "files" / name
-    folder.mkdir(parents=True)
-    platform = ground.stack.backend.platform(f"org_{name}")
-    platform.set_up_organization()
-    platform.configure("MAX_PARALLEL_FILE_BATCHES", BATCHES)
-    return platform, folder
-
-
-def _file(folder: Path, name: str) -> Upload:
-    path = folder / name
-    path.write_text(f"Total: 1\n{folder.name} {name}\n", encoding="utf-8")
-    return Upload.of(path)
-
-
-def _pipeline(ground: Ground, files: int) -> tuple[Platform, str, tuple[str, ...]]:
-    platform, folder = _organization(ground)
-    names = tuple(f"{number}.txt" for number in range(files))
-    for name in names:
-        _file(folder, name)
-    table = f"t_{platform.organization}"
-    workflow = platform.create_workflow(table, "etl", (), source_folder=str(folder), destination_table=table)
-    pipeline = platform.create_pipeline(workflow, table)
-    platform.notify(f"{ground.sink.url}/hooks/{platform.organization}", pipeline_id=pipeline)
-    return platform, pipeline, names
+def _pipeline(ground: Ground, files: int, how: str) -> Expected:
+    tenant = new_tenant(ground.stack, batches=BATCHES)
+    pipeline, names = tenant.pipeline(files)
+    tenant.platform.notify(tenant.hooks[0], pipeline_id=pipeline)
+    tenant.platform.trigger(pipeline, how)
+    return Expected(tenant.platform, tuple(names))

@@ -151,7 +151,7 @@ def _announcements(seen: Seen, usual: Seen, mode: str) -> Iterator[str]:
 
 
 def _deliveries(ground: Ground, expected: Expected) -> tuple[Delivery, ...]:
-    path = f"/hooks/{expected.platform.organization}"
+    path = f"/hooks/{expected.platform.organization}/0"
     return tuple(each for each in ground.sink.received() if each.path == path)
 
 

@@ -15,6 +15,7 @@ from unstract_devstack.faults.checker import Sent
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Platform
+from unstract_devstack.stack import Stack
 
 BATCHES = 4
 TOTAL = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
@@ -22,12 +23,12 @@ TOTAL = (Field(name="total", pattern=r"Total:\s*([\d.]+)"),)
 
 @define
 class Tenant:
-    """One organization with one API deployment, subscribed to by the sink."""
+    """One organization with one API deployment of a `workflow`, whose `hooks` are the sink's."""
 
-    arena: Arena
     platform: Platform
     folder: Path
-    subscribers: int
+    workflow: str
+    hooks: Sequence[str]
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _number: int = field(default=0, init=False)
 
@@ -44,13 +45,13 @@ class Tenant:
         """
         return self.send(self.names("t", good) + self.names("bad", bad), **expected)
 
-    def send(self, names: Sequence[str], *, doomed: Sequence[str] = (), **expected: Any) -> Sent:
+    def send(self, names: Sequence[str], *, doomed: Sequence[str] = (), history: bool = False, **expected: Any) -> Sent:
         """The same with files of these names, in this order: those that begin with "bad" cannot be worked on."""
         files = [self.file(self.folder, name, broken=name.startswith("bad")) for name in names]
-        execution_id = self.platform.send_files("extract", files, use_file_history=False)
+        execution_id = self.platform.send_files("extract", files, use_file_history=history)
         bad = [name for name in names if name.startswith("bad")]
         good = [name for name in names if name not in bad and name not in doomed]
-        counts = {"bad": len(bad), "doomed": frozenset(doomed), "subscribers": self.subscribers}
+        counts = {"bad": len(bad), "doomed": frozenset(doomed), "subscribers": len(self.hooks)}
         return self.expect(execution_id, good, **{**counts, **expected})
 
     def etl(self, good: int, **expected: Any) -> Sent:
@@ -93,18 +94,22 @@ class Tenant:
         return Sent(execution_id, self.organization, frozenset(good), **expected)
 
 
-def new_tenant(arena: Arena, *, subscribers: int = 1, name: str | None = None) -> Tenant:
-    """A fresh organization with the API deployment `extract`."""
+def new_tenant(
+    place: Arena | Stack, *, subscribers: int = 1, name: str | None = None, batches: int = BATCHES, **settings: Any
+) -> Tenant:
+    """A fresh organization with the API deployment `extract`, whose workflow has these settings."""
     name = name or f"org_{uuid4().hex[:12]}"
-    folder = arena.directory / "files" / name
+    folder = place.directory / "files" / name
     folder.mkdir(parents=True)
-    platform = arena.backend.platform(name)
+    platform = place.backend.platform(name)
     platform.set_up_organization()
-    api = platform.create_api_deployment(platform.create_workflow("extract", "api", TOTAL), "extract")
-    for number in range(subscribers):
-        platform.notify(f"{arena.sink.url}/hooks/{name}/{number}", api_id=api)
-    platform.configure("MAX_PARALLEL_FILE_BATCHES", BATCHES)
-    return Tenant(arena, platform, folder, subscribers)
+    workflow = platform.create_workflow("extract", "api", TOTAL, **settings)
+    api = platform.create_api_deployment(workflow, "extract")
+    hooks = [f"{place.sink.url}/hooks/{name}/{number}" for number in range(subscribers)]
+    for hook in hooks:
+        platform.notify(hook, api_id=api)
+    platform.configure("MAX_PARALLEL_FILE_BATCHES", batches)
+    return Tenant(platform, folder, workflow, hooks)
 
 
 @define

@@ -117,22 +117,18 @@ class _Running:
         self._take(outcome)
 
     def _on_a_fleet(self, mode: str, selected: Sequence[Experiment], deadline: float) -> None:
-        folder = self.directory / f"{mode}-{selected[0].id}"
+        folder, ground, outcomes = self.directory / f"{mode}-{selected[0].id}", selected[0].ground, list[Outcome]()
+        relayed = (BROKER, STORE, BACKEND) if ground.relayed else ()
         try:
-            self._tried(mode, selected, deadline, folder)
+            with open_arena(folder, keyed=mode == KEYED, settings=ground.settings, relayed=relayed) as arena:
+                tally = _all(self.options, arena, selected, deadline, outcomes)
+                faults = Counter(each.fault or "" for each in arena.trace.faults())
         except ProcessError as error:
             problem = f"its fleet did not start: {error}"
-            failed = [Outcome(each.id, mode, FAIL, each.title, False, 0.0, problems=(problem,)) for each in selected]
-            self.options.say("\n".join(f"{each.id:>8}  {FAIL}  {problem}" for each in failed))
-            self._take(Run(outcomes=tuple(failed)))
-
-    def _tried(self, mode: str, selected: Sequence[Experiment], deadline: float, folder: Path) -> None:
-        ground = selected[0].ground
-        relayed = (BROKER, STORE, BACKEND) if ground.relayed else ()
-        with open_arena(folder, keyed=mode == KEYED, settings=ground.settings, relayed=relayed) as arena:
-            outcomes: list[Outcome] = []
-            tally = _all(self.options, arena, selected, deadline, outcomes)
-            faults = Counter(each.fault or "" for each in arena.trace.faults())
+            outcomes = [Outcome(each.id, mode, FAIL, each.title, False, 0.0, problems=(problem,)) for each in selected]
+            self.options.say("\n".join(f"{each.id:>8}  {FAIL}  {problem}" for each in outcomes))
+            self._take(Run(outcomes=tuple(outcomes)))
+            return
         self._take(Run(outcomes=tuple(outcomes), tallies={mode: tally}, faults=faults))
 
     def _take(self, other: Run) -> None:
