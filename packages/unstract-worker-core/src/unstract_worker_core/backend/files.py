@@ -104,13 +104,7 @@ class Files:
         return response.readable(FileExecution, [_with_status(item) for item in response.items()])
 
     def create(
-        self,
-        organization_id: str,
-        execution_id: str,
-        workflow_id: str,
-        file: FileHash,
-        *,
-        key: str | None = None,
+        self, organization_id: str, execution_id: str, workflow_id: str, file: FileHash, *, key: str | None = None
     ) -> FileExecution:
         """Get or create a file's row; one at a time for an execution. On OutcomeUnknown look at the list first."""
         ids = uuids(execution_id=execution_id, workflow_id=workflow_id)
@@ -122,12 +116,7 @@ class Files:
         return row
 
     def create_many(
-        self,
-        organization_id: str,
-        execution_id: str,
-        files: Sequence[FileHash],
-        *,
-        key: str | None = None,
+        self, organization_id: str, execution_id: str, files: Sequence[FileHash], *, key: str | None = None
     ) -> BatchCreated:
         """Create rows in one call. A database error undoes all of it while rows are reported: list them after."""
         if not files:
@@ -147,12 +136,7 @@ class Files:
         )
 
     def update_status(
-        self,
-        organization_id: str,
-        file_execution_id: str,
-        update: FileStatusUpdate,
-        *,
-        key: str | None = None,
+        self, organization_id: str, file_execution_id: str, update: FileStatusUpdate, *, key: str | None = None
     ) -> None:
         """Write a file's status and, with it, its error."""
         ids = uuids(file_execution_id=file_execution_id)
@@ -161,11 +145,7 @@ class Files:
             raise response.unexpected("status: not updated")
 
     def update_statuses(
-        self,
-        organization_id: str,
-        updates: Sequence[tuple[str, FileStatusUpdate]],
-        *,
-        key: str | None = None,
+        self, organization_id: str, updates: Sequence[tuple[str, FileStatusUpdate]], *, key: str | None = None
     ) -> tuple[tuple[str, str], ...]:
         """Write the statuses of many files, by their ids.
 
@@ -186,11 +166,7 @@ class Files:
         return tuple(each for failed in in_parts(write, updates) for each in failed)
 
     def check_active(
-        self,
-        organization_id: str,
-        workflow_id: str,
-        files: Iterable[tuple[str, str]],
-        current_execution_id: str | None,
+        self, organization_id: str, workflow_id: str, files: Iterable[tuple[str, str]], current_execution_id: str | None
     ) -> dict[tuple[str, str], str]:
         """Those of the files, (provider uuid, path) each, that another execution works on.
 

@@ -173,12 +173,7 @@ class Notifications:
         return sum(in_parts(mark, rows))
 
     def _targets(
-        self,
-        operation: Operation,
-        organization_id: str,
-        target: dict[str, str],
-        execution_id: str | None,
-        name: str,
+        self, operation: Operation, organization_id: str, target: dict[str, str], execution_id: str | None, name: str
     ) -> NotificationTargets:
         query = {} if execution_id is None else uuids(execution_id=execution_id)
         response = self._call(operation, organization_id, ids=target, query=query)

@@ -67,13 +67,7 @@ def accept_start(runtime: Runtime, delivery: Delivery, kind: RunKind) -> None:
 
 
 def accept_run(
-    runtime: Runtime,
-    run_id: str,
-    *,
-    task: RunTask,
-    kind: RunKind = RunKind.ETL,
-    organization_id: str,
-    message: object,
+    runtime: Runtime, run_id: str, *, task: RunTask, kind: RunKind = RunKind.ETL, organization_id: str, message: object
 ) -> None:
     """Accept a message. Arguments as of `put_run`.
 

@@ -146,11 +146,7 @@ def environment_for(
 
 
 def settings_for(
-    worker: WorkerType,
-    *,
-    redis_url: str = _NOWHERE,
-    backend_url: str = "http://127.0.0.1:1/internal",
-    **variables: str,
+    worker: WorkerType, *, redis_url: str = _NOWHERE, backend_url: str = "http://127.0.0.1:1/internal", **variables: str
 ) -> Settings:
     """Settings of a worker; `variables` are environment variables. Raises ConfigurationError as a process would."""
     environment = environment_for(redis_url=redis_url, backend_url=backend_url, **variables)
