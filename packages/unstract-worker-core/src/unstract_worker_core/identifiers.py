@@ -1,7 +1,6 @@
 """Ids are checked by pattern where they enter, before they become a Redis key, a URL or a log field."""
 
 import re
-from random import getrandbits
 from uuid import UUID
 
 from unstract_worker_core.errors import MessageError
@@ -53,9 +52,3 @@ def opaque_id(value: object, *, field: str) -> str:
     if isinstance(text, str) and _OPAQUE.fullmatch(text):
         return text
     raise MessageError("not a valid id", field=field)
-
-
-def random_id() -> str:
-    """A UUID that tells things apart and hides nothing: `uuid4` asks the system for each, which is a system call."""
-    text = f"{getrandbits(128):032x}"  # its own digits for version and variant: the class UUID is ten times the work
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"

@@ -6,11 +6,12 @@ answer and rings for the batch again. `core.ledger.requests` keeps a file from b
 
 import time
 from typing import Any
+from uuid import uuid4
 
 from unstract_worker_core import serialization
 from unstract_worker_core.errors import BackendRefused, MessageError, SteppedAside, UnexpectedAnswer
 from unstract_worker_core.failpoints import hit
-from unstract_worker_core.identifiers import opaque_id, random_id
+from unstract_worker_core.identifiers import opaque_id
 from unstract_worker_core.ledger import AnswerTicket, BatchClaim, ExecutorAnswer, FileItem, Intent
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
@@ -120,7 +121,7 @@ def obtain_answer(session: BatchSession, writer: StatusWriter, request: FileRequ
 
 def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
     """Prepare and send the file. Returns how many seconds the answer is awaited. Raises HandedBack."""
-    executor, file, nonce = session.executor.deferred, request.file, random_id()
+    executor, file, nonce = session.executor.deferred, request.file, str(uuid4())
     claim, requests, settings = session.claim, session.runtime.ledger.requests, session.runtime.settings.executor
     if executor is None:
         raise TypeError("the executor answers at once")

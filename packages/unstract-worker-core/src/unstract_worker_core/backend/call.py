@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import structlog
 from attrs import fields, frozen
@@ -189,7 +190,7 @@ class Caller:
             MessageError: before any request, for a bad organization or key.
             BackendError: as its classes say.
         """
-        request_id = identifiers.random_id()
+        request_id = str(uuid4())
         headers = {**self._headers, "X-Request-ID": request_id, **trace_headers()}
         if operation.organization:
             headers["X-Organization-ID"] = identifiers.organization_id(organization_id)

@@ -8,6 +8,7 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from attrs import define, field
 from kombu.connection import Connection
@@ -18,7 +19,6 @@ from unstract_worker_core import serialization
 from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.doorbells import BatchDoorbell, RunDoorbell
 from unstract_worker_core.failpoints import hit
-from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import DOORBELL_QUEUES, DOORBELL_TASKS, EXECUTOR_ANSWERS_QUEUE, Doorbell, queues_of
@@ -143,7 +143,7 @@ class CeleryDoorbells:
             line.declared.add(queue_name)
         with line.producer.batch(max_size=_CHUNK):
             for kwargs in messages:
-                task_id = random_id()
+                task_id = str(uuid4())
                 line.producer.publish(
                     json.dumps([[], kwargs, {}]), exchange="", routing_key=queue_name,
                     headers=message_headers(task, task_id), correlation_id=task_id, content_type="application/json",

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import BackendError, ConfigurationError, MessageError
-from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.operator.check import Line, known_cause
 from unstract_worker_core.operator.check.backends import asking
 from unstract_worker_core.operator.check.brokers import foreign_queue_line
@@ -45,7 +45,7 @@ def _files(store: Store, prefix: str) -> Line:
     """What lies there is written and read: tried with a small file, which is taken away again."""
 
     def probe() -> None:
-        store.probe(f"{prefix}/unstract-worker-check-{random_id()}")
+        store.probe(f"{prefix}/unstract-worker-check-{uuid4()}")
 
     variables = "WORKFLOW_EXECUTION_FILE_STORAGE_CREDENTIALS and WORKFLOW_EXECUTION_DIR_PREFIX"
     return _store(_FILES, store, prefix, probe, "written, read and deleted", variables)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from amqp.exceptions import MessageNacked
 from attrs import define, field
@@ -20,7 +21,6 @@ from redis.exceptions import ResponseError
 
 from unstract_worker_core import serialization
 from unstract_worker_core.config import BrokerSettings
-from unstract_worker_core.identifiers import random_id
 from unstract_worker_core.ledger import AnswerTicket
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK, EXECUTOR_ANSWERS_QUEUE, EXECUTOR_FAILURE_TASK
@@ -115,7 +115,7 @@ class RequestPublisher:
     def _headers(self) -> dict[str, Any]:
         # A request that waited longer than its answer is awaited would be paid for twice.
         expires = datetime.now(UTC) + timedelta(seconds=self.expires_seconds)
-        return message_headers(EXECUTOR_TASK, random_id()) | {"expires": expires.isoformat()}
+        return message_headers(EXECUTOR_TASK, str(uuid4())) | {"expires": expires.isoformat()}
 
     @contextmanager
     def _line(self) -> Iterator[tuple[_Line, int | None]]:
