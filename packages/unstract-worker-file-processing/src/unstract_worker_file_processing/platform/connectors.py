@@ -39,6 +39,10 @@ class Destination:
         with _at_destination():
             self.store.check_folder(self.folder)
 
+    def close(self) -> None:
+        """See `Store.close`."""
+        self.store.close()
+
     def write_json(self, output: str, value: Any) -> None:
         """Write a result, over what is there. `output`: its file name. Raises FileFailed and NotNow."""
         with _at_destination():

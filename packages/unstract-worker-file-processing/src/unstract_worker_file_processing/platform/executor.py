@@ -3,6 +3,7 @@
 import mimetypes
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any
 
 from attrs import Factory, frozen
@@ -96,12 +97,14 @@ class PlatformExecutor:
         return FilePaths("/".join((*parts, file.file_execution_id or "")))
 
     def _copied(self, context: RunContext, file: FileItem, paths: FilePaths, seconds: float) -> Copied:
+        seconds = max(1.0, seconds)
         if context.kind is RunKind.API:
-            store, path = self.uploads, self._upload(context, file)
+            upload = self._upload(context, file)
+            copied = copy_hashed(self.uploads, upload, self.files, paths.source, timeout_seconds=seconds)
         else:
             _check_type(file)
-            store, path = source_of(self.gathering.workflow(context)), file.path
-        copied = copy_hashed(store, path, self.files, paths.source, timeout_seconds=max(1.0, seconds))
+            with closing(source_of(self.gathering.workflow(context))) as source:
+                copied = copy_hashed(source, file.path, self.files, paths.source, timeout_seconds=seconds)
         if not copied.size:
             raise FileFailed("the file is empty")
         return copied
@@ -122,7 +125,8 @@ class PlatformExecutor:
 
         def ask() -> FileFailed | None:
             try:
-                destination_of(self.gathering.workflow(context)).check()
+                with closing(destination_of(self.gathering.workflow(context))) as destination:
+                    destination.check()
             except FileFailed as refused:  # of all files of the workflow
                 return refused
             return None
@@ -152,7 +156,8 @@ class PlatformExecutor:
         self.files.write_json(paths.infile, data)
         self.files.write_json(paths.output(name), data)
         self.files.write_json(paths.metadata, self._completed(context, paths))
-        destination_of(self.gathering.workflow(context)).write_json(name, data)
+        with closing(destination_of(self.gathering.workflow(context))) as destination:
+            destination.write_json(name, data)
 
     def _completed(self, context: RunContext, paths: FilePaths) -> dict[str, Any]:
         """METADATA.json after the tool. The executor may have overwritten it, and the tool may be gone: it is paid."""

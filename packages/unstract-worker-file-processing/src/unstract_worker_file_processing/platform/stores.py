@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import random
 import threading
 import time
@@ -30,7 +31,7 @@ from unstract_worker_file_processing.platform.store_errors import (
 
 __all__ = ["Copied", "Store", "copy_hashed", "folder", "platform_stores", "s3_options", "store_of"]
 
-# What is held of a file at a time. S3 takes parts of 5 MiB and more, and a part on its way is held up to three times.
+# What is held of a file at a time. S3 takes parts of 5 MiB and more, and a part on its way is held twice.
 _CHUNK = 256 * 1024
 _PART = 5 * 1024 * 1024
 # The module behind a store, and the extra that brings it; by default fsspec itself.
@@ -114,6 +115,13 @@ class Store:
         root = str(self.options.get("path") or "")
         real, inside = (Path(f"{root}/{each}" if root else each).resolve() for each in (path, folder))
         return real.is_relative_to(inside)
+
+    def close(self) -> None:
+        """Close the connection of an SSH client, whose thread would keep it; others close theirs. May be used again."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if self.protocol == "sftp" and opened is not None:
+            opened.client.close()
 
     def fits(self, path: str) -> bool:
         """Whether the path is not too long for such a store."""
@@ -256,13 +264,15 @@ class Store:
             if self._opened is None:
                 import fsspec  # only with this executor, and only where files are handled
 
-                options = {**self.options, "skip_instance_cache": True, "use_listings_cache": False}
+                options = {**self.options, "skip_instance_cache": True}
+                if self.protocol != "sftp":  # it hands on what it does not know to the SSH client
+                    options["use_listings_cache"] = False
                 self._opened = fsspec.filesystem(self.protocol, **options)
                 if self.protocol == "sftp":
                     self._opened.ftp.get_channel().settimeout(_CALL_SECONDS)
                 if self.protocol == "s3":
                     self._opened.retries = _S3_ATTEMPTS
-                    self._opened.call_s3 = partial(self._opened.call_s3, timeout=_CALL_SECONDS)  # what files use
+                    self._opened.call_s3 = partial(_call_s3, self._opened.call_s3)  # what files use
             return self._opened
 
 
@@ -332,6 +342,13 @@ def _hashed(source: Store, path: str, write: Callable[[bytes], object], timeout_
                 text = f"copying from {source.name} took longer than {timeout_seconds:.0f} s"
                 raise NotNow(text, shared=False)  # of this file: the store answers
     return Copied(digest.hexdigest(), size)
+
+
+def _call_s3(call: Callable[..., Any], *arguments: Any, Body: bytes | None = None, **options: Any) -> Any:  # noqa: N803
+    """A call of S3 within its time. Bytes are sent as a file, which each try rewinds: the HTTP client copies bytes."""
+    if Body:
+        options["Body"] = io.BufferedReader(io.BytesIO(Body))
+    return call(*arguments, timeout=_CALL_SECONDS, **options)
 
 
 def _bucket(path: str) -> str:
