@@ -334,3 +334,11 @@ def test_the_platform_key_of_an_organization_that_has_one_and_of_one_that_has_no
     server.answer(server.sends({"error": "Organization x not found"}, 404))
     with pytest.raises(BackendRefused):
         backend.tooling.platform_key(ORG)
+
+
+@pytest.mark.parametrize("metadata", [None, [], "text", {"a": 1}])
+def test_a_run_starts_whatever_the_settings_of_its_tools_are(server, backend, metadata):
+    tools = [{"id": str(step), "tool_id": "classify", "step": step, "metadata": metadata} for step in (2, 1)]
+    server.answer(server.sends({"tool_instances": tools}))
+    found = backend.workflows.tool_instances(ORG, ID)
+    assert [(tool.id, tool.metadata) for tool in found] == [("1", metadata), ("2", metadata)]

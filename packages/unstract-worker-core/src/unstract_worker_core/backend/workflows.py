@@ -21,12 +21,12 @@ _BAD_REQUEST, _INTERNAL_ERROR = 400, 500
 
 @frozen
 class ToolInstance:
-    """A tool in a workflow. `metadata`: its settings."""
+    """A tool in a workflow. `metadata`: its settings, as they came; the start of a run does not depend on them."""
 
     id: str
     tool_id: str
     step: int = 0
-    metadata: dict[str, Any] = field(factory=dict, repr=False)
+    metadata: Any = field(default=None, repr=False)
 
 
 @frozen

@@ -64,7 +64,8 @@ class Gathering:
 
     def _found(self, context: RunContext) -> Tool:
         instance = self._instance(context)
-        registry_id = instance.metadata.get("prompt_registry_id")
+        settings = _object(instance.metadata, f"metadata of the tool {instance.tool_id}")
+        registry_id = settings.get("prompt_registry_id")
         image = self.backend.tooling.image(context.organization_id, instance.tool_id)
         self._check_image(image)
         if not isinstance(registry_id, str) or not registry_id:
@@ -72,7 +73,7 @@ class Gathering:
         key = self.backend.tooling.platform_key(context.organization_id)
         if key is None:
             raise FileFailed("the organization has no active platform key: create one in the platform's settings")
-        tool = self._exported(image, instance, key, registry_id)
+        tool = self._exported(image, settings, key, registry_id)
         if context.llm_profile_id:
             tool = self._with_profile(tool, key, context.llm_profile_id)
         check_tool(tool)
@@ -93,7 +94,7 @@ class Gathering:
             text = f"the tool {image.name or image.tool_id} has the image {image.image_name}"
             raise FileFailed(f"{text}, which only the platform's runner runs: {_ELSEWHERE}")
 
-    def _exported(self, image: ToolImage, instance: ToolInstance, key: Secret, registry_id: str) -> Tool:
+    def _exported(self, image: ToolImage, instance: dict[str, Any], key: Secret, registry_id: str) -> Tool:
         found, name = self.service.custom_tool(key, registry_id), image.name or image.tool_id
         if found is None:
             if self.service.agentic_tool(key, registry_id) is not None:
@@ -105,7 +106,7 @@ class Gathering:
             raise FileFailed(f"the registry entry of the tool {name} has no tool_metadata: export it again")
         return Tool(
             name=name,
-            instance=instance.metadata,
+            instance=instance,
             tool_id=metadata["tool_id"],
             settings=_object(metadata.get("tool_settings"), f"tool_settings of the tool {name}"),
             outputs=_outputs(metadata.get("outputs"), name),
