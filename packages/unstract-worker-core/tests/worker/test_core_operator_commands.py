@@ -118,5 +118,18 @@ def test_redis_that_does_not_answer_is_one_line(command, arguments, operate):
         done = operate(command, *arguments, WORKER_LEDGER_REDIS_URL=f"redis://127.0.0.1:{nobody}/3")
     assert done.exit_code == 5
     assert done.stdout == ""
-    assert done.stderr.startswith(f"Error: the ledger at 127.0.0.1:{nobody}/3: ")
-    assert done.stderr.count("\n") == 1
+    cause = "connection refused: nothing listens there; look at WORKER_LEDGER_REDIS_URL or REDIS_*"
+    assert done.stderr == f"Error: the ledger at 127.0.0.1:{nobody}/3: {cause}\n"
+
+
+def test_a_ledger_that_refuses_is_said_with_its_cause(operate, redis_url):
+    place = redis_url.split("/")[2]
+    for url, cause in {
+        f"redis://somebody:hush-hush@{place}/0": "user or password refused",
+        f"redis://{place}/99": "there is no database of this number",
+    }.items():
+        with stamina.set_testing(True, attempts=1):
+            done = operate(fleet, WORKER_LEDGER_REDIS_URL=url)
+        assert done.exit_code == 5
+        assert f": {cause}; look at WORKER_LEDGER_REDIS_URL or REDIS_*\n" in done.stderr
+        assert "hush-hush" not in done.stderr

@@ -18,6 +18,7 @@ from unstract_worker_core.fleet import Fleet
 from unstract_worker_core.ledger import Ledger
 from unstract_worker_core.ledger.operator import Operator
 from unstract_worker_core.observability.logs import Redactor, get_logger
+from unstract_worker_core.operator.check import known_cause
 from unstract_worker_core.redis import connect
 from unstract_worker_core.worker.definition import WorkerDefinition, settings_or_exit
 
@@ -72,8 +73,8 @@ def open_ledger(definition: WorkerDefinition, environ: Mapping[str, str] | None 
     try:
         yield access
     except LedgerError as error:
-        where = settings.ledger_redis.location
-        fail(f"the ledger at {where}: {error}. Look at WORKER_LEDGER_REDIS_URL or REDIS_*.", EXIT_UNAVAILABLE)
+        where, cause = settings.ledger_redis.location, known_cause(error) or error
+        fail(f"the ledger at {where}: {cause}; look at WORKER_LEDGER_REDIS_URL or REDIS_*", EXIT_UNAVAILABLE)
     finally:
         set_on_retry_hooks(hooks)
         redis.close()

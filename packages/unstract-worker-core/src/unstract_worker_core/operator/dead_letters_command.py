@@ -14,6 +14,7 @@ from kombu.exceptions import KombuError
 from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.ledger import DeadLetter
 from unstract_worker_core.ledger.dead_letters import DeadLetterStore, StoredLetter
+from unstract_worker_core.operator.check import known_cause
 from unstract_worker_core.operator.console import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
@@ -42,7 +43,7 @@ class NotRequeueable(Exception):
 
 
 class BrokerAway(Exception):
-    """The broker did not take the message; named after the driver's error."""
+    """The broker did not take the message; says why."""
 
 
 @frozen
@@ -84,7 +85,7 @@ def publish(message: Message, broker: BrokerSettings) -> None:
             content_type="application/json", content_encoding="utf-8", delivery_mode=2,
         )  # fmt: skip
     except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
-        raise BrokerAway(type(error).__name__) from None
+        raise BrokerAway(known_cause(error) or type(error).__name__) from None
     finally:
         connection.release()
 
