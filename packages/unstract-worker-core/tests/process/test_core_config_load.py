@@ -744,6 +744,8 @@ def test_the_platform_executor_needs_each_of_its_variables(name: str) -> None:
         ('["canary-5f2c"]', "must be a JSON object"),
         ('{"provider": "ftp", "credentials": {"secret": "canary-5f2c"}}', "provider must be one of azure"),
         ('{"provider": "s3", "credentials": "canary-5f2c"}', "must be a JSON object"),
+        ('{"provider": "s3", "credentials": {"endpoint_url": "minio:9000"}}', "endpoint_url: scheme must be http://"),
+        ('{"provider": "s3", "credentials": {"endpoint_url": "http://a:canary-5f2c"}}', "endpoint_url: port must be"),
     ],
 )
 def test_a_store_that_cannot_be_read_is_a_fault_without_its_value(value: str, problem: str) -> None:

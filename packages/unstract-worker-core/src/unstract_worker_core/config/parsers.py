@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from attrs import field, frozen
 
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?"
+_HTTP = ("http", "https")
 _PROVIDERS = ("azure", "gcs", "local", "minio", "s3")
 # Parts of the credentials that are no secret by themselves, and would have ordinary words taken out of the log.
 _PLAIN = frozenset({"account_name", "bucket", "endpoint_url", "key", "project", "provider", "region_name"})
@@ -247,7 +248,7 @@ def http_url(value: str) -> str:
 
 def any_http_url(value: str) -> str:
     """An http(s) URL with a host; no userinfo, query or fragment. A trailing slash is dropped."""
-    parts = split_url(text(value), ("http", "https"), "scheme must be http:// or https://")
+    parts = split_url(text(value), _HTTP, "scheme must be http:// or https://")
     for character, part in (("@", "user or password"), ("?", "query (?)"), ("#", "fragment (#)")):
         if character in (parts.netloc if character == "@" else value):
             raise ValueError(f"must have no {part}")
@@ -319,6 +320,11 @@ def store(value: str) -> StoreSettings:
         raise ValueError('must be a JSON object such as {"provider": "s3", "credentials": {}}')  # noqa: TRY004 - a fault
     if found.get("provider") not in _PROVIDERS:
         raise ValueError(f"provider must be one of {', '.join(_PROVIDERS)}")
+    if credentials.get("endpoint_url"):
+        try:
+            split_url(str(credentials["endpoint_url"]), _HTTP, "scheme must be http:// or https://")
+        except ValueError as error:
+            raise ValueError(f"endpoint_url: {error}") from None
     return StoreSettings(found["provider"], Secret(json.dumps(credentials)))
 
 

@@ -7,7 +7,7 @@ that a fleet whose queues are short is not shrunk below its work.
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
@@ -125,7 +125,7 @@ def at_broker(
 
 def _at_redis(target: Target, broker: BrokerSettings, redis: str | None) -> Target:
     urls = [urlsplit(url) for url in broker.url.reveal().split(";")]
-    databases = {_database(url) for url in urls}
+    databases = {int(url.path.strip("/") or 0) for url in urls}
     if len(databases) > 1:
         raise ValueError("CELERY_BROKER_BASE_URL names several databases; a scaler watches one")
     target = evolve(target, redis_database=databases.pop())
@@ -137,13 +137,6 @@ def _at_redis(target: Target, broker: BrokerSettings, redis: str | None) -> Targ
     if len(urls) > 1 and redis is None:
         raise ValueError("CELERY_BROKER_BASE_URL names several servers; a scaler watches one: choose it with --redis")
     return evolve(target, redis=join_host_port(urls[0].hostname or "", urls[0].port or _REDIS_PORT))
-
-
-def _database(url: SplitResult) -> int:
-    text = url.path.strip("/") or "0"
-    if not text.isdigit():
-        raise ValueError("CELERY_BROKER_BASE_URL must end in a database number")
-    return int(text)
 
 
 def behavior(rule: ScalingRule) -> dict[str, Any]:
