@@ -1,3 +1,1 @@
 """Releases of the packages of this repository, each on its own: what is unreleased, versions, changelogs, wheels."""
-
-__all__: list[str] = []

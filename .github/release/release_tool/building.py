@@ -14,8 +14,6 @@ from release_tool.index import Row, source_of
 from release_tool.packages import Package
 from release_tool.repository import ReleaseError, Repository, run
 
-__all__ = ["CONSTRAINTS", "Built", "Wheelhouse", "build_twice", "copy_into", "copy_sources", "scratch_folder", "uv"]
-
 CONSTRAINTS = "constraints.txt"
 # The second build differs in all that must not matter; its umask is private.
 ELSEWHERE = {"TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "7"}

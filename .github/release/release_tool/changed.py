@@ -8,8 +8,6 @@ from attrs import frozen
 from release_tool.packages import CORE, PACKAGES, Package
 from release_tool.repository import Repository
 
-__all__ = ["Changed", "changed_since"]
-
 DOCUMENT = re.compile(
     r"\.md$|^LICENSE$|^\.editorconfig$|^\.gitignore$|^\.github/(CODEOWNERS|dependabot\.yml|ISSUE_TEMPLATE/)"
 )

@@ -9,8 +9,6 @@ from packaging.version import Version
 from release_tool.packages import Package
 from release_tool.repository import ReleaseError, Repository
 
-__all__ = ["Fragment", "Section", "fragments_of", "section_of", "sections_of"]
-
 KINDS = ("removal", "feature", "bugfix", "doc", "misc")
 HEADING = re.compile(r"^## (?P<version>\S+) \((?P<date>\d{4}-\d\d-\d\d)\)$", re.MULTILINE)
 

@@ -10,8 +10,6 @@ from release_tool.index import INDEX, Row, commit_of, load_index, source_of
 from release_tool.packages import CORE, Package, Project, current
 from release_tool.repository import SHORT, ReleaseError, Repository
 
-__all__ = ["CheckResult", "check", "range_faults"]
-
 
 @frozen
 class CheckResult:

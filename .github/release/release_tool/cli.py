@@ -21,8 +21,6 @@ from release_tool.repository import ReleaseError, Repository, repository_at
 from release_tool.status import status_of
 from release_tool.versions import Bump
 
-__all__ = ["OUT", "main", "package_argument", "version_argument"]
-
 
 def package_argument(name: str) -> Package:
     """Reads a package from a command line."""

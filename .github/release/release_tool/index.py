@@ -14,8 +14,6 @@ from packaging.version import InvalidVersion, Version
 from release_tool.packages import Package, package_named, parse_project
 from release_tool.repository import SHORT, ReleaseError, Repository
 
-__all__ = ["INDEX", "Index", "Row", "commit_of", "load_index", "record", "release_of", "source_of"]
-
 INDEX = PurePosixPath("CHANGELOG.md")
 PENDING = "pending"
 HEADER = ("date", "package", "version", "commit", "needs core")

@@ -12,8 +12,6 @@ from packaging.version import Version
 from release_tool.repository import ReleaseError, Repository
 from release_tool.versions import CoreRange
 
-__all__ = ["CORE", "PACKAGES", "WORKERS", "Package", "Project", "current", "package_named", "parse_project"]
-
 VERSION = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}(\.dev0)?$")
 
 

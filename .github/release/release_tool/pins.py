@@ -13,8 +13,6 @@ from release_tool.index import load_index
 from release_tool.packages import PACKAGES, WORKERS, Package, current
 from release_tool.repository import Repository
 
-__all__ = ["Pin", "pins_of", "write_pins"]
-
 README = PurePosixPath("README.md")
 COMPOSE = PurePosixPath("docker/compose.production.yaml")
 UNSTRACT = PurePosixPath("docker/compose.unstract.yaml")

@@ -15,8 +15,6 @@ from release_tool.pins import write_pins
 from release_tool.repository import ReleaseError, Repository, run
 from release_tool.versions import Bump, least_bump, next_version
 
-__all__ = ["prepare", "today"]
-
 VERSION_LINE = re.compile(r'^version = "[^"\n]*"$', re.MULTILINE)
 
 

@@ -7,8 +7,6 @@ from pathlib import Path, PurePosixPath
 
 from attrs import frozen
 
-__all__ = ["SHORT", "ReleaseError", "Repository", "repository_at", "run"]
-
 SHORT = 12
 TAIL_LINES = 40
 

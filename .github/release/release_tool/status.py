@@ -11,8 +11,6 @@ from release_tool.index import Row, commit_of, load_index
 from release_tool.packages import PACKAGES, Package, Project, current
 from release_tool.repository import SHORT, Repository
 
-__all__ = ["PackageStatus", "State", "status_of"]
-
 
 class State(StrEnum):
     """A package compared with its last release."""

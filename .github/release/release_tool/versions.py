@@ -11,8 +11,6 @@ from packaging.version import Version
 
 from release_tool.repository import ReleaseError
 
-__all__ = ["Bump", "CoreRange", "least_bump", "next_version"]
-
 FORM = re.compile(r"^>=(?P<lower>\d+(?:\.\d+)*(?:\.dev\d+)?),<(?P<upper>\d+(?:\.\d+)*)$")
 
 

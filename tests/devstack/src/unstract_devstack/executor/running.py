@@ -37,17 +37,17 @@ class ObjectStore:
     buckets: tuple[str, ...] = (BUCKET,)
 
     def start(self) -> None:
-        """Start it, empty, and wait until it serves. Raises ProcessError."""
+        """Start it with empty buckets. Raises ProcessError."""
         self.process.start()
-        self.process.await_ready(self.serves, seconds=READY_SECONDS)
+        self.process.await_ready(self._serves, seconds=READY_SECONDS)
+        for bucket in self.buckets:
+            call("PUT", f"{self.url}/{bucket}")
 
-    def serves(self) -> bool:
-        """Whether it has its buckets."""
+    def _serves(self) -> bool:
         try:
-            text = call("GET", self.url, timeout=2.0).text
+            return call("GET", self.url, timeout=2.0).status == 200
         except CallFailed:
             return False
-        return all(f"<Name>{bucket}</Name>" in text for bucket in self.buckets)
 
     @property
     def variable(self) -> str:
@@ -81,11 +81,14 @@ def running_object_store(directory: Path, *buckets: str, host: str = HOST) -> It
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     buckets = buckets or (BUCKET,)
-    command = [sys.executable, "-m", "unstract_devstack.executor.object_store", host, str(port), *buckets]
+    command = [sys.executable, "-m", "moto.server", "-H", host, "-p", str(port)]
     process = ManagedProcess("object store", command, inherited_environment(), directory / "object-store.log")
     store = ObjectStore(f"http://{host}:{port}", process, buckets)
-    with process.serving(store.serves, seconds=READY_SECONDS):
+    try:
+        store.start()
         yield store
+    finally:
+        process.stop()
 
 
 @contextlib.contextmanager

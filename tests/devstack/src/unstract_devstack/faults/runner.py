@@ -10,10 +10,9 @@ import redis
 from attrs import define, evolve, field, frozen
 
 from unstract_devstack.faults import experiments  # noqa: F401 - registers them
+from unstract_devstack.faults.aftermath import check_bound, explanation, recovery_times
 from unstract_devstack.faults.apart import Apart
 from unstract_devstack.faults.arena import BACKEND, BROKER, STORE, Arena, open_arena
-from unstract_devstack.faults.bound import check_bound
-from unstract_devstack.faults.explanation import explanation, recovery_times
 from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
 from unstract_devstack.faults.registry import AS_REAL, EXPERIMENTS, KEYED, Experiment, Trial
 from unstract_devstack.faults.tally import Problem, Tally

@@ -1,9 +1,9 @@
 """R34: how long the work of a killed file worker waits with the default times."""
 
+from unstract_devstack.faults.aftermath import recovery_times
 from unstract_devstack.faults.arena import Arena
 from unstract_devstack.faults.checker import Sent
 from unstract_devstack.faults.experiments import aiming
-from unstract_devstack.faults.explanation import recovery_times
 from unstract_devstack.faults.load import Tenant, new_tenant
 from unstract_devstack.faults.registry import AS_REAL, Trial, experiment
 from unstract_devstack.fleet import Worker
