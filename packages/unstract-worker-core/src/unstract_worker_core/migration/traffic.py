@@ -6,12 +6,10 @@ unroutable one is noticed.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amqp.exceptions import MessageNacked
 from attrs import frozen
-from kombu.connection import Connection
-from kombu.exceptions import KombuError
 
 from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.errors import LedgerError, MessageError
@@ -19,10 +17,7 @@ from unstract_worker_core.identifiers import execution_id, organization_id
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import TASK_PREFIX
 from unstract_worker_core.runs.runtime import Runtime
-from unstract_worker_core.worker.broker import declared_queue, publishing_connection
-
-if TYPE_CHECKING:
-    from kombu.messaging import Producer
+from unstract_worker_core.worker.broker import BrokerConnection, declared_queue, publishing_connection
 
 # What of AMQP's properties a sender decides. Expiry is a header of Celery's.
 _PROPERTIES = ("correlation_id", "reply_to", "priority", "delivery_mode", "message_id", "timestamp", "type", "app_id")
@@ -46,9 +41,7 @@ class Forwarding:
     def __init__(self, broker: BrokerSettings) -> None:
         """Nothing is connected yet."""
         self._broker = broker
-        self._connection: Connection | None = None
-        self._producer: Producer | None = None
-        self._known: set[str] = set()
+        self._connection: BrokerConnection | None = None
 
     def forward(self, message: Any, queue: str) -> None:
         """Publish a kombu message to `queue`: same body, headers and content type. Once more on a fresh connection.
@@ -60,7 +53,7 @@ class Forwarding:
             connection = self._connection = self._connection or publishing_connection(self._broker, confirmed=True)
             try:
                 self._publish(connection, message, queue)
-            except (KombuError, OSError, MessageNacked, *connection.connection_errors, *connection.channel_errors) as e:
+            except (MessageNacked, *connection.errors) as e:
                 self.close()
                 # Refused by the broker itself: asking again at once changes nothing.
                 if last or isinstance(e, MessageNacked):
@@ -70,8 +63,7 @@ class Forwarding:
 
     def close(self) -> None:
         """Close the connection."""
-        connection, self._connection, self._producer = self._connection, None, None
-        self._known.clear()
+        connection, self._connection = self._connection, None
         if connection is None:
             return
         try:
@@ -79,12 +71,11 @@ class Forwarding:
         except Exception:  # boundary: a connection that broke may fail to close in any way its driver knows
             log.debug("connection did not close", exc_info=True)
 
-    def _publish(self, connection: Connection, message: Any, queue: str) -> None:
-        if self._producer is None:
-            self._producer = connection.Producer(auto_declare=False)
+    def _publish(self, connection: BrokerConnection, message: Any, queue: str) -> None:
+        producer = connection.producer
         self._declare_once(connection, queue)
         body = message.body
-        self._producer.publish(
+        producer.publish(
             bytes(body) if isinstance(body, memoryview) else body,
             exchange="",
             routing_key=queue,
@@ -95,9 +86,9 @@ class Forwarding:
             **{name: message.properties[name] for name in _PROPERTIES if message.properties.get(name) is not None},
         )
 
-    def _declare_once(self, connection: Connection, queue: str) -> None:
+    def _declare_once(self, connection: BrokerConnection, queue: str) -> None:
         """The queue is there; as its consumers declared it, or as they would."""
-        if self._broker.is_redis or queue in self._known:
+        if self._broker.is_redis or queue in connection.declared:
             return
         entity = declared_queue(queue, self._broker)
         try:
@@ -106,7 +97,7 @@ class Forwarding:
         except connection.channel_errors:
             with connection.channel() as channel:
                 entity(channel).declare()
-        self._known.add(queue)
+        connection.declared.add(queue)
 
 
 @frozen

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import click
 from attrs import asdict, frozen
-from kombu.exceptions import KombuError
 
 from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.ledger import DeadLetter
@@ -30,9 +29,8 @@ from unstract_worker_core.operator.console import (
     table,
 )
 from unstract_worker_core.queues import WORKER_QUEUES, queue_for
-from unstract_worker_core.worker.broker import declared_queue, publishing_connection
+from unstract_worker_core.worker.broker import declared_queue, publish_task, publishing_connection
 from unstract_worker_core.worker.definition import WorkerDefinition
-from unstract_worker_core.worker.doorbell_publisher import message_headers
 
 _STARS = "***"
 _KEPT_WHOLE_BELOW = 4096
@@ -79,12 +77,9 @@ def publish(message: Message, broker: BrokerSettings) -> None:
     try:
         _ = connection.default_channel  # connects, as the options say
         declared_queue(message.queue, broker)(connection.default_channel).declare()
-        connection.Producer(auto_declare=False).publish(
-            json.dumps([message.args, message.kwargs, {}]), exchange="", routing_key=message.queue,
-            headers=message_headers(message.task, message.task_id), correlation_id=message.task_id,
-            content_type="application/json", content_encoding="utf-8", delivery_mode=2,
-        )  # fmt: skip
-    except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+        body = [message.args, message.kwargs, {}]
+        publish_task(connection.producer, message.queue, message.task, message.task_id, body, delivery_mode=2)
+    except connection.errors as error:
         raise BrokerAway(known_cause(error) or type(error).__name__) from None
     finally:
         connection.release()

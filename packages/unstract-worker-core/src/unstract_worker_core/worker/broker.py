@@ -1,6 +1,11 @@
 """How to connect to the broker: options by transport, one place for the app, the doorbells and the log events."""
 
+import json
 import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from queue import Empty, Full, LifoQueue
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +14,8 @@ from amqp.transport import SSLTransport, TCPTransport, to_host_port
 from celery.app.amqp import AMQP
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
+from kombu.exceptions import ChannelError, KombuError
+from kombu.messaging import Producer
 from kombu.transport import pyamqp
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
@@ -16,6 +23,7 @@ from redis.retry import Retry
 
 from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.errors import Fault
+from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
 from unstract_worker_core.redis import CONNECT_SECONDS
 
@@ -23,6 +31,9 @@ from unstract_worker_core.redis import CONNECT_SECONDS
 UNROUTED_QUEUE = "uw_unrouted"
 _NO_PAUSE = {"interval_start": 0, "interval_step": 0, "interval_max": 0}
 _HERE = "unstract_worker_core.worker"
+_IDLE_CONNECTIONS = 8
+
+log = get_logger(__name__)
 
 
 def transport_options(broker: BrokerSettings) -> dict[str, Any]:
@@ -103,16 +114,106 @@ def permanent_refusal(error: BaseException) -> Fault | None:
 
 
 class BrokerConnection(Connection):
-    """kombu's connection, which keeps its transport when it goes on to the next of several brokers.
+    """kombu's connection, with one producer and what publishers ask of it.
 
-    kombu then takes the transport that it has for the URL's scheme, in place of the one that it was given.
+    Attributes:
+        declared: names of queues that were declared on it.
+        returned: set by a publisher, when RabbitMQ sent its last message back.
     """
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+        self.declared: set[str] = set()
+        self.returned = False
+
+    @cached_property
+    def producer(self) -> Producer:
+        """A producer that declares nothing; made on first use, which connects."""
+        producer: Producer = self.Producer(auto_declare=False)
+        return producer
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What it raises while the broker is away, or refuses something."""
+        return (KombuError, OSError, *self.connection_errors, *self.channel_errors)
+
+    def depth(self, queue: str) -> int | None:
+        """How many messages wait in a queue; None: RabbitMQ has no such queue. On Redis that is an empty one."""
+        is_redis = self.transport.driver_type == "redis"
+        try:
+            if is_redis:
+                return int(self.default_channel.queue_declare(queue, passive=True).message_count)
+            with self.channel() as channel:  # its own: RabbitMQ closes the channel of a queue that is not there
+                return int(channel.queue_declare(queue, passive=True).message_count)
+        except ChannelError:
+            return 0 if is_redis else None
+
+    def quit(self) -> None:
+        """Close it, however broken it is."""
+        try:
+            self.release()
+        except Exception:  # boundary: a connection that broke may fail to close in any way its driver knows
+            log.debug("connection did not close", exc_info=True)
+
     def switch(self, conn_str: str) -> None:
-        """Go on to another URL."""
+        """Go on to another of several brokers: kombu would take its own transport for the URL's scheme then."""
         transport = self.transport_cls
         super().switch(conn_str)  # type: ignore[no-untyped-call]
         self.transport_cls = transport
+
+
+class IdleConnections:
+    """Connections that no thread uses now, the last used first; at most eight are kept."""
+
+    def __init__(self) -> None:
+        self._idle: LifoQueue[BrokerConnection] = LifoQueue(_IDLE_CONNECTIONS)
+
+    def take(self) -> BrokerConnection | None:
+        """One of them, for the caller alone; None: there is none."""
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return None
+
+    @contextmanager
+    def lend(self, connection: BrokerConnection) -> Iterator[None]:
+        """Keep a connection after the block; close it where the block raised, or enough are kept."""
+        try:
+            yield
+        except BaseException:
+            connection.quit()
+            raise
+        try:
+            self._idle.put_nowait(connection)
+        except Full:
+            connection.quit()
+
+    def close(self) -> None:
+        """Close them."""
+        while (connection := self.take()) is not None:
+            connection.quit()
+
+
+def publish_task(
+    producer: Producer, queue: str, task: str, task_id: str, body: Sequence[Any], *, expires: str | None = None,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Publish a task message of Celery's protocol 2 straight to a queue.
+
+    Args:
+        body: arguments, keyword arguments and the embedded part (``{}``: none).
+        expires: ISO 8601; it is not run after that.
+        options: further ones of kombu's `publish`.
+    """
+    headers = {
+        "lang": "py", "task": task, "id": task_id, "root_id": task_id, "parent_id": None, "group": None,
+        "retries": 0, "timelimit": [None, None], "eta": None, "expires": expires, "ignore_result": True,
+        "argsrepr": "()", "kwargsrepr": "{}", "origin": "unstract-worker",
+    }  # fmt: skip
+    producer.publish(
+        json.dumps(body), exchange="", routing_key=queue, headers=headers, correlation_id=task_id,
+        content_type="application/json", content_encoding="utf-8", **options,
+    )  # fmt: skip
 
 
 class BrokerAMQP(AMQP):  # type: ignore[misc]
@@ -121,7 +222,7 @@ class BrokerAMQP(AMQP):  # type: ignore[misc]
     Connection = BrokerConnection
 
 
-def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False, seconds: float = 10) -> Connection:
+def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False, seconds: float = 10) -> BrokerConnection:
     """A connection for publishing and asking: brief timeouts, one retry, no heartbeat. It connects on first use.
 
     Args:
@@ -139,7 +240,7 @@ def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False, se
         bounds = {"confirm_publish": confirmed, "read_timeout": seconds, "write_timeout": seconds}
     retries = {"max_retries": max(1, servers - 1)}  # each of several brokers gets its turn
     options = transport_options(broker) | _NO_PAUSE | retries | bounds
-    return BrokerConnection(  # type: ignore[no-untyped-call]
+    return BrokerConnection(
         broker.url.reveal(),
         transport=transport_class(broker),
         transport_options=options,
