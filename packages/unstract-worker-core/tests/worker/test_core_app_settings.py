@@ -225,6 +225,7 @@ def test_purging_is_refused_however_the_app_is_named(command, variables, start_w
     assert started.exit_code() == 2
     assert "unstract-worker-callback cannot start:\n  " in started.log
     assert re.search("(purge|celery amqp): is refused: (would|can) ", started.log)
+    assert "is not known" not in started.log
     assert redis.llen("uw_callback") == 1
 
 

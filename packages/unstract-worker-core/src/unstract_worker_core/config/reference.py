@@ -152,7 +152,7 @@ def _may_be_typo(name: str, other: str) -> bool:
 
 @cache
 def _known() -> frozenset[str]:
-    return frozenset(("WORKER_TYPE", *CELERY_READS_ITSELF, *_effective(), *_without_effect()))
+    return frozenset(("WORKER_TYPE", "CELERY_APP", *CELERY_READS_ITSELF, *_effective(), *_without_effect()))
 
 
 @cache
