@@ -166,10 +166,6 @@ class Platform:
         """Stops an execution, as a person does."""
         self.dev.stop(execution_id)
 
-    def send_backend_cleanup(self) -> str:
-        """Has Beat's daily celery.backend_cleanup sent; its task's id."""
-        return str(self.dev("POST", "beat/backend-cleanup", {})["task_id"])
-
     def api_url(self, api_name: str) -> str:
         """Where files for the deployment are sent, and its results are asked for."""
         return f"{self.url}/deployment/api/{quote(self.organization)}/{quote(api_name)}/"

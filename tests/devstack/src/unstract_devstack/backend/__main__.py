@@ -26,7 +26,12 @@ def parser() -> argparse.ArgumentParser:
     add = options.add_argument
     add("--host")
     add("--port", type=int, help="0, which is the default, takes a free one")
-    add("--data", type=_folder, required=True, help="directory for the database and staged files")
+    add(
+        "--data",
+        type=lambda text: Path(text).resolve(),
+        required=True,
+        help="directory for the database and staged files",
+    )
     add("--broker-url")
     add("--redis-url", help="the platform's Redis, with its database number")
     add("--quorum-queues", action="store_true", help="declare quorum queues (RabbitMQ)")
@@ -44,10 +49,6 @@ def parser() -> argparse.ArgumentParser:
     shared = "one pool of so many for all calls; waiting callers hold theirs (platform: 4)"
     add("--shared-threads", type=int, help=shared)
     return options
-
-
-def _folder(text: str) -> Path:
-    return Path(text).resolve()
 
 
 def _content(path: str) -> str:

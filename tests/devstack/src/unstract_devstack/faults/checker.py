@@ -138,7 +138,9 @@ def _statuses(judged: Judged, sent: Sent, effects: Sequence[Effect], row: Execut
 def _notifications(
     judged: Judged, sent: Sent, effects: Sequence[Effect], arrived: Sequence[Announcement], *, keyed: bool
 ) -> None:
-    if not sent.subscribers or not any(_is_end(each) for each in effects):
+    if not sent.subscribers or not any(
+        each.operation == "executions.update_status" and each.status in TERMINAL for each in effects
+    ):
         return
     ends = [each for each in effects if each.operation == "notifications.enqueue" and each.status != "INPROGRESS"]
     subscribers = len({each.detail.get("notification_id") for each in ends})
@@ -153,7 +155,3 @@ def _notifications(
     extra = max(len(ends) - subscribers, copies - receivers)
     text = f"enqueued {len(ends)} times, delivered {len(arrived)} times for {sent.subscribers} subscribers"
     judged.add("notifications_doubled", extra, text, sent.execution_id, allowed=not keyed)
-
-
-def _is_end(effect: Effect) -> bool:
-    return effect.operation == "executions.update_status" and effect.status in TERMINAL
