@@ -3,6 +3,7 @@
 import getpass
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
@@ -103,6 +104,18 @@ def only_match(given: str, ids: Sequence[str], what: str) -> str | None:
     if len(ids) > 1:
         fail(f"{given} is the beginning of {len(ids)} {what}: {', '.join(ids)}. Say more of one.", EXIT_REFUSED)
     return ids[0] if ids else None
+
+
+def print_again(text: Callable[[], str], *, watch: bool, interval: float) -> None:
+    """Print a text once or, to `watch`, again and again; on a terminal in place of what was there."""
+    while True:
+        shown = text()
+        if watch and sys.stdout.isatty():
+            click.clear()
+        click.echo(shown)
+        if not watch:
+            return
+        time.sleep(interval)
 
 
 def act_on_each(given: Sequence[str], find: Callable[[str], T], act: Callable[[T], str]) -> None:

@@ -2,14 +2,13 @@
 
 import json
 import sys
-import time
 from typing import Any
 
 import click
 from attrs import asdict
 
 from unstract_worker_core.fleet import FleetMember
-from unstract_worker_core.operator.console import duration, open_ledger, table
+from unstract_worker_core.operator.console import duration, open_ledger, print_again, table
 from unstract_worker_core.worker.definition import WorkerDefinition
 
 _COLUMNS = (
@@ -26,16 +25,13 @@ def fleet(definition: WorkerDefinition) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, a line a look.")
     def command(*, watch: bool, interval: float, as_json: bool) -> None:
         with open_ledger(definition) as access:
-            while True:
-                members = access.fleet.members()
-                if watch and sys.stdout.isatty():
-                    click.clear()
-                click.echo(json.dumps({"workers": [_facts(one) for one in members]}) if as_json else _table(members))
-                if not watch:
-                    return
-                time.sleep(interval)
+            print_again(lambda: _shown(access.fleet.members(), as_json=as_json), watch=watch, interval=interval)
 
     return command
+
+
+def _shown(members: tuple[FleetMember, ...], *, as_json: bool) -> str:
+    return json.dumps({"workers": [_facts(one) for one in members]}) if as_json else _table(members)
 
 
 def _facts(member: FleetMember) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """`runs [--watch] [--json]`, `runs show`, `runs retry`, `runs abort`."""
 
-import sys
-import time
 from functools import partial
 
 import click
@@ -19,6 +17,7 @@ from unstract_worker_core.operator.console import (
     fail,
     note_action,
     open_ledger,
+    print_again,
 )
 from unstract_worker_core.operator.runs_showing import (
     RunFilter,
@@ -152,22 +151,15 @@ def runs(definition: WorkerDefinition) -> click.Command:
             return
         wanted = RunFilter(RunState(state) if state else None, RunTask(task) if task else None, organization, overdue)
         with open_ledger(definition) as access:
-            while True:
-                page = access.operator.page(limit=limit, offset=offset, wanted=wanted)
-                _print(page_as_json(page, access) if as_json else page_as_text(page, access), fresh=watch)
-                if not watch:
-                    return
-                time.sleep(interval)
+            show = page_as_json if as_json else page_as_text
+            print_again(
+                lambda: show(access.operator.page(limit=limit, offset=offset, wanted=wanted), access),
+                watch=watch,
+                interval=interval,
+            )
 
     _add_commands(group, definition)
     return group
-
-
-def _print(text: str, *, fresh: bool) -> None:
-    """On a terminal in place of what was there, if `fresh`."""
-    if fresh and sys.stdout.isatty():
-        click.clear()
-    click.echo(text)
 
 
 def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
