@@ -16,10 +16,7 @@ from unstract_worker_core.backend.http import BaseTransport, ThreadTransport, po
 from unstract_worker_core.backend.pipelines import Notifications, Pipelines
 from unstract_worker_core.backend.workflows import Tooling, Workflows
 from unstract_worker_core.config import BackendSettings
-from unstract_worker_core.errors import (
-    ConfigurationError,
-    Fault,
-)
+from unstract_worker_core.errors import ConfigurationError, Fault
 
 if TYPE_CHECKING:  # see `observability.metrics`
     from unstract_worker_core.observability.metrics import Metrics

@@ -8,7 +8,6 @@ A mark protects a file until its row shows a status that `check-active` sees. It
 run's end in whatever way it ends: the next run would leave the file out for as long as the mark lives.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -57,7 +56,7 @@ class Mark:
 
 def mark_key(workflow_id: str, file: ActiveFile) -> str:
     """The key of a file's mark."""
-    digest = hashlib.sha256(file.file_path.encode()).hexdigest()[:12]
+    digest = sha256(file.file_path.encode()).hexdigest()[:12]
     return f"file_active:{workflow_id}:{file.provider_file_uuid}:{digest}"
 
 
