@@ -21,9 +21,7 @@ from unstract_worker_core.ledger.records import FinalState, RunContext, RunState
 from unstract_worker_core.redis import call_redis
 from unstract_worker_core.statuses import RunKind
 
-_CHUNK = 200
-_SHOWN_BATCHES = 1000
-_AT_ONCE = 5000
+_CHUNK, _AT_ONCE, _SHOWN_BATCHES = 200, 5000, 1000
 _ID_START = re.compile(r"[A-Za-z0-9._:-]+")  # nothing that means more in a pattern of Redis
 # Of a run with more requests to an executor, which files wait for an answer is not read.
 _READ_REQUESTS = 2000
@@ -76,7 +74,7 @@ class RunView:
 
 @frozen
 class BatchView:
-    """One batch of an armed run. `files` are numbers; `rung` counts doorbells that no claim answered yet."""
+    """A batch of an armed run. `files` are numbers; `rung` counts doorbells that no claim answered yet."""
 
     number: int
     files: tuple[int, ...]
@@ -192,17 +190,18 @@ class Operator:
 
     def detail(self, run_id: str) -> RunDetail | None:
         """All that can be shown of a run; None where the ledger does not know it."""
-        for record in self._records([run_id]):
-            (view,), final = self._views([record]), record.meta.get("final")
-            detail = RunDetail(
-                run=view,
-                epoch=int(record.number("epoch")),
-                rings=int(record.number("rings")),
-                final=serialization.decode(final, FinalState) if final else None,
-                done_ago=record.seconds_since("done_at") if record.meta.get("done_at") else None,
-            )
-            return detail if view.state is RunState.DONE else self._with_work(detail, record)
-        return None
+        record = next(iter(self._records([run_id])), None)
+        if record is None:
+            return None
+        (view,), final = self._views([record]), record.meta.get("final")
+        detail = RunDetail(
+            run=view,
+            epoch=int(record.number("epoch")),
+            rings=int(record.number("rings")),
+            final=serialization.decode(final, FinalState) if final else None,
+            done_ago=record.seconds_since("done_at") if record.meta.get("done_at") else None,
+        )
+        return detail if view.state is RunState.DONE else self._with_work(detail, record)
 
     def retry(self, run_id: str, *, fresh: bool = True) -> Retried:
         """Make a run due now, as if it had not been rung for. `fresh`: its failed attempts are forgotten."""
@@ -252,8 +251,8 @@ class Operator:
         return found
 
     def _views(self, records: Sequence[_Record]) -> tuple[RunView, ...]:
-        armed = [each for each in records if each.meta["state"] == RunState.ARMED]
-        asked = [each for each in armed if 0 < each.requests <= _READ_REQUESTS]
+        waiting = (each for each in records if 0 < each.requests <= _READ_REQUESTS)
+        asked = [each for each in waiting if each.meta["state"] == RunState.ARMED]
 
         def ask(pipe: Any) -> None:
             for record in asked:

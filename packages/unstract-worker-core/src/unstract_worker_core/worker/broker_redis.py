@@ -38,15 +38,13 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.observability.logs import get_logger
-from unstract_worker_core.worker.rejected_messages import BODY_LIMIT
+from unstract_worker_core.worker.rejected_messages import BODY_LIMIT, MALFORMED
 
 log = get_logger(__name__)
 _listeners: list[Callable[[str, str], None]] = []
 
 # Bytes of a whole item: the largest body as Base64, with room for the headers.
 ENVELOPE_LIMIT = BODY_LIMIT * 11 // 8
-# What reading an envelope raises when it is none; no errors of the connection or the server.
-MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 PEEK, PEEK_SECONDS = "PEEK ", 1
 # A peek that has no answer this long after its second was up will not get one: the connection is half open.
 _LATE_SECONDS = 3

@@ -14,14 +14,12 @@ from celery.worker.state import maybe_shutdown
 from unstract_worker_core.errors import ConfigurationError, LedgerError
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.worker.broker import permanent_refusal
-from unstract_worker_core.worker.rejected_messages import dead_letter_message, rejection_reason
+from unstract_worker_core.worker.rejected_messages import MALFORMED, dead_letter_message, rejection_reason
 
 if TYPE_CHECKING:
     from unstract_worker_core.migration.traffic import TrafficSplit
     from unstract_worker_core.worker.process import WorkerProcess
 
-# What reading a message can raise.
-_MESSAGE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 # How long a message stays back that was not taken for an error of ours: the first time, and at most.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 # The longest pause before a broker that cannot be reached is tried again: work goes on within 15 s of its return.
@@ -42,7 +40,7 @@ class TaskRequest(Request):  # type: ignore[misc]
         try:
             super().__init__(message, **options)
             self._read_times()
-        except _MESSAGE_ERRORS as error:
+        except MALFORMED as error:
             raise InvalidTaskError(type(error).__name__) from error
 
     def maybe_expire(self) -> bool:

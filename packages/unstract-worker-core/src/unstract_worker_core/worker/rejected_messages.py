@@ -17,6 +17,8 @@ from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 
 BODY_LIMIT = 64 * 1024 * 1024
+# What reading a message raises when it is malformed; no errors of a connection or a server.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _KEPT_BODY = 4096
 _TEXT = ("utf-8", "utf8", "us-ascii", None)
 _LONGEST_INTEGER = 4000  # digits; Python itself reads 4300
