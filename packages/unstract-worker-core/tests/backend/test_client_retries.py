@@ -179,6 +179,8 @@ def test_no_connection_leaves_nothing_in_doubt(backend_with, free_port):
         ("٣", None),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         ("Wed, 21 Oct 2015 07:28:00 -0000", 0.0),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 99999999999:28:00 GMT", None),
     ],
 )
 def test_retry_after_is_read(header, seconds):

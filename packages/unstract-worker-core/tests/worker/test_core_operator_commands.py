@@ -127,9 +127,18 @@ def test_a_ledger_that_refuses_is_said_with_its_cause(operate, redis_url):
     for url, cause in {
         f"redis://somebody:hush-hush@{place}/0": "user or password refused",
         f"redis://{place}/99": "there is no database of this number",
+        f"sentinel://{place}/0": "what answers there is no sentinel",
     }.items():
         with stamina.set_testing(True, attempts=1):
             done = operate(fleet, WORKER_LEDGER_REDIS_URL=url)
         assert done.exit_code == 5
         assert f": {cause}; look at WORKER_LEDGER_REDIS_URL or REDIS_*\n" in done.stderr
         assert "hush-hush" not in done.stderr
+
+
+@pytest.mark.parametrize("given", ["abcd\nefgh", "abcd\x1b[2Jefgh"])
+def test_an_id_cannot_steer_the_terminal(given, operate, three_runs):
+    done = operate(runs, "show", given)
+    assert done.exit_code == 3
+    assert done.stderr.count("\n") == 1
+    assert "\x1b" not in done.stderr

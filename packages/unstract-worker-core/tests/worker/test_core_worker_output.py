@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from unstract_devstack.processes import wait_until
+from unstract_devstack.processes import inherited_environment, wait_until
+from unstract_worker_core.observability.log_targets import LineStream
+from unstract_worker_core.testing import environment_for
+
+SAMPLE = Path(__file__).parent / "sample"
 
 REDIRECTED = {
     "full": "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)",
@@ -69,7 +73,8 @@ def test_writing_resumes_when_the_disk_has_room_again(tmp_path: Path):
     code = """
 import resource, signal
 from unstract_worker_core.config import LoggingSettings
-from unstract_worker_core.observability.logs import configure_logging, get_logger, lost_records
+from unstract_worker_core.observability.logs import configure_logging, get_logger
+from unstract_worker_core.observability.log_targets import lost_records
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 configure_logging(LoggingSettings())
 log = get_logger("x")
@@ -89,3 +94,58 @@ log.info("after", lost=lost_records())
     assert '"event":"after"' in last
     assert '"lost":0' not in last
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_a_worker_whose_log_nobody_reads_serves_and_ends_with_zero(start_worker, send, ended):
+    """The pipe's reader lives, but has stopped: a write to stderr would block for ever."""
+    code = """
+import os, sys
+reader, writer = os.pipe()
+os.set_inheritable(reader, True)
+full = os.open(f"/proc/self/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)
+try:
+    while True:
+        os.write(full, b"x" * 4096)
+except BlockingIOError:
+    os.dup2(writer, 2)
+os.execv(sys.executable, [sys.executable, "-m", "tiny_worker", "run"])
+"""
+    worker = start_worker("-c", code)
+    send("tiny.broken", body=[[], {}, {}])
+    send("tiny.note", body=[[], {"name": "one"}, {}])
+    assert ended("one")
+    assert wait_until(lambda: "unstract_worker_log_records_lost 0.0" not in worker.metrics(), seconds=20)
+    worker.terminate()
+    assert worker.exit_code() == 0
+
+
+def test_logging_resumes_on_a_line_of_its_own_once_the_reader_reads_again():
+    """A line that was broken off when the pipe was full does not run into the next one."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", buffering=0) as pipe, os.fdopen(writer, "wb", buffering=0) as stderr:
+        stream = LineStream(stderr)
+        with pytest.raises(TimeoutError):
+            stream.write("x" * 1_000_000 + "\n")
+        assert set(pipe.read(1_000_000)) == {ord("x")}
+        stream.write('{"event":"after"}\n')
+        assert pipe.read(100) == b'\n{"event":"after"}\n'
+
+
+def test_a_log_file_that_is_a_pipe_without_a_reader_is_refused_instead_of_waited_for(start_worker, tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    worker = start_worker(LOG_FILE=str(path), ready=False)
+    assert worker.exit_code() == 2
+    assert "LOG_FILE: is a pipe that no process reads" in worker.log
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("scaling",), ("fleet", "--json")])
+def test_output_that_cannot_be_written_is_one_line(arguments, redis_server):
+    environment = inherited_environment() | environment_for(redis_url=redis_server.url, PYTHONPATH=str(SAMPLE))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tiny_worker", *arguments], env=environment, stdout=full, stderr=subprocess.PIPE,
+            text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "Error: the output cannot be written: No space left on device\n"

@@ -11,11 +11,10 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
-from logging.handlers import WatchedFileHandler
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +25,7 @@ from structlog.stdlib import ProcessorFormatter
 
 from unstract_worker_core.config.sections import LoggingSettings
 from unstract_worker_core.errors import ConfigurationError, Fault
+from unstract_worker_core.observability.log_targets import CountsLosses, FileHandler, StderrHandler, why_not_opened
 
 # Libraries that log much: shown only where the operator asks for DEBUG.
 _VERBOSE = ("amqp", "asyncio", "kombu", "redis", "urllib3")
@@ -54,9 +54,6 @@ _PATTERNS = (
 )
 _PLAIN = (bool, int, type(None))
 _LONGEST, _DEEPEST, _MOST = 16 * 1024, 6, 200
-
-_lost = 0
-_lost_lock = threading.Lock()
 
 
 def configure_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) -> None:
@@ -117,11 +114,6 @@ def bind_task(
         structlog.contextvars.reset_contextvars(**bound)
 
 
-def lost_records() -> int:
-    """How many records of this process could not be written: disk full, reader gone, not formattable."""
-    return _lost
-
-
 def open_standard_streams() -> None:
     """Open /dev/null as stdin, stdout and stderr where the process was started without them.
 
@@ -162,17 +154,16 @@ def _printable(text: str) -> str:
 
 
 def _route(settings: LoggingSettings, formatter: logging.Formatter) -> None:
-    handlers: list[logging.Handler] = [_StderrHandler()]
+    handlers: list[logging.Handler] = [StderrHandler()]
     if settings.file:
         try:
-            handlers.append(_FileHandler(settings.file, encoding="utf-8"))
+            handlers.append(FileHandler(settings.file))
         except OSError as error:
-            fault = Fault("LOG_FILE", f"cannot be opened for writing ({type(error).__name__})")
-            raise ConfigurationError((fault,)) from None
+            raise ConfigurationError((Fault("LOG_FILE", why_not_opened(settings.file, error)),)) from None
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
-        if isinstance(old, _CountsLosses):
+        if isinstance(old, CountsLosses):
             old.close()
     for handler in handlers:
         handler.setFormatter(formatter)
@@ -200,37 +191,6 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
     if issubclass(kind, KeyboardInterrupt | SystemExit):
         return
     logging.getLogger("unstract_worker_core").critical("uncaught error", exc_info=(kind, error or kind(), trace))
-
-
-class _CountsLosses(logging.Handler):
-    """A handler whose failures never reach the code that logs: a full disk must not end a worker."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the standard library's
-        """Count the record. One that cannot be rendered is named, without its arguments: they may hold a secret."""
-        global _lost  # noqa: PLW0603 - logging is one per process, and so is its count
-        with _lost_lock:
-            _lost += 1
-        if not isinstance(sys.exc_info()[1], OSError | ValueError):
-            with suppress(OSError, ValueError):
-                self._write(f'{{"event":"log record lost","logger":"{_printable(record.name)}"}}\n')
-
-    def _write(self, line: str) -> None:
-        sys.stderr.write(line)
-
-
-class _StderrHandler(_CountsLosses, logging.StreamHandler[Any]):
-    """Writes to stderr."""
-
-
-class _FileHandler(_CountsLosses, WatchedFileHandler):
-    """Writes to the operator's file, and opens it again once logrotate has renamed it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record. Opening the file again may fail outside of the standard library's own handling."""
-        try:
-            super().emit(record)
-        except OSError:
-            self.handleError(record)
 
 
 @lru_cache(maxsize=512)

@@ -19,7 +19,7 @@ from unstract_worker_core.fleet import Fleet
 from unstract_worker_core.ledger import Ledger
 from unstract_worker_core.ledger.operator import Operator
 from unstract_worker_core.observability.logs import Redactor, get_logger
-from unstract_worker_core.operator.check import known_cause
+from unstract_worker_core.operator.check import flat, known_cause
 from unstract_worker_core.redis import connect
 from unstract_worker_core.worker.definition import WorkerDefinition, settings_or_exit
 
@@ -152,7 +152,7 @@ def note_action(action: str, **fields: str | float) -> None:
 
 def fail(reason: str, code: int) -> NoReturn:
     """End the command: the reason on stderr, and this exit code."""
-    raise _Ended(reason, code)
+    raise _Ended(flat(reason), code)
 
 
 def _completed(environ: Mapping[str, str]) -> dict[str, str]:
@@ -169,7 +169,7 @@ def _user() -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, terminal: bool) -> str:
     """Rows under their headings, without a trailing newline. `terminal`: whether a person's terminal shows it."""
-    lines = [tuple(_flat(cell) for cell in row) for row in rows]
+    lines = [tuple(flat(cell) for cell in row) for row in rows]
     pretty = _by_rich(columns, lines) if terminal else None
     return _plain(columns, lines) if pretty is None else pretty
 
@@ -182,11 +182,6 @@ def duration(seconds: float | None) -> str:
         if abs(seconds) >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _flat(cell: str) -> str:
-    """One line of printable characters: nothing that was stored may steer a terminal."""
-    return "".join(character if character.isprintable() else " " for character in cell)
 
 
 def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,15 +1,17 @@
 """The ways into a worker process: its commands, and the app that Celery's own command finds in the package."""
 
+import errno
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from unstract_worker_core.worker.process import WorkerProcess
 
 _METRICS_VARIABLE, _METRICS_PREFIX = "PROMETHEUS_MULTIPROC_DIR", "unstract-worker-metrics-"
+# The output's disk is full: click takes care of a reader that is gone (EPIPE) only.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _HERE = "unstract_worker_core.operator"
 # Imported when they are asked for.
 _OPERATORS = {
@@ -59,6 +63,18 @@ class _Commands(click.Group):
     """Imports an operator's command only when it is asked for: `run` does not need them."""
 
     of_operators: tuple[WorkerDefinition, Mapping[str, str]]
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """As click's. Output that cannot be written is one line and exit code 1, not a traceback."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            with suppress(OSError):
+                click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is buffered would fail again at the interpreter's end
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *self.of_operators[1]})

@@ -46,6 +46,7 @@ _TEXTS = (
     (r"NOAUTH|Authentication required", "a password is required"),
     (r"NOPERM|no permissions", "the ACL user may not do this"),
     (r"DB index is out of range|invalid DB index", "there is no database of this number"),
+    (r"unknown command .SENTINEL", "what answers there is no sentinel"),
     (r"WRONG_VERSION_NUMBER|wrong version number|record layer failure", "the server does not speak TLS on this port"),
     (r"Connection closed by server", "the server closed the connection: does it expect TLS?"),
     # libpq's, which has one class of error for all of them
@@ -76,7 +77,12 @@ class Line:
 
     def __str__(self) -> str:
         """For a terminal."""
-        return f"{self.status:<4}  {self.subject}{': ' if self.detail else ''}{self.detail}"
+        return flat(f"{self.status:<4}  {self.subject}{': ' if self.detail else ''}{self.detail}")
+
+
+def flat(text: str) -> str:
+    """One line of printable characters: nothing that was given or stored may steer a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def as_json(lines: Sequence[Line]) -> str:
