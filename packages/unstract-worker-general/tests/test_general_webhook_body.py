@@ -80,6 +80,8 @@ def test_what_the_envelope_does_not_know_is_kept():
 
 def test_a_timestamp_that_is_none_stays_what_it_is():
     assert envelope({"timestamp": "yesterday"})["events"][0]["timestamp"] == "yesterday"
+    for beyond_all_years in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        assert envelope({"timestamp": beyond_all_years})["events"][0]["timestamp"] == beyond_all_years
     assert envelope({"timestamp": 5})["events"][0]["timestamp"] is None
     assert envelope({"timestamp": "2026-05-05T17:03:34"})["events"][0]["timestamp"] == READABLE
 

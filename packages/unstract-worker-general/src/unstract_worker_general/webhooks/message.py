@@ -189,7 +189,7 @@ def _readable(timestamp: object) -> str | None:
         return None
     try:
         at = datetime.fromisoformat(timestamp)
-    except ValueError:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):  # its zone may put it before the first year or after the last
         return timestamp
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     return f"{at:%Y %B} {at.day} {at:%I:%M:%S %p}"

@@ -152,7 +152,7 @@ def _backend_time(settings: BackendSettings) -> float | None:
     """Seconds since the epoch as the Date header of the backend's health page has them, in whole seconds."""
     headers = {"Authorization": f"Bearer {settings.api_key.reveal()}", "Accept-Encoding": "identity"}
     url = settings.base_url.rstrip("/") + "/" + settings.health_prefix
-    with suppress(OSError, ConnectFailed, ResponseLost, ResponseRefused, KeyError, ValueError):
+    with suppress(OSError, ConnectFailed, ResponseLost, ResponseRefused, KeyError, ValueError, OverflowError):
         tls = tls_context(settings.ca_file) if url.lower().startswith("https:") else None
         limits = Limits(SECONDS, body=settings.max_body_bytes)
         with closing(ThreadTransport(tls)) as transport:
