@@ -222,10 +222,10 @@ def test_a_result_is_shown_as_json_and_can_be_downloaded(served, scene):
         assert ask(served, path=missing)[0] == 404
 
 
-@pytest.mark.parametrize(
-    ("search", "found"),
-    [("invoice", "one"), ("ERR", "two"), ("50%", "three"), ("_", ""), ("no such", ""), ("weird", "two"), ("", "all")],
-)
+FOUND = {"invoice": "one", "ERR": "two", "50%": "three", "_": "", "no such": "", "weird": "two", "über": "two", "": "all"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("search", "found"), FOUND.items())
 def test_executions_are_found_by_file_status_and_error(served, scene, search, found):
     ids = {
         "one": scene.execution(title="extract"),
@@ -233,6 +233,7 @@ def test_executions_are_found_by_file_status_and_error(served, scene, search, fo
         "three": scene.execution(title="extract"),
     }
     scene.file(ids["one"], "Invoice 17.pdf")
+    scene.file(ids["two"], "ÜBERSICHT.txt")
     scene.file(ids["three"], "50% off.txt")
     text = ask(served, path="/?" + urlencode({"q": search}))[2]
     shown = {name for name, execution_id in ids.items() if f'id="e-{execution_id}"' in text}

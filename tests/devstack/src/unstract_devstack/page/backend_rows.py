@@ -45,9 +45,9 @@ SELECT id, file_name AS name, COALESCE(NULLIF(file_path, ''), file_name) AS path
 FROM file_executions f WHERE execution_id = ? ORDER BY rowid LIMIT ?
 """
 FOUND = r"""
-(e.id LIKE :start ESCAPE '\' OR e.status LIKE :start ESCAPE '\' OR deployment LIKE :part ESCAPE '\'
-    OR e.error_message LIKE :part ESCAPE '\' OR EXISTS (SELECT 1 FROM file_executions f
-        WHERE f.execution_id = e.id AND COALESCE(f.file_path, f.file_name) LIKE :part ESCAPE '\'))
+(e.id LIKE :start ESCAPE '\' OR e.status LIKE :start ESCAPE '\' OR folded(deployment) LIKE :part ESCAPE '\'
+    OR folded(e.error_message) LIKE :part ESCAPE '\' OR EXISTS (SELECT 1 FROM file_executions f
+        WHERE f.execution_id = e.id AND folded(COALESCE(f.file_path, f.file_name)) LIKE :part ESCAPE '\'))
 """
 RESULT = """
 SELECT r.result FROM results r WHERE r.execution_id = ? AND r.file_execution_id = ? AND r.result != 'null'
@@ -79,7 +79,7 @@ class BackendRows:
 
         `search`: only those whose id or status begins with it, or whose name, error or files' paths hold it.
         """
-        part = re.sub(r"([%_\\])", r"\\\1", search)
+        part = re.sub(r"([%_\\])", r"\\\1", search.casefold())
         values = {"before": before, "limit": limit, "start": f"{part}%", "part": f"%{part}%"}
         where = f"WHERE (:before IS NULL OR e.rowid < :before) {f'AND {FOUND}' if search else ''}"
         with self._reading() as connection:
@@ -128,6 +128,8 @@ class BackendRows:
         # A connection each time: pages are asked for on many threads, and opening a file takes 0.1 ms.
         with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             connection.row_factory = sqlite3.Row
+            # SQLite's LIKE finds "report" by "REPORT", and not so what is beyond ASCII.
+            connection.create_function("folded", 1, lambda text: text and text.casefold(), deterministic=True)
             yield connection
 
 
