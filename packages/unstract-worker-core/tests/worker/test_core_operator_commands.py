@@ -108,6 +108,13 @@ def test_a_letter_that_cannot_be_sent_does_not_keep_the_others(operate, ledger, 
     assert redis.llen("a_queue") == 1
 
 
+def test_a_letter_that_is_named_twice_is_sent_once(operate, ledger, redis, redis_url):
+    ledger.dead_letters.add(DeadLetter("a.task", "a_queue", "no", body="[[], {}, {}]"))
+    (kept,) = ledger.dead_letters.letters()
+    done = operate(dead_letters, "requeue", kept.id, kept.id[:6], "--yes", CELERY_BROKER_BASE_URL=redis_url)
+    assert (done.exit_code, redis.llen("a_queue")) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [(fleet, ()), (fleet, ("--watch",)), (runs, ()), (runs, ("show", "aaaa")), (dead_letters, ("list",))],

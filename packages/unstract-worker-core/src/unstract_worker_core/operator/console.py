@@ -118,22 +118,25 @@ def print_again(text: Callable[[], str], *, watch: bool, interval: float) -> Non
         time.sleep(interval)
 
 
-def act_on_each(given: Sequence[str], find: Callable[[str], T], act: Callable[[T], str]) -> None:
-    """Act on all things that were named, and print what each action says.
+def act_on_each(
+    given: Sequence[str], find: Callable[[str], T], id_of: Callable[[T], str], act: Callable[[T], str]
+) -> None:
+    """Act once on each of the things that were named, and print what each action says.
 
     One that cannot be found ends the command before anything is done. One that cannot be acted on does not keep the
     others from it: the command ends with its exit code, or with EXIT_REFUSED where there are several codes.
     """
-    found = []
+    found: dict[str, T] = {}
     for one in given:
         try:
-            found.append(find(one))
+            thing = find(one)
         except _Ended as error:
             if len(given) == 1:
                 raise
             fail(f"{error.message.rstrip('.')}. Nothing was done to the others either.", error.exit_code)
+        found[id_of(thing)] = thing
     codes = []
-    for thing in found:
+    for thing in found.values():
         try:
             click.echo(act(thing))
         except _Ended as error:

@@ -4,6 +4,7 @@ import json
 import sys
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
@@ -140,7 +141,7 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
     def requeue(*, letter_ids: tuple[str, ...], queue: str | None, yes: bool) -> None:
         with open_ledger(definition) as access:
             store = access.ledger.dead_letters
-            act_on_each(letter_ids, partial(_found, store), lambda kept: _requeue(access, kept, queue, yes=yes))
+            act_on_each(letter_ids, partial(_found, store), attrgetter("id"), lambda kept: _requeue(access, kept, queue, yes=yes))
 
     return group
 

@@ -1,6 +1,7 @@
 """`runs [--watch] [--json]`, `runs show`, `runs retry`, `runs abort`."""
 
 from functools import partial
+from operator import attrgetter
 
 import click
 
@@ -175,11 +176,11 @@ def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def retry(*, run_ids: tuple[str, ...], yes: bool) -> None:
         with open_ledger(definition) as access:
-            act_on_each(run_ids, partial(found, access), lambda run: retry_run(access, run, yes=yes))
+            act_on_each(run_ids, partial(found, access), attrgetter("run_id"), lambda run: retry_run(access, run, yes=yes))
 
     @group.command(help="Stop executions: no further file starts, what is done is kept, the status becomes STOPPED.")
     @click.argument("run_ids", nargs=-1, required=True)
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def abort(*, run_ids: tuple[str, ...], yes: bool) -> None:
         with open_ledger(definition) as access:
-            act_on_each(run_ids, partial(found, access), lambda run: abort_run(access, run, yes=yes))
+            act_on_each(run_ids, partial(found, access), attrgetter("run_id"), lambda run: abort_run(access, run, yes=yes))
