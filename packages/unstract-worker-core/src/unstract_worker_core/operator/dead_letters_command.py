@@ -140,8 +140,8 @@ def dead_letters(definition: WorkerDefinition) -> click.Command:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def requeue(*, letter_ids: tuple[str, ...], queue: str | None, yes: bool) -> None:
         with open_ledger(definition) as access:
-            store = access.ledger.dead_letters
-            act_on_each(letter_ids, partial(_found, store), attrgetter("id"), lambda kept: _requeue(access, kept, queue, yes=yes))
+            find = partial(_found, access.ledger.dead_letters)
+            act_on_each(letter_ids, find, attrgetter("id"), lambda kept: _requeue(access, kept, queue, yes=yes))
 
     return group
 

@@ -33,6 +33,7 @@ from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.definition import WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 
+_ID = attrgetter("run_id")
 _STOPS_BY = {
     RunState.ACCEPTED: "a callback worker ends it before it is started",
     RunState.ARMED: "files in work are finished, a callback worker marks the others as not started",
@@ -176,11 +177,11 @@ def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def retry(*, run_ids: tuple[str, ...], yes: bool) -> None:
         with open_ledger(definition) as access:
-            act_on_each(run_ids, partial(found, access), attrgetter("run_id"), lambda run: retry_run(access, run, yes=yes))
+            act_on_each(run_ids, partial(found, access), _ID, lambda run: retry_run(access, run, yes=yes))
 
     @group.command(help="Stop executions: no further file starts, what is done is kept, the status becomes STOPPED.")
     @click.argument("run_ids", nargs=-1, required=True)
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def abort(*, run_ids: tuple[str, ...], yes: bool) -> None:
         with open_ledger(definition) as access:
-            act_on_each(run_ids, partial(found, access), attrgetter("run_id"), lambda run: abort_run(access, run, yes=yes))
+            act_on_each(run_ids, partial(found, access), _ID, lambda run: abort_run(access, run, yes=yes))
