@@ -241,6 +241,12 @@ def test_development_has_defaults_of_its_own() -> None:
     assert settings.warnings == ("INTERNAL_SERVICE_API_KEY is the development key",)
 
 
+@pytest.mark.parametrize(("written", "host"), [("[::]", "::"), ("[::1]", "::1"), ("fe80::1%eth0", "fe80::1%eth0")])
+def test_the_host_to_listen_on_may_have_the_brackets_of_a_url(written: str, host: str) -> None:
+    settings = load_settings(GOOD | {"WORKER_HEALTH_HOST": written}, worker=WorkerType.GENERAL)
+    assert settings.process.health_host == host
+
+
 def test_the_worker_type_s_own_setting_wins() -> None:
     more = {
         "CALLBACK_TASK_TIME_LIMIT": "4000",

@@ -212,6 +212,16 @@ def test_a_port_that_is_taken_is_a_fault_that_names_the_variable() -> None:
         assert other.port == server.port
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.7"])
+def test_a_host_that_cannot_be_listened_on_is_named_by_its_own_variable(host: str) -> None:
+    server = HealthServer(
+        host, 0, worker="callback", version="1", alive=lambda: OK, checks=(), metrics=Metrics(),
+        variable="CALLBACK_HEALTH_PORT",
+    )  # fmt: skip
+    with pytest.raises(ConfigurationError, match="WORKER_HEALTH_HOST: cannot be listened on: "):
+        server.start()
+
+
 def test_one_round_of_checks_at_a_time() -> None:
     entered, leave, rounds = threading.Event(), threading.Event(), []
 

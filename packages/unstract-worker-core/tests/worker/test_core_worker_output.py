@@ -53,6 +53,16 @@ def test_a_log_file_that_logrotate_renamed_is_opened_again(start_worker, send, e
     assert worker.exit_code() == 0
 
 
+def test_sighup_to_a_prefork_child_does_not_end_its_task(start_worker, send, ended, redis, tmp_path):
+    start_worker(CALLBACK_POOL_TYPE="prefork", CALLBACK_CONCURRENCY="1", LOG_FILE=str(tmp_path / "worker.jsonl"))
+    send("tiny.where")
+    assert wait_until(lambda: redis.llen("pids") == 1, seconds=15)
+    os.kill(int(redis.lindex("pids", 0)), signal.SIGHUP)
+    send("tiny.where")
+    assert wait_until(lambda: redis.llen("pids") == 2, seconds=15)
+    assert redis.lindex("pids", 0) == redis.lindex("pids", 1)
+
+
 def test_a_log_file_is_written_again_once_its_folder_is_back(start_worker, send, ended, tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()

@@ -165,7 +165,7 @@ class ProcessSettings:
     hostname: str | None = env("CELERY_HOSTNAME", p.text, "Celery node name", default=None,
         shown="`<type>-<instance>@%h`")
     health_enabled: bool = env("ENABLE_HEALTH_SERVER", p.flag, "serve health and metrics over HTTP", default=True)
-    health_host: str = env("WORKER_HEALTH_HOST", p.text, "where to listen for them",
+    health_host: str = env("WORKER_HEALTH_HOST", p.bare_host, "where to listen for them",
         default="0.0.0.0", development="127.0.0.1")  # noqa: S104 - probes come from outside the container
     health_port: int = env("{TYPE}_HEALTH_PORT", p.integer(0, 65535), "their port; 0 takes a free one", default=8080,
         per_worker=_PORTS)

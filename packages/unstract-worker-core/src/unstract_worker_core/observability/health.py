@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from errno import EADDRNOTAVAIL
 from http import HTTPStatus
 from http.client import LineTooLong
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -135,7 +136,9 @@ class HealthServer:
             self._listener = Listener(self._address, self.answer, self._limits)
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise ConfigurationError((Fault(self._variable, f"cannot be listened on: {reason}"),)) from None
+            not_ours = isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL
+            variable = "WORKER_HEALTH_HOST" if not_ours else self._variable
+            raise ConfigurationError((Fault(variable, f"cannot be listened on: {reason}"),)) from None
         threading.Thread(target=self._listener.serve_forever, name="health", daemon=True).start()
 
     def stop(self) -> None:

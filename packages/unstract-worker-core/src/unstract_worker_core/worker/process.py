@@ -173,6 +173,7 @@ class WorkerProcess:
             self._shared.forget_own()
         self.drain.listen_in_child(lambda: self._runtime is None or not self._runtime.progress.slots_in_use)
         signal.signal(signal.SIGTERM, lambda *_: self.drain.notify())
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent's business; logrotate may send it to every process
 
     def _queues(self) -> tuple[str, ...]:
         return tuple(self.app.amqp.queues.consume_from)
