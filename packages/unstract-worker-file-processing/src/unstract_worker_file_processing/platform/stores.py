@@ -2,13 +2,11 @@
 
 import errno
 import hashlib
-import io
 import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from unstract_worker_core.errors import ConfigurationError, Fault, MessageError
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.progress import mark_progress
 from unstract_worker_file_processing.executor import FileFailed, NotNow
+from unstract_worker_file_processing.platform.file_systems import CALL_SECONDS, open_file_system, s3_options
 from unstract_worker_file_processing.platform.store_errors import (
     S3_KEY_REFUSED,
     BucketMissing,
@@ -29,7 +28,7 @@ from unstract_worker_file_processing.platform.store_errors import (
     s3_code,
 )
 
-__all__ = ["Copied", "Store", "copy_hashed", "folder", "platform_stores", "s3_options", "store_of"]
+__all__ = ["Copied", "Store", "copy_hashed", "folder", "platform_stores", "store_of"]
 
 # What is held of a file at a time. S3 takes parts of 5 MiB and more, and a part on its way is held twice.
 _CHUNK = 256 * 1024
@@ -43,16 +42,6 @@ _NEEDED = {
 }
 _OVER_HTTP = ("abfs", "gcs", "s3")
 _PROTOCOLS = {"azure": "abfs", "gcs": "gcs", "minio": "s3", "s3": "s3"}
-# A store that is away, or silent, is noticed within about twenty seconds; the file is put off then.
-_S3_CONFIG = {
-    "connect_timeout": 5,
-    "read_timeout": 10,
-    "retries": {"max_attempts": 0},
-    "request_checksum_calculation": "when_required",  # older MinIO knows no others, and each costs a copy
-    "response_checksum_validation": "when_required",
-}
-_S3_ATTEMPTS = 2
-_CALL_SECONDS = 30.0
 _PROBE_SECONDS = 10.0  # of `check`: the driver needs some of it to be made ready
 _COPY_SECONDS = 120.0  # within the store, of the largest file
 # A customer's store that is away is tried again after this time, up to twice as long: each try holds a slot.
@@ -253,26 +242,15 @@ class Store:
             return NotNow(reason)
         return NotNow(reason, delay_seconds=_CUSTOMER_SECONDS * random.uniform(1, 2), shared=False)
 
-    def _call(self, method: str, *arguments: Any, seconds: float = _CALL_SECONDS, **options: Any) -> Any:
-        system = self._system()
+    def _call(self, method: str, *arguments: Any, seconds: float = CALL_SECONDS, **options: Any) -> Any:
         # aiohttp waits for ever for the go-ahead to a body that it offered: only this ends it.
         limit = {"timeout": seconds} if self.protocol in _OVER_HTTP else {}
-        return getattr(system, method)(*arguments, **limit, **options)
+        return getattr(self._system(), method)(*arguments, **limit, **options)
 
     def _system(self) -> Any:
         with self._lock:
             if self._opened is None:
-                import fsspec  # only with this executor, and only where files are handled
-
-                options = {**self.options, "skip_instance_cache": True}
-                if self.protocol != "sftp":  # it hands on what it does not know to the SSH client
-                    options["use_listings_cache"] = False
-                self._opened = fsspec.filesystem(self.protocol, **options)
-                if self.protocol == "sftp":
-                    self._opened.ftp.get_channel().settimeout(_CALL_SECONDS)
-                if self.protocol == "s3":
-                    self._opened.retries = _S3_ATTEMPTS
-                    self._opened.call_s3 = partial(_call_s3, self._opened.call_s3)  # what files use
+                self._opened = open_file_system(self.protocol, self.options)
             return self._opened
 
 
@@ -308,14 +286,6 @@ def folder(name: str, path: str | None = None) -> Store:
     return Store(name, "dir", {"path": path, "target_protocol": "file", "target_options": {"auto_mkdir": True}})
 
 
-def s3_options(credentials: Mapping[str, Any]) -> dict[str, Any]:
-    """Fsspec's options for S3, from endpoint_url, key, secret and region_name."""
-    options = dict(credentials)
-    region = options.pop("region_name", None)
-    more = {"client_kwargs": {"region_name": region}} if region else {}
-    return {**options, **more, "config_kwargs": _S3_CONFIG}
-
-
 def copy_hashed(source: Store, path: str, target: Store, other: str, *, timeout_seconds: float) -> Copied:
     """Copy a file from one store to another, a chunk at a time; within one store the store itself copies.
 
@@ -342,13 +312,6 @@ def _hashed(source: Store, path: str, write: Callable[[bytes], object], timeout_
                 text = f"copying from {source.name} took longer than {timeout_seconds:.0f} s"
                 raise NotNow(text, shared=False)  # of this file: the store answers
     return Copied(digest.hexdigest(), size)
-
-
-def _call_s3(call: Callable[..., Any], *arguments: Any, Body: bytes | None = None, **options: Any) -> Any:  # noqa: N803
-    """A call of S3 within its time. Bytes are sent as a file, which each try rewinds: the HTTP client copies bytes."""
-    if Body:
-        options["Body"] = io.BufferedReader(io.BytesIO(Body))
-    return call(*arguments, timeout=_CALL_SECONDS, **options)
 
 
 def _bucket(path: str) -> str:

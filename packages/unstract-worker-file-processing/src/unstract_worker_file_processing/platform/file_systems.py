@@ -1,0 +1,50 @@
+"""Opens fsspec's file systems: nothing is cached, and whatever does not answer is given up in time."""
+
+import io
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+__all__ = ["CALL_SECONDS", "open_file_system", "s3_options"]
+
+CALL_SECONDS = 30.0
+# A store that is away, or silent, is noticed within about twenty seconds; the file is put off then.
+_S3_CONFIG = {
+    "connect_timeout": 5,
+    "read_timeout": 10,
+    "retries": {"max_attempts": 0},
+    "request_checksum_calculation": "when_required",  # older MinIO knows no others, and each costs a copy
+    "response_checksum_validation": "when_required",
+}
+_S3_ATTEMPTS = 2
+
+
+def open_file_system(protocol: str, options: Mapping[str, Any]) -> Any:
+    """A file system of its own. SFTP connects at once."""
+    import fsspec  # only with this executor, and only where files are handled
+
+    options = {**options, "skip_instance_cache": True}
+    if protocol == "sftp":
+        opened = fsspec.filesystem(protocol, **options)
+        opened.ftp.get_channel().settimeout(CALL_SECONDS)
+        return opened
+    opened = fsspec.filesystem(protocol, **options, use_listings_cache=False)
+    if protocol == "s3":
+        opened.retries = _S3_ATTEMPTS
+        opened.call_s3 = partial(_call_s3, opened.call_s3)  # what files use
+    return opened
+
+
+def s3_options(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    """Fsspec's options for S3, from endpoint_url, key, secret and region_name."""
+    options = dict(credentials)
+    region = options.pop("region_name", None)
+    more = {"client_kwargs": {"region_name": region}} if region else {}
+    return {**options, **more, "config_kwargs": _S3_CONFIG}
+
+
+def _call_s3(call: Callable[..., Any], *arguments: Any, Body: bytes | None = None, **options: Any) -> Any:  # noqa: N803
+    """A call of S3 within its time. Bytes are sent as a file, which each try rewinds: the HTTP client copies bytes."""
+    if Body:
+        options["Body"] = io.BufferedReader(io.BytesIO(Body))
+    return call(*arguments, timeout=CALL_SECONDS, **options)
