@@ -14,6 +14,7 @@ from unstract_worker_core.backend.breaker import BreakerState
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import OutcomeKind, RunState
 from unstract_worker_core.ledger.operator import Operator
+from unstract_worker_core.runs.runtime import TtlCache
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing import tasks
 from unstract_worker_file_processing.deferred import Parked
@@ -270,6 +271,25 @@ def test_an_answer_survives_metadata_that_the_executor_overwrote(etl, executing,
 
     assert bench.outcomes()["bill.txt"].kind is OutcomeKind.COMPLETED
     assert s3.read_json("in-bucket/out/bill.json")["output"]["fields"] == {"total": "3.00"}
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_an_answer_that_is_paid_for_is_delivered_while_platform_service_refuses(
+    etl, executing, receive, s3, service, status
+):
+    bench = etl()
+    put(bench, s3, "bill.txt", "Total: 5.00")
+    bench.arm()
+
+    def refused():
+        service.status = status
+        bench.executor = evolve(bench.executor, gathering=evolve(bench.executor.gathering, tools=TtlCache()))
+        receive()
+
+    through(bench, refused)
+
+    assert bench.outcomes()["bill.txt"].kind is OutcomeKind.COMPLETED
+    assert s3.read_json("in-bucket/out/bill.json")["output"]["fields"] == {"total": "5.00"}
 
 
 def test_a_destination_is_written_over_itself_by_the_next_owner(etl, executing, receive, s3):

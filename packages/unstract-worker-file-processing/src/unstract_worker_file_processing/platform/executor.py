@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import Factory, frozen
 
+from unstract_worker_core.errors import WorkerError
 from unstract_worker_core.ledger import AnswerTicket, FileItem, RunContext
 from unstract_worker_core.runs.runtime import TtlCache
 from unstract_worker_core.statuses import RunKind
@@ -167,7 +168,7 @@ class PlatformExecutor:
         elapsed = round(max(0.0, now - started), 3) if isinstance(started, int | float) else 0.0
         try:
             name = self.gathering.tool(context).name
-        except FileFailed:
+        except WorkerError:  # also where the backend or platform-service is away: it is a name only
             name = ""
         ran = {"tool_name": name, "output_type": "JSON", "elapsed_time": elapsed}
         return {**metadata, "tool_metadata": [ran], "total_elapsed_time": elapsed}

@@ -1,6 +1,5 @@
 """The platform's platform-service: what a tool is made of. Each call carries the organization's platform key."""
 
-import json
 import random
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,10 +7,12 @@ from uuid import uuid4
 
 import stamina
 
+from unstract_worker_core import serialization
 from unstract_worker_core.backend import Limits
 from unstract_worker_core.backend.exchange import ConnectFailed, ResponseLost, ResponseRefused
 from unstract_worker_core.backend.http import BaseTransport, Response, ThreadTransport, make_request, send, tls_context
 from unstract_worker_core.config import ExecutorSettings, Secret
+from unstract_worker_core.errors import MessageError
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.progress import mark_progress
 from unstract_worker_file_processing.executor import FileFailed, NotNow
@@ -83,8 +84,8 @@ class PlatformService:
         if response.status_code != 200:
             raise FileFailed(f"platform-service refuses {path} (HTTP {response.status_code})")
         try:
-            found = json.loads(response.content)
-        except ValueError:
+            found = serialization.loads(response.content)
+        except MessageError:
             raise NotNow(f"platform-service answers {path} with something that is not JSON") from None
         if not isinstance(found, dict):
             raise FileFailed(f"platform-service answers {path} with something that is not an object")
