@@ -63,51 +63,43 @@ def source_of(workflow: ConnectedWorkflow) -> Store:
     end = workflow.source_config
     if end.connection_type != "FILESYSTEM":
         raise FileFailed(f"a source of type {end.connection_type} is not served by this executor: {_ELSEWHERE}")
-    try:
-        return _store(end, "the source")
-    except _NotServed as error:
-        raise FileFailed(str(error)) from None
+    return _store(end, "the source")
 
 
 def destination_of(workflow: ConnectedWorkflow) -> Destination:
     """Where the workflow's results go. Raises FileFailed for a destination that is not served."""
     end = workflow.destination_config
-    if end.connection_type != "FILESYSTEM":
-        text = f"a destination of type {end.connection_type} is not served by this executor: {_ELSEWHERE}"
-        raise FileFailed(destination=text)
-    folder = end.configuration.get("outputFolder")
-    if not isinstance(folder, str) or not folder.strip("/"):
-        raise FileFailed(destination="the destination names no folder (outputFolder)")
-    try:
+    with _at_destination():
+        if end.connection_type != "FILESYSTEM":
+            raise FileFailed(
+                f"a destination of type {end.connection_type} is not served by this executor: {_ELSEWHERE}"
+            )
+        folder = end.configuration.get("outputFolder")
+        if not isinstance(folder, str) or not folder.strip("/"):
+            raise FileFailed("the destination names no folder (outputFolder)")
         store = _store(end, "the destination")
-    except _NotServed as error:
-        raise FileFailed(destination=str(error)) from None
     rooted = store.protocol in ("file", "sftp")
     return Destination(store, folder.rstrip("/") if rooted else folder.strip("/"))
-
-
-class _NotServed(Exception):
-    """A connector that fsspec does not open, or whose settings are not what is known of them."""
 
 
 def _store(end: ConnectedEnd, name: str) -> Store:
     connector = end.connector_instance
     if connector is None:
-        raise _NotServed(f"{name} has no connector")
+        raise FileFailed(f"{name} has no connector")
     kind, settings = connector.connector_id.partition("|")[0], connector.connector_metadata
     known = _KINDS.get(kind)
     if known is None:
         served = ", ".join(_KINDS)
-        raise _NotServed(f"{name} is a {kind}, which this executor does not open (it opens {served}): {_ELSEWHERE}")
+        raise FileFailed(f"{name} is a {kind}, which this executor does not open (it opens {served}): {_ELSEWHERE}")
     options = {key: settings[key] for key in (*known.needed, *known.optional) if settings.get(key)}
     missing = [key for key in known.needed if key not in options]
     if missing:
         there = ", ".join(sorted(map(str, settings))) or "none"
         text = f"{name} is a {kind} without the settings {', '.join(missing)} (there are: {there})"
-        raise _NotServed(f"{text}, and what others mean is not known: {_ELSEWHERE}")
+        raise FileFailed(f"{text}, and what others mean is not known: {_ELSEWHERE}")
     store = Store(name, known.protocol, _options(known.protocol, options), of_customer=True)
     if (extra := store.missing_extra()) is not None:
-        raise _NotServed(f"{name} is a {kind}, which needs unstract-worker-file-processing[{extra}] to be installed")
+        raise FileFailed(f"{name} is a {kind}, which needs unstract-worker-file-processing[{extra}] to be installed")
     return store
 
 
@@ -117,10 +109,10 @@ def _options(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
     if protocol == "file":
         return {"auto_mkdir": True}
     if protocol == "gcs" and not isinstance(options["token"], dict):  # others are the worker's own identity, or a file
-        raise _NotServed("a gcs connector's token is not an object: correct it in the connector's settings")
+        raise FileFailed("a gcs connector's token is not an object: correct it in the connector's settings")
     if protocol == "sftp":
         if not str(options.setdefault("port", 22)).isdecimal():
-            raise _NotServed("an sftp connector's port is no number: correct it in the connector's settings")
+            raise FileFailed("an sftp connector's port is no number: correct it in the connector's settings")
         return {**options, **_SFTP, "port": int(options["port"])}
     return options
 

@@ -28,7 +28,7 @@ from unstract_worker_file_processing.platform.stores import Copied, Store, copy_
 __all__ = ["PlatformExecutor"]
 
 _NO_REASON = "the executor gives no reason"
-_CHECKED_SECONDS = 30.0
+_NAMES_SECONDS = 30.0
 # Of a source's files; uploads are checked by the backend. Inferred: the contract says that unsupported types are
 # refused, and not which. These are what holds no document; any other type is left to the executor.
 _UNSUPPORTED = ("audio/", "font/", "model/", "video/")
@@ -60,7 +60,6 @@ class PlatformExecutor:
     files_of_run: Callable[[str], Iterable[FileItem]]
     files_prefix: str
     uploads_prefix: str | None = None
-    _destinations: TtlCache[FileFailed | None] = Factory(TtlCache)
     _names: TtlCache[dict[str, str]] = Factory(TtlCache)
 
     def prepare(self, request: FileRequest, *, timeout_seconds: float) -> dict[str, Any]:
@@ -68,7 +67,8 @@ class PlatformExecutor:
         context, file, ends = request.context, request.file, time.monotonic() + timeout_seconds
         tool, paths = self.gathering.tool(context), self._paths(context, file)
         if context.kind is not RunKind.API:
-            self._check_destination(context, file)
+            self.gathering.check_destination(context)
+            self._check_name(context, file)
         copied = self._copied(context, file, paths, ends - time.monotonic())
         metadata = execution_metadata(context, file, sha256=copied.sha256, workflow_start_time=time.time())
         message = extraction_request(context, file, tool, paths, metadata)
@@ -121,23 +121,9 @@ class PlatformExecutor:
                 raise FileFailed(text)
         return file.path
 
-    def _check_destination(self, context: RunContext, file: FileItem) -> None:
-        """Refuse what could not be delivered before it is paid for. Asked once a workflow and half a minute."""
-
-        def ask() -> FileFailed | None:
-            try:
-                with closing(destination_of(self.gathering.workflow(context))) as destination:
-                    destination.check()
-            except FileFailed as refused:  # of all files of the workflow
-                return refused
-            return None
-
-        name = f"{context.organization_id}:{context.workflow_id}"
-        refused = self._destinations.get(name, ask, seconds=_CHECKED_SECONDS)
-        if refused is not None:
-            raise FileFailed(refused.workflow, destination=refused.destination)
-        name = self._output_name(context, file)
-        destination = destination_of(self.gathering.workflow(context))
+    def _check_name(self, context: RunContext, file: FileItem) -> None:
+        """Refuse a file whose result could not be written under its name, before it is paid for."""
+        name, destination = self._output_name(context, file), destination_of(self.gathering.workflow(context))
         places = (self.files, self._paths(context, file).output(name)), (destination.store, destination.path_of(name))
         if not all(store.fits(path) for store, path in places):
             raise FileFailed("its result cannot be written, since its name is too long: rename it")
@@ -148,7 +134,7 @@ class PlatformExecutor:
         def ask() -> dict[str, str]:
             return shared_output_names(self.files_of_run(context.execution_id))
 
-        names = self._names.get(context.execution_id, ask, seconds=_CHECKED_SECONDS)
+        names = self._names.get(context.execution_id, ask, seconds=_NAMES_SECONDS)
         return names.get(file.identity) or output_name(file.name)
 
     def _deliver(self, context: RunContext, file: FileItem, data: dict[str, Any]) -> None:

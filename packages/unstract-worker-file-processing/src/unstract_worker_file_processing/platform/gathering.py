@@ -3,7 +3,9 @@
 What cannot be served is refused here, before anything is copied or sent.
 """
 
-from typing import Any
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, TypeVar
 
 from attrs import Factory, frozen
 
@@ -13,11 +15,13 @@ from unstract_worker_core.config import Secret
 from unstract_worker_core.ledger import RunContext
 from unstract_worker_core.runs.runtime import TtlCache
 from unstract_worker_file_processing.executor import FileFailed
+from unstract_worker_file_processing.platform.connectors import destination_of
 from unstract_worker_file_processing.platform.service import PlatformService
 from unstract_worker_file_processing.platform.tool import Tool, check_tool, with_profile
 
 __all__ = ["Gathering"]
 
+T = TypeVar("T")
 _SECONDS = 30.0
 _ELSEWHERE = "leave this workflow to the platform's own file workers"
 
@@ -35,6 +39,7 @@ class Gathering:
     structure_image: str
     _tools: TtlCache[Tool | FileFailed] = Factory(TtlCache)
     _workflows: TtlCache[ConnectedWorkflow] = Factory(TtlCache)
+    _destinations: TtlCache[FileFailed | None] = Factory(TtlCache)
 
     def tool(self, context: RunContext) -> Tool:
         """The workflow's tool. Raises FileFailed for one that cannot be served, NotNow and BackendError."""
@@ -42,10 +47,7 @@ class Gathering:
         if context.hitl_queue_name or context.hitl_packet_id:
             raise FileFailed(f"manual review is a plug-in of the platform's cloud: {_ELSEWHERE}")
         name = f"{context.organization_id}:{context.workflow_id}:{context.llm_profile_id or ''}"
-        found = self._tools.get(name, lambda: self._ask(context), seconds=_SECONDS)
-        if isinstance(found, FileFailed):
-            raise FileFailed(found.workflow)
-        return found
+        return _get(self._tools, name, lambda: self._found(context))
 
     def workflow(self, context: RunContext) -> ConnectedWorkflow:
         """The workflow's ends with their credentials. Raises BackendError."""
@@ -56,11 +58,14 @@ class Gathering:
 
         return self._workflows.get(name, ask, seconds=_SECONDS)
 
-    def _ask(self, context: RunContext) -> Tool | FileFailed:
-        try:
-            return self._found(context)
-        except FileFailed as refused:  # of all files of the workflow, which need not ask again
-            return refused
+    def check_destination(self, context: RunContext) -> None:
+        """Raises FileFailed for a destination that will not take results, NotNow and BackendError."""
+
+        def check() -> None:
+            with closing(destination_of(self.workflow(context))) as destination:
+                destination.check()
+
+        _get(self._destinations, f"{context.organization_id}:{context.workflow_id}", check)
 
     def _found(self, context: RunContext) -> Tool:
         instance = self._instance(context)
@@ -118,6 +123,21 @@ class Gathering:
         if profile is None:
             raise FileFailed("the profile that was asked for (llm_profile_id) does not exist")
         return with_profile(tool, profile)
+
+
+def _get(cache: TtlCache[T | FileFailed], name: str, ask: Callable[[], T]) -> T:
+    """What is cached, or else what `ask` finds. A refusal is cached too: it is of all files of the workflow."""
+
+    def outcome() -> T | FileFailed:
+        try:
+            return ask()
+        except FileFailed as refused:
+            return refused
+
+    found = cache.get(name, outcome, seconds=_SECONDS)
+    if isinstance(found, FileFailed):
+        raise FileFailed(found.workflow, destination=found.destination)
+    return found
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
