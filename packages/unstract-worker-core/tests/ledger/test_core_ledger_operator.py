@@ -278,3 +278,12 @@ def test_a_finished_run_is_named_in_full_where_keys_may_not_be_listed(
         assert few.matching("gone") == ()
     finally:
         redis.acl_deluser("few")
+
+
+@pytest.mark.parametrize("field", ["state", "task", "kind"])
+def test_a_run_that_a_later_version_wrote_does_not_hide_the_others(driver: Driver, operator: Operator, field: str):
+    driver.accept(RUN)
+    driver.accept(OTHER)
+    driver.redis.hset(f"uw:{{{OTHER}}}:meta", field, "OF_LATER")
+    assert [run.run_id for run in operator.page(limit=10).runs] == [RUN]
+    assert operator.view(OTHER) is None

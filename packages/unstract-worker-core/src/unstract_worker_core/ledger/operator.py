@@ -12,6 +12,7 @@ from functools import partial
 from importlib.resources import files
 from typing import Any
 
+import structlog
 from attrs import evolve, frozen
 from redis import Redis
 from redis.exceptions import NoPermissionError
@@ -20,6 +21,8 @@ from unstract_worker_core import serialization
 from unstract_worker_core.ledger.records import FinalState, RunContext, RunState, RunTask
 from unstract_worker_core.redis import call_redis
 from unstract_worker_core.statuses import RunKind
+
+log = structlog.get_logger(__name__)
 
 _CHUNK, _AT_ONCE, _SHOWN_BATCHES = 200, 5000, 1000
 _ID_START = re.compile(r"[A-Za-z0-9._:-]+")  # nothing that means more in a pattern of Redis
@@ -245,7 +248,7 @@ class Operator:
         for at, run_id in enumerate(ids):
             values, done, leases, due, requests = answers[5 * at : 5 * at + 5]
             meta = {name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
-            if "state" in meta:
+            if "state" in meta and _is_known(run_id, meta):
                 read = {batch: json.loads(text) for batch, text in leases.items()}
                 found.append(_Record(run_id, meta, int(done), read, due, int(requests), now))
         return found
@@ -317,6 +320,16 @@ def owner_of(token: str) -> str:
     instance, _, rest = token.partition(":")
     process = rest.partition(":")[0]
     return f"{instance}:{process}" if process else instance
+
+
+def _is_known(run_id: str, meta: Mapping[str, str]) -> bool:
+    """Whether this version knows what the run is; one that a later version wrote does not hide the others."""
+    try:
+        known = (RunState(meta["state"]), RunTask(meta["task"]), RunKind(meta["kind"]))
+    except (KeyError, ValueError) as error:
+        log.warning("a run of the ledger is unreadable for this version", run_id=run_id, reason=str(error))
+        return False
+    return bool(known)
 
 
 def _view(record: _Record) -> RunView:
