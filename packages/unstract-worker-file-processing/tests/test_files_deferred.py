@@ -1,8 +1,11 @@
 """Executors that answer later: each file is sent once, holds no slot while it is out, and its answer is never lost."""
 
+import datetime as dt
 import json
 import math
 import time
+from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from attrs import evolve
@@ -399,6 +402,35 @@ def test_an_answer_that_is_no_json_fails_its_file_at_once(made, answer):
     outcomes = bench.outcomes()
     assert outcomes["a.txt"].error == "Workflow error: the executor's answer is not JSON"
     assert outcomes["b.txt"].result == {"output": "half \ufffd"}
+
+
+def test_an_answer_with_the_types_of_celerys_json_is_not_dropped(made, answer):
+    bench = made("a.txt", "b.txt")
+    number = "8f14e45f-ceea-467f-a0e6-b4d4ce1b1c5a"
+    value = [UUID(number), Decimal("0.10"), dt.date(2026, 8, 7), dt.datetime(2026, 8, 7, tzinfo=dt.UTC)]
+    answer(parked(bench), value)
+    answer(parked(bench), {1, 2})
+    bench.process()
+
+    outcomes = bench.outcomes()
+    assert outcomes["a.txt"].result == {"output": [number, "0.10", "2026-08-07", "2026-08-07T00:00:00+00:00"]}
+    assert outcomes["b.txt"].error == "Workflow error: the executor's answer is not JSON"
+
+
+@pytest.mark.parametrize("fault", [{"kind": "body", "body": "<html>"}, {"kind": "status", "status": 404}])
+def test_a_backend_that_does_not_say_whether_the_run_was_stopped_ends_no_file_that_is_out(made, answer, fault):
+    bench = made("a.txt")
+    ticket = parked(bench)
+    files = evolve(bench.runtime.settings.files, status_seconds=0.0)
+    bench.runtime.settings = evolve(bench.runtime.settings, files=files)
+    bench.platform.fault(f"/workflow-execution/{bench.execution_id}/", **fault)
+    parked(bench)
+    bench.platform.heal()
+    answer(ticket, "paid for")
+
+    bench.process()
+
+    assert bench.outcomes()["a.txt"].result == {"output": "paid for"}
 
 
 def test_an_executor_whose_task_failed_fails_the_file(made, answer):

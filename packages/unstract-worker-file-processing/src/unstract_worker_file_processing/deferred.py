@@ -4,22 +4,24 @@ The batch is given back to the ledger while an answer is pending, so that waitin
 answer and rings for the batch again. `core.ledger.requests` keeps a file from being sent twice.
 """
 
+import datetime as dt
+import json
 import time
+from decimal import Decimal
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from unstract_worker_core import serialization
-from unstract_worker_core.errors import BackendRefused, MessageError, SteppedAside, UnexpectedAnswer
+from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, SteppedAside, UnexpectedAnswer
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import opaque_id
-from unstract_worker_core.ledger import AnswerTicket, BatchClaim, ExecutorAnswer, FileItem, Intent
+from unstract_worker_core.ledger import AnswerTicket, BatchClaim, ExecutorAnswer, FileItem, Intent, PendingRequest
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
 from unstract_worker_core.runs.failure_policy import Place, is_permanent
 from unstract_worker_core.runs.outcomes import error_text
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
-from unstract_worker_core.serialization import replace_halves
 from unstract_worker_file_processing.executor import FileFailed, FileRequest, MaybeSent
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack
 from unstract_worker_file_processing.status_writer import StatusWriter
@@ -63,7 +65,7 @@ def await_answer(session: BatchSession, writer: StatusWriter, file: FileItem, gi
     delay, error = min(request.seconds_left, _STOP_CHECK_SECONDS), given_up
     if session.seconds_left() <= 0:
         delay, error = 0.0, error_text(processing="the executor has not answered before the batch's deadline")
-    elif session.stop_requested():
+    elif _stop_requested(session, request):
         delay = min(delay, _STOP_PATIENCE_SECONDS - request.age_seconds)
         error = error_text(processing="the execution was stopped while the executor had the file")
     if delay > 0:
@@ -72,6 +74,17 @@ def await_answer(session: BatchSession, writer: StatusWriter, file: FileItem, gi
     if session.runtime.draining.is_set():
         raise HandedBack("the process drains", delay_seconds=0)
     return None if error is None or _answered_meanwhile(session, file) else error
+
+
+def _stop_requested(session: BatchSession, request: PendingRequest) -> bool:
+    """Whether the execution was stopped. A backend that refuses to say does not end a file that is paid for."""
+    try:
+        return session.stop_requested()
+    except BackendError as error:
+        if request.seconds_left <= 0:
+            raise
+        log.warning("whether the execution was stopped is unknown; the answer is awaited", error=str(error))
+        return False
 
 
 def _answered_meanwhile(session: BatchSession, file: FileItem) -> bool:
@@ -188,19 +201,29 @@ def _park(session: BatchSession, writer: StatusWriter, file: FileItem, delay: fl
 def receive_answer(runtime: Runtime, delivery: Delivery) -> None:
     """Record an executor's answer. Arguments of the task: the answer, the ticket. Raises MessageError for others."""
     value, ticket = _arguments(delivery)
-    _record(runtime, ticket, _answer(replace_halves(value), runtime.settings.ledger.max_file_result_bytes))
+    _record(runtime, ticket, _answer(value, runtime.settings.ledger.max_file_result_bytes))
 
 
 def _answer(value: Any, limit: int) -> ExecutorAnswer:
     """The answer as it can be stored. One that cannot is the file's error, which must not wait for another."""
     try:
-        size = len(serialization.dumps(value).encode())
-    except (ValueError, RecursionError):
+        plain = serialization.loads(json.dumps(value, default=_as_text))
+        size = len(serialization.dumps(plain).encode())
+    except (MessageError, TypeError, ValueError, RecursionError):
         return ExecutorAnswer(error="the executor's answer is not JSON")
     if size > limit:
         text = f"the executor's answer has {size} bytes, the limit MAX_FILE_RESULT_BYTES is {limit}"
         return ExecutorAnswer(error=text)
-    return ExecutorAnswer(value)
+    return ExecutorAnswer(plain)
+
+
+def _as_text(value: object) -> str:
+    """What Celery's JSON has beyond JSON's own types. Raises TypeError for others."""
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    raise TypeError(type(value).__name__)
 
 
 def receive_failure(runtime: Runtime, delivery: Delivery) -> None:
