@@ -15,6 +15,7 @@ from unstract_devstack.executor.storage import minio
 from unstract_devstack.ports import free_port
 from unstract_worker_core.config.parsers import store
 from unstract_worker_file_processing.executor import FileFailed, NotNow
+from unstract_worker_file_processing.platform.store_errors import BucketMissing
 from unstract_worker_file_processing.platform.stores import Store, copy_hashed, folder, store_of
 
 SECRET = "canary-7d1f"
@@ -57,6 +58,17 @@ def test_a_file_that_is_not_there_is_the_files_fault(kept, s3):
     kept.write("unstract/there.pdf", b"x")
     with pytest.raises(FileFailed, match=r"gone\.pdf is not in the store"):
         copy_hashed(kept, "unstract/gone.pdf", s3, "unstract/x", timeout_seconds=5)
+
+
+def test_in_one_store_for_both_a_missing_file_and_a_missing_bucket_are_told_apart(object_store):
+    uploads = store_of(store(object_store.variable), "the store of uploads")
+    files = store_of(store(object_store.variable), "the store of executions")
+    uploads.write("unstract/there.pdf", b"x")
+
+    with pytest.raises(FileFailed, match=r"gone\.pdf is not in the store of uploads"):
+        copy_hashed(uploads, "unstract/gone.pdf", files, "unstract/x", timeout_seconds=5)
+    with pytest.raises(BucketMissing, match="there is no no-bucket in the store of executions"):
+        copy_hashed(uploads, "unstract/there.pdf", files, "no-bucket/x", timeout_seconds=5)
 
 
 def test_a_store_that_is_away_is_nobodys_fault_and_shows_no_credentials(away, s3):
@@ -143,8 +155,8 @@ def test_the_hash_is_of_the_copy_when_the_original_changes_meanwhile(s3, monkeyp
     s3.write("unstract/changing", b"before")
     copied = Store.duplicate
 
-    def then_changed(store, path, other):
-        copied(store, path, other)
+    def then_changed(store, path, other, **named):
+        copied(store, path, other, **named)
         store.write(path, b"after")
 
     monkeypatch.setattr(Store, "duplicate", then_changed)

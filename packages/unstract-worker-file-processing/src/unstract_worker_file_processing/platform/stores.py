@@ -135,11 +135,20 @@ class Store:
         with self._guarded(path):
             self._call("pipe_file", path, content)
 
-    def duplicate(self, path: str, other: str) -> None:
-        """Copy a file within the store, over what is there. Raises FileFailed if there is none, and NotNow."""
+    def duplicate(self, path: str, other: str, *, target: "Store | None" = None) -> None:
+        """Copy a file within the store, over what is there. Raises FileFailed if there is none, and NotNow.
+
+        `target`: the same store, if it has another name where the copy goes.
+        """
         _refuse_to_leave(other)
         with self._guarded(path):
-            self._call("cp_file", path, other, seconds=_COPY_SECONDS)
+            try:
+                self._call("cp_file", path, other, seconds=_COPY_SECONDS)
+            except FileNotFoundError:  # the file, or the bucket that the copy goes to
+                missing = (target or self)._missing(other)  # noqa: SLF001 - of this class
+                if isinstance(missing, NotNow):
+                    raise missing from None
+                raise
 
     def probe(self, path: str, *, seconds: float = _PROBE_SECONDS) -> None:
         """Write a small file and take it away again: whether the store can be used. Raises NotNow."""
@@ -294,7 +303,8 @@ def copy_hashed(source: Store, path: str, target: Store, other: str, *, timeout_
         NotNow: a store is away, or the copy took longer than the timeout.
     """
     if source.is_same_as(target):
-        target.duplicate(path, other)  # first: the hash must be of the copy, whatever becomes of the original
+        # First: the hash must be of the copy, whatever becomes of the original.
+        source.duplicate(path, other, target=target)
         return _hashed(target, other, lambda chunk: None, timeout_seconds)
     with target.writing(other) as writer:
         return _hashed(source, path, writer.write, timeout_seconds)
