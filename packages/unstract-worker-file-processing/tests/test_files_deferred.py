@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 from celery import Celery
 
+from unstract_worker_core.backend.breaker import Breaker
 from unstract_worker_core.doorbells import BatchDoorbell
 from unstract_worker_core.errors import BackendRefused, LeaseLost, SteppedAside
 from unstract_worker_core.ledger import AnswerTicket, Held, OutcomeKind, RunState
@@ -327,6 +328,33 @@ def test_an_answer_that_cannot_be_concluded_now_is_kept(made, answer):
 
     assert bench.outcomes()["a.txt"].result == {"output": "kept"}
     assert len(bench.executor.sent) == 1
+
+
+@pytest.mark.parametrize("end", ["deadline", "stop"])
+def test_a_destination_that_is_away_for_good_does_not_keep_the_run_open_for_ever(made, answer, end):
+    bench = made("a.txt", "b.txt")
+    answer(parked(bench), "paid for")
+    bench.executor.scripts["conclude"] = NotNow("the destination is away", shared=False)
+    bench.breaker = Breaker(1, 60.0)
+    executor = evolve(bench.guarded(), since=time.monotonic() - 10_000)
+    if end == "deadline":
+        overdue(bench, 300)
+    for _ in range(2):
+        with pytest.raises(SteppedAside, match="destination is away"):
+            handle_doorbell(bench.runtime, executor, BatchDoorbell(bench.execution_id, bench.epoch, 0))
+    if end == "deadline":
+        overdue(bench, 900)
+    else:
+        bench.stop()
+        files = evolve(bench.runtime.settings.files, status_seconds=0.0)
+        bench.runtime.settings = evolve(bench.runtime.settings, files=files)
+
+    handle_doorbell(bench.runtime, executor, BatchDoorbell(bench.execution_id, bench.epoch, 0))
+
+    reason = "when the execution was stopped" if end == "stop" else "before the batch's deadline"
+    error = f"Workflow error: the file is executed, and its result could not be delivered {reason}"
+    assert bench.outcomes()["a.txt"].error == f"{error}: the destination is away"
+    assert bench.state() is RunState.READY
 
 
 def test_what_concerns_one_customer_alone_does_not_keep_the_executor_from_others(made):

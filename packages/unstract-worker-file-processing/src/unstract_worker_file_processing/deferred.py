@@ -15,18 +15,18 @@ from unstract_worker_core import serialization
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, SteppedAside, UnexpectedAnswer
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.identifiers import opaque_id
-from unstract_worker_core.ledger import AnswerTicket, BatchClaim, ExecutorAnswer, FileItem, Intent, PendingRequest
+from unstract_worker_core.ledger import AnswerTicket, BatchClaim, ExecutorAnswer, FileItem, Intent
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
 from unstract_worker_core.runs.failure_policy import Place, is_permanent
 from unstract_worker_core.runs.outcomes import error_text
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
-from unstract_worker_file_processing.executor import FileFailed, FileRequest, MaybeSent
+from unstract_worker_file_processing.executor import FileFailed, FileRequest, MaybeSent, NotNow
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack
 from unstract_worker_file_processing.status_writer import StatusWriter
 
-__all__ = ["Parked", "await_answer", "obtain_answer", "receive_answer", "receive_failure"]
+__all__ = ["Parked", "await_answer", "conclude", "obtain_answer", "receive_answer", "receive_failure"]
 
 # How often a parked batch asks whether its execution was stopped, and how long it waits for an answer after a stop.
 _STOP_CHECK_SECONDS = 60.0
@@ -35,6 +35,8 @@ _STOP_PATIENCE_SECONDS = 30.0
 # is past its deadline does not wait for them longer than a minute.
 _ANSWERS_PAUSE_SECONDS = 5.0
 _ANSWERS_PATIENCE_SECONDS = 60.0
+# A result that its destination does not take is offered for so long beyond the batch's deadline.
+_DELIVERY_PATIENCE_SECONDS = 600.0
 _SCHEMA = 1
 
 log = get_logger(__name__)
@@ -65,7 +67,7 @@ def await_answer(session: BatchSession, writer: StatusWriter, file: FileItem, gi
     delay, error = min(request.seconds_left, _STOP_CHECK_SECONDS), given_up
     if session.seconds_left() <= 0:
         delay, error = 0.0, error_text(processing="the executor has not answered before the batch's deadline")
-    elif _stop_requested(session, request):
+    elif _stop_requested(session, paid=request.seconds_left > 0):
         delay = min(delay, _STOP_PATIENCE_SECONDS - request.age_seconds)
         error = error_text(processing="the execution was stopped while the executor had the file")
     if delay > 0:
@@ -76,14 +78,14 @@ def await_answer(session: BatchSession, writer: StatusWriter, file: FileItem, gi
     return None if error is None or _answered_meanwhile(session, file) else error
 
 
-def _stop_requested(session: BatchSession, request: PendingRequest) -> bool:
+def _stop_requested(session: BatchSession, *, paid: bool) -> bool:
     """Whether the execution was stopped. A backend that refuses to say does not end a file that is paid for."""
     try:
         return session.stop_requested()
     except BackendError as error:
-        if request.seconds_left <= 0:
+        if not paid:
             raise
-        log.warning("whether the execution was stopped is unknown; the answer is awaited", error=str(error))
+        log.warning("whether the execution was stopped is unknown; the file goes on", error=str(error))
         return False
 
 
@@ -178,14 +180,47 @@ def _let_answers_in(session: BatchSession, file: FileItem) -> None:
     Raises:
         HandedBack: answers wait there, or the broker cannot be asked.
     """
-    overdue = min(-session.seconds_left(), time.monotonic() - session.executor.since)
-    if overdue > _ANSWERS_PATIENCE_SECONDS:
+    if _overdue_seconds(session) > _ANSWERS_PATIENCE_SECONDS:
         return
     waiting = session.runtime.doorbells.answers_waiting()
     if waiting != 0:
         found = "cannot be looked at" if waiting is None else f"holds {waiting} answers"
         reason = f"file {file.number} is not sent again and does not end yet: {EXECUTOR_ANSWERS_QUEUE} {found}"
         raise HandedBack(reason, delay_seconds=_ANSWERS_PAUSE_SECONDS)
+
+
+def _overdue_seconds(session: BatchSession) -> float:
+    """For how long the batch has been past its deadline while this process could work on it."""
+    return min(-session.seconds_left(), time.monotonic() - session.executor.since)
+
+
+def conclude(session: BatchSession, request: FileRequest, answer: ExecutorAnswer, budget: float) -> Any:
+    """The file's result, made of its answer.
+
+    Raises:
+        FileFailed: also where what it needs was away until past the batch's deadline, or the execution was stopped.
+        HandedBack: it is away; the answer is kept.
+    """
+    executor = session.executor.deferred
+    if executor is None or answer.error is not None:
+        raise FileFailed(answer.error or "the executor answers at once")
+    away: NotNow | None = None
+    try:
+        with session.calling_executor(request.file):
+            hit("executor.conclude.before")
+            try:
+                result = executor.conclude(request, answer.value, timeout_seconds=budget)
+            except NotNow as error:
+                away = error
+                raise
+            hit("executor.conclude.after")
+            return result
+    except HandedBack:
+        overdue = _overdue_seconds(session) > _DELIVERY_PATIENCE_SECONDS
+        if away is None or not (overdue or _stop_requested(session, paid=True)):
+            raise
+    when = "when the execution was stopped" if session.stopped else "before the batch's deadline"
+    raise FileFailed(f"the file is executed, and its result could not be delivered {when}: {away}")
 
 
 def _park(session: BatchSession, writer: StatusWriter, file: FileItem, delay: float) -> ExecutorAnswer:

@@ -132,7 +132,8 @@ class DeferredExecutor(Protocol):
 
         Raises:
             FileFailed: the file is at fault.
-            NotNow: the answer is kept, and `conclude` is called again later.
+            NotNow: the answer is kept, and `conclude` is called again later: until ten minutes past the batch's
+                deadline, or until a stop.
         """
 
 

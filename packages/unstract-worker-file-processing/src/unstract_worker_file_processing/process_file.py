@@ -21,14 +21,13 @@ from unstract_worker_core.errors import (
     SteppedAside,
     UnexpectedAnswer,
 )
-from unstract_worker_core.failpoints import hit
 from unstract_worker_core.ledger import ExecutorAnswer, FileItem, FileOutcome
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.observability.tracing import step_span
 from unstract_worker_core.runs.failure_policy import Place, is_permanent
 from unstract_worker_core.runs.outcomes import NOT_STARTED, Executed, Usage, error_text, to_outcome
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
-from unstract_worker_file_processing.deferred import await_answer, obtain_answer
+from unstract_worker_file_processing.deferred import await_answer, conclude, obtain_answer
 from unstract_worker_file_processing.executor import FileExecutor, FileFailed, FileRequest
 from unstract_worker_file_processing.history import executed_with, reuse, write_history
 from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack, pause_seconds
@@ -179,16 +178,10 @@ def _execute(session: BatchSession, writer: StatusWriter, file: FileItem) -> Exe
 
 def _result(session: BatchSession, request: FileRequest, answer: ExecutorAnswer | None, budget: float) -> Any:
     """The executor's result. Raises HandedBack if the executor is away, and what executors raise."""
-    deferred = session.executor.deferred
+    if answer is not None:
+        return conclude(session, request, answer, budget)
     with session.calling_executor(request.file):
-        if deferred is None:
-            return cast("FileExecutor", session.executor.executor).execute(request, timeout_seconds=budget)
-        if answer is None or answer.error is not None:
-            raise FileFailed(answer.error or "" if answer else "")
-        hit("executor.conclude.before")
-        result = deferred.conclude(request, answer.value, timeout_seconds=budget)
-        hit("executor.conclude.after")
-        return result
+        return cast("FileExecutor", session.executor.executor).execute(request, timeout_seconds=budget)
 
 
 def _after_unknown(session: BatchSession, file: FileItem, error: OutcomeUnknown, *, timed_out: bool) -> Executed:
