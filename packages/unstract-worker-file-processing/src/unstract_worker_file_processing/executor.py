@@ -81,11 +81,13 @@ class FileRequest:
         context: the run: organization, workflow, execution, kind (API or ETL), tags, custom data, profile.
         file: name, path in its source, content hash, size, MIME type, the id of its row (`file_execution_id`).
         key: idempotency key, the same in every attempt.
+        run_id: of the ledger's run: the execution's id, or that of one batch in chord mode.
     """
 
     context: RunContext
     file: FileItem
     key: str
+    run_id: str = ""
 
 
 class FileExecutor(Protocol):

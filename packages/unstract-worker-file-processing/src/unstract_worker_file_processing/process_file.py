@@ -149,7 +149,7 @@ def _execute(session: BatchSession, writer: StatusWriter, file: FileItem) -> Exe
     """Run the file and journal the result at once. The only step that may take an hour. Raises Parked."""
     sent = session.claim.requests.get(file.number)
     budget = max(1.0, min(session.runtime.settings.backend.file_execution_timeout, session.seconds_left()))
-    request = FileRequest(session.context, file, session.key(file, "execute"))
+    request = FileRequest(session.context, file, session.key(file, "execute"), session.claim.run_id)
     if session.executor.deferred:
         answer = obtain_answer(session, writer, request, budget)
     else:

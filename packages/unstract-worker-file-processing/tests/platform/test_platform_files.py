@@ -14,9 +14,11 @@ from unstract_worker_core.backend.breaker import BreakerState
 from unstract_worker_core.errors import SteppedAside
 from unstract_worker_core.ledger import OutcomeKind, RunState
 from unstract_worker_core.ledger.operator import Operator
+from unstract_worker_core.messages.batch import read_batch
 from unstract_worker_core.runs.runtime import TtlCache
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing import tasks
+from unstract_worker_file_processing.chord_compat import process_chord_batch
 from unstract_worker_file_processing.deferred import Parked
 
 ANSWERS = "uw_executor_answers"
@@ -342,6 +344,27 @@ def test_two_files_of_one_stem_keep_both_results(etl, executing, receive, s3):
     assert s3.read_json("in-bucket/out/same.json")["output"]["fields"] == {"total": "1.00"}
     assert s3.read_json("in-bucket/out/same.md.json")["output"]["fields"] == {"total": "2.00"}
     assert s3.read_json(f"{folder_of(bench, second)}/COPY_TO_FOLDER/same.md.json")
+
+
+def test_two_files_of_one_stem_keep_both_results_in_a_batch_of_a_chord(etl, executing, receive, s3):
+    bench = etl()
+    items = put(bench, s3, "same.txt", "Total: 1.00"), put(bench, s3, "same.md", "Total: 2.00")
+    data = {"workflow_id": bench.workflow_id, "execution_id": bench.execution_id, "organization_id": "org_files"}
+    files = [{"provider_file_uuid": item.provider_file_uuid} for item in items]
+    for file, item in zip(files, items, strict=True):
+        file |= {"file_name": item.name, "file_path": item.path, "source_connection_type": "FILESYSTEM"}
+    message = read_batch({"files": files, "file_data": {**data, "pipeline_id": "None"}})
+    task = "5f6c1c51-0d6d-4f4f-9a44-2d0c0e6ad001"
+
+    for _ in items:
+        with pytest.raises(SteppedAside, match="pending"):
+            process_chord_batch(bench.runtime, bench.guarded(), message, task)
+        receive()
+    result = process_chord_batch(bench.runtime, bench.guarded(), message, task)
+
+    assert result["successful_files"] == 2
+    assert s3.read_json("in-bucket/out/same.json")["output"]["fields"] == {"total": "1.00"}
+    assert s3.read_json("in-bucket/out/same.md.json")["output"]["fields"] == {"total": "2.00"}
 
 
 def test_a_destination_whose_bucket_is_missing_is_refused_before_anything_is_paid_for(etl, executing, s3):

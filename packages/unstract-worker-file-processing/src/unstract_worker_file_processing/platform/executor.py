@@ -68,7 +68,7 @@ class PlatformExecutor:
         tool, paths = self.gathering.tool(context), self._paths(context, file)
         if context.kind is not RunKind.API:
             self.gathering.check_destination(context)
-            self._check_name(context, file)
+            self._check_name(request)
         copied = self._copied(context, file, paths, ends - time.monotonic())
         metadata = execution_metadata(context, file, sha256=copied.sha256, workflow_start_time=time.time())
         message = extraction_request(context, file, tool, paths, metadata)
@@ -90,7 +90,7 @@ class PlatformExecutor:
         if not isinstance(data, dict):
             raise FileFailed("the executor's answer is not what the platform promises: data is missing")
         if request.context.kind is not RunKind.API:
-            self._deliver(request.context, request.file, data)
+            self._deliver(request, data)
         return data
 
     def _paths(self, context: RunContext, file: FileItem) -> FilePaths:
@@ -121,25 +121,27 @@ class PlatformExecutor:
                 raise FileFailed(text)
         return file.path
 
-    def _check_name(self, context: RunContext, file: FileItem) -> None:
+    def _check_name(self, request: FileRequest) -> None:
         """Refuse a file whose result could not be written under its name, before it is paid for."""
-        name, destination = self._output_name(context, file), destination_of(self.gathering.workflow(context))
-        places = (self.files, self._paths(context, file).output(name)), (destination.store, destination.path_of(name))
+        name, destination = self._output_name(request), destination_of(self.gathering.workflow(request.context))
+        output = self._paths(request.context, request.file).output(name)
+        places = (self.files, output), (destination.store, destination.path_of(name))
         if not all(store.fits(path) for store, path in places):
             raise FileFailed("its result cannot be written, since its name is too long: rename it")
 
-    def _output_name(self, context: RunContext, file: FileItem) -> str:
+    def _output_name(self, request: FileRequest) -> str:
         """The name of the file's result, which no other file of the run has."""
 
         def ask() -> dict[str, str]:
-            return shared_output_names(self.files_of_run(context.execution_id))
+            return shared_output_names(self.files_of_run(request.run_id))
 
-        names = self._names.get(context.execution_id, ask, seconds=_NAMES_SECONDS)
-        return names.get(file.identity) or output_name(file.name)
+        names = self._names.get(request.run_id, ask, seconds=_NAMES_SECONDS)
+        return names.get(request.file.identity) or output_name(request.file.name)
 
-    def _deliver(self, context: RunContext, file: FileItem, data: dict[str, Any]) -> None:
+    def _deliver(self, request: FileRequest, data: dict[str, Any]) -> None:
         """Leave the result where the platform does, then write it to the destination: over itself, if repeated."""
-        paths, name = self._paths(context, file), self._output_name(context, file)
+        context, name = request.context, self._output_name(request)
+        paths = self._paths(context, request.file)
         self.files.write_json(paths.infile, data)
         self.files.write_json(paths.output(name), data)
         self.files.write_json(paths.metadata, self._completed(context, paths))
