@@ -228,10 +228,10 @@ class RequestRules(RunRules):
 
     def _intent(self, model: Run, number: int, nonce: str) -> Intent:
         before = model.requests.get(number)
-        if before is not None and before.nonce == nonce:
-            return Intent.GIVEN_UP if before.state == "given_up" else Intent.SEND
         if number in model.answers or number in model.executed or number in model.results:
             return Intent.ANSWERED
+        if before is not None and before.nonce == nonce:
+            return Intent.GIVEN_UP if before.state == "given_up" else Intent.SEND
         if before is not None and not before.over:
             return Intent.WAITING
         if model.stop:

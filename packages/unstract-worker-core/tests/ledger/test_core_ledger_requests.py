@@ -46,6 +46,17 @@ def test_a_request_whose_time_is_over_is_sent_again_and_charged(driver: Driver) 
     assert driver.charges(RUN) == {"1": "3"}
 
 
+def test_an_intention_that_is_repeated_sees_the_answer_that_came_in_between(driver: Driver) -> None:
+    """Redis was away after it took the intention, and the request before was answered meanwhile."""
+    driver.armed(RUN, (1,))
+    claim = driver.claim_batch(RUN, 0)
+    driver.intend(claim, 1, "a", wait=0)
+    assert driver.intend(claim, 1, "b") is Intent.SEND
+    driver.answer(RUN, 1)
+
+    assert driver.intend(claim, 1, "b") is Intent.ANSWERED
+
+
 def test_a_worker_that_dies_between_the_sending_and_its_note_is_one_try(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     for tries in (1, 2):

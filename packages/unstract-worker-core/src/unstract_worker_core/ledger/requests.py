@@ -47,7 +47,7 @@ class Requests:
         """Ask to send a request for a file, and write down that it is about to be sent.
 
         Args:
-            nonce: names this sending; the same nonce again gets the same answer.
+            nonce: names this sending; the same nonce again gets the same answer, or ANSWERED.
             wait_seconds: how long an answer is awaited if nothing is heard of the sending any more.
             max_charges: tries of the file. Sending again after the time of the request before is over is one.
 

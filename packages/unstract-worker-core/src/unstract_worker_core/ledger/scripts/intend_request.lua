@@ -1,5 +1,6 @@
 -- intend_request(run, epoch, batch, token, number, nonce, wait_ms, max_charges): a request for the file is about to be
--- sent to an executor that answers later. `nonce` names this sending: the same nonce again, the same answer.
+-- sent to an executor that answers later. `nonce` names this sending: the same nonce again, the same answer,
+-- unless the answer to the request before came in between.
 -- One that is under way is not sent again before its time is over; then it is, and the file is charged for it, unless it
 -- was for the death of the worker that sent it. The request before is kept with the new one: it may be answered still.
 -- Returns {"lost"}, {"stopped"}, {"answered"}, {"waiting", ms left}, {"given_up"} or {"send"}.
@@ -7,10 +8,10 @@ local number_of, nonce = ARGV[5], ARGV[6]
 if not holds_batch(ARGV[2], ARGV[3], ARGV[4]) then return {"lost"} end
 local raw = redis.call("HGET", REQUESTS, number_of)
 local before = raw and cjson.decode(raw)
-if before and before.nonce == nonce then return {before.state == "given_up" and "given_up" or "send"} end
 for _, key in ipairs({ANSWERS, EXECUTED, RESULTS}) do
   if redis.call("HEXISTS", key, number_of) == 1 then return {"answered"} end
 end
+if before and before.nonce == nonce then return {before.state == "given_up" and "given_up" or "send"} end
 if before and before.expires > now then return {"waiting", tostring(before.expires - now)} end
 if number("stop") ~= 0 then return {"stopped"} end
 local state, charge = "intended", 0
