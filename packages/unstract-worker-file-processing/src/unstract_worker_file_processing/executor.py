@@ -59,8 +59,8 @@ class NotNow(WorkerError):
 
     Attributes:
         delay_seconds: how long to wait at least.
-        shared: False for what concerns one customer or file alone, such as a customer's connector: it does not count
-            towards the errors in a row.
+        shared: False for what concerns one customer or file alone, such as a customer's connector, and for what is no
+            outage, such as a full queue: it does not count towards the errors in a row.
     """
 
     def __init__(self, reason: str, *, delay_seconds: float = 0.0, shared: bool = True) -> None:

@@ -196,6 +196,25 @@ def test_an_operator_sees_what_a_file_waits_for(make_platform_bench, service, re
     assert [(each.number, each.published) for each in waiting.answers_pending] == [(1, True)]
 
 
+def test_while_the_executors_queue_is_full_a_file_is_not_copied_again_and_answers_go_on(make_platform_bench, s3):
+    bench = make_platform_bench()
+    item = bench.file("a.txt")
+    bench.arm()
+    bench.executor = evolve(bench.executor, publisher=evolve(bench.executor.publisher, queue_limit=0))
+    source = f"{folder_of(bench, item)}/SOURCE"
+    with pytest.raises(SteppedAside, match="WORKER_EXECUTOR_QUEUE_LIMIT"):
+        bench.process()
+    s3.write(source, b"as the first try left it")
+
+    for _ in range(4):
+        with pytest.raises(SteppedAside, match="WORKER_EXECUTOR_QUEUE_LIMIT"):
+            bench.process()
+
+    assert b"".join(s3.chunks(source)) == b"as the first try left it"
+    assert bench.breaker.state is BreakerState.CLOSED
+    assert bench.charges() == {}
+
+
 def test_a_store_that_is_away_puts_the_file_off(make_platform_bench, object_store):
     bench = make_platform_bench()
     bench.file("a.txt")

@@ -66,6 +66,7 @@ class PlatformExecutor:
         """Copy the file to where the executor reads it, and make the request."""
         context, file, ends = request.context, request.file, time.monotonic() + timeout_seconds
         tool, paths = self.gathering.tool(context), self._paths(context, file)
+        self.publisher.check_room()
         if context.kind is not RunKind.API:
             self.gathering.check_destination(context)
             self._check_name(request)

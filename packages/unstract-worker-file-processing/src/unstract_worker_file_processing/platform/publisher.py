@@ -4,6 +4,8 @@ On RabbitMQ the broker confirms each request and returns one whose queue is not 
 is the confirm, and a queue without a consumer looks like an empty one.
 """
 
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,6 +28,7 @@ __all__ = ["EXECUTOR_QUEUE", "EXECUTOR_TASK", "RequestPublisher"]
 EXECUTOR_QUEUE = "celery_executor_legacy"
 EXECUTOR_TASK = "execute_extraction"
 _FULL_SECONDS = 15.0
+_FULL_LATELY_SECONDS = 60.0
 
 
 @define(eq=False)
@@ -41,6 +44,7 @@ class RequestPublisher:
     queue_limit: int
     expires_seconds: float
     _idle: IdleConnections = field(factory=IdleConnections, init=False)
+    _full_at: float = field(default=-math.inf, init=False)
 
     def publish(self, request: dict[str, Any], ticket: AnswerTicket) -> None:
         """Send a request; its answer comes with the ticket.
@@ -56,11 +60,8 @@ class RequestPublisher:
 
     def _refusal(self, connection: BrokerConnection, depth: int | None, body: list[Any]) -> NotNow | None:
         """Publish; why the broker does not take the request. Raises what drops the connection."""
-        if depth is None:
-            return NotNow(_no_queue())
-        if depth >= self.queue_limit:
-            reason = f"{depth} requests wait in {EXECUTOR_QUEUE} (WORKER_EXECUTOR_QUEUE_LIMIT)"
-            return NotNow(reason, delay_seconds=_FULL_SECONDS)
+        if (refusal := self._no_room(depth)) is not None:
+            return refusal
         connection.returned = False
         # A request that waited longer than its answer is awaited would be paid for twice.
         expires = (datetime.now(UTC) + timedelta(seconds=self.expires_seconds)).isoformat()
@@ -76,6 +77,24 @@ class RequestPublisher:
         except connection.errors as error:
             raise MaybeSent(f"the broker did not confirm the request ({type(error).__name__})") from None
         return NotNow(_no_queue()) if connection.returned else None
+
+    def check_room(self) -> None:
+        """Before a file is copied: whether a queue that was full lately still is. Raises NotNow."""
+        if time.monotonic() - self._full_at > _FULL_LATELY_SECONDS:
+            return
+        with self._connected() as (_, depth):
+            refusal = self._no_room(depth)
+        if refusal is not None:
+            raise refusal
+
+    def _no_room(self, depth: int | None) -> NotNow | None:
+        if depth is None:
+            return NotNow(_no_queue())
+        if depth < self.queue_limit:
+            return None
+        self._full_at = time.monotonic()
+        reason = f"{depth} requests wait in {EXECUTOR_QUEUE} (WORKER_EXECUTOR_QUEUE_LIMIT)"
+        return NotNow(reason, delay_seconds=_FULL_SECONDS, shared=False)  # no outage: answers go on being concluded
 
     def waiting(self) -> int:
         """How many requests wait in the executor's queue. Raises NotNow."""
