@@ -20,7 +20,7 @@ from unstract_worker_file_processing import tasks
 from unstract_worker_file_processing.batch import handle_doorbell
 from unstract_worker_file_processing.deferred import Parked, obtain_answer
 from unstract_worker_file_processing.executor import FileFailed, FileRequest, MaybeSent, NotNow
-from unstract_worker_file_processing.session import BatchSession
+from unstract_worker_file_processing.session import BATCH_DEADLINE, BatchSession
 from unstract_worker_file_processing.status_writer import StatusWriter
 
 ANSWER = "unstract_worker.executor_answer"
@@ -316,6 +316,18 @@ def test_a_file_that_cannot_be_taken_now_is_put_off_and_not_charged(made, step):
     assert bench.claim().charges == {}
 
 
+def test_a_file_that_was_put_off_until_its_batchs_deadline_ends_with_what_it_waited_for(made):
+    bench = made("a.txt", prepare=NotNow("the store is away"))
+    with pytest.raises(SteppedAside):
+        bench.process()
+    overdue(bench)
+
+    bench.process()
+
+    text = f"Processing error: not started before {BATCH_DEADLINE}; last: file 1: the store is away"
+    assert bench.outcomes()["a.txt"].error == text
+
+
 def test_an_answer_that_cannot_be_concluded_now_is_kept(made, answer):
     bench = made("a.txt")
     answer(parked(bench), "kept")
@@ -351,7 +363,7 @@ def test_a_destination_that_is_away_for_good_does_not_keep_the_run_open_for_ever
 
     handle_doorbell(bench.runtime, executor, BatchDoorbell(bench.execution_id, bench.epoch, 0))
 
-    reason = "when the execution was stopped" if end == "stop" else "before the batch's deadline"
+    reason = "when the execution was stopped" if end == "stop" else f"before {BATCH_DEADLINE}"
     error = f"Workflow error: the file is executed, and its result could not be delivered {reason}"
     assert bench.outcomes()["a.txt"].error == f"{error}: the destination is away"
     assert bench.state() is RunState.READY

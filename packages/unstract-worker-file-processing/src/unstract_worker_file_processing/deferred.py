@@ -23,7 +23,7 @@ from unstract_worker_core.runs.outcomes import error_text
 from unstract_worker_core.runs.run_handler import retry_until_accepted
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_file_processing.executor import FileFailed, FileRequest, MaybeSent, NotNow
-from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack
+from unstract_worker_file_processing.session import BATCH_DEADLINE, MAX_CHARGES, BatchSession, HandedBack
 from unstract_worker_file_processing.status_writer import StatusWriter
 
 __all__ = ["Parked", "await_answer", "conclude", "obtain_answer", "receive_answer", "receive_failure"]
@@ -66,7 +66,7 @@ def await_answer(session: BatchSession, writer: StatusWriter, file: FileItem, gi
     request = session.claim.requests[file.number]
     delay, error = min(request.seconds_left, _STOP_CHECK_SECONDS), given_up
     if session.seconds_left() <= 0:
-        delay, error = 0.0, error_text(processing="the executor has not answered before the batch's deadline")
+        delay, error = 0.0, error_text(processing=f"the executor has not answered before {BATCH_DEADLINE}")
     elif _stop_requested(session, paid=request.seconds_left > 0):
         delay = min(delay, _STOP_PATIENCE_SECONDS - request.age_seconds)
         error = error_text(processing="the execution was stopped while the executor had the file")
@@ -219,7 +219,7 @@ def conclude(session: BatchSession, request: FileRequest, answer: ExecutorAnswer
         overdue = _overdue_seconds(session) > _DELIVERY_PATIENCE_SECONDS
         if away is None or not (overdue or _stop_requested(session, paid=True)):
             raise
-    when = "when the execution was stopped" if session.stopped else "before the batch's deadline"
+    when = "when the execution was stopped" if session.stopped else f"before {BATCH_DEADLINE}"
     raise FileFailed(f"the file is executed, and its result could not be delivered {when}: {away}")
 
 

@@ -30,7 +30,7 @@ from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.deferred import await_answer, conclude, obtain_answer
 from unstract_worker_file_processing.executor import FileExecutor, FileFailed, FileRequest
 from unstract_worker_file_processing.history import executed_with, reuse, write_history
-from unstract_worker_file_processing.session import MAX_CHARGES, BatchSession, HandedBack, pause_seconds
+from unstract_worker_file_processing.session import BATCH_DEADLINE, MAX_CHARGES, BatchSession, HandedBack, pause_seconds
 from unstract_worker_file_processing.status_writer import StatusWriter
 
 __all__ = ["charging_defects", "process_file"]
@@ -121,10 +121,15 @@ def _refuse_or_start(session: BatchSession, writer: StatusWriter, file: FileItem
 
 def _given_up(session: BatchSession, file: FileItem) -> str | None:
     """Why the file is not tried again, if it was tried often enough."""
-    charges, last = session.claim.charges.get(file.number, 0), session.claim.last_error
+    charges = session.claim.charges.get(file.number, 0)
     if charges < MAX_CHARGES:
         return None
     text = f"given up after {charges} tries: each time its worker died or the outcome stayed unknown"
+    return _with_last_reason(session, file, text)
+
+
+def _with_last_reason(session: BatchSession, file: FileItem, text: str) -> str:
+    last = session.claim.last_error
     return error_text(processing=f"{text}; last: {last}" if last.startswith(f"file {file.number}: ") else text)
 
 
@@ -133,7 +138,7 @@ def _refusal(session: BatchSession, file: FileItem) -> str | None:
     if session.runtime.draining.is_set():
         raise HandedBack("the process drains", delay_seconds=0)
     if session.seconds_left() <= 0 and not session.stopped:
-        return error_text(processing="not started before the batch's deadline")
+        return _with_last_reason(session, file, f"not started before {BATCH_DEADLINE}")
     if session.stop_requested():
         return NOT_STARTED
     if file.refused:

@@ -26,9 +26,10 @@ from unstract_worker_core.runs.runtime import Runtime, TtlCache
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_file_processing.executor import ExecutorAway, GuardedExecutor
 
-__all__ = ["MAX_CHARGES", "BatchSession", "HandedBack", "pause_seconds"]
+__all__ = ["BATCH_DEADLINE", "MAX_CHARGES", "BatchSession", "HandedBack", "pause_seconds"]
 
 T = TypeVar("T")
+BATCH_DEADLINE = "the batch's deadline (CELERY_TASK_TIME_LIMIT of file-processing)"
 MAX_CHARGES = 3  # failed attempts that may be the file's own fault
 _SHORTEST_PAUSE = 5.0
 # A deferred file takes seconds at least, so its batch asks less often whether it was stopped.
