@@ -196,6 +196,20 @@ def test_an_operator_sees_what_a_file_waits_for(make_platform_bench, service, re
     assert [(each.number, each.published) for each in waiting.answers_pending] == [(1, True)]
 
 
+def test_a_tool_that_platform_service_fails_on_keeps_no_other_customer_waiting(make_platform_bench, service):
+    bench = make_platform_bench()
+    bench.file("a.txt")
+    bench.arm()
+    service.status = 500
+
+    for _ in range(4):
+        with pytest.raises(SteppedAside, match="HTTP 500") as caught:
+            bench.process()
+        assert caught.value.delay_seconds >= 15
+
+    assert bench.breaker.state is BreakerState.CLOSED
+
+
 def test_while_the_executors_queue_is_full_a_file_is_not_copied_again_and_answers_go_on(make_platform_bench, s3):
     bench = make_platform_bench()
     item = bench.file("a.txt")

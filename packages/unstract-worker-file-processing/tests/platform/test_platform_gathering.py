@@ -158,7 +158,7 @@ def test_a_platform_service_that_fails_is_waited_for(make_platform_bench, servic
     service.status = None
 
     refused = status in (401, 403)  # the key of one organization
-    assert caught.value.shared is not refused
+    assert caught.value.shared is (not refused and status != 500)  # a 500 may be of one tool
     assert ("files wait: platform-service refuses a platform key" in repr(logged)) is refused
     assert (caught.value.delay_seconds >= 30) is refused
 

@@ -26,6 +26,7 @@ _ATTEMPTS = 3
 _KEY_REFUSED = (401, 403)
 _OF_ANOTHER_SERVER = (405, 407)
 _KEY_SECONDS = 30.0
+_DEFECT_SECONDS = 15.0
 
 log = get_logger(__name__)
 
@@ -107,7 +108,9 @@ class PlatformService:
                 raise NotNow("platform-service does not answer") from None
             except ResponseRefused as error:
                 raise FileFailed(f"platform-service answers {path} with too much (HTTP {error.status})") from None
-            if response.status_code >= 500 or response.status_code in (408, 429):
+            if response.status_code == 500:  # perhaps for this tool or key alone
+                raise NotNow("platform-service answers HTTP 500", delay_seconds=_DEFECT_SECONDS, shared=False)
+            if response.status_code > 500 or response.status_code in (408, 429):
                 raise NotNow(f"platform-service answers HTTP {response.status_code}")
             return response
 
