@@ -248,6 +248,16 @@ def test_a_file_that_died_too_often_is_not_given_up_while_its_answer_is_out(made
     assert bench.outcomes()["a.txt"].result == {"output": "paid for"}
 
 
+def test_a_charged_file_whose_answer_is_out_does_not_wait_for_the_files_beside_it(made):
+    """Nothing is done with it here, and each look would keep all other files out meanwhile."""
+    bench = made("a.txt")
+    parked(bench)
+    bench.redis.hset(f"uw:{{{bench.execution_id}}}:charges", "1", "1")
+
+    with bench.runtime.isolation.shared():
+        parked(bench)
+
+
 def test_a_worker_that_was_paused_after_its_intention_sends_nothing(made):
     bench = made("a.txt")
     claim, guarded = bench.claim(), bench.guarded()

@@ -47,12 +47,20 @@ def process_file(session: BatchSession, writer: StatusWriter, file: FileItem) ->
         BackendError: the backend cannot be reached.
     """
     charged = 0 < session.claim.charges.get(file.number, 0) < MAX_CHARGES
+    alone = charged and not _is_out(session, file)
     with bind_task(file_execution_id=file.file_execution_id):
-        gate = session.runtime.isolation.exclusive() if charged else session.runtime.isolation.shared()
+        gate = session.runtime.isolation.exclusive() if alone else session.runtime.isolation.shared()
         with step_span("file", file=file.number), gate:
             outcome = _outcome_or_error(session, writer, file)
         with charging_defects(session, file):
             writer.end(file, outcome)
+
+
+def _is_out(session: BatchSession, file: FileItem) -> bool:
+    """Whether an executor has the file, so that nothing is done with it here."""
+    claim, request = session.claim, session.claim.requests.get(file.number)
+    there = file.number in claim.answers or file.number in claim.executed
+    return request is not None and request.seconds_left > 0 and not there
 
 
 @contextmanager
