@@ -248,6 +248,33 @@ def test_a_file_that_died_too_often_is_not_given_up_while_its_answer_is_out(made
     assert bench.outcomes()["a.txt"].result == {"output": "paid for"}
 
 
+def test_an_answered_file_is_not_executed_by_an_executor_of_the_other_kind(made, answer, scripted):
+    """The setting was changed while it was out, or the fleet is changed worker by worker."""
+    bench = made("a.txt")
+    answer(parked(bench), "paid for")
+    sender, bench.executor = bench.executor, scripted()
+    with pytest.raises(SteppedAside, match="set WORKER_FILE_EXECUTOR back"):
+        bench.process()
+    assert (bench.executor.calls, bench.charges()) == ([], {})
+    bench.executor = sender
+
+    bench.process()
+
+    assert bench.outcomes()["a.txt"].result == {"output": "paid for"}
+
+
+def test_an_answered_file_that_no_worker_can_conclude_ends_with_its_batchs_deadline(made, answer, scripted):
+    bench = made("a.txt")
+    answer(parked(bench), "paid for")
+    bench.executor = scripted()
+    overdue(bench)
+
+    bench.process()
+
+    assert bench.executor.calls == []
+    assert "set WORKER_FILE_EXECUTOR back" in bench.outcomes()["a.txt"].error
+
+
 def test_a_charged_file_whose_answer_is_out_does_not_wait_for_the_files_beside_it(made):
     """Nothing is done with it here, and each look would keep all other files out meanwhile."""
     bench = made("a.txt")

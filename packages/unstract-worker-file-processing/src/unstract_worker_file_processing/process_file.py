@@ -193,8 +193,18 @@ def _result(session: BatchSession, request: FileRequest, answer: ExecutorAnswer 
     """The executor's result. Raises HandedBack if the executor is away, and what executors raise."""
     if answer is not None:
         return conclude(session, request, answer, budget)
+    if request.file.number in session.claim.answers:
+        raise _sent_otherwise(session, request.file)
     with session.calling_executor(request.file):
         return cast("FileExecutor", session.executor.executor).execute(request, timeout_seconds=budget)
+
+
+def _sent_otherwise(session: BatchSession, file: FileItem) -> HandedBack | FileFailed:
+    """What becomes of an answered file where the setting was changed meanwhile: executing it would pay for it twice."""
+    text = "its answer is for the executor that sent it, and this worker has another: set WORKER_FILE_EXECUTOR back"
+    if session.seconds_left() <= 0:
+        return FileFailed(text)
+    return HandedBack(f"file {file.number}: {text}", delay_seconds=pause_seconds(session.runtime))
 
 
 def _after_unknown(session: BatchSession, file: FileItem, error: OutcomeUnknown, *, timed_out: bool) -> Executed:
