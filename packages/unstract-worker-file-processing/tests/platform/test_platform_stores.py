@@ -60,7 +60,7 @@ def test_a_file_that_is_not_there_is_the_files_fault(kept, s3):
         copy_hashed(kept, "unstract/gone.pdf", s3, "unstract/x", timeout_seconds=5)
 
 
-def test_in_one_store_for_both_a_missing_file_and_a_missing_bucket_are_told_apart(object_store):
+def test_in_one_store_for_both_a_missing_file_and_a_missing_bucket_are_distinguished(object_store):
     uploads = store_of(store(object_store.variable), "the store of uploads")
     files = store_of(store(object_store.variable), "the store of executions")
     uploads.write("unstract/there.pdf", b"x")
