@@ -44,7 +44,7 @@ _KEY_REFUSED = {
 log = get_logger(__name__)
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False)
 class TransientError(Exception):
     """An attempt that failed in a way that may pass.
 
@@ -57,7 +57,7 @@ class TransientError(Exception):
         silent: no response came in time.
     """
 
-    reason: str = field(kw_only=False)
+    reason: str
     applied: bool
     away: bool | None
     status: int | None = None
