@@ -22,6 +22,8 @@ __all__ = ["Outcome", "Surroundings", "ThirdParty", "check_origin", "run_trials"
 
 TOOLS = ("pytest>=9", "pytest-timeout>=2.3", "hypothesis>=6.115")
 CONFIGURATION = "pyproject.toml"
+# Tests also cover what is behind these extras; the workers pass core's on.
+EXTRAS = {CORE.module: "chord", "unstract_worker_file_processing": "platform,sftp"}
 
 
 class ThirdParty(StrEnum):
@@ -123,9 +125,8 @@ def _dependencies(repository: Repository) -> Iterator[str]:
 
 
 def _requirement(wheel: Path) -> str:
-    # Tests also cover what is behind core's extra, which the workers pass on.
-    is_core = wheel.name.startswith(f"{CORE.module}-")
-    return f"{CORE.distribution}[chord] @ {wheel.as_uri()}" if is_core else str(wheel)
+    module = wheel.name.partition("-")[0]
+    return f"{module.replace('_', '-')}[{EXTRAS[module]}] @ {wheel.as_uri()}" if module in EXTRAS else str(wheel)
 
 
 def _copy_tests(repository: Repository, trial: Trial, target: Path) -> Path:
