@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             _report,
             short=chosen.ci,
             curves=chosen.write,
-            growth=chosen.growth or chosen.write,
+            growth=chosen.growth,
             rounds=chosen.rounds,
             seconds=chosen.seconds or (SHORT_SECONDS if chosen.ci else SECONDS),
         )
@@ -77,7 +77,7 @@ def _options() -> argparse.ArgumentParser:
     seconds = f"no curve or further round is begun after these (default {SECONDS:.0f}, with --ci {SHORT_SECONDS:.0f})"
     add("--seconds", type=float, help=f"{seconds}, no round at all an eighth later")
     add("--json", action="store_true", help="end with one line of JSON on stdout")
-    add("--write", action="store_true", help="with curves and --growth; write RESULTS.md, its plots and results.json")
+    add("--write", action="store_true", help="with curves; write RESULTS.md, its plots and results.json")
     worse = "fail if a figure is worse than in these results (default: the committed ones)"
     add("--compare", type=_results, nargs="?", const=str(RESULTS), help=worse)
     flame = "only write a flame graph of the hot path (default flame.svg)"
