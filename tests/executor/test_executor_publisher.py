@@ -46,7 +46,7 @@ def test_a_connection_outlives_requests_that_a_full_queue_refuses(publisher, con
 
     publisher.publish({}, TICKET)
 
-    assert publisher.waiting() == 1
+    assert channel.queue_declare(EXECUTOR_QUEUE, passive=True).message_count == 1
     assert len(connections) == 1
 
 
@@ -68,5 +68,5 @@ def test_a_connection_outlives_requests_whose_queue_is_not_there(publisher, conn
 
     publisher.publish({}, TICKET)
 
-    assert publisher.waiting() == 1
+    assert channel.queue_declare(EXECUTOR_QUEUE, passive=True).message_count == 1
     assert len(connections) == 1

@@ -13,6 +13,7 @@ from unstract_worker_core.messages.fields import named
 from unstract_worker_core.queues import ORCHESTRATE_TASK
 from unstract_worker_core.runs.run_handler import accept_start, handle_doorbell
 from unstract_worker_core.runs.runtime import Delivery, Runtime
+from unstract_worker_core.runs.start import ARMING_OPERATIONS
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.tasks import add_task
@@ -75,11 +76,6 @@ DEFINITION = WorkerDefinition(
         ops.TOOL_INSTANCES,
         ops.VALIDATE_TOOLS,
         ops.CHECK_HISTORY,
-        ops.LIST_FILES,
-        ops.CREATE_FILES,
-        ops.CREATE_FILE,
-        ops.UPDATE_FILES,
-        ops.UPDATE_EXECUTION,
-        ops.CONFIGURATION,
+        *ARMING_OPERATIONS,
     ),
 )

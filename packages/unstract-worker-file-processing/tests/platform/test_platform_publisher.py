@@ -75,7 +75,7 @@ def test_a_full_queue_puts_the_file_off(broker_url, redis):
             made.publish({}, TICKET)
 
     assert caught.value.delay_seconds > 0
-    assert made.waiting() == 2
+    assert redis.llen(EXECUTOR_QUEUE) == 2
     assert redis.info("stats")["total_connections_received"] == connections
     made.close()
 
@@ -93,7 +93,7 @@ def test_a_broker_that_refuses_writes_was_sent_nothing(publishing, redis):
             publishing.publish({}, TICKET)
     finally:
         redis.config_set("maxmemory", "0")
-    assert publishing.waiting() == 1
+    assert redis.llen(EXECUTOR_QUEUE) == 1
 
 
 def test_a_connection_that_was_cut_while_it_was_idle_is_replaced(publishing, redis):
@@ -102,7 +102,7 @@ def test_a_connection_that_was_cut_while_it_was_idle_is_replaced(publishing, red
 
     publishing.publish({}, TICKET)
 
-    assert publishing.waiting() == 2
+    assert redis.llen(EXECUTOR_QUEUE) == 2
 
 
 def test_a_push_without_an_answer_may_have_been_sent_and_is_sent_once(redis_server, redis):

@@ -13,7 +13,7 @@ from unstract_worker_core.ledger import RunTask
 from unstract_worker_core.queues import DELIVER_TASK, ORCHESTRATE_TASK
 from unstract_worker_core.runs.run_handler import Job, accept_start, handle_doorbell
 from unstract_worker_core.runs.runtime import Delivery, Runtime
-from unstract_worker_core.runs.start import give_up
+from unstract_worker_core.runs.start import ARMING_OPERATIONS, give_up
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.definition import RuntimeOf, WorkerDefinition
 from unstract_worker_core.worker.tasks import add_task, serve_celery_task
@@ -102,12 +102,7 @@ DEFINITION = WorkerDefinition(
         ops.SOURCE_FILES,
         ops.FIND_HISTORIES,
         ops.CHECK_ACTIVE,
-        ops.LIST_FILES,
-        ops.CREATE_FILES,
-        ops.CREATE_FILE,
-        ops.UPDATE_FILES,
-        ops.UPDATE_EXECUTION,
-        ops.CONFIGURATION,
+        *ARMING_OPERATIONS,
         ops.MARK_DISPATCHED,
         ops.MARK_DEAD_LETTER,
     ),

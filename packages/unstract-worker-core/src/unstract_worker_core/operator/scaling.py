@@ -1,6 +1,6 @@
 """Scaling rules as manifests: for KEDA, for a HorizontalPodAutoscaler, and as plain data.
 
-A doorbell is acknowledged on receipt: what waits is in the queues, what runs is in the slots. Both are looked at, so
+A doorbell is acknowledged on receipt: what waits is in the queues, what runs is in the slots. Both are counted, so
 that a fleet whose queues are short is not shrunk below its work.
 """
 
@@ -44,7 +44,7 @@ class Target:
         own_authority: its certificate is signed by an authority of the operator's.
         client_certificate: it wants one.
         secret: the Kubernetes Secret with the credentials of the scalers.
-        prometheus: root URL of Prometheus; None: running work is not looked at.
+        prometheus: root URL of Prometheus; None: running work is not counted.
     """
 
     worker: str
@@ -178,9 +178,9 @@ def hpa_manifests(target: Target) -> list[dict[str, Any]]:
         {
             "apiVersion": "autoscaling/v2",
             "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": target.deployment, "namespace": target.namespace, "labels": target.labels},
+            "metadata": _metadata(target, target.deployment),
             "spec": {
-                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.deployment},
+                "scaleTargetRef": _scaled(target),
                 "minReplicas": rule.min_replicas,
                 "maxReplicas": rule.max_replicas,
                 "behavior": behavior(rule),
@@ -204,7 +204,19 @@ def keda_manifests(target: Target) -> list[dict[str, Any]]:
     No fallback: where the numbers cannot be read the fleet stays as large as it is, whatever is running in it.
     """
     auth = _authentication(target)
-    return [*auth, _scaled_object(target, list(_triggers(target, f"{target.deployment}-broker" if auth else None)))]
+    return [*auth, _scaled_object(target, list(_triggers(target, _authentication_name(target) if auth else None)))]
+
+
+def _metadata(target: Target, name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": target.namespace, "labels": target.labels}
+
+
+def _scaled(target: Target) -> dict[str, str]:
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.deployment}
+
+
+def _authentication_name(target: Target) -> str:
+    return f"{target.deployment}-broker"
 
 
 def _scaled_object(target: Target, triggers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -212,9 +224,9 @@ def _scaled_object(target: Target, triggers: list[dict[str, Any]]) -> dict[str, 
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",
-        "metadata": {"name": target.deployment, "namespace": target.namespace, "labels": target.labels},
+        "metadata": _metadata(target, target.deployment),
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.deployment},
+            "scaleTargetRef": _scaled(target),
             "minReplicaCount": rule.min_replicas,
             "maxReplicaCount": rule.max_replicas,
             "pollingInterval": _POLL_SECONDS,
@@ -279,11 +291,7 @@ def _authentication(target: Target) -> list[dict[str, Any]]:
         {
             "apiVersion": "keda.sh/v1alpha1",
             "kind": "TriggerAuthentication",
-            "metadata": {
-                "name": f"{target.deployment}-broker",
-                "namespace": target.namespace,
-                "labels": target.labels,
-            },
+            "metadata": _metadata(target, _authentication_name(target)),
             "spec": {"secretTargetRef": references},
         }
     ]

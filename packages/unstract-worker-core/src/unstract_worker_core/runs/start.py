@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from attrs import evolve, frozen
 
+from unstract_worker_core.backend import operations as ops
 from unstract_worker_core.backend.executions import Execution, StatusUpdate
 from unstract_worker_core.backend.workflows import ToolInstance, ToolValidation
 from unstract_worker_core.errors import MessageError, NotFound, OutcomeUnknown
@@ -17,6 +18,10 @@ from unstract_worker_core.runs.session import Arm, Close, Decision, RunSession, 
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 MOST_BATCHES = 100
+# What creating the rows, writing the start's statuses and splitting into batches ask of the backend, for conformance.
+ARMING_OPERATIONS = (
+    ops.LIST_FILES, ops.CREATE_FILES, ops.CREATE_FILE, ops.UPDATE_FILES, ops.UPDATE_EXECUTION, ops.CONFIGURATION,
+)  # fmt: skip
 log = get_logger(__name__)
 
 

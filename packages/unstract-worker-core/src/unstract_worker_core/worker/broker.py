@@ -148,6 +148,10 @@ class BrokerConnection(Connection):
         except ChannelError:
             return 0 if is_redis else None
 
+    def reach(self, *, retries: int) -> None:
+        """Connect now, or after so many retries without a pause. Raises one of `errors`."""
+        self.ensure_connection(max_retries=retries, **_NO_PAUSE)
+
     def quit(self) -> None:
         """Close it, however broken it is."""
         try:

@@ -13,7 +13,7 @@ from unstract_worker_core.ledger import AnswerTicket, FileItem, RunContext
 from unstract_worker_core.runs.runtime import TtlCache
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_file_processing.executor import FileFailed, FileRequest
-from unstract_worker_file_processing.platform.connectors import destination_of, source_of
+from unstract_worker_file_processing.platform.connectors import source_of
 from unstract_worker_file_processing.platform.gathering import Gathering
 from unstract_worker_file_processing.platform.publisher import RequestPublisher
 from unstract_worker_file_processing.platform.request import (
@@ -124,7 +124,7 @@ class PlatformExecutor:
 
     def _check_name(self, request: FileRequest) -> None:
         """Refuse a file whose result could not be written under its name, before it is paid for."""
-        name, destination = self._output_name(request), destination_of(self.gathering.workflow(request.context))
+        name, destination = self._output_name(request), self.gathering.destination(request.context)
         output = self._paths(request.context, request.file).output(name)
         places = (self.files, output), (destination.store, destination.path_of(name))
         if not all(store.fits(path) for store, path in places):
@@ -146,7 +146,7 @@ class PlatformExecutor:
         self.files.write_json(paths.infile, data)
         self.files.write_json(paths.output(name), data)
         self.files.write_json(paths.metadata, self._completed(context, paths))
-        with closing(destination_of(self.gathering.workflow(context))) as destination:
+        with closing(self.gathering.destination(context)) as destination:
             destination.write_json(name, data)
 
     def _completed(self, context: RunContext, paths: FilePaths) -> dict[str, Any]:

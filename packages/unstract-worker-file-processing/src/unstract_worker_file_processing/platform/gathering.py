@@ -15,7 +15,7 @@ from unstract_worker_core.config import Secret
 from unstract_worker_core.ledger import RunContext
 from unstract_worker_core.runs.runtime import TtlCache
 from unstract_worker_file_processing.executor import FileFailed
-from unstract_worker_file_processing.platform.connectors import destination_of
+from unstract_worker_file_processing.platform.connectors import Destination, destination_of
 from unstract_worker_file_processing.platform.service import PlatformService
 from unstract_worker_file_processing.platform.tool import Tool, check_tool, with_profile
 
@@ -58,11 +58,15 @@ class Gathering:
 
         return self._workflows.get(name, ask, seconds=_SECONDS)
 
+    def destination(self, context: RunContext) -> Destination:
+        """Where the workflow's results go. Raises FileFailed for one that is not served, and BackendError."""
+        return destination_of(self.workflow(context))
+
     def check_destination(self, context: RunContext) -> None:
         """Raises FileFailed for a destination that will not take results, NotNow and BackendError."""
 
         def check() -> None:
-            with closing(destination_of(self.workflow(context))) as destination:
+            with closing(self.destination(context)) as destination:
                 destination.check()
 
         _get(self._destinations, f"{context.organization_id}:{context.workflow_id}", check)

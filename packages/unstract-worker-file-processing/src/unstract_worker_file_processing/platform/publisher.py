@@ -96,14 +96,6 @@ class RequestPublisher:
         reason = f"{depth} requests wait in {EXECUTOR_QUEUE} (WORKER_EXECUTOR_QUEUE_LIMIT)"
         return NotNow(reason, delay_seconds=_FULL_SECONDS, shared=False)  # no outage: answers go on being concluded
 
-    def waiting(self) -> int:
-        """How many requests wait in the executor's queue. Raises NotNow."""
-        with self._connected() as (_, depth):
-            pass
-        if depth is None:
-            raise NotNow(_no_queue())
-        return depth
-
     def close(self) -> None:
         """Close the idle connections."""
         self._idle.close()
@@ -134,7 +126,7 @@ class RequestPublisher:
             connection.returned = True
 
         try:
-            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, interval_max=0)
+            connection.reach(retries=1)
             if not self.broker.is_redis:
                 connection.producer.channel.events["basic_return"].add(returned)
         except connection.errors as error:

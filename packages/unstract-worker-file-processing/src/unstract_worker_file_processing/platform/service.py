@@ -5,8 +5,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import stamina
-
 from unstract_worker_core import serialization
 from unstract_worker_core.backend import Limits
 from unstract_worker_core.backend.exchange import ConnectFailed, ResponseLost, ResponseRefused
@@ -15,6 +13,7 @@ from unstract_worker_core.config import ExecutorSettings, Secret
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.progress import mark_progress
+from unstract_worker_core.retries import Retrying
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 
 __all__ = ["PlatformService", "base_url"]
@@ -50,7 +49,7 @@ class PlatformService:
         """
         self.base_url = base_url
         self._seconds = seconds
-        self._attempts = attempts
+        self._retrying = Retrying(attempts=attempts, timeout=None, wait_initial=0.2, wait_max=2)
         self._transport = transport or ThreadTransport(tls_context() if base_url.startswith("https:") else None)
 
     def custom_tool(self, key: Secret, registry_id: str) -> dict[str, Any] | None:
@@ -114,11 +113,7 @@ class PlatformService:
                 raise NotNow(f"platform-service answers HTTP {response.status_code}")
             return response
 
-        tries = self._attempts
-        for attempt in stamina.retry_context(on=NotNow, attempts=tries, timeout=None, wait_initial=0.2, wait_max=2):
-            with attempt:
-                return once()
-        raise AssertionError("unreachable: stamina raises the last error")
+        return self._retrying(NotNow, once)
 
 
 def base_url(settings: ExecutorSettings) -> str:

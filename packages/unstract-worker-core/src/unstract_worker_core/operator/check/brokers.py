@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
@@ -44,8 +43,7 @@ def broker_lines(settings: Settings) -> Iterator[Line]:
         else:
             return
         finally:
-            with suppress(Exception):  # a connection that never was may fail to close in any way
-                connection.release()
+            connection.quit()
     yield from (Line(f"queue {queue}", "skip", "the broker does not answer") for queue in queues)
 
 
@@ -74,7 +72,7 @@ def foreign_queue_line(broker: BrokerSettings, queue: str, *, consumer: str, lim
     subject, connection = f"queue {queue}", publishing_connection(broker, seconds=SECONDS)
     others = len(_members(broker)) - 1
     try:
-        connection.ensure_connection(max_retries=others, interval_start=0, interval_step=0, interval_max=0)
+        connection.reach(retries=others)
         if broker.is_redis:
             waiting, seen = int(_redis_of(connection).llen(queue)), "Redis does not say whether anybody consumes it"
         else:
@@ -90,8 +88,7 @@ def foreign_queue_line(broker: BrokerSettings, queue: str, *, consumer: str, lim
     except Exception as error:  # noqa: BLE001 - boundary: each driver has errors of its own; the broker's line names it
         return Line(subject, "skip", f"the broker does not answer ({cause_of(error, broker.location)})")
     finally:
-        with suppress(Exception):  # as above
-            connection.release()
+        connection.quit()
     if waiting >= limit:
         return Line(subject, "warn", f"{waiting} waiting, {seen}: no more are sent until fewer than {limit} wait")
     return Line(subject, "ok", f"{waiting} waiting, {seen}")
