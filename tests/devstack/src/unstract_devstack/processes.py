@@ -34,7 +34,7 @@ class ProcessError(Exception):
 
 
 class EndAsked(BaseException):
-    """SIGINT or SIGTERM: whoever runs this process wants it to end."""
+    """SIGINT or SIGTERM: this process is asked to end."""
 
 
 def raise_on_signals() -> None:

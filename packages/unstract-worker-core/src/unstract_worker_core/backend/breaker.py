@@ -176,7 +176,7 @@ class SilentCalls:
         )
 
     def ended(self, request_id: str) -> None:
-        """A response came, or the call is given up."""
+        """A response came, or the call is not tried again."""
         if request_id in self._calls:
             with self._lock:
                 del self._calls[request_id]

@@ -31,7 +31,7 @@ _OPTIONS = (
 
 
 class ConnectFailed(WorkerError):
-    """No byte of the request was sent: it may be repeated, whatever it does."""
+    """No byte of the request was sent, so that every request may be repeated."""
 
 
 class ResponseLost(WorkerError):
@@ -135,7 +135,7 @@ class Exchange:
 
 
 class Dialer:
-    """Connects for all threads of a transport; `address`: to this IP address, whatever the host's are."""
+    """Connects for all threads of a transport; `address`: an IP address to connect to instead of the host's."""
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address

@@ -160,7 +160,7 @@ class Notifications:
         return self._mark(operations.MARK_DISPATCHED, organization_pk, row_ids)
 
     def mark_dead_letter(self, organization_pk: int, row_ids: Iterable[str]) -> int:
-        """Report buffered rows as given up; returns how many rows that changed."""
+        """Report that buffered rows are not delivered any more; returns how many rows that changed."""
         return self._mark(operations.MARK_DEAD_LETTER, organization_pk, row_ids)
 
     def _mark(self, operation: Operation, organization_pk: int, row_ids: Iterable[str]) -> int:

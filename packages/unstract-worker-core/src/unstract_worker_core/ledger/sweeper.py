@@ -58,7 +58,7 @@ class Sweeper(PeriodicService):
         self._limit = limit
 
     def tick(self) -> Counter[str]:
-        """Look at every due run once. Errors of one run do not keep the others from being looked at.
+        """Visit every due run once. An error of one run does not stop the others.
 
         Returns:
             What was done, in runs: looked, orchestrate, finalise, stopped (ended here instead of rung), rechecked,

@@ -83,7 +83,7 @@ _OF_CHILDREN = ("--max-tasks-per-child", "--max-memory-per-child", "--optimizati
 
 
 class CheckFirst(click.Option):
-    """Calls a function with each command's context before the command runs. Nobody can type it.
+    """Calls a function with each command's context before the command runs. It cannot be typed.
 
     Celery adds it to all its commands as one of the app's preload options, however the app was named or started. click
     processes what was not typed after everything else, so that the function sees all other options.

@@ -1,4 +1,4 @@
-"""Opens fsspec's file systems: nothing is cached, and whatever does not answer is given up in time."""
+"""Opens fsspec's file systems: nothing is cached, and every call has a time limit."""
 
 import io
 from collections.abc import Callable, Mapping

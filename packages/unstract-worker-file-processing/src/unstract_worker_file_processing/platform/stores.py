@@ -65,8 +65,8 @@ class Copied:
 class Store:
     """A file system of fsspec, opened when it is first needed; each process has its own. Safe for threads.
 
-    An error that a customer's connector will meet again ends the file; whatever is wrong with the platform's own store
-    puts it off, since no document is at fault. A path with `..` in it is refused.
+    An error that a customer's connector will meet again ends the file; any error of the platform's own store puts
+    it off, since no document is at fault. A path with `..` in it is refused.
 
     Attributes:
         name: for people, such as "the store of uploads".
@@ -303,7 +303,7 @@ def copy_hashed(source: Store, path: str, target: Store, other: str, *, timeout_
         NotNow: a store is away, or the copy took longer than the timeout.
     """
     if source.is_same_as(target):
-        # First: the hash must be of the copy, whatever becomes of the original.
+        # First: the hash must be of the copy, as the original may change.
         source.duplicate(path, other, target=target)
         return _hashed(target, other, lambda chunk: None, timeout_seconds)
     with target.writing(other) as writer:

@@ -34,7 +34,7 @@ class BackendConfig:
     Seconds everywhere. ``port`` 0 takes a free one. Without ``broker_url`` nothing can be sent, without
     ``redis_url`` no status cache is written. ``file_delay`` is the shortest and the longest time a file takes on top
     of its work. ``log_drain`` takes the workers' log events off their queue; it is off here and on in the command,
-    for tests that look at that queue. ``poll_seconds`` is how often a synchronous caller's execution is looked at; the
+    for tests that look at that queue. ``poll_seconds`` is how often a synchronous caller's execution is read; the
     platform looks every 2 seconds. ``history_limit`` is MAX_FILE_EXECUTION_COUNT of new workflows. ``uploads_store``:
     an object store that uploads are put into too, as API_FILE_STORAGE_CREDENTIALS describes it. ``shared_threads``: the
     internal API and the public one share so many threads, and a synchronous caller holds one while it waits (the

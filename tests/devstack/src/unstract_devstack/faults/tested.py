@@ -128,7 +128,7 @@ def _outcome(known: Tested, notes: Sequence[Noted]) -> Outcome | None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Called by pytest after set-up, call and tear-down: the call counts, and whatever does not pass."""
+    """Called by pytest after set-up, call and tear-down: the call counts, and each part that does not pass."""
     if report.when != "call" and report.passed:
         return
     problem = (report.longreprtext.strip().splitlines() or [""])[-1] if report.failed else ""
