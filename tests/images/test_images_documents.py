@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -74,21 +72,3 @@ def test_the_compatibility_table_is_that_of_the_release_index():
             )
         else:
             assert re.fullmatch(rf">={major}\.\d+(\.\d+)?,<{int(major) + 1}", needs)
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_command_of_hatch_exists(name):
-    environments = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["envs"]
-    scripts = {
-        script if environment == "default" else f"{environment}:{script}"
-        for environment, options in environments.items()
-        for script in options.get("scripts", {})
-    }
-    assert set(re.findall(r"`?hatch run ([a-z:-]+)", text_of(name))) <= scripts
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_links_lead_somewhere(name):
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text_of(name)):
-        if "://" not in target:
-            assert Path(DOCKER, target).exists(), target

@@ -14,20 +14,35 @@ from unstract_devstack.processes import wait_until
 pytestmark = pytest.mark.timeout(600)
 
 SECONDS = 60.0
-DOCKER = Path(__file__).parents[2] / "docker"
-DOCUMENTS = ("TROUBLESHOOTING.md", "UPGRADING.md")
-COMMAND = re.compile(r"`((?:unstract-worker-[a-z-]+ |curl )[^`]+)`")
-# Those that end otherwise than with 0 here, and why.
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = (
+    "README.md", "docker/BROKERS.md", "docker/MOVING.md", "docker/TROUBLESHOOTING.md", "docker/UPGRADING.md",
+    *(f"packages/unstract-worker-{name}/README.md" for name in ("api-deployment", "callback", "core", "file-processing", "general")),
+)  # fmt: skip
+# In text, or a line of a block; of a pipe the first command.
+COMMAND = re.compile(r"(?:`|^(?:\$ )?)((?:unstract-worker-[a-z-]+ |curl )[^`|\n]+)", re.MULTILINE)
+EXAMPLES = {
+    "7d4c3a52-1f0e-4d6b-9a51-6a1d2c9f3b10": "EXECUTION",
+    "ee8b5e4f001a": "LETTER",
+    "f4a262d0-...": "WORKFLOW",
+    "org_demo": "ORG",
+}
+# Those that do not end with 0 here, and why.
 EXPECTED = {
     "unstract-worker-callback dead-letters requeue LETTER": (1, "use --yes"),
-    "unstract-worker-callback runs abort EXECUTION --yes": (0, ""),
+    "unstract-worker-callback dead-letters requeue LETTER --queue celery_api_deployments": (1, "use --yes"),
 }
 
 
 def commands() -> list[str]:
-    found = {}
+    """The commands of all documents, except `run`, which starts a worker: all acceptance tests do."""
+    found: dict[str, None] = {}
     for name in DOCUMENTS:
-        found |= dict.fromkeys(COMMAND.findall((DOCKER / name).read_text(encoding="utf-8")))
+        for line in COMMAND.findall((ROOT / name).read_text(encoding="utf-8")):
+            for command in line.split("&&"):
+                words = [EXAMPLES.get(word, word) for word in shlex.split(command, comments=True)]
+                if words[1:] != ["run"]:
+                    found[" ".join(words)] = None
     return list(found)
 
 
@@ -42,22 +57,27 @@ def letter(stack) -> None:
         assert wait_until(lambda: client.llen("uw:dead_letters") > 0, seconds=SECONDS)
 
 
+def scratch_workflow(ground) -> str:
+    source = ground.folder / "source"
+    source.mkdir()
+    (source / "a.txt").write_text("Total: 1")
+    return ground.platform.create_workflow("scratch", "etl", (), source_folder=str(source), destination_table="scratch")
+
+
 def test_there_are_commands():
-    assert len(commands()) > 15
+    assert len(commands()) > 20
 
 
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_documents_works(ground, letter, command):
+    values = {"ORG": ground.platform.organization}
+    if "EXECUTION" in command:
+        values["EXECUTION"] = ground.stranded()
     if "LETTER" in command:
-        letter = ground.run("dead-letters", "list", "--json").json["letters"][0]["id"]
-    words = [
-        {
-            "EXECUTION": ground.stranded() if "EXECUTION" in command else "",
-            "ORG": ground.platform.organization,
-            "LETTER": letter,
-        }.get(word, word)
-        for word in shlex.split(command)
-    ]
+        values["LETTER"] = ground.run("dead-letters", "list", "--json").json["letters"][0]["id"]
+    if "WORKFLOW" in command:
+        values["WORKFLOW"] = scratch_workflow(ground)
+    words = [values.get(word, word) for word in command.split()]
     code, said = EXPECTED.get(command, (0, ""))
     if words[0] == "curl":
         (callback,) = ground.stack.fleet.of(CALLBACK)
@@ -65,6 +85,8 @@ def test_a_command_of_the_documents_works(ground, letter, command):
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
         assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
         return
-    done = ground.run(*words[1:], worker=words[0].removeprefix("unstract-worker-").replace("-", "_"))
+    worker = words[0].removeprefix("unstract-worker-").replace("-", "_")
+    without = ("CELERY_BROKER_BASE_URL",) if words[1] == "scaling" else ()  # written for any broker
+    done = ground.run(*words[1:], worker=worker, without=without)
     assert done.code == code, done.out + done.err
     assert said in done.out + done.err
