@@ -146,7 +146,12 @@ def call_redis(
         observe(step, "ok")
         return value
 
-    return _RETRYING(LedgerUnavailable, attempt) if repeatable else attempt()
+    try:
+        return attempt()
+    except LedgerUnavailable as error:
+        if not repeatable:
+            raise
+        return _RETRYING.after(error, LedgerUnavailable, attempt)
 
 
 def _drop_idle(redis: Redis) -> None:

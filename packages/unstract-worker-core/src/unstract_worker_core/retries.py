@@ -35,7 +35,11 @@ class Retrying:
         try:
             return call(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - stamina decides about it as about any later one
-            failed = [error]
+            return self.after(error, on, call, *args, **kwargs)
+
+    def after(self, error: Exception, on: On, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a caller whose first attempt, made by itself, failed with `error`."""
+        failed = [error]
 
         def attempt() -> T:
             if failed:

@@ -25,8 +25,8 @@ from unstract_worker_core.backend import (
     http,
     post_once,
 )
-from unstract_worker_core.backend.exchange import ResponseRefused
-from unstract_worker_core.backend.http import ThreadTransport, make_request, send, tls_context
+from unstract_worker_core.backend.exchange import ResponseRefused, tls_context
+from unstract_worker_core.backend.http import ThreadTransport, make_request, send
 from unstract_worker_core.errors import BackendUnavailable, ConfigurationError, UnexpectedAnswer
 
 ORG = "org_alpha"

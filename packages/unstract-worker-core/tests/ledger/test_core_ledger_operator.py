@@ -6,7 +6,8 @@ import pytest
 from redis import Redis
 
 from unstract_worker_core.ledger import DeadLetter, OutcomeKind, RunState, RunTask
-from unstract_worker_core.ledger.operator import Operator, Retried, owner_of
+from unstract_worker_core.ledger.operator import Operator, owner_of
+from unstract_worker_core.ledger.views import Retried
 
 from .driver import Driver
 

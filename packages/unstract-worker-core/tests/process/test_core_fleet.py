@@ -5,7 +5,7 @@ from redis import Redis
 
 from unstract_worker_core.fleet import Fleet, FleetMember, Heartbeat, missing
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.ledger.operator import PendingAnswer, RunView
+from unstract_worker_core.ledger.views import PendingAnswer, RunView
 from unstract_worker_core.operator.runs_showing import _journal_entries, why_it_waits
 from unstract_worker_core.statuses import RunKind
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from unstract_worker_core.backend import operations
 from unstract_worker_core.backend.breaker import Breaker, BreakerState
 from unstract_worker_core.backend.call import Caller
-from unstract_worker_core.backend.exchange import ConnectFailed, Limits, PostResult, ResponseLost
+from unstract_worker_core.backend.exchange import ConnectFailed, Limits, PostResult, ResponseLost, tls_context
 from unstract_worker_core.backend.executions import Executions, Usage
 from unstract_worker_core.backend.files import Files
 from unstract_worker_core.backend.history import History
-from unstract_worker_core.backend.http import BaseTransport, ThreadTransport, post_once, tls_context
+from unstract_worker_core.backend.http import BaseTransport, ThreadTransport, post_once
 from unstract_worker_core.backend.pipelines import Notifications, Pipelines
 from unstract_worker_core.backend.workflows import Tooling, Workflows
 from unstract_worker_core.config import BackendSettings

@@ -10,20 +10,21 @@ it holds a thread of the backend, and many of those are what a starving backend 
 import json
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import uuid4
 
 import structlog
-from attrs import fields, frozen
+from attrs import fields
 
 from unstract_worker_core import identifiers
 from unstract_worker_core.backend.breaker import Breaker, BreakerOpen, BreakerState, SilentCalls
 from unstract_worker_core.backend.exchange import ConnectFailed, Limits, OnSilence, ResponseLost, ResponseRefused
 from unstract_worker_core.backend.http import BaseTransport, Request, make_request, send
-from unstract_worker_core.backend.operations import HEALTH, Operation, Repeat
+from unstract_worker_core.backend.operations import HEALTH, UNSAFE, Operation, Repeat
 from unstract_worker_core.backend.responses import ApiResponse, Json, TransientError, classify
 from unstract_worker_core.config import BackendSettings
 from unstract_worker_core.errors import (
@@ -35,7 +36,7 @@ from unstract_worker_core.errors import (
     UnexpectedAnswer,
 )
 from unstract_worker_core.failpoints import hit
-from unstract_worker_core.observability.tracing import trace_headers, traced_call
+from unstract_worker_core.observability.tracing import active_span
 from unstract_worker_core.retries import Retrying
 
 if TYPE_CHECKING:  # see `observability.metrics`
@@ -48,10 +49,7 @@ _TRIAL_SECONDS = 15.0
 _CONNECT_SECONDS = 10.0
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _log = structlog.get_logger("unstract_worker_core.backend")
-T = TypeVar("T")
-R = TypeVar("R")
-_TOO_LARGE = 413
-_NO_IDS: Mapping[str, str] = {}
+_NONE: Mapping[str, str] = {}
 _PLAIN = re.compile(r"[0-9A-Za-z_.\-~]*")
 _OUTCOMES: tuple[tuple[type[BackendError], str], ...] = (
     (NotFound, "not_found"),
@@ -65,7 +63,10 @@ _OUTCOMES: tuple[tuple[type[BackendError], str], ...] = (
 class RetryState:
     """The attempts of one call: what bounds the next one, whether and when there is one, what it all amounts to.
 
-    `trial`: the current attempt is a trial of the breaker, and the last one.
+    Attributes:
+        request_id: names the call in the backend's log, in every attempt.
+        guarded: the call is no trial for a backend that may be away: it may do harm, or hold a thread for long.
+        trial: the current attempt is a trial of the breaker, and the last one.
     """
 
     def __init__(
@@ -73,6 +74,10 @@ class RetryState:
     ) -> None:
         """`seconds`: the budget of all attempts."""
         self.operation = operation
+        self.request_id = str(uuid4())
+        self._unsafe = operation.repeat in UNSAFE
+        self.guarded = operation.slow or self._unsafe
+        self.trial = False
         self._settings = settings
         self._longest = seconds if operation.repeat is Repeat.ONCE else settings.timeout
         self._patience = _QUICK_SECONDS
@@ -80,16 +85,10 @@ class RetryState:
         self._end = clock() + seconds
         self._failed = 0
         self._applied = False
-        self.trial = False
 
     def seconds_left(self) -> float:
         """What is left of the budget."""
         return max(0.0, self._end - self._clock())
-
-    @property
-    def guarded(self) -> bool:
-        """Whether the call is no trial for a backend that may be away: it may do harm, or hold a thread for long."""
-        return self.operation.slow or self.operation.repeat.unsafe
 
     def limits(self, on_silence: OnSilence) -> Limits:
         """The limits of the next attempt."""
@@ -99,7 +98,7 @@ class RetryState:
             connect_seconds=_CONNECT_SECONDS if silence is None else min(silence, _CONNECT_SECONDS),
             body=self._settings.max_body_bytes,
             silence=silence,
-            fresh=self.operation.repeat.unsafe,
+            fresh=self._unsafe,
             on_silence=on_silence,
         )
 
@@ -111,7 +110,7 @@ class RetryState:
         self._applied = self._applied or error.applied
         if error.silent:
             self._patience *= 2
-        if self.trial or (error.applied and self.operation.repeat.unsafe):
+        if self.trial or (error.applied and self._unsafe):
             return False
         if self.operation.repeat is Repeat.ONCE and error.status is not None:
             return False
@@ -120,11 +119,11 @@ class RetryState:
         delay = 0.0 if error.stale else min(grown, LONGEST_WAIT_SECONDS) + random.uniform(0, backoff)
         return False if self._clock() + delay >= self._end else delay
 
-    def final_error(self, last: TransientError, request_id: str) -> BackendError:
+    def final_error(self, last: TransientError) -> BackendError:
         """What the call amounts to; an effect that any attempt may have had is an unknown outcome."""
         unknown = (self._applied or last.applied) and self.operation.repeat is not Repeat.READ
         kind = OutcomeUnknown if unknown else BackendUnavailable
-        return kind(last.reason, endpoint=self.operation.name, status=last.status, request_id=request_id)
+        return kind(last.reason, endpoint=self.operation.name, status=last.status, request_id=self.request_id)
 
 
 class Caller:
@@ -163,14 +162,13 @@ class Caller:
             "User-Agent": f"UnstractWorker/{version}",
         }
 
-    @traced_call
     def __call__(
         self,
         operation: Operation,
         organization_id: str | None,
         *,
-        ids: Mapping[str, str] = _NO_IDS,
-        query: Mapping[str, str] = _NO_IDS,
+        ids: Mapping[str, str] = _NONE,
+        query: Mapping[str, str] = _NONE,
         body: Json = None,
         key: str | None = None,
         seconds: float | None = None,
@@ -190,71 +188,92 @@ class Caller:
             MessageError: before any request, for a bad organization or key.
             BackendError: as its classes say.
         """
-        request_id = str(uuid4())
-        headers = {**self._headers, "X-Request-ID": request_id, **trace_headers()}
+        budget = self._settings.total_timeout if seconds is None else seconds
+        state = RetryState(operation, self._settings, budget, self._clock)
+        span = active_span.get()
+        with nullcontext(_NONE) if span is None else span.call(operation) as trace_headers:
+            request = self._request(state, organization_id, ids, query, body, key, trace_headers)
+            with self._observed(operation.name):
+                return self._answer(state, request)
+
+    def _request(
+        self,
+        state: RetryState,
+        organization_id: str | None,
+        ids: Mapping[str, str],
+        query: Mapping[str, str],
+        body: Json,
+        key: str | None,
+        trace_headers: Mapping[str, str],
+    ) -> Request:
+        operation, content = state.operation, None
+        headers = {**self._headers, "X-Request-ID": state.request_id, **trace_headers}
         if operation.organization:
             headers["X-Organization-ID"] = identifiers.organization_id(organization_id)
         if key is not None:
             headers["Idempotency-Key"] = identifiers.opaque_id(key, field="key")
-        content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
             content = _ENCODER.encode(body).encode("ascii")
-        budget = self._settings.total_timeout if seconds is None else seconds
-        state = RetryState(operation, self._settings, budget, self._clock)
-        started = self._clock()
-        error: BackendError | None = None
-        hit("backend", operation.name, "before")
         try:
-            request = make_request(operation.method, self._url(operation, ids), headers, query=query, body=content)
-            response = self._retrying(state.next_delay, self._attempt, state, request, request_id)
-        except (TransientError, BreakerOpen, ConnectFailed) as last:
-            error = self._given_up(state, last, request_id)
-            raise error from None
-        except BackendError as raised:
-            self.breaker.succeeded()
-            error = raised
-            raise
-        finally:
-            hit("backend", operation.name, "after")
-            self._observe(operation.name, error, self._clock() - started)
-        self.breaker.succeeded()
-        return response
+            return make_request(operation.method, self._url(operation, ids), headers, query=query, body=content)
+        except ConnectFailed as error:
+            raise state.final_error(TransientError(str(error), applied=False, away=None)) from None
 
     def _url(self, operation: Operation, ids: Mapping[str, str]) -> str:
         quoted = {name: value if _PLAIN.fullmatch(value) else quote(value, safe="") for name, value in ids.items()}
         return self._base_url + operation.path.format(**self._prefixes, **quoted)
 
-    def _attempt(self, state: RetryState, request: Request, request_id: str) -> ApiResponse:
+    def _answer(self, state: RetryState, request: Request) -> ApiResponse:
+        """The first definite answer of all attempts; the breaker counts the call."""
+        try:
+            response = self._attempt_until_definite(state, request)
+        except (TransientError, BreakerOpen) as last:
+            raise self._given_up(state, last) from None
+        except BackendError:  # a refusal comes from a backend that is there
+            self.breaker.succeeded()
+            raise
+        self.breaker.succeeded()
+        return response
+
+    def _attempt_until_definite(self, state: RetryState, request: Request) -> ApiResponse:
+        try:
+            return self._attempt(state, request)
+        except TransientError as error:
+            return self._retrying.after(error, state.next_delay, self._attempt, state, request)
+
+    def _attempt(self, state: RetryState, request: Request) -> ApiResponse:
         state.trial = self.breaker.admit(min(self._breaker_wait, state.seconds_left()))
         if state.trial and state.guarded:
             self._try_health()
-        limits = state.limits(partial(self.silent_calls.notice, state.operation.name, request_id))
+        on_silence = partial(self.silent_calls.notice, state.operation.name, state.request_id)
         try:
-            return self._exchange(state.operation, request, limits, request_id)
+            return self._exchange(state, request, on_silence)
         except TransientError as error:
             if error.silent:
                 self.breaker.failed()
             raise
         finally:
-            self.silent_calls.ended(request_id)
+            self.silent_calls.ended(state.request_id)
 
     def _try_health(self) -> None:
         """Find out whether the backend is there by a call that does no harm. Raises TransientError."""
         state = RetryState(HEALTH, self._settings, self._settings.timeout, self._clock)
         state.trial = True
-        request = make_request(HEALTH.method, self._url(HEALTH, _NO_IDS), self._headers)
+        request = make_request(HEALTH.method, self._url(HEALTH, _NONE), self._headers)
         try:
-            self._exchange(HEALTH, request, state.limits(lambda seconds: None), "")
+            self._exchange(state, request, lambda seconds: None)
         except TransientError as error:
             raise TransientError(error.reason, applied=False, away=error.away, status=error.status) from None
         except BackendError:
             pass  # a refusal comes from a backend that is there
         self.breaker.succeeded()
 
-    def _exchange(self, operation: Operation, request: Request, limits: Limits, request_id: str) -> ApiResponse:
+    def _exchange(self, state: RetryState, request: Request, on_silence: OnSilence) -> ApiResponse:
+        """One request and its response. Raises TransientError, and BackendError for what will not change."""
+        operation, request_id = state.operation, state.request_id
         try:
-            response = send(self._transport, request, limits)
+            response = send(self._transport, request, state.limits(on_silence))
         except ConnectFailed as error:
             raise TransientError(f"no connection: {error}", applied=False, away=True) from None
         except ResponseLost as error:
@@ -270,20 +289,33 @@ class Caller:
             ) from None
         return classify(operation, response, request_id, key=self._raw_key)
 
-    def _given_up(
-        self, state: RetryState, last: TransientError | BreakerOpen | ConnectFailed, request_id: str
-    ) -> BackendError:
+    def _given_up(self, state: RetryState, last: TransientError | BreakerOpen) -> BackendError:
         """The error of a call without a definite outcome; the breaker counts it."""
-        if not isinstance(last, TransientError):
-            reason = f"the circuit breaker is open, {last}" if isinstance(last, BreakerOpen) else str(last)
-            return state.final_error(TransientError(reason, applied=False, away=None), request_id)
+        if isinstance(last, BreakerOpen):
+            reason = f"the circuit breaker is open, {last}"
+            return state.final_error(TransientError(reason, applied=False, away=None))
         if last.away is False:
             self.breaker.succeeded()
         elif last.away and not last.silent:
             self.breaker.failed()
-        return state.final_error(last, request_id)
+        return state.final_error(last)
 
-    def _observe(self, operation: str, error: BackendError | None, seconds: float) -> None:
+    @contextmanager
+    def _observed(self, operation: str) -> Iterator[None]:
+        """Around all attempts of a call: its failpoints, its metrics, what it says about the API key."""
+        started = self._clock()
+        error: BackendError | None = None
+        hit("backend", operation, "before")
+        try:
+            yield
+        except BackendError as raised:
+            error = raised
+            raise
+        finally:
+            hit("backend", operation, "after")
+            self._count(operation, error, self._clock() - started)
+
+    def _count(self, operation: str, error: BackendError | None, seconds: float) -> None:
         self._key_answered(error)
         if self._metrics is None:
             return
@@ -310,35 +342,3 @@ class Caller:
         _log.warning("backend breaker changed", state=state.value)
         if self._metrics is not None:
             self._metrics.breaker_open.set(0 if state is BreakerState.CLOSED else 1)
-
-
-@frozen
-class Part:
-    """Which of the items one call is about: `first` and the `count - 1` after it, of `total`."""
-
-    first: int
-    count: int
-    total: int
-
-    def key(self, key: str | None) -> str | None:
-        """The call's own idempotency key, made from that of the whole."""
-        return key if key is None or self.count == self.total else f"{key}:{self.first}.{self.count}"
-
-
-def in_parts(call: Callable[[Sequence[T], Part], R], items: Sequence[T]) -> Iterator[R]:
-    """The answers to `call`, made once for all items, or for halves of them where the whole is refused with a 413.
-
-    Raises what `call` raises, a 413 for a single item too.
-    """
-    waiting = [Part(0, len(items), len(items))]
-    while waiting:
-        part = waiting.pop()
-        try:
-            answer = call(items[part.first : part.first + part.count], part)
-        except BackendRefused as error:
-            if error.status != _TOO_LARGE or part.count < 2:
-                raise
-            half = part.count // 2
-            waiting += [Part(part.first + half, part.count - half, part.total), Part(part.first, half, part.total)]
-        else:
-            yield answer

@@ -1,8 +1,11 @@
 """One request and its response on the wire: opening the socket, what is left of the time, and what can go wrong."""
 
+import os
 import socket
+import ssl
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -177,3 +180,25 @@ class Dialer:
         if worked is not None and time.monotonic() < until:
             found.sort(key=lambda each: each[4] != worked)
         return found
+
+
+@cache
+def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """The certificates that are trusted: the well-known ones, and those in `ca_file`. Raises OSError."""
+    import certifi  # only where TLS is spoken
+
+    context = ssl.create_default_context(cafile=certifi.where())
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def system_reason(error: OSError) -> str:
+    """Why the network failed, in plain words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate refused: {error.verify_message}"
+    if isinstance(error, socket.gaierror):
+        return "unknown host name"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {(error.reason or 'the connection was closed').replace('_', ' ').lower()}"
+    return os.strerror(error.errno).lower() if error.errno is not None else "the connection broke"

@@ -7,7 +7,8 @@ from attrs import evolve, field, frozen
 
 from unstract_worker_core import identifiers, serialization
 from unstract_worker_core.backend import operations
-from unstract_worker_core.backend.call import Caller, Part, in_parts
+from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.parts import Part, in_parts
 from unstract_worker_core.backend.responses import ApiResponse, Json
 from unstract_worker_core.identifiers import uuids
 from unstract_worker_core.serialization import one_line

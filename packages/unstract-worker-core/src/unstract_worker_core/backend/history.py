@@ -6,7 +6,8 @@ from attrs import field, frozen
 
 from unstract_worker_core import identifiers, serialization
 from unstract_worker_core.backend import operations
-from unstract_worker_core.backend.call import Caller, Part, in_parts
+from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.parts import Part, in_parts
 from unstract_worker_core.backend.responses import ApiResponse
 from unstract_worker_core.errors import UnexpectedAnswer
 from unstract_worker_core.identifiers import content_hash, uuids

@@ -22,7 +22,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from contextlib import closing
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import httpcore
@@ -37,6 +37,8 @@ from unstract_worker_core.backend.exchange import (
     PostResult,
     ResponseLost,
     ResponseRefused,
+    system_reason,
+    tls_context,
 )
 
 BaseTransport = httpx.BaseTransport
@@ -48,17 +50,6 @@ _IDLE_SECONDS = 1.5
 _READ_BYTES = 16 * 1024
 _WRITE_BYTES = 64 * 1024
 _ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
-
-
-@cache
-def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """The certificates that are trusted: the well-known ones, and those in `ca_file`. Raises OSError."""
-    import certifi  # only where TLS is spoken
-
-    context = ssl.create_default_context(cafile=certifi.where())
-    if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
-    return context
 
 
 def make_request(
@@ -346,16 +337,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, httpcore.LocalProtocolError):
         return "not a request that can be sent"
     if isinstance(cause, OSError):
-        return _reason_of_system(cause)
+        return system_reason(cause)
     closed = "closed" in str(error) or "disconnected" in str(error)
     return "the connection was closed before the response was whole" if closed else "the response is not HTTP"
-
-
-def _reason_of_system(error: OSError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate refused: {error.verify_message}"
-    if isinstance(error, socket.gaierror):
-        return "unknown host name"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {(error.reason or 'the connection was closed').replace('_', ' ').lower()}"
-    return os.strerror(error.errno).lower() if error.errno is not None else "the connection broke"

@@ -37,10 +37,9 @@ class Repeat(Enum):
     LOOK_FIRST = "look first"
     ONCE = "once"
 
-    @property
-    def unsafe(self) -> bool:
-        """Whether a second request may do harm."""
-        return self in (Repeat.LOOK_FIRST, Repeat.ONCE)
+
+# A second request may do harm.
+UNSAFE = (Repeat.LOOK_FIRST, Repeat.ONCE)
 
 
 @frozen

@@ -7,8 +7,9 @@ from attrs import asdict, frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend import operations
-from unstract_worker_core.backend.call import Caller, Part, in_parts
+from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.backend.operations import Operation
+from unstract_worker_core.backend.parts import Part, in_parts
 from unstract_worker_core.identifiers import uuids
 from unstract_worker_core.serialization import replace_halves
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus, RunKind

@@ -75,7 +75,7 @@ class OtelTraces(Traces):
             )
         span.end()
 
-    def span(self, execution_id: str, what: str, **attributes: str | int) -> AbstractContextManager[None]:
+    def span(self, execution_id: str, what: str, **attributes: str | int) -> AbstractContextManager[object]:
         """A span below the root, whether or not this process has seen that."""
         identity = TraceIdentity.of(execution_id)
         if identity.share >= self._ratio:
@@ -130,25 +130,28 @@ class ActiveSpan:
         ids = self.span.get_span_context()
         return {"traceparent": f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}"}
 
-    def call(self, operation: Operation) -> AbstractContextManager[None]:
-        """A span below it around one call to the backend, named as in metrics and logs."""
+    def call(self, operation: Operation) -> AbstractContextManager[Mapping[str, str]]:
+        """A span below it around one call to the backend, all attempts included; gives the request's headers."""
         named = {"http.request.method": operation.method, "rpc.method": operation.name}
         return _under_way(self.tracer, self.tracer.start_span(operation.name, kind=SpanKind.CLIENT, attributes=named))
 
-    def step(self, what: str, **attributes: str | int) -> AbstractContextManager[None]:
+    def step(self, what: str, **attributes: str | int) -> AbstractContextManager[object]:
         """A span below it around one step of the work."""
         return _under_way(self.tracer, self.tracer.start_span(what, attributes=_named(attributes)))
 
 
 @contextmanager
-def _under_way(tracer: Tracer, span: Span) -> Iterator[None]:
-    """The current span of this thread while the block runs, with its ids on every log record; ended with the block."""
-    ids = span.get_span_context()
+def _under_way(tracer: Tracer, span: Span) -> Iterator[Mapping[str, str]]:
+    """The current span of this thread while the block runs, with its ids on every log record; ended with the block.
+
+    Gives the headers that name it.
+    """
+    active, ids = ActiveSpan(tracer, span), span.get_span_context()
     logged = bound_contextvars(trace_id=f"{ids.trace_id:032x}", span_id=f"{ids.span_id:016x}")
     with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False), logged:
         try:
-            with entered(ActiveSpan(tracer, span)):
-                yield
+            with entered(active):
+                yield active.headers
         except BaseException as error:
             _set_outcome(span, error)
             raise

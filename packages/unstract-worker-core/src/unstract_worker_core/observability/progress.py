@@ -5,10 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
 from unstract_worker_core.observability.health import CheckResult
+
+if TYPE_CHECKING:  # see `observability.metrics`
+    from prometheus_client import Counter
 
 
 @define(eq=False)
@@ -27,6 +31,16 @@ def mark_progress() -> None:
     slot = _current.get()
     if slot is not None:
         slot.progressed_at = slot.clock()
+
+
+def counted_as_progress(ledger_steps: "Counter") -> Callable[[str, str], None]:
+    """For the ledger to call with each attempt of a step and its outcome: it is counted, and the slot got further."""
+
+    def observe(step: str, outcome: str) -> None:
+        mark_progress()
+        ledger_steps.labels(step, outcome).inc()
+
+    return observe
 
 
 @frozen

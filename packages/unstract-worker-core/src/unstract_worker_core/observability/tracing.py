@@ -5,12 +5,11 @@ travels in messages or in the ledger, workers of other versions need not take pa
 to find its trace. Whether an execution is traced follows from its id as well, the same in every process.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import wraps
 from hashlib import sha256
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from attrs import frozen
@@ -18,14 +17,11 @@ from attrs import frozen
 from unstract_worker_core.observability.logs import get_logger
 
 if TYPE_CHECKING:
-    from unstract_worker_core.backend.operations import Operation
     from unstract_worker_core.config import Settings
     from unstract_worker_core.observability.otel import ActiveSpan
 
-P = ParamSpec("P")
-T = TypeVar("T")
-Caller = TypeVar("Caller")
-_NO_HEADERS: Mapping[str, str] = {}
+# The traced span that this thread works in. Only `entered` sets it.
+active_span: ContextVar["ActiveSpan | None"] = ContextVar("active_span", default=None)
 log = get_logger(__name__)
 
 
@@ -59,7 +55,7 @@ class Traces:
     def accepted(self, execution_id: str, what: str) -> None:
         """The execution, which names the trace, was written down just now, for the first time: the trace's root."""
 
-    def span(self, execution_id: str, what: str, **attributes: str | int) -> AbstractContextManager[None]:
+    def span(self, execution_id: str, what: str, **attributes: str | int) -> AbstractContextManager[object]:
         """Around the work on one claim; its ids are on every log record and backend call inside."""
         return nullcontext()
 
@@ -67,45 +63,20 @@ class Traces:
         """Send what ended, within the time."""
 
 
-_active: ContextVar["ActiveSpan | None"] = ContextVar("active_span", default=None)
-
-
 @contextmanager
 def entered(span: "ActiveSpan") -> Iterator[None]:
     """Let the functions here find the span while the block runs."""
-    token = _active.set(span)
+    token = active_span.set(span)
     try:
         yield
     finally:
-        _active.reset(token)
+        active_span.reset(token)
 
 
-def trace_headers() -> Mapping[str, str]:
-    """Headers for a request to the backend; none outside of a traced span."""
-    span = _active.get()
-    return _NO_HEADERS if span is None else span.headers
-
-
-def step_span(what: str, **attributes: str | int) -> AbstractContextManager[None]:
+def step_span(what: str, **attributes: str | int) -> AbstractContextManager[object]:
     """A span around a step of traced work; nothing elsewhere."""
-    span = _active.get()
+    span = active_span.get()
     return nullcontext() if span is None else span.step(what, **attributes)
-
-
-def traced_call(
-    call: Callable[Concatenate[Caller, "Operation", P], T],
-) -> Callable[Concatenate[Caller, "Operation", P], T]:
-    """Around the client's call of an operation: a span of its own, all tries included, while traced work goes on."""
-
-    @wraps(call)
-    def calling(caller: Caller, operation: "Operation", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        span = _active.get()
-        if span is None:
-            return call(caller, operation, *args, **kwargs)
-        with span.call(operation):
-            return call(caller, operation, *args, **kwargs)
-
-    return calling
 
 
 def make_traces(settings: "Settings") -> Traces:

@@ -6,7 +6,7 @@ from operator import attrgetter
 import click
 
 from unstract_worker_core.ledger import DueDecision, RunState, RunTask
-from unstract_worker_core.ledger.operator import Retried, RunView
+from unstract_worker_core.ledger.views import Retried, RunView
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.operator.console import (
     EXIT_ENDED,

@@ -9,7 +9,7 @@ from attrs import asdict, evolve, frozen
 
 from unstract_worker_core.fleet import FleetMember, Heartbeat
 from unstract_worker_core.ledger import RunState, RunTask
-from unstract_worker_core.ledger.operator import BatchView, Page, PendingAnswer, RunDetail, RunView
+from unstract_worker_core.ledger.views import BatchView, Page, PendingAnswer, RunDetail, RunView
 from unstract_worker_core.operator.console import EXIT_UNKNOWN, Access, duration, fail, only_match, refuse_short, table
 from unstract_worker_core.statuses import RunKind, WorkerType
 

@@ -14,7 +14,7 @@ from unstract_worker_core.doorbells import Doorbells
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.ledger import LeaseKeeper, Ledger
 from unstract_worker_core.observability.metrics import Metrics
-from unstract_worker_core.observability.progress import Progress, mark_progress
+from unstract_worker_core.observability.progress import Progress, counted_as_progress
 from unstract_worker_core.observability.tracing import make_traces
 from unstract_worker_core.queues import consumed_queues
 from unstract_worker_core.redis import connect
@@ -67,11 +67,7 @@ def build_runtime(
     """A runtime of its own connections. Raises ConfigurationError for what only shows here, such as a bad CA file."""
     metrics = metrics or Metrics(settings.instance, consumed_queues(settings))
     draining = draining or threading.Event()
-
-    def observe(step: str, outcome: str) -> None:
-        mark_progress()
-        metrics.ledger_steps.labels(step, outcome).inc()
-
+    observe = counted_as_progress(metrics.ledger_steps)
     ledger = Ledger(connect(settings.ledger_redis, name="ledger"), settings.ledger, observe)
     leases = Ledger(connect(settings.ledger_redis, name="leases"), settings.ledger)
     platform_redis = connect(settings.platform_redis, name="platform")

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend import Limits
-from unstract_worker_core.backend.exchange import ConnectFailed, ResponseLost, ResponseRefused
-from unstract_worker_core.backend.http import BaseTransport, Response, ThreadTransport, make_request, send, tls_context
+from unstract_worker_core.backend.exchange import ConnectFailed, ResponseLost, ResponseRefused, tls_context
+from unstract_worker_core.backend.http import BaseTransport, Response, ThreadTransport, make_request, send
 from unstract_worker_core.config import ExecutorSettings, Secret
 from unstract_worker_core.errors import MessageError
 from unstract_worker_core.observability.logs import get_logger

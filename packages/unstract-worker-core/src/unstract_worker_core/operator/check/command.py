@@ -12,8 +12,8 @@ from typing import Any
 import click
 from redis.exceptions import RedisError
 
-from unstract_worker_core.backend.exchange import ConnectFailed, Limits, ResponseLost, ResponseRefused
-from unstract_worker_core.backend.http import ThreadTransport, make_request, send, tls_context
+from unstract_worker_core.backend.exchange import ConnectFailed, Limits, ResponseLost, ResponseRefused, tls_context
+from unstract_worker_core.backend.http import ThreadTransport, make_request, send
 from unstract_worker_core.config import BackendSettings, Settings
 from unstract_worker_core.operator.check import SECONDS, Line, as_json, cause_of
 from unstract_worker_core.operator.check.backends import backend_lines
