@@ -49,7 +49,7 @@ class Machine:
 
     def deploy(self, *arguments: str, environment: str = "production") -> Done:
         """The command behind deploy.sh, in this process; the docker that it starts is a process of its own."""
-        from unstract_deploy.command import main
+        from unstract_deploy.__main__ import main
 
         own = ("--env-file", str(self.variables), "--state", str(self.folder / "state"), "--health-timeout", "2")
         self.patch.setenv("PATH", f"{self.folder / 'bin'}{os.pathsep}{PATH}")

@@ -16,9 +16,9 @@ import pytest
         ("LOG_LEVEL=$LEVEL", "LOG_LEVEL: quotes, $"),
         ("LOG_LEVEL=DEBUG\nLOG_LEVEL=INFO", "LOG_LEVEL: is set twice"),
         ("export LOG_LEVEL=DEBUG", "is not NAME=value"),
-        ("CALLBACK_IMAGE=unstract-worker-callback", "CALLBACK_IMAGE: names no version"),
-        ("CALLBACK_IMAGE=unstract-worker-callback:latest", "CALLBACK_IMAGE: names `latest`"),
-        ("CALLBACK_IMAGE=Not An Image", "CALLBACK_IMAGE: is not an image's name"),
+        ("CALLBACK_IMAGE=unstract-worker-callback", "CALLBACK_IMAGE: must name an image and its version"),
+        ("CALLBACK_IMAGE=unstract-worker-callback:latest", "CALLBACK_IMAGE: must name an image and its version"),
+        ("CALLBACK_IMAGE=Not An Image", "CALLBACK_IMAGE: must name an image and its version"),
         ("PLATFORM_NETWORK_EXTERNAL=maybe", "PLATFORM_NETWORK_EXTERNAL: must be true or false"),
     ],
 )

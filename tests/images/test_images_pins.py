@@ -5,7 +5,7 @@ import re
 
 import pytest
 import yaml
-from unstract_deploy.environment import default_pins, wanted_pins
+from unstract_deploy.environment import _PIN, compose_file_of, default_pins
 from unstract_images.workers import DOCKER, ROOT, VARIANTS, WORKERS, project_of
 
 ROW = re.compile(r"^\|[^|]*\| *(unstract-worker-[a-z-]+) *\| *(\d+\.\d+\.\d+) *\|", re.MULTILINE)
@@ -39,11 +39,10 @@ def test_kubernetes_pins_what_production_pins():
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_every_default_is_a_pin_that_a_deployment_takes(environment):
-    from unstract_deploy.fleet import ENVIRONMENTS
-
-    pins = wanted_pins({}, ENVIRONMENTS[environment])
+    pins = default_pins(compose_file_of(environment))
     others = {"REDIS_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE"}
     assert set(pins) == others | {worker.image_variable for worker in WORKERS}
+    assert all(_PIN.fullmatch(image) for image in pins.values())
 
 
 def test_the_override_of_the_platforms_project_pins_a_release_or_the_one_in_development():

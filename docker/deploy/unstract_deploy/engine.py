@@ -4,14 +4,15 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from unstract_deploy.fleet import DeployFailed, Environment
+from unstract_deploy import DeployFailed
+from unstract_deploy.environment import compose_file_of
 
-__all__ = ["PROGRESS_SECONDS", "Container", "Engine", "find_engine"]
+__all__ = ["LONG_SECONDS", "PROGRESS_SECONDS", "Container", "Engine", "find_engine", "run", "say"]
 
 QUICK_SECONDS = 60
 # Pulling or building an image; draining a worker, which its own grace period bounds as well.
@@ -26,109 +27,83 @@ class Container(NamedTuple):
     name: str
     image: str
     state: str
-    health: str
-    probe: str
     exit_code: int
     restarts: int
+    health: str
+    probe: str
 
     @property
     def running(self) -> bool:
         """Whether it is up, healthy or not."""
         return self.state in ("running", "restarting", "paused")
 
-    def failure(self, restarts: int) -> str:
-        """Why it will never get healthy, or "". `restarts`: how often it had been restarted before."""
-        if self.state in ("exited", "dead", "stopped"):
-            return f"ended with exit code {self.exit_code}"
-        again = self.restarts > restarts or self.state == "restarting"
-        return f"ended and was started again, exit code {self.exit_code}" if again else ""
-
 
 class Engine(NamedTuple):
-    """The commands for one environment; `say` gets the progress of those that take long. All raise DeployFailed."""
+    """The commands for one environment. All raise DeployFailed."""
 
     program: str
     compose_program: tuple[str, ...]
-    environment: Environment
-    say: Callable[[str], None]
+    environment: str
 
     def call(self, *arguments: str, seconds: float = QUICK_SECONDS, both: bool = False) -> str:
         """The output of a command of the engine; with `both`, of its standard error too."""
-        return _run((self.program, *arguments), seconds, self.say, both=both)
+        return run(self.program, *arguments, seconds=seconds, both=both)
 
-    def compose(self, *arguments: str, variables: Path, pins: Mapping[str, str]) -> None:
-        """A compose command with these variables and pins."""
+    def compose(self, *arguments: str, variables: str, pins: Mapping[str, str]) -> None:
+        """A compose command with the variables of this file, and these pins."""
         command = (*self._compose(variables), "--progress", "quiet", *arguments)
-        _run(command, LONG_SECONDS, self.say, environment={**pins, "WORKERS_ENV_FILE": str(variables)})
+        run(*command, seconds=LONG_SECONDS, variables={**pins, "WORKERS_ENV_FILE": variables})
 
-    def containers(self, service: str) -> tuple[Container, ...]:
-        """All containers of a service, the oldest first."""
-        labels = (f"project={self.environment.project}", f"service={service}")
-        filters = (part for label in labels for part in ("--filter", f"label=com.docker.compose.{label}"))
-        ids = self.call("ps", "--all", "--quiet", "--no-trunc", *filters).split()
-        found = json.loads(self.call("inspect", *ids)) if ids else []
-        return tuple(_container(each) for each in sorted(found, key=lambda each: str(each["Created"])))
-
-    def stop(self, *ids: str) -> None:
-        """Drains containers: SIGTERM, and SIGKILL once their grace period is over."""
-        self.call("stop", *ids, seconds=LONG_SECONDS)
-
-    def show_logs(self, *arguments: str, variables: Path) -> None:
+    def show_logs(self, *arguments: str, variables: str) -> None:
         """Shows logs on this terminal."""
-        environment = {**os.environ, "WORKERS_ENV_FILE": str(variables)}
+        environment = {**os.environ, "WORKERS_ENV_FILE": variables}
         if code := subprocess.call((*self._compose(variables), "logs", *arguments), env=environment):
             raise DeployFailed(f"the logs could not be shown ({code})")
 
-    def _compose(self, variables: Path) -> tuple[str, ...]:
-        own = (*self.compose_program, "--project-name", self.environment.project)
-        return (*own, "--env-file", str(variables), "--file", str(self.environment.compose_file))
+    def containers(self, service: str) -> dict[str, Container]:
+        """All containers of a service by their ids, the oldest first."""
+        labels = (f"project=unstract-workers-{self.environment}", f"service={service}")
+        filters = (part for label in labels for part in ("--filter", f"label=com.docker.compose.{label}"))
+        ids, containers = self.call("ps", "--all", "--quiet", "--no-trunc", *filters).split(), {}
+        for each in sorted(
+            json.loads(self.call("inspect", *ids)) if ids else (), key=lambda each: str(each["Created"])
+        ):
+            state, health = each["State"], each["State"].get("Health") or each["State"].get("Healthcheck") or {}
+            probes, restarts = health.get("Log") or [{}], each.get("RestartCount") or 0
+            about = (each["Id"], each["Name"].lstrip("/"), each["Config"]["Image"], state["Status"], state["ExitCode"])
+            seen = (health.get("Status") or "", (probes[-1].get("Output") or "").strip())
+            containers[each["Id"]] = Container(*about, restarts, *seen)
+        return containers
+
+    def _compose(self, variables: str) -> tuple[str, ...]:
+        own = (*self.compose_program, "--project-name", f"unstract-workers-{self.environment}")
+        return (*own, "--env-file", variables, "--file", str(compose_file_of(self.environment)))
 
 
-def find_engine(environment: Environment, say: Callable[[str], None]) -> Engine:
+def find_engine(environment: str) -> Engine:
     """The engine of this machine. Raises DeployFailed if none answers."""
     program = next(filter(shutil.which, ("docker", "podman")), None)
     if program is None:
         raise DeployFailed("neither docker nor podman is installed")
-    _run((program, "ps", "--quiet"), QUICK_SECONDS, say)
+    run(program, "ps", "--quiet")
     # `podman compose` only calls another compose.
-    for compose in (*((("docker", "compose"),) if program == "docker" else ()), ("docker-compose",)):
-        if shutil.which(compose[0]):
+    for compose in (("docker", "compose"), ("docker-compose",)):
+        if shutil.which(compose[0]) and (compose[0] != "docker" or program == "docker"):
             try:
-                _run((*compose, "version"), QUICK_SECONDS, say)
+                run(*compose, "version")
             except DeployFailed:
                 continue
-            return Engine(program, compose, environment, say)
+            return Engine(program, compose, environment)
     raise DeployFailed("there is no compose: neither `docker compose` nor docker-compose (with DOCKER_HOST for podman)")
 
 
-def _container(inspected: Mapping[str, Any]) -> Container:
-    state = inspected["State"]
-    health = state.get("Health") or state.get("Healthcheck") or {}
-    probes = health.get("Log") or [{}]
-    return Container(
-        id=inspected["Id"],
-        name=inspected["Name"].lstrip("/"),
-        image=inspected["Config"]["Image"],
-        state=state["Status"],
-        health=health.get("Status") or "",
-        probe=(probes[-1].get("Output") or "").strip(),
-        exit_code=state["ExitCode"],
-        restarts=inspected.get("RestartCount") or 0,
-    )
-
-
-def _run(
-    command: Sequence[str],
-    seconds: float,
-    say: Callable[[str], None],
-    *,
-    environment: Mapping[str, str] | None = None,
-    both: bool = False,
+def run(
+    *command: str, seconds: float = QUICK_SECONDS, both: bool = False, variables: Mapping[str, str] | None = None
 ) -> str:
     """The output of a command, with a line of progress while it takes long. Raises DeployFailed with its output."""
-    whole, errors = {**os.environ, **(environment or {})}, subprocess.STDOUT if both else subprocess.PIPE
-    began, none, pipe = time.monotonic(), subprocess.DEVNULL, subprocess.PIPE
-    with subprocess.Popen(command, env=whole, stdin=none, stdout=pipe, stderr=errors, text=True) as process:
+    environment, errors = {**os.environ, **(variables or {})}, subprocess.STDOUT if both else subprocess.PIPE
+    none, pipe, began = subprocess.DEVNULL, subprocess.PIPE, time.monotonic()
+    with subprocess.Popen(command, env=environment, stdin=none, stdout=pipe, stderr=errors, text=True) as process:
         while True:
             left = began + seconds - time.monotonic()
             try:
@@ -140,6 +115,12 @@ def _run(
                     raise DeployFailed(f"`{' '.join(command)}` did not end within {seconds:g} s") from None
                 say(f"still running after {time.monotonic() - began:.0f} s: {' '.join(command[:2])} ...")
     if process.returncode:
-        printed = "\n".join(filter(None, (output.strip(), (said or "").strip())))
+        printed = f"{output}\n{said or ''}".strip()
         raise DeployFailed(f"`{' '.join(command)}` failed ({process.returncode}): {printed}")
     return output
+
+
+def say(text: str) -> None:
+    """Prints a line of progress with the time of day."""
+    sys.stdout.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
+    sys.stdout.flush()
