@@ -165,4 +165,7 @@ class BatchSession:
         """
         if leased:
             self.held.check()
-        return _RETRYING(lambda error: isinstance(error, LedgerUnavailable) and not self.held.lost, step)
+        try:
+            return step()
+        except LedgerUnavailable as error:
+            return _RETRYING.after(error, lambda each: isinstance(each, LedgerUnavailable) and not self.held.lost, step)

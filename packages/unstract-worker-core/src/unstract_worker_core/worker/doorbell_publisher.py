@@ -43,6 +43,7 @@ class CeleryDoorbells:
 
     def __init__(self, broker: BrokerSettings, metrics: "Metrics") -> None:
         self._broker = broker
+        self._declares = not broker.is_redis
         self._metrics = metrics
         self._idle = IdleConnections()
 
@@ -121,7 +122,7 @@ class CeleryDoorbells:
 
     def _publish(self, connection: BrokerConnection, bell: Doorbell, messages: Sequence[dict[str, Any]]) -> None:
         queue_name, task, declared = DOORBELL_QUEUES[bell], DOORBELL_TASKS[bell], connection.declared
-        if not self._broker.is_redis:
+        if self._declares:
             # Declared before first use, asked again later: an idle connection that was cut shows here and not by loss.
             entity = declared_queue(queue_name, self._broker)(connection.default_channel)
             entity.queue_declare(passive=queue_name in declared) if declared else entity.declare()
