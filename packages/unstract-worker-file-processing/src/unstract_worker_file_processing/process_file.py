@@ -47,7 +47,7 @@ def process_file(session: BatchSession, writer: StatusWriter, file: FileItem) ->
         BackendError: the backend cannot be reached.
     """
     charged = 0 < session.claim.charges.get(file.number, 0) < MAX_CHARGES
-    alone = charged and not _is_out(session, file)
+    alone = charged and not _only_waits(session, file)
     with bind_task(file_execution_id=file.file_execution_id):
         gate = session.runtime.isolation.exclusive() if alone else session.runtime.isolation.shared()
         with step_span("file", file=file.number), gate:
@@ -56,11 +56,15 @@ def process_file(session: BatchSession, writer: StatusWriter, file: FileItem) ->
             writer.end(file, outcome)
 
 
-def _is_out(session: BatchSession, file: FileItem) -> bool:
-    """Whether an executor has the file, so that nothing is done with it here."""
-    claim, request = session.claim, session.claim.requests.get(file.number)
-    there = file.number in claim.answers or file.number in claim.executed
-    return request is not None and request.seconds_left > 0 and not there
+def _only_waits(session: BatchSession, file: FileItem) -> bool:
+    """Whether all that is left to do for the file is to wait for its executor's answer."""
+    request = session.claim.requests.get(file.number)
+    return request is not None and request.seconds_left > 0 and not _has_run(session, file)
+
+
+def _has_run(session: BatchSession, file: FileItem) -> bool:
+    """Whether the file's result is known, here or to an earlier owner of the batch: it is paid for."""
+    return file.number in session.claim.executed or file.number in session.claim.answers
 
 
 @contextmanager
@@ -110,21 +114,19 @@ def _outcome(session: BatchSession, writer: StatusWriter, file: FileItem) -> Fil
 
 def _refuse_or_start(session: BatchSession, writer: StatusWriter, file: FileItem) -> str | None:
     """Why the file must not start; None: the ledger has it in flight from now on. Raises Parked while it waits."""
-    claim, number = session.claim, file.number
-    ran, sent = number in claim.executed or number in claim.answers, number in claim.requests
+    sent = file.number in session.claim.requests
     refusal = _given_up(session, file)
-    if not ran and sent:
+    if sent and not _has_run(session, file):
         refusal = await_answer(session, writer, file, refusal)
-        ran = number in claim.answers
-    elif not ran and refusal is None:
+    elif refusal is None and not _has_run(session, file):
         refusal = _refusal(session, file)
     if refusal is not None:
         return refusal
-    stopped = session.persist(lambda: session.runtime.ledger.batches.start_file(claim, number))
-    if stopped and not ran:
-        session.stopped = True
-        return await_answer(session, writer, file, None) if sent else NOT_STARTED
-    return None
+    stopped = session.persist(lambda: session.runtime.ledger.batches.start_file(session.claim, file.number))
+    if not stopped or _has_run(session, file):
+        return None
+    session.stopped = True
+    return await_answer(session, writer, file, None) if sent else NOT_STARTED
 
 
 def _given_up(session: BatchSession, file: FileItem) -> str | None:
@@ -194,13 +196,13 @@ def _result(session: BatchSession, request: FileRequest, answer: ExecutorAnswer 
     if answer is not None:
         return conclude(session, request, answer, budget)
     if request.file.number in session.claim.answers:
-        raise _sent_otherwise(session, request.file)
+        raise _executor_changed(session, request.file)
     with session.calling_executor(request.file):
         return cast("FileExecutor", session.executor.executor).execute(request, timeout_seconds=budget)
 
 
-def _sent_otherwise(session: BatchSession, file: FileItem) -> HandedBack | FileFailed:
-    """What becomes of an answered file where the setting was changed meanwhile: executing it would pay for it twice."""
+def _executor_changed(session: BatchSession, file: FileItem) -> HandedBack | FileFailed:
+    """The end of an answered file where another executor was set meanwhile: executing it would pay for it twice."""
     text = "its answer is for the executor that sent it, and this worker has another: set WORKER_FILE_EXECUTOR back"
     if session.seconds_left() <= 0:
         return FileFailed(text)

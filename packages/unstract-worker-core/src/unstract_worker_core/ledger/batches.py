@@ -100,7 +100,7 @@ class Batches:
             recorded=frozenset(int(number) for number, done, *_ in progress if done),
             charges={int(number): int(charges) for number, _, charges, *_ in progress if int(charges)},
             executed={int(number): serialization.loads(raw) for number, _, _, raw, *_ in progress if raw},
-            requests={int(each[0]): _pending(each[4], float(now_ms)) for each in progress if each[4]},
+            requests={int(each[0]): read_request(each[4], float(now_ms)) for each in progress if each[4]},
             answers={int(each[0]): serialization.decode(each[5], ExecutorAnswer) for each in progress if each[5]},
             age_seconds=int(float(age_ms)) / 1000,
             stop=stop == "1",
@@ -179,7 +179,8 @@ def _lost(claim: BatchClaim) -> LeaseLost:
     return LeaseLost(f"run {claim.run_id}: batch {claim.batch} belongs to another worker now")
 
 
-def _pending(record: str, now_ms: float) -> PendingRequest:
+def read_request(record: str, now_ms: float) -> PendingRequest:
+    """A request from its record (JSON). `now_ms`: Redis's clock."""
     request = serialization.loads(record)
     return PendingRequest(
         published=request["state"] == "published",

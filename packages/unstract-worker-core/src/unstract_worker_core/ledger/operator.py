@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from unstract_worker_core import serialization
+from unstract_worker_core.ledger.batches import read_request
 from unstract_worker_core.ledger.records import FinalState, RunContext, RunState, RunTask
 from unstract_worker_core.ledger.views import BatchView, Page, PendingAnswer, Retried, RunDetail, RunView
 from unstract_worker_core.redis import call_redis
@@ -266,14 +267,9 @@ def _view(record: _Record) -> RunView:
 
 def _pending(now: float, requests: Mapping[str, str], answered: set[str]) -> list[PendingAnswer]:
     """The requests that are awaited at `now`, the oldest first. `answered`: numbers of files with an answer."""
-    pending = []
-    for number, text in requests.items():
-        request = json.loads(text)
-        left = (request["expires"] - now) / 1000
-        if number not in answered and request["state"] != "given_up" and left > 0:
-            age = (now - request["at"]) / 1000
-            pending.append(PendingAnswer(int(number), request["state"] == "published", age, left))
-    return sorted(pending, key=lambda each: -each.age)
+    read = ((int(number), read_request(text, now)) for number, text in requests.items() if number not in answered)
+    pending = (PendingAnswer(number, each.published, each.age_seconds, each.seconds_left) for number, each in read)
+    return sorted((each for each in pending if each.left > 0), key=lambda each: -each.age)
 
 
 def _key(run_id: str, part: str) -> str:
