@@ -1,7 +1,7 @@
 """A package's CHANGELOG.md, and the fragments that go into its next section."""
 
 import re
-from pathlib import PurePosixPath
+from collections.abc import Mapping
 
 from attrs import frozen
 from packaging.version import Version
@@ -11,6 +11,8 @@ from release_tool.repository import ReleaseError, Repository
 
 KINDS = ("removal", "feature", "bugfix", "doc", "misc")
 HEADING = re.compile(r"^## (?P<version>\S+) \((?P<date>\d{4}-\d\d-\d\d)\)$", re.MULTILINE)
+
+FRAGMENT = re.compile(rf".+\.(?P<kind>{'|'.join(KINDS)})\.md")
 
 
 @frozen
@@ -22,22 +24,10 @@ class Section:
     body: str
 
 
-@frozen
-class Fragment:
-    """One unreleased change, such as `retry-after.bugfix.md`."""
-
-    path: PurePosixPath
-    kind: str
-
-
 def sections_of(text: str) -> tuple[Section, ...]:
     """The sections of a changelog, newest first."""
-    found = list(HEADING.finditer(text))
-    ends = [*(following.start() for following in found[1:]), len(text)]
-    return tuple(
-        Section(heading["version"], heading["date"], text[heading.end() : ends[number]].strip())
-        for number, heading in enumerate(found)
-    )
+    _, *parts = HEADING.split(text)
+    return tuple(Section(*each) for each in zip(parts[::3], parts[1::3], map(str.strip, parts[2::3]), strict=True))
 
 
 def section_of(package: Package, text: str, version: Version) -> Section:
@@ -52,19 +42,15 @@ def section_of(package: Package, text: str, version: Version) -> Section:
     raise ReleaseError(f"{package.changelog} has no section for {version}: `hatch run release prepare` writes it")
 
 
-def fragments_of(repository: Repository, package: Package) -> tuple[Fragment, ...]:
-    """The unreleased changes of a package.
+def fragments_of(repository: Repository, package: Package) -> Mapping[str, str]:
+    """The kinds of the unreleased changes of a package by their files' names, such as `retry-after.bugfix.md`.
 
     Raises:
         ReleaseError: a file's name does not say what kind of change it is.
     """
-    folder = repository.root / package.fragments
-    names = sorted(file.name for file in folder.iterdir() if file.name != ".gitkeep") if folder.is_dir() else []
-    return tuple(_fragment(package.fragments / name) for name in names)
-
-
-def _fragment(path: PurePosixPath) -> Fragment:
-    parts = path.name.split(".")
-    if len(parts) < 3 or parts[-1] != "md" or parts[-2] not in KINDS:
-        raise ReleaseError(f"{path} is not a change: name it <name>.<{'|'.join(KINDS)}>.md")
-    return Fragment(path, parts[-2])
+    names = {path.name for path in (repository.root / package.fragments).glob("*")} - {".gitkeep"}
+    found = {name: FRAGMENT.fullmatch(name) for name in sorted(names)}
+    for name, match in found.items():
+        if match is None:
+            raise ReleaseError(f"{package.fragments / name} is not a change: name it <name>.<{'|'.join(KINDS)}>.md")
+    return {name: match["kind"] for name, match in found.items() if match}

@@ -114,8 +114,7 @@ def _later(repository: Repository, row: Row, source: str) -> Iterator[str]:
 def _waiting(repository: Repository, package: Package, project: Project, row: Row | None) -> Iterator[str]:
     if project.in_development:
         yield f"{package.name} {project.version.base_version} is in development: `prepare` makes it a release"
-    left = [fragment.path.name for fragment in fragments_of(repository, package)]
-    if left:
+    if left := fragments_of(repository, package):
         yield f"{package.fragments}/ holds {', '.join(left)}: they belong to the next release"
     if row is not None and row.needs_core != project.core_text:
         yield f"{INDEX} says that {package.name} {row.version} needs core {row.needs_core}, not {project.core_text}"

@@ -5,6 +5,7 @@ Until then the release is the tagged commit or, in a clone without tags, the com
 where history was rewritten and the recorded commit is lost.
 """
 
+import re
 from pathlib import PurePosixPath
 from typing import Self
 
@@ -17,6 +18,7 @@ from release_tool.repository import SHORT, ReleaseError, Repository
 INDEX = PurePosixPath("CHANGELOG.md")
 PENDING = "pending"
 HEADER = ("date", "package", "version", "commit", "needs core")
+TABLE = re.compile(rf"^\| *{' *[|] *'.join(HEADER)} *\|\n.*\n(?P<rows>(\|.*(\n|\Z))*)", re.MULTILINE)
 
 
 @frozen
@@ -59,15 +61,12 @@ class Index:
         Raises:
             ReleaseError: the table is missing or a row of it cannot be read.
         """
-        lines = text.splitlines(keepends=True)
-        start = next((number for number, line in enumerate(lines) if _cells(line) == HEADER), None)
-        if start is None:
+        table = TABLE.search(text)
+        if table is None:
             raise ReleaseError(f"{INDEX} has no table with the columns {', '.join(HEADER)}")
-        end = start + 2
-        while end < len(lines) and lines[end].startswith("|"):
-            end += 1
-        rows = tuple(_row(line, number) for number, line in enumerate(lines[start + 2 : end], start + 3))
-        return cls("".join(lines[: start + 2]), rows, "".join(lines[end:]))
+        before, rows = text[: table.start("rows")], table["rows"].splitlines()
+        first = before.count("\n") + 1
+        return cls(before, tuple(_row(row, first + number) for number, row in enumerate(rows)), text[table.end() :])
 
     def rendered(self) -> str:
         """The text of the root CHANGELOG.md."""
@@ -153,11 +152,7 @@ def _recorded(repository: Repository, row: Row) -> Row:
 
 def _row(line: str, number: int) -> Row:
     try:
-        date, package, version, commit, needs_core = _cells(line)
+        date, package, version, commit, needs_core = map(str.strip, line.strip("| ").split("|"))
         return Row(date, package_named(package), Version(version), None if commit == PENDING else commit, needs_core)
     except (ValueError, InvalidVersion, ReleaseError) as error:
         raise ReleaseError(f"{INDEX}, line {number}: cannot be read as a release ({error})") from None
-
-
-def _cells(line: str) -> tuple[str, ...]:
-    return tuple(cell.strip() for cell in line.strip().strip("|").split("|"))

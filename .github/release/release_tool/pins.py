@@ -25,6 +25,7 @@ class Pin:
     """One number.
 
     Attributes:
+        pattern: where it is in the file.
         found: the number in the file.
         wanted: the newest release; None while there is none.
         coming: the release in development, where the file may name it.
@@ -32,6 +33,7 @@ class Pin:
 
     path: PurePosixPath
     package: Package
+    pattern: re.Pattern[str]
     found: str
     wanted: str | None
     coming: str | None = None
@@ -46,24 +48,19 @@ def pins_of(repository: Repository) -> Iterator[Pin]:
     """Every number in every file."""
     index = load_index(repository)
     for path, package, pattern in _places(repository):
-        row, coming = index.latest(package), _coming(repository, package) if path == UNSTRACT else None
+        row, project = index.latest(package), current(repository, package)
+        wanted = None if row is None else str(row.version)
+        coming = project.version.base_version if project.in_development and path == UNSTRACT else None
         for found in pattern.finditer(repository.read(path)):
-            yield Pin(path, package, found["version"], None if row is None else str(row.version), coming)
+            yield Pin(path, package, pattern, found["version"], wanted, coming)
 
 
 def write_pins(repository: Repository) -> tuple[Pin, ...]:
     """Writes the newest release over every other number; returns the numbers that were replaced."""
     wrong = tuple(pin for pin in pins_of(repository) if not pin.agrees)
-    for path, package, pattern in _places(repository):
-        wanted = next((pin.wanted for pin in wrong if (pin.path, pin.package) == (path, package)), None)
-        if wanted is not None:
-            repository.write(path, pattern.sub(rf"\g<before>{wanted}", repository.read(path)))
+    for pin in wrong:
+        repository.write(pin.path, pin.pattern.sub(rf"\g<before>{pin.wanted}", repository.read(pin.path)))
     return wrong
-
-
-def _coming(repository: Repository, package: Package) -> str | None:
-    project = current(repository, package)
-    return project.version.base_version if project.in_development else None
 
 
 def _places(repository: Repository) -> Iterator[tuple[PurePosixPath, Package, re.Pattern[str]]]:

@@ -58,7 +58,7 @@ def _next(repository: Repository, package: Package, version: Version, bump: Bump
         _refuse_detour(package, version, last, bump)
     if not fragments:
         raise ReleaseError(f"{package.fragments}/ is empty: add a fragment for each change of this release")
-    kinds = sorted({fragment.kind for fragment in fragments})
+    kinds = sorted(set(fragments.values()))
     least = Bump.NONE if latest is None and bump is Bump.NONE else least_bump(last, kinds)
     if bump < least:
         needed = least.name.lower()

@@ -87,7 +87,7 @@ def _status(repository: Repository, package: Package) -> PackageStatus:
     project = current(repository, package)
     row = load_index(repository).latest(package)
     commit = None if row is None else commit_of(repository, row)
-    fragments = tuple(fragment.path.name for fragment in fragments_of(repository, package))
+    fragments = tuple(fragments_of(repository, package))
     files: tuple[str, ...] = ()
     if commit is not None:
         files = repository.changed_since(commit, package.contents)

@@ -28,13 +28,9 @@ LEAST = {"removal": Bump.MAJOR, "feature": Bump.MINOR}
 
 def next_version(version: Version, bump: Bump) -> Version:
     """The version after this one; for a first release, this one."""
-    if bump is Bump.NONE:
-        return version
-    if bump is Bump.MAJOR:
-        return Version(f"{version.major + 1}.0.0")
-    if bump is Bump.MINOR:
-        return Version(f"{version.major}.{version.minor + 1}.0")
-    return Version(f"{version.major}.{version.minor}.{version.micro + 1}")
+    patch, minor, major = f"{version.micro + 1}", f"{version.minor + 1}.0", f"{version.major + 1}.0.0"
+    following = (f"{version.major}.{version.minor}.{patch}", f"{version.major}.{minor}", major)
+    return version if bump is Bump.NONE else Version(following[bump])
 
 
 def least_bump(version: Version, kinds: Iterable[str]) -> Bump:
