@@ -23,14 +23,14 @@ DOCUMENTS = (
 COMMAND = re.compile(r"(?:`|^(?:\$ )?)((?:unstract-worker-[a-z-]+ |curl )[^`|\n]+)", re.MULTILINE)
 EXAMPLES = {
     "7d4c3a52-1f0e-4d6b-9a51-6a1d2c9f3b10": "EXECUTION",
-    "ee8b5e4f001a": "LETTER",
+    "ee8b5e4f001a": "ID",
     "f4a262d0-...": "WORKFLOW",
     "org_demo": "ORG",
 }
 # Those that do not end with 0 here, and why.
 EXPECTED = {
-    "unstract-worker-callback dead-letters requeue LETTER": (1, "use --yes"),
-    "unstract-worker-callback dead-letters requeue LETTER --queue celery_api_deployments": (1, "use --yes"),
+    "unstract-worker-callback dead-letters requeue ID": (1, "use --yes"),
+    "unstract-worker-callback dead-letters requeue ID --queue celery_api_deployments": (1, "use --yes"),
 }
 
 
@@ -73,8 +73,8 @@ def test_a_command_of_the_documents_works(ground, letter, command):
     values = {"ORG": ground.platform.organization}
     if "EXECUTION" in command:
         values["EXECUTION"] = ground.stranded()
-    if "LETTER" in command:
-        values["LETTER"] = ground.run("dead-letters", "list", "--json").json["letters"][0]["id"]
+    if "ID" in command:
+        values["ID"] = ground.run("dead-letters", "list", "--json").json["letters"][0]["id"]
     if "WORKFLOW" in command:
         values["WORKFLOW"] = scratch_workflow(ground)
     words = [values.get(word, word) for word in command.split()]

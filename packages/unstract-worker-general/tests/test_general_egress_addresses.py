@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unstract_worker_general.webhooks.addresses import plain, why_not_public
+from unstract_worker_general.webhooks.addresses import unmapped, why_not_public
 
 REFUSED = {
     "0.0.0.0": "this host (0.0.0.0/8)",
@@ -110,11 +110,11 @@ def test_w1_what_is_refused_is_refused_inside_of_ipv6(address):
 
 @given(address=st.ip_addresses())
 def test_w1_nothing_is_public_that_the_standard_library_calls_internal(address):
-    known = plain(address)
+    known = unmapped(address)
     internal = known.is_private or known.is_loopback or known.is_link_local or known.is_multicast
     assert not (internal and why_not_public(address) is None)
 
 
 def test_a_mapped_address_is_what_the_socket_takes_it_for():
-    assert plain(IPv6Address("::ffff:1.2.3.4")) == IPv4Address("1.2.3.4")
-    assert plain(IPv6Address("2000::1")) == IPv6Address("2000::1")
+    assert unmapped(IPv6Address("::ffff:1.2.3.4")) == IPv4Address("1.2.3.4")
+    assert unmapped(IPv6Address("2000::1")) == IPv6Address("2000::1")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unstract_worker_core.backend.http import make_request
-from unstract_worker_general.webhooks.addresses import Refused, read_target
+from unstract_worker_general.webhooks.addresses import AddressRefused, read_target
 
 ODD = "the URL's host is an odd spelling of an IPv4 address"
 SHAPE = "the URL is not an absolute http or https URL"
@@ -88,10 +88,10 @@ UNSEEN = "the URL contains a space or an invisible character"
     ],
 )
 def test_w1_urls_that_are_refused(url, rule):
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(AddressRefused) as refusal:
         read_target(url)
     assert str(refusal.value) == f"refused: {rule}"
-    assert refusal.value.lasting
+    assert refusal.value.permanent
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ HOSTILE = st.text(st.sampled_from("http://@:[]#?\\%.0x127alocst１。é-_&;"), m
 def test_w1_the_client_sees_the_host_that_was_checked(rest):
     try:
         target = read_target(f"http://{rest}")
-    except Refused:
+    except AddressRefused:
         return
     sent = make_request("POST", target.url, {}).url
     assert (sent.raw_host.decode(), sent.port or 80, sent.scheme) == (target.host, target.port, "http")

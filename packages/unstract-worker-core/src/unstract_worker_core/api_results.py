@@ -21,7 +21,7 @@ from unstract_worker_core.ledger.records import FileOutcome, OutcomeKind
 from unstract_worker_core.redis import call_redis
 
 _CHUNK = 100
-# How long a list that is being put together outlives its writer.
+# Expiry of a list that is still being built, in case its writer dies.
 _STAGING_SECONDS = 600
 
 
@@ -66,7 +66,7 @@ class ApiResults:
         """Put the whole list in place at once. Repeating it gives the same list.
 
         Args:
-            items: what it raises leaves the list as it was.
+            items: if the iterable raises, the list stays as it was.
 
         Returns:
             The number of items.
@@ -121,7 +121,7 @@ class ApiResults:
         return pushed
 
     def _stage(self, staging: str, chunk: Sequence[str]) -> int:
-        """Append to the list that is put together; returns its length, which shows a repetition."""
+        """Append to the staged list and return its length, which shows whether an append was applied twice."""
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.rpush(staging, *chunk)
             pipe.expire(staging, _STAGING_SECONDS)

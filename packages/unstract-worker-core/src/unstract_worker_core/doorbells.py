@@ -78,6 +78,6 @@ def read_batch_doorbell(message: dict[str, object]) -> BatchDoorbell | None:
 
 
 def _newer(message: dict[str, object]) -> bool:
-    # Asked before anything else is read: a newer format may look different altogether.
+    # Checked first: a newer format may have other fields.
     schema = message.get("schema")
     return isinstance(schema, int) and schema > SCHEMA

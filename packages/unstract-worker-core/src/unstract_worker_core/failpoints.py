@@ -2,7 +2,7 @@
 
 None is enabled outside tests (see `core.config`), and a point that is not enabled costs one comparison. The points are
 derived from the tables of what workers do: a new step, effect or doorbell has its own at once.
-``python -m unstract_worker_core.failpoints`` lists them, one a line: its name, a tab, what lies there.
+``python -m unstract_worker_core.failpoints`` lists them, one a line: name, tab, meaning.
 """
 
 import mmap
@@ -22,7 +22,7 @@ _VARIABLE = "WORKER_CRASH_POINT"
 
 @frozen
 class Point:
-    """A place at which a worker may die: its name and what lies there."""
+    """A place at which a worker may die: its name and its meaning."""
 
     name: str
     description: str
@@ -30,8 +30,8 @@ class Point:
 
 _BY_HAND = (
     Point("message.taken", "a message left its queue in Redis, and this process has not seen it yet"),
-    Point("task.begun", "a message was taken from the broker, nothing of it was done"),
-    Point("task.ended", "a task did all it had to; a message that is acknowledged late is not acknowledged"),
+    Point("task.begun", "a message was taken from the broker, nothing was done yet"),
+    Point("task.ended", "a task is done; a message that is acknowledged late is not acknowledged yet"),
     Point("active_files.mark.before", "files were chosen and are not marked as in use"),
     Point("active_files.mark.after", "files are marked as in use and not journalled as chosen"),
     Point("api_results.replace.before", "a run is decided and none of its results is staged"),
@@ -46,7 +46,7 @@ _BY_HAND = (
 
 @define(eq=False)
 class _Armed:
-    """Kills at the nth time that its point is reached, once: prefork children share the count with those after them."""
+    """Kills once, at the nth time that its point is reached; prefork children and their successors share the count."""
 
     point: CrashPoint
     _reached: mmap.mmap = field(factory=lambda: mmap.mmap(-1, 1))
@@ -75,13 +75,13 @@ _armed: _Armed | None = None
 
 
 def hit(*name: str) -> None:
-    """Say that the place with this name (its parts are joined by dots) was reached."""
+    """Report that the point with this name was reached; the parts are joined by dots."""
     if _armed is not None:
         _armed.reached(".".join(name))
 
 
 def enable(point: CrashPoint | None) -> None:
-    """Have this process and its forks die at a point; None disarms. Raises ConfigurationError for an unknown name."""
+    """Make this process and its forks die at a point; None: at none. Raises ConfigurationError for an unknown name."""
     global _armed  # noqa: PLW0603 - one per process, so that reaching costs one comparison
     if point is not None and point.name not in {known.name for known in points()}:
         problem = "names no crash point; `python -m unstract_worker_core.failpoints` lists them"

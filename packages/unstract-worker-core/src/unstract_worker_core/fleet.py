@@ -1,7 +1,7 @@
 """The live workers: each writes a small heartbeat into the ledger's Redis, from which all of them can be listed.
 
-Remote control is off, so Celery's ``inspect`` answers nothing; this is what operators ask instead. Nothing of the
-protocol depends on it.
+Remote control is off, so Celery's ``inspect`` answers nothing; this is what operators ask instead. The protocol does
+not depend on it.
 """
 
 from collections.abc import Iterator, Sequence

@@ -47,7 +47,7 @@ def organization_id(value: object, *, field: str = "organization_id") -> str:
 
 
 def opaque_id(value: object, *, field: str) -> str:
-    """An id that we did not make and only hand on, such as a Celery task id. Raises MessageError."""
+    """An id that another program made, such as a Celery task id. Raises MessageError."""
     text = str(value) if isinstance(value, UUID) else value
     if isinstance(text, str) and _OPAQUE.fullmatch(text):
         return text

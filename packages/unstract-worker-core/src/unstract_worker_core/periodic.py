@@ -58,7 +58,7 @@ class PeriodicService:
 
 @define(eq=False)
 class PeriodicThread:
-    """Calls each registered action every `seconds`, one after the other; for what may also be late."""
+    """Calls each registered action every `seconds`, one after the other; for actions that may be delayed."""
 
     seconds: float
     _actions: set[Callable[[], None]] = field(factory=set, init=False)
@@ -67,7 +67,7 @@ class PeriodicThread:
 
     @contextmanager
     def calling(self, action: Callable[[], None]) -> Iterator[None]:
-        """Call `action` again and again while the block runs, and possibly once right after it.
+        """Call `action` repeatedly while the block runs, and possibly once right after it.
 
         It runs in the caller's context: its log records and backend calls are those of the caller's task and trace.
         """

@@ -13,8 +13,8 @@ ORCHESTRATE_TASK = "unstract_worker.orchestrate"
 PROCESS_BATCH_TASK = "unstract_worker.process_batch"
 FINALISE_TASK = "unstract_worker.finalise"
 DELIVER_TASK = "unstract_worker.deliver"
-# Where executors that answer later put their answers. Always a classic queue without arguments: the executor's own
-# publisher declares it so, and declared otherwise here its answers would be refused by RabbitMQ, and lost.
+# Answers of executors that answer later. Always a classic queue without arguments, as the executor's publisher declares
+# it: with another declaration RabbitMQ would refuse the answers, and they would be lost.
 EXECUTOR_ANSWERS_QUEUE = "uw_executor_answers"
 EXECUTOR_ANSWER_TASK = "unstract_worker.executor_answer"
 EXECUTOR_FAILURE_TASK = "unstract_worker.executor_failure"
@@ -53,9 +53,9 @@ class ScalingRule:
 
     Attributes:
         waiting_per_replica: messages waiting in all its queues that justify one more replica.
-        running_per_replica: slots in use that keep a replica: below the slots that it has, so that a fleet which is
-            busy grows before it is full, and one that works is not shrunk below its work.
-        cooldown_seconds: how long less is needed before a replica is taken away.
+        running_per_replica: slots in use that justify one replica. Less than its slots, so that a busy fleet grows
+            before it is full and does not shrink while it works.
+        cooldown_seconds: how long fewer replicas must suffice before one is removed.
     """
 
     waiting_per_replica: int
@@ -107,7 +107,7 @@ WORKER_QUEUES: tuple[WorkerQueues, ...] = (
         (Doorbell.ORCHESTRATE, Doorbell.DELIVER),
         ScalingRule(waiting_per_replica=20, max_replicas=10, cooldown_seconds=120),
     ),
-    # Files take minutes: a replica more is worth it early, and one less is not worth a half-done batch.
+    # Files take minutes: add a replica early, and do not interrupt a batch to remove one.
     WorkerQueues(
         WorkerType.FILE_PROCESSING,
         ("file_processing", "api_file_processing"),
@@ -124,7 +124,7 @@ WORKER_QUEUES: tuple[WorkerQueues, ...] = (
     ),
 )
 
-# How today's workers also name their tasks.
+# Prefix of the second name that today's workers give their tasks.
 TASK_PREFIX = "workflow_manager.workflow_v2.file_execution_tasks."
 ROUTES: tuple[Route, ...] = (
     Route("async_execute_bin", "celery"),
@@ -155,7 +155,7 @@ def queues_of(worker: WorkerType) -> WorkerQueues:
 
 
 def consumed_queues(settings: Settings) -> tuple[str, ...]:
-    """What a worker consumes: CELERY_QUEUES_{TYPE} or the platform's queues, and always those of our own."""
+    """What a worker consumes: CELERY_QUEUES_{TYPE} or the platform's queues, and always our own queues."""
     queues = queues_of(settings.worker)
     platform = settings.process.queues or queues.platform
     return tuple(dict.fromkeys((*platform, *queues.own)))

@@ -37,10 +37,10 @@ T = TypeVar("T")
 Observer = Callable[[str, str], None]
 
 _OLDEST = (6, 2)
-# redis-py gives it to each address of a name in turn, at each new connection; the first may swallow packets. An address
-# that only lost the first packet is still reached: it is sent again after a second.
+# For each address: a new connection tries the addresses of a name in order, and the first may drop packets. Long enough
+# for TCP to send a lost first packet again, after a second.
 CONNECT_SECONDS = 2.0
-# No command of ours takes a second; a connection that is silent for longer is taken for dead.
+# No command of ours takes a second: a connection that is silent for longer counts as dead.
 _ANSWER_SECONDS = 5.0
 # redis-py has classes for some codes, and then cuts the code off the text.
 _CODES = {OutOfMemoryError: "OOM", ReadOnlyError: "READONLY", MasterDownError: "MASTERDOWN", TryAgainError: "TRYAGAIN"}
@@ -109,8 +109,8 @@ def _client(settings: RedisSettings, shared: dict[str, Any], options: dict[str, 
     secret = settings.sentinel_password.reveal() if settings.sentinel_password else None
     each = _ANSWER_SECONDS / len(settings.nodes)  # they are asked one after the other
     bounds = {"socket_connect_timeout": each, "socket_timeout": each}
-    asking = {**shared, **bounds, "username": settings.sentinel_username, "password": secret}
-    sentinels: Any = Sentinel(settings.nodes, sentinel_kwargs=asking, **options)
+    sentinel_options = {**shared, **bounds, "username": settings.sentinel_username, "password": secret}
+    sentinels: Any = Sentinel(settings.nodes, sentinel_kwargs=sentinel_options, **options)
     return cast("Redis", sentinels.master_for(settings.sentinel_master))
 
 
@@ -155,9 +155,9 @@ def call_redis(
 
 
 def _drop_idle(redis: Redis) -> None:
-    """Disconnect what is idle, in every role: each dead connection would cost its own silence, one after the other.
+    """Close the idle connections of every role: each dead one would cost a time-out of its own.
 
-    Who connects again asks DNS or Sentinel for the master of now.
+    A new connection asks DNS or Sentinel for the current master.
     """
     for pool in {redis.connection_pool, *_POOLS}:
         pool.disconnect(inuse_connections=False)
@@ -188,7 +188,7 @@ def _code(error: RedisError) -> str:
 
 
 def check_ledger_redis(client: Redis) -> tuple[Finding, ...]:
-    """What speaks against keeping the ledger on this server.
+    """What is wrong with this server as the ledger's Redis.
 
     Raises:
         LedgerUnavailable: the server cannot be asked now.

@@ -16,7 +16,7 @@ On = type[Exception] | Callable[[Exception], bool | float]
 
 
 class Retrying:
-    """A `stamina.RetryingCaller` that is only made use of once a call has failed; it may be shared and kept."""
+    """A `stamina.RetryingCaller` that is used only after the first attempt has failed; it can be shared and kept."""
 
     def __init__(self, **limits: Any) -> None:
         """`limits`: as stamina.retry has them."""

@@ -1,4 +1,4 @@
-"""JSON in and out: one cattrs converter for messages and ledger records; and text of others made fit for one line.
+"""JSON in and out: one cattrs converter for messages and ledger records; text from outside as one printable line.
 
 Reading is tolerant of what is new (unknown fields are ignored, missing ones defaulted) and strict about what is
 there: a string is never read from a number, nor a number from a string. Errors name the path of the field.
@@ -32,24 +32,24 @@ def one_line(text: str, limit: int = 256) -> str:
     return flat if len(flat) <= limit else flat[: limit - 3] + "..."
 
 
-def has_escaped_halves(json_text: str) -> bool:
-    """Whether JSON text may hold half of a surrogate pair, which it can only as an escape."""
+def has_escaped_surrogates(json_text: str) -> bool:
+    """Whether JSON text may contain a lone surrogate, which is possible only as an escape."""
     return _ESCAPED_HALF.search(json_text) is not None
 
 
-def replace_halves(value: Any) -> Any:
-    """Decoded JSON with each half of a surrogate pair replaced by U+FFFD: neither Redis nor UTF-8 can hold a half."""
+def replace_surrogates(value: Any) -> Any:
+    """Decoded JSON with each lone surrogate replaced by U+FFFD: neither Redis nor UTF-8 can hold one."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {replace_halves(key): replace_halves(member) for key, member in value.items()}
+        return {replace_surrogates(key): replace_surrogates(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [replace_halves(member) for member in value]
+        return [replace_surrogates(member) for member in value]
     return value
 
 
 class NotJson(ValueError):
-    """Text that is not JSON that is fit to be read; the message says why, without the text."""
+    """Text that cannot be read as JSON; the message says why, without the text."""
 
 
 def _exactly(kind: type) -> Callable[[object, type], Any]:
@@ -93,7 +93,7 @@ def _sequence_factory(kind: Any, converter: BaseConverter) -> Callable[[object, 
 
 
 def _unstructured(cls: type, converter: BaseConverter) -> Callable[[object], dict[str, Any]]:
-    """As cattrs would, but JSON that we only hand on is not walked through."""
+    """As cattrs does it, but without walking through JSON that is only passed on."""
     resolve_types(cls)
     handed_on = [each.name for each in fields(cls) if each.type in _JSON]
     overrides: dict[str, Any] = {name: override(unstruct_hook=_as_it_is) for name in handed_on}
@@ -154,11 +154,11 @@ def dumps(value: object) -> str:
 
 
 def loads(text: str | bytes) -> Any:
-    """Parse JSON; NaN and infinities are refused, halves of surrogate pairs replaced. Raises MessageError."""
+    """Parse JSON; NaN and infinities are refused, lone surrogates replaced. Raises MessageError."""
     try:
         decoded = text if isinstance(text, str) else text.decode(json.detect_encoding(text))
         value = _DECODER.decode(decoded)
-        return replace_halves(value) if has_escaped_halves(decoded) else value
+        return replace_surrogates(value) if has_escaped_surrogates(decoded) else value
     except (ValueError, RecursionError):
         raise MessageError("not valid JSON") from None
 
@@ -172,7 +172,7 @@ def finite(digits: str) -> float:
     """For `json.JSONDecoder(parse_float=)`. Raises NotJson."""
     number = float(digits)
     if not math.isfinite(number):
-        raise NotJson("a number beyond all bounds")
+        raise NotJson("a number that is too large")
     return number
 
 

@@ -50,7 +50,7 @@ class LogEvents:
         observe: Callable[[str], None],
         idle_seconds: float = 10.0,
     ) -> None:
-        """Nothing is connected yet; a connection is kept until nothing came for `idle_seconds`."""
+        """Nothing is connected yet; a connection is closed after `idle_seconds` without events."""
         self._connect = connect
         self._redis = redis
         self._ttl = ttl_seconds
@@ -107,7 +107,7 @@ class LogEvents:
                 self._log.debug("log event not sent", error=type(error).__name__)
 
     def _publish_until_idle(self, connection: Connection, event: LogEvent | None) -> bool:
-        """Publish on one connection until nothing came for a while; False when asked to stop."""
+        """Publish on one connection until no event comes for a while; False when asked to stop."""
         producer = connection.Producer(auto_declare=False)
         while event is not None:
             self._hurry.wait(_GATHER_SECONDS)
@@ -124,7 +124,7 @@ class LogEvents:
         return False
 
     def _gathered(self, event: LogEvent) -> tuple[list[LogEvent], bool]:
-        """The event and those that wait behind it; whether the request to stop was among them."""
+        """The event and those that wait behind it; whether a request to stop was among them."""
         events = [event]
         while len(events) < _MOST_TOGETHER:
             try:

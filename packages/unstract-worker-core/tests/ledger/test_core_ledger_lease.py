@@ -205,7 +205,7 @@ def test_what_hangs_is_left_to_lapse(driver: Driver, make_keeper: Callable[..., 
     thread.start()
     assert entered.wait(10)
     with keeper.run(run) as other:
-        assert keeper.hand_back_all(but=[thread.ident or 0]) == 1
+        assert keeper.hand_back_all(except_threads=[thread.ident or 0]) == 1
         assert other.lost
     assert [held.lost for held in keeper.held()] == [False]
     done.set()

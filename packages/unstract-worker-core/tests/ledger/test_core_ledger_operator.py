@@ -233,7 +233,7 @@ def test_letters_are_found_by_id_and_removed_once(driver: Driver, redis: Redis) 
     letters = driver.ledger.dead_letters
     for number in range(3):
         letters.add(DeadLetter("a.task", "a_queue", "no", task_id=str(number)))
-    kept = list(letters.letters())
+    kept = list(letters.stored())
     assert [each.letter.task_id for each in kept] == ["2", "1", "0"]
     assert letters.matching(kept[1].id[:6]) == (kept[1],)
     letters.remove(kept[1])

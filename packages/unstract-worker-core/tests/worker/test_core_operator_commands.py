@@ -68,7 +68,7 @@ def test_a_beginning_that_is_too_short_is_refused_with_the_command_that_lists_id
 def test_four_characters_name_a_run_and_a_letter(operate, ledger, three_runs):
     assert OPEN in operate(runs, "show", "aaaa").stdout
     ledger.dead_letters.add(DeadLetter("a.task", "a_queue", "no"))
-    (kept,) = ledger.dead_letters.letters()
+    (kept,) = ledger.dead_letters.stored()
     assert kept.id in operate(dead_letters, "show", kept.id[:4]).stdout
 
 
@@ -100,9 +100,9 @@ def test_one_id_that_names_nothing_keeps_all_from_being_done(operate, redis, thr
 def test_a_letter_that_cannot_be_sent_does_not_keep_the_others(operate, ledger, redis, redis_url):
     for number, body in enumerate(("no json", "[[], {}, {}]")):
         ledger.dead_letters.add(DeadLetter("a.task", "a_queue", "no", task_id=str(number), body=body))
-    sent, broken = (kept.id for kept in ledger.dead_letters.letters())
+    sent, broken = (kept.id for kept in ledger.dead_letters.stored())
     done = operate(dead_letters, "requeue", broken, sent, "--yes", CELERY_BROKER_BASE_URL=redis_url)
-    assert done.stdout == f"letter {sent}: a.task was sent to a_queue\n"
+    assert done.stdout == f"dead letter {sent}: a.task was sent to a_queue\n"
     assert f"letter {broken} cannot be sent again" in done.stderr
     assert done.exit_code == 1
     assert redis.llen("a_queue") == 1
@@ -110,7 +110,7 @@ def test_a_letter_that_cannot_be_sent_does_not_keep_the_others(operate, ledger, 
 
 def test_a_letter_that_is_named_twice_is_sent_once(operate, ledger, redis, redis_url):
     ledger.dead_letters.add(DeadLetter("a.task", "a_queue", "no", body="[[], {}, {}]"))
-    (kept,) = ledger.dead_letters.letters()
+    (kept,) = ledger.dead_letters.stored()
     done = operate(dead_letters, "requeue", kept.id, kept.id[:6], "--yes", CELERY_BROKER_BASE_URL=redis_url)
     assert (done.exit_code, redis.llen("a_queue")) == (0, 1)
 

@@ -92,7 +92,7 @@ def _stop_requested(session: BatchSession, *, paid: bool) -> bool:
 def _answered_meanwhile(session: BatchSession, file: FileItem) -> bool:
     """Whether an answer was recorded after the batch was claimed; asked before a file ends. Raises HandedBack."""
     if not session.stopped:
-        _let_answers_in(session, file)
+        _wait_for_queued_answers(session, file)
     claim = session.claim
     place = (claim.run_id, claim.epoch, claim.batch, claim.token)
     now = session.persist(lambda: session.runtime.ledger.batches.claim(*place))  # the same lease, as it is now
@@ -141,7 +141,7 @@ def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
     if executor is None:
         raise TypeError("the executor answers at once")
     if file.number in claim.requests:
-        _let_answers_in(session, file)
+        _wait_for_queued_answers(session, file)
     with session.calling_executor(file):
         hit("executor.prepare.before")
         prepared = executor.prepare(request, timeout_seconds=budget)
@@ -174,7 +174,7 @@ def _send(session: BatchSession, request: FileRequest, budget: float) -> float:
     return wait
 
 
-def _let_answers_in(session: BatchSession, file: FileItem) -> None:
+def _wait_for_queued_answers(session: BatchSession, file: FileItem) -> None:
     """Before a file is sent again or ends: its answer may have come while no file worker ran, and still be queued.
 
     Raises:

@@ -115,7 +115,7 @@ def _outcome(session: BatchSession, writer: StatusWriter, file: FileItem) -> Fil
 def _refuse_or_start(session: BatchSession, writer: StatusWriter, file: FileItem) -> str | None:
     """Why the file must not start; None: the ledger has it in flight from now on. Raises Parked while it waits."""
     sent = file.number in session.claim.requests
-    refusal = _given_up(session, file)
+    refusal = _why_given_up(session, file)
     if sent and not _has_run(session, file):
         refusal = await_answer(session, writer, file, refusal)
     elif refusal is None and not _has_run(session, file):
@@ -129,7 +129,7 @@ def _refuse_or_start(session: BatchSession, writer: StatusWriter, file: FileItem
     return await_answer(session, writer, file, None) if sent else NOT_STARTED
 
 
-def _given_up(session: BatchSession, file: FileItem) -> str | None:
+def _why_given_up(session: BatchSession, file: FileItem) -> str | None:
     """Why the file is not tried again, if it was tried often enough."""
     charges = session.claim.charges.get(file.number, 0)
     if charges < MAX_CHARGES:
@@ -178,7 +178,7 @@ def _execute(session: BatchSession, writer: StatusWriter, file: FileItem) -> Exe
         executed = executed_with(result, kind=session.context.kind, limit=limit)
     except OutcomeUnknown as error:
         timed_out = time.monotonic() - started >= _TIME_USED_UP * budget
-        executed = _after_unknown(session, file, error, timed_out=timed_out)
+        executed = _result_by_row(session, file, error, timed_out=timed_out)
     except FileFailed as error:
         executed = Executed(error=error_text(workflow=error.workflow, destination=error.destination))
     except (BackendRefused, UnexpectedAnswer) as error:
@@ -209,7 +209,7 @@ def _executor_changed(session: BatchSession, file: FileItem) -> HandedBack | Fil
     return HandedBack(f"file {file.number}: {text}", delay_seconds=pause_seconds(session.runtime))
 
 
-def _after_unknown(session: BatchSession, file: FileItem, error: OutcomeUnknown, *, timed_out: bool) -> Executed:
+def _result_by_row(session: BatchSession, file: FileItem, error: OutcomeUnknown, *, timed_out: bool) -> Executed:
     """The result of a call without an answer, by the file's row. A COMPLETED row is enough for ETL only.
 
     Raises:

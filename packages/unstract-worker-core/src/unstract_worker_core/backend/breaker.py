@@ -1,6 +1,6 @@
-"""What notices that the backend is away: a circuit breaker for all threads, and the calls without a response.
+"""Detects that the backend is away: a circuit breaker for all threads, and a record of calls without a response.
 
-The breaker is own and small, because the kept libraries do not serve threads: pybreaker's `call()` holds one lock over
+The breaker is our own, because the maintained libraries do not fit threads: pybreaker's `call()` holds one lock over
 the whole call, so a pool of threads takes turns; its `calling()` does not, but then it lets every waiting thread
 through once the time is over, as purgatory does, which has no lock at all. Both measure that time on the wall clock,
 which jumps.
@@ -107,7 +107,7 @@ class Breaker:
             self._on_change(BreakerState.CLOSED)
 
     def failed(self) -> None:
-        """The backend could not be reached. While the breaker is open, that changes nothing but the trial's end."""
+        """The backend could not be reached. While the breaker is open this only ends the trial."""
         with self._changed:
             self._failures += 1
             opens = self._next_trial is None and self._failures >= self._threshold
@@ -155,7 +155,7 @@ class _SilentCall:
 
 @define(eq=False)
 class SilentCalls:
-    """The silent calls of one process; `metrics` count those of now."""
+    """The silent calls of one process; `metrics` show their current number."""
 
     metrics: "Metrics | None" = None
     clock: Callable[[], float] = time.monotonic

@@ -3,8 +3,8 @@
 Only stamina repeats a call; `RetryState` is its hook. All attempts of a call share one request id, one idempotency key
 and one budget.
 
-The breaker counts a call once, when its attempts are used up; but each attempt without a response counts by itself:
-it holds a thread of the backend, and many of those are what a starving backend cannot do with.
+The breaker counts a call once, when its attempts are used up; but each attempt without a response counts by itself: it
+holds a thread of the backend, and a starving backend has none to spare.
 """
 
 import json
@@ -61,11 +61,11 @@ _OUTCOMES: tuple[tuple[type[BackendError], str], ...] = (
 
 
 class RetryState:
-    """The attempts of one call: what bounds the next one, whether and when there is one, what it all amounts to.
+    """The attempts of one call: the limits of the next one, whether and when it is made, and the final error.
 
     Attributes:
         request_id: names the call in the backend's log, in every attempt.
-        guarded: the call is no trial for a backend that may be away: it may do harm, or hold a thread for long.
+        guarded: the call must not be the breaker's trial, because it may do harm or hold a thread for long.
         trial: the current attempt is a trial of the breaker, and the last one.
     """
 
@@ -120,7 +120,7 @@ class RetryState:
         return False if self._clock() + delay >= self._end else delay
 
     def final_error(self, last: TransientError) -> BackendError:
-        """What the call amounts to; an effect that any attempt may have had is an unknown outcome."""
+        """The error of the whole call; an unknown outcome if any attempt may have had an effect."""
         unknown = (self._applied or last.applied) and self.operation.repeat is not Repeat.READ
         kind = OutcomeUnknown if unknown else BackendUnavailable
         return kind(last.reason, endpoint=self.operation.name, status=last.status, request_id=self.request_id)
@@ -257,7 +257,7 @@ class Caller:
             self.silent_calls.ended(state.request_id)
 
     def _try_health(self) -> None:
-        """Find out whether the backend is there by a call that does no harm. Raises TransientError."""
+        """Check that the backend is there with the health call, which does no harm. Raises TransientError."""
         state = RetryState(HEALTH, self._settings, self._settings.timeout, self._clock)
         state.trial = True
         request = make_request(HEALTH.method, self._url(HEALTH, _NONE), self._headers)
@@ -277,7 +277,7 @@ class Caller:
         except ConnectFailed as error:
             raise TransientError(f"no connection: {error}", applied=False, away=True) from None
         except ResponseLost as error:
-            # A file may take its whole hour: that says nothing about the backend.
+            # A file may use its whole hour: that says nothing about the backend.
             silent = error.timed_out and operation.repeat is not Repeat.ONCE
             away = True if silent or not error.timed_out else None
             raise TransientError(

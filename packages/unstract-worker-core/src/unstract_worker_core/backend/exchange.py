@@ -1,4 +1,4 @@
-"""One request and its response on the wire: opening the socket, what is left of the time, and what can go wrong."""
+"""One request and its response on the wire: opening the socket, the time budget, and the errors."""
 
 import os
 import socket
@@ -13,13 +13,13 @@ from attrs import Factory, define, frozen
 
 from unstract_worker_core.errors import WorkerError
 
-# One wait lasts no longer, so that a socket needs to be given its timeout only once.
+# The longest single wait, so that a socket's timeout is set only once.
 _SLICE_SECONDS = 5.0
 _FIRST_NOTICE_SECONDS = 60.0
 
 OnSilence = Callable[[float], None]
 """Called in the thread that waits, with the seconds without a byte: after a minute, then each time twice as late."""
-# The first of several addresses may swallow packets: the next one gets its turn after this time at most.
+# The first of several addresses may drop packets: the next one is tried after this time at the latest.
 _ONE_ADDRESS_SECONDS = 3.0
 _ADDRESS_KEPT_SECONDS = 300.0
 # A peer that is gone is found after about 35 s, whether we wait for it or it does not acknowledge what we sent.
@@ -102,19 +102,19 @@ class Exchange:
     _next_notice: float = Factory(lambda: _FIRST_NOTICE_SECONDS)
 
     @classmethod
-    def begun(cls, limits: Limits, *, reused: bool) -> "Exchange":
-        """It begins now, on a connection that has carried another request before if `reused`."""
+    def start(cls, limits: Limits, *, reused: bool) -> "Exchange":
+        """An exchange that begins now, on a connection that has carried another request before if `reused`."""
         now = time.monotonic()
         return cls(limits, reused, now + limits.seconds, now)
 
-    def left(self, limit: float) -> float:
+    def seconds_left(self, limit: float) -> float:
         """Seconds for the next step, at most `limit`. Raises TimeoutError once the budget is used up."""
         left = self.ends - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time for the whole call is over")
         return min(left, limit)
 
-    def slice(self, *, reading: bool) -> float:
+    def next_wait(self, *, reading: bool) -> float:
         """Seconds until the next look at the clock. Raises TimeoutError once the budget or the patience is used up."""
         limit = _SLICE_SECONDS
         if reading and self.limits.silence is not None:
@@ -122,15 +122,15 @@ class Exchange:
             if patience <= 0:
                 raise TimeoutError(f"nothing came for {self.limits.silence:.0f} s")
             limit = min(limit, self.limits.silence)
-        return self.left(limit)
+        return self.seconds_left(limit)
 
-    def heard(self) -> None:
-        """Something came."""
+    def note_received(self) -> None:
+        """Note that bytes came."""
         self.reads += 1
         self.heard_at = time.monotonic()
 
-    def unheard(self) -> None:
-        """Nothing came in this wait: say so when it is time."""
+    def note_silence(self) -> None:
+        """Note a wait without a byte; calls `on_silence` when it is time."""
         silent = time.monotonic() - self.heard_at
         if self.limits.on_silence is not None and silent >= self._next_notice:
             self._next_notice *= 2
@@ -145,7 +145,7 @@ class Dialer:
         self._worked: dict[tuple[str, int], tuple[tuple[Any, ...], float]] = {}
 
     def connect(self, host: str, port: int, seconds: float) -> socket.socket:
-        """A connection to the first of the host's addresses that takes one.
+        """A connection to the first of the host's addresses that accepts one.
 
         Raises:
             OSError: none did; TimeoutError, if the last one did not in its time.

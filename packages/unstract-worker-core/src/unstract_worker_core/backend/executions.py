@@ -36,7 +36,7 @@ class ExecutionSummary:
 
 @frozen
 class Execution:
-    """An execution with what a worker needs of its surroundings; never its files, never credentials.
+    """An execution and what a worker needs to know about it; no files, no credentials.
 
     `is_api` is true if either end of the workflow says so. `pipeline_id` is None when the pipeline is gone.
     """
@@ -116,7 +116,8 @@ class Executions:
         """The executions of a workflow (None: of all) that are in one of `statuses`, in the backend's order.
 
         Args:
-            skip_unreadable: leave out what cannot be read, for a caller that draws nothing from what is missing.
+            skip_unreadable: leave out entries that cannot be read, for a caller that concludes nothing from a missing
+                one.
         """
         wanted = ",".join(status.value for status in statuses)
         query = (uuids(workflow_id=workflow_id) if workflow_id else {}) | {"status__in": wanted}

@@ -31,7 +31,7 @@ class FileHash:
 
 @frozen
 class FileExecution:
-    """What is used of a file's row. `status`: None right after creation; `file_path`: None for API files read back."""
+    """The used part of a file's row. `status`: None right after creation; `file_path`: None for API files read back."""
 
     id: str
     file_name: str
@@ -45,7 +45,7 @@ class FileExecution:
 
 @frozen
 class ItemFailure:
-    """What a batch says of one item that it could not do."""
+    """One item of a batch call that failed."""
 
     error: str
     file_name: str | None = None

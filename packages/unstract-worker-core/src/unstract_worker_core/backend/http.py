@@ -3,7 +3,7 @@
 This is the one module that imports httpx and httpcore, httpx's engine. httpx's last release is of 2024-12; its
 maintained successor httpx2 (with httpcore2) has the same interfaces: to change over, change the two import lines.
 
-httpx's timeouts are per read, so a peer that sends a byte now and then is never timed out. Here an httpcore network
+httpx's timeouts are per read, so a peer that sends single bytes slowly never times out. Here an httpcore network
 backend gives each connect, TLS handshake, read and write what is left of one budget for the whole exchange. Requests go
 straight to the transport, not through `httpx.Client`: no redirects, no proxy variables, no .netrc, no cookies, and no
 time spent on looking for them.
@@ -108,7 +108,7 @@ def post_once(
     address: str | None = None,
     ca_file: str | None = None,
 ) -> PostResult:
-    """POST to anywhere, once, on a connection of its own.
+    """POST once, to any host, on a new connection.
 
     Args:
         url: Host header and certificate name are its host, wherever the connection goes.
@@ -200,7 +200,7 @@ class _Connection:
 
     def exchange(self, request: httpcore.Request, limits: Limits) -> tuple[httpcore.Response, bytes]:
         """Send a request and read its response until its body ends or is beyond its limit."""
-        exchange = self._network.exchange = Exchange.begun(limits, reused=self._core.is_available())
+        exchange = self._network.exchange = Exchange.start(limits, reused=self._core.is_available())
         try:
             with closing(self._core.handle_request(request)) as response:  # one that has more to read closes the socket
                 if not exchange.reads:  # the server sent more than one response to the request before
@@ -237,7 +237,7 @@ class _Network(httpcore.NetworkBackend):
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> "_Stream":
         limit = self.exchange.limits.connect_seconds
         try:
-            return _Stream(self._dialer.connect(host, port, self.exchange.left(limit)), self)
+            return _Stream(self._dialer.connect(host, port, self.exchange.seconds_left(limit)), self)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout from error
         except OSError as error:
@@ -256,16 +256,16 @@ class _Stream(httpcore.NetworkStream):
         try:
             self._send_all()
             while True:
-                self._wait_at_most(exchange.slice(reading=True))
+                self._wait_at_most(exchange.next_wait(reading=True))
                 try:
                     content = self._socket.recv(min(max_bytes, _READ_BYTES))
                 except TimeoutError as error:
                     if error.errno == errno.ETIMEDOUT:  # the kernel found the other side gone
                         raise httpcore.ReadError from error
-                    exchange.unheard()
+                    exchange.note_silence()
                 else:
                     if content:
-                        exchange.heard()
+                        exchange.note_received()
                     return content
         except TimeoutError as error:
             raise httpcore.ReadTimeout from error
@@ -280,7 +280,7 @@ class _Stream(httpcore.NetworkStream):
         exchange, rest = self._network.exchange, memoryview(b"".join(self._unsent))
         self._unsent.clear()
         while rest:
-            self._wait_at_most(exchange.slice(reading=False))
+            self._wait_at_most(exchange.next_wait(reading=False))
             try:
                 sent = self._socket.send(rest[:_WRITE_BYTES])
             except TimeoutError as error:
@@ -297,7 +297,7 @@ class _Stream(httpcore.NetworkStream):
     ) -> "_Stream":
         exchange = self._network.exchange
         try:
-            self._socket.settimeout(exchange.left(exchange.limits.connect_seconds))
+            self._socket.settimeout(exchange.seconds_left(exchange.limits.connect_seconds))
             return _Stream(ssl_context.wrap_socket(self._socket, server_hostname=server_hostname), self._network)
         except (OSError, ValueError) as error:  # ValueError: a name that no certificate can have
             self._socket.close()
@@ -328,7 +328,7 @@ def _failure(exchange: Exchange, error: Exception) -> ConnectFailed | ResponseLo
 
 
 def _reason(error: Exception) -> str:
-    """Why there is no response, in plain words. No word of what the other side sent, and no address."""
+    """Why there is no response. Nothing that the other side sent, and no address."""
     cause = error.__cause__
     if isinstance(error, httpcore.ConnectTimeout):
         return "not connected in time"

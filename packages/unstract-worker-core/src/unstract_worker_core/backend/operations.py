@@ -1,8 +1,8 @@
 """The operations of the internal API that the workers use: one table, with what may be repeated and what is permanent.
 
-The backend answers 500 to much that another would answer 404 or 400 to (contract: behaviours). Repeating those wastes
-the whole back-off, and some write lines into the user's log each time. So a 500 is permanent if its reason holds one of
-the texts below, or one of the operation's own `permanent`; any other is tried again. All of them were observed.
+The backend answers 500 to many requests where 404 or 400 is usual (contract: behaviours). Repeating those wastes the
+whole back-off, and some write lines into the user's log each time. So a 500 is permanent if its reason holds one of the
+texts below, or one of the operation's own `permanent`; any other is tried again. All of them were observed.
 """
 
 from enum import Enum
@@ -53,7 +53,8 @@ class Operation:
         answers: statuses beyond 2xx whose body is an answer.
         organization: False for the few calls that the contract makes with the bearer key alone.
         slow: it may take long before its first byte; any other is given up after some seconds of silence.
-        lenient: it lists what is read one by one: NaN and the like spoil only the entry that they are in.
+        lenient: it lists entries that are read one by one: an invalid value such as NaN makes only its own entry
+            unreadable.
     """
 
     name: str
@@ -98,7 +99,7 @@ CLEAN_UP = Operation("execution.cleanup", "POST", _WM + "execution/cleanup/", Re
 TOOL_INSTANCES = Operation("workflow.tool_instances", "GET", _WM + "workflow/{workflow_id}/tool-instances/")
 # Credentials in plain text: for an executor that reads sources and writes destinations itself.
 WORKFLOW = Operation("workflow.get", "GET", _WM + "workflow/{workflow_id}/")
-# Always 200: a tool that is not known gets an image that is made up.
+# Always 200: for an unknown tool the backend invents an image.
 TOOL = Operation("tool-execution.tool", "GET", "{tool_execution_prefix}tool/{tool_id}/")
 # Changes nothing. A workflow without ends is a 500 ("query does not exist"); a source that is away is one too, and may
 # come back.
@@ -127,7 +128,7 @@ UPDATE_FILE = Operation(
 UPDATE_FILES = Operation(
     "file-execution.batch_status", "POST", "{file_execution_prefix}batch-status-update/", Repeat.SAFE, slow=True
 )
-# The one path of all that has no trailing slash. Changes nothing.
+# The only path without a trailing slash. Changes nothing.
 CHECK_ACTIVE = Operation("file-execution.check_active", "POST", _WM + "file-execution/check-active", lenient=True)
 # A refusal comes as 200 with status "error"; a 500 in the API's own words is a refusal too, any other is not.
 EXECUTE_FILE = Operation("execute-file", "POST", _WM + "execute-file/", Repeat.ONCE, slow=True)
@@ -155,7 +156,7 @@ API_TARGETS = Operation(
     permanent=("internal server error",),
     lenient=True,
 )
-# Buffers once more each time, but there is nothing to look it up by: at least once.
+# Each call adds a row, and there is nothing to look a row up by: at least once.
 ENQUEUE = Operation("webhook.enqueue", "POST", "{webhook_prefix}buffer/enqueue/", Repeat.SAFE)
 MARK_DISPATCHED = Operation(
     "webhook.mark_dispatched",

@@ -11,7 +11,7 @@ from unstract_worker_core.backend.call import Caller
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.backend.parts import Part, in_parts
 from unstract_worker_core.identifiers import uuids
-from unstract_worker_core.serialization import replace_halves
+from unstract_worker_core.serialization import replace_surrogates
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus, RunKind
 
 IN_PROGRESS = "INPROGRESS"
@@ -180,7 +180,7 @@ class Notifications:
         response = self._call(operation, organization_id, ids=target, query=query)
         counts = response.object("execution_counts")
         return NotificationTargets(
-            name=replace_halves(str(response.member(name))),
+            name=replace_surrogates(str(response.member(name))),
             notifications=response.readable(Notification, response.items("notifications")),
             counts=next(iter(response.readable(ExecutionCounts, [counts] if counts else [])), None),
         )

@@ -1,7 +1,7 @@
 """What a response means: JSON that the contract allows (`ApiResponse`), a final error, or `TransientError`.
 
-Nothing of a body enters an error but the reason that the API gives in its own words; of a body of the wrong shape the
-path of the field is named.
+An error quotes only the reason that the API gives in its own words. For a body of the wrong shape it names the field's
+path.
 """
 
 import json
@@ -22,10 +22,10 @@ from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.serialization import (
     NotJson,
     finite,
-    has_escaped_halves,
+    has_escaped_surrogates,
     one_line,
     refuse_constant,
-    replace_halves,
+    replace_surrogates,
 )
 
 # What json.loads gives; models narrow it.
@@ -107,7 +107,7 @@ class ApiResponse:
     def one(self, cls: type[T], value: Json) -> T:
         """A model from a part of the body."""
         try:
-            return serialization.structure(replace_halves(value) if self.lenient else value, cls)
+            return serialization.structure(replace_surrogates(value) if self.lenient else value, cls)
         except MessageError as error:
             raise self.unexpected(f"{error.field}: {error.reason}") from None
 
@@ -239,15 +239,15 @@ def retry_after(header: str | None) -> float | None:
 
 
 def parse(body: bytes, *, lenient: bool = False) -> Json:
-    """JSON from bytes; halves of surrogate pairs are replaced.
+    """JSON from bytes; lone surrogates are replaced.
 
     Args:
-        lenient: what is not strict JSON stays where it is, to be refused with its own entry of a list: NaN, a number
-            beyond all bounds as infinity, an object with a repeated key as `RepeatedKey`, text that is not Unicode
-            with halves of surrogate pairs in it.
+        lenient: keep what is not strict JSON, so that it is refused with its own entry of a list: NaN, a number that is
+            too large as infinity, an object with a repeated key as `RepeatedKey`, text that is not Unicode with lone
+            surrogates.
 
     Raises:
-        NotJson: it is not JSON; unless `lenient`, also for what json.loads lets pass.
+        NotJson: it is not JSON; unless `lenient`, also for what json.loads accepts beyond JSON.
     """
     decoder = _LENIENT_DECODER if lenient else _DECODER
     try:
@@ -255,7 +255,7 @@ def parse(body: bytes, *, lenient: bool = False) -> Json:
         value, end = decoder.raw_decode(text)
         if end != len(text):
             raise ValueError("something follows")
-        return replace_halves(value) if not lenient and has_escaped_halves(text) else value
+        return replace_surrogates(value) if not lenient and has_escaped_surrogates(text) else value
     except NotJson:
         raise
     except UnicodeError:

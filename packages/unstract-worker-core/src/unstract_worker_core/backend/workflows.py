@@ -135,7 +135,7 @@ class Workflows:
 
 
 def _source_file(name: str, entry: Json) -> SourceFile | UnreadableFile:
-    """Text is kept as it came: a replaced half of a surrogate pair could turn one file's name into another's."""
+    """Text is kept as it came: a replaced lone surrogate could turn one file's name into another's."""
     try:
         return serialization.structure(entry, SourceFile)
     except MessageError as error:

@@ -1,4 +1,4 @@
-"""What can never be processed, messages and runs: a bounded list in the ledger's Redis, newest first."""
+"""Dead letters: messages and runs that can never be processed; a bounded list in the ledger's Redis, newest first."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from unstract_worker_core.redis import call_redis
 _KEY = "uw:dead_letters"
 _BODY_LIMIT = 4096
 _CHUNK = 200
-# How far back a letter of the same message is looked for.
+# How many of the newest dead letters are searched for one of the same message.
 _RECENT = 100
 
 
@@ -29,7 +29,7 @@ class DeadLetter:
         queue: where it came from.
         task_id: the message's id, or the run's.
         body: of the message, redacted by the caller, cut to 4 KiB.
-        at: when it was kept (ISO 8601, UTC); set on keeping.
+        at: when it was stored (ISO 8601, UTC); set by the store.
     """
 
     task: str
@@ -41,8 +41,8 @@ class DeadLetter:
 
 
 @frozen
-class StoredLetter:
-    """A letter as it is kept. `raw` is its record, `id` the name that operators give to the commands."""
+class StoredDeadLetter:
+    """A stored dead letter. `raw` is its record, `id` the name that operators give to the commands."""
 
     id: str
     letter: DeadLetter
@@ -53,12 +53,12 @@ class DeadLetterStore:
     """The list. Every method raises LedgerError."""
 
     def __init__(self, redis: Redis, *, limit: int) -> None:
-        """`limit`: letters that are kept (WORKER_DEAD_LETTER_LIMIT)."""
+        """`limit`: how many are kept (WORKER_DEAD_LETTER_LIMIT)."""
         self._redis = redis
         self._limit = limit
 
     def add(self, letter: DeadLetter) -> None:
-        """Keep a letter with the time of now; beyond the limit the oldest goes. One of the same message is replaced."""
+        """Store one with the current time, replacing one of the same message; beyond the limit the oldest goes."""
         letter = evolve(
             letter,
             task=_clean(letter.task),
@@ -70,11 +70,11 @@ class DeadLetterStore:
         call_redis(self._redis, "dead_letter", partial(self._push, letter))
 
     def newest(self, limit: int = 100) -> tuple[DeadLetter, ...]:
-        """The newest letters."""
+        """The newest dead letters."""
         return tuple(stored.letter for stored in self._read(0, limit))
 
-    def letters(self, offset: int = 0) -> Iterator[StoredLetter]:
-        """Letters from a place in the list on, the newest first, read in chunks."""
+    def stored(self, offset: int = 0) -> Iterator[StoredDeadLetter]:
+        """Dead letters from an offset on, the newest first, read in chunks."""
         while True:
             some = self._read(offset, _CHUNK)
             yield from some
@@ -83,23 +83,23 @@ class DeadLetterStore:
             offset += _CHUNK
 
     def count(self) -> int:
-        """How many letters are kept."""
+        """How many dead letters are kept."""
         return int(call_redis(self._redis, "dead_letters", partial(self._redis.llen, _KEY)))
 
-    def matching(self, start: str) -> tuple[StoredLetter, ...]:
-        """The letters whose ids begin with `start`."""
-        return tuple(stored for stored in self.letters() if stored.id.startswith(start))
+    def matching(self, start: str) -> tuple[StoredDeadLetter, ...]:
+        """The dead letters whose ids begin with `start`."""
+        return tuple(stored for stored in self.stored() if stored.id.startswith(start))
 
-    def remove(self, stored: StoredLetter) -> None:
-        """Take a letter out; no harm if it is gone."""
+    def remove(self, stored: StoredDeadLetter) -> None:
+        """Remove one; harmless if it is gone."""
         call_redis(self._redis, "dead_letters", partial(self._redis.lrem, _KEY, 1, stored.raw))
 
-    def _read(self, offset: int, number: int) -> list[StoredLetter]:
+    def _read(self, offset: int, number: int) -> list[StoredDeadLetter]:
         some = call_redis(self._redis, "dead_letters", partial(self._redis.lrange, _KEY, offset, offset + number - 1))
-        return [StoredLetter(sha256(raw.encode()).hexdigest()[:12], _letter(raw), raw) for raw in map(str, some)]
+        return [StoredDeadLetter(sha256(raw.encode()).hexdigest()[:12], _parsed(raw), raw) for raw in map(str, some)]
 
     def _push(self, letter: DeadLetter) -> None:
-        """Repeatable: a letter of the same message, as after a lost answer or a worker's death, is replaced."""
+        """Repeatable: one of the same message, as after a lost answer or a worker's death, is replaced."""
         before = [
             stored.raw
             for stored in (self._read(0, _RECENT) if letter.task_id else ())
@@ -113,8 +113,8 @@ class DeadLetterStore:
             pipe.execute()
 
 
-def _letter(raw: str) -> DeadLetter:
-    """One record. A letter that cannot be read neither hides the others nor keeps one from being added."""
+def _parsed(raw: str) -> DeadLetter:
+    """One record. One that cannot be read neither hides the others nor prevents a new one."""
     try:
         return serialization.decode(raw, DeadLetter)
     except MessageError as error:

@@ -123,14 +123,14 @@ class LeaseKeeper:
         with self._guard:
             return tuple(self._held)
 
-    def hand_back_all(self, *, but: Collection[int] = ()) -> int:
+    def hand_back_all(self, *, except_threads: Collection[int] = ()) -> int:
         """Release every lease without charging anything; returns how many. For drains and the watchdog.
 
-        Those of the threads `but` are left to lapse, which charges what they were at.
+        Those of `except_threads` are left to lapse, which charges the files in flight there.
         """
         given = 0
         for held in self.held():
-            if held.thread in but:
+            if held.thread in except_threads:
                 continue
             with suppress(LedgerError):  # Redis is away: the lease lapses by itself
                 held.hand_back()

@@ -1,7 +1,7 @@
 """What operators read of the ledger, and their one step: make a run due now. Works beside running workers.
 
-Reads are pipelined and bounded: a page of the due index at a time. Only an id that was shortened and is of no open run
-is looked for among all keys. Payloads, file names' contents and webhook arguments are not read; no worker calls this.
+Reads are pipelined and bounded: a page of the due index at a time. Only a shortened id that matches no open run is
+searched for among all keys. Payloads, file names' contents and webhook arguments are not read; no worker calls this.
 """
 
 import json
@@ -27,8 +27,8 @@ from unstract_worker_core.statuses import RunKind
 log = structlog.get_logger(__name__)
 
 _CHUNK, _AT_ONCE, _SHOWN_BATCHES = 200, 5000, 1000
-_ID_START = re.compile(r"[A-Za-z0-9._:-]+")  # nothing that means more in a pattern of Redis
-# Of a run with more requests to an executor, which files wait for an answer is not read.
+_ID_START = re.compile(r"[A-Za-z0-9._:-]+")  # no character with a meaning in a Redis pattern
+# In a run with more requests to an executor than this, the files that wait for an answer are not read.
 _READ_REQUESTS = 2000
 _FIELDS = (
     "state", "task", "kind", "organization", "n", "attempts", "owner", "lease_ends", "accepted_at", "progress", "stop",
@@ -81,7 +81,7 @@ class Operator:
         return Page(self._views(found), total, None)
 
     def matching(self, start: str) -> tuple[str, ...]:
-        """The ids that `start` may mean: itself where it is one, else the open runs' that begin with it, else others'.
+        """The ids that `start` may mean: itself if complete, else open runs' that begin so, else finished runs'.
 
         Finished runs have no index: they are found only where the Redis user may SCAN.
         """
@@ -228,7 +228,7 @@ class Operator:
 
 
 def owner_of(token: str) -> str:
-    """Instance and process in a claim's token (see `Runtime.token`); the rest tells claims apart."""
+    """Instance and process in a claim's token (see `Runtime.token`); the rest makes the token unique."""
     instance, _, rest = token.partition(":")
     process = rest.partition(":")[0]
     return f"{instance}:{process}" if process else instance

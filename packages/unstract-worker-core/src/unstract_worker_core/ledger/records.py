@@ -11,7 +11,7 @@ from attrs import Factory, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
-# How the hash of an upload begins whose type the platform refused; with `is_executed`.
+# Prefix of the hash of an upload whose type the platform refused; such an upload has `is_executed` too.
 UNSUPPORTED_HASH = "temp-hash-"
 
 

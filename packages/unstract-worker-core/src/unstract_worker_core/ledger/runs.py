@@ -292,7 +292,7 @@ class Runs:
 
 
 def _batch_records(batches: Sequence[Sequence[FileItem]]) -> Iterator[list[int | str]]:
-    """Index and JSON of batches in turn, as many as one step should bring: 500, or fewer of many files."""
+    """Index and JSON of batches, in chunks for one step each: 500 batches, or fewer if they have many files."""
     records, length = list[int | str](), 0
     for index, batch in enumerate(batches):
         text = serialization.dumps([serialization.unstructure(item) for item in batch])

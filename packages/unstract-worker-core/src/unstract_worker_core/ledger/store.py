@@ -71,9 +71,9 @@ class Census:
 
 
 def take_role(redis: Redis, role: str, token: str, seconds: float) -> bool:
-    """Whether this process holds a role that one worker of the fleet has, for `seconds` from before the call.
+    """Take, or keep, a role that one worker of the fleet has for `seconds`; returns whether this process has it.
 
-    Two may hold it for a moment where one was paused; that must do no harm. Raises LedgerError.
+    After a pause two workers may have it for a moment, so that must be harmless. Raises LedgerError.
     """
     key, lasts = f"uw:role:{role}", int(seconds * 1000)
 

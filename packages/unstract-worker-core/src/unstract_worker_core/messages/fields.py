@@ -18,7 +18,7 @@ _TEXT_LIMIT = 512
 _DEEPEST = 64
 _SIZE_LIMIT = 8 * 2**20
 _WIDEST_INTEGER = 1024  # bits
-# Controls, halves of surrogate pairs, line and paragraph separators. Other blanks occur in file names.
+# Controls, lone surrogates, line and paragraph separators. Other blanks occur in file names.
 _BREAKS_A_LINE = ("Cc", "Cs", "Zl", "Zp")
 
 
@@ -80,7 +80,7 @@ def read(value: object, cls: type[T], *, field: str) -> T:
 def plain(value: object, *, field: str) -> Any:
     """A copy of a value of no fixed shape, in plain JSON types; UUIDs become text.
 
-    Raises MessageError for what JSON, Redis or Lua cannot hold: NaN and infinities, half surrogate pairs,
+    Raises MessageError for what JSON, Redis or Lua cannot hold: NaN and infinities, lone surrogates,
     endless integers, types of Python's own, nesting beyond 64 levels, more than about 8 MiB.
     """
     return _Copy(field).of(value, 0)

@@ -19,7 +19,7 @@ from unstract_worker_core.fleet import Fleet
 from unstract_worker_core.ledger import Ledger
 from unstract_worker_core.ledger.operator import Operator
 from unstract_worker_core.observability.logs import Redactor, get_logger
-from unstract_worker_core.operator.check import flat, known_cause
+from unstract_worker_core.operator.check import known_cause, printable_line
 from unstract_worker_core.redis import connect
 from unstract_worker_core.worker.definition import WorkerDefinition, settings_or_exit
 
@@ -155,7 +155,7 @@ def note_action(action: str, **fields: str | float) -> None:
 
 def fail(reason: str, code: int) -> NoReturn:
     """End the command: the reason on stderr, and this exit code."""
-    raise _Ended(flat(reason), code)
+    raise _Ended(printable_line(reason), code)
 
 
 def _completed(environ: Mapping[str, str]) -> dict[str, str]:
@@ -172,7 +172,7 @@ def _user() -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, terminal: bool) -> str:
     """Rows under their headings, without a trailing newline. `terminal`: whether a person's terminal shows it."""
-    lines = [tuple(flat(cell) for cell in row) for row in rows]
+    lines = [tuple(printable_line(cell) for cell in row) for row in rows]
     pretty = _by_rich(columns, lines) if terminal else None
     return _plain(columns, lines) if pretty is None else pretty
 

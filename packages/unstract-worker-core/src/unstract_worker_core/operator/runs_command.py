@@ -22,7 +22,7 @@ from unstract_worker_core.operator.console import (
 )
 from unstract_worker_core.operator.runs_showing import (
     RunFilter,
-    found,
+    find_run,
     how_it_ended,
     page_as_json,
     page_as_text,
@@ -177,11 +177,11 @@ def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def retry(*, run_ids: tuple[str, ...], yes: bool) -> None:
         with open_ledger(definition) as access:
-            act_on_each(run_ids, partial(found, access), _ID, lambda run: retry_run(access, run, yes=yes))
+            act_on_each(run_ids, partial(find_run, access), _ID, lambda run: retry_run(access, run, yes=yes))
 
     @group.command(help="Stop executions: no further file starts, what is done is kept, the status becomes STOPPED.")
     @click.argument("run_ids", nargs=-1, required=True)
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def abort(*, run_ids: tuple[str, ...], yes: bool) -> None:
         with open_ledger(definition) as access:
-            act_on_each(run_ids, partial(found, access), _ID, lambda run: abort_run(access, run, yes=yes))
+            act_on_each(run_ids, partial(find_run, access), _ID, lambda run: abort_run(access, run, yes=yes))

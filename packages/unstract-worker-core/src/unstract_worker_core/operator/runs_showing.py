@@ -26,12 +26,12 @@ def why_it_waits(run: RunView, members: Sequence[FleetMember]) -> str:
     silent = [call for heartbeat in alive for call in heartbeat.silent_calls if run.run_id in call]
     if silent or run.owners:
         return silent[0] if silent else "working"
-    needed = _needed(run)
+    needed = _next_worker(run)
     able = [heartbeat for heartbeat in alive if heartbeat.worker == needed.value]
-    return _of_unowned(run, needed.value.replace("_", "-"), able)
+    return _why_unowned(run, needed.value.replace("_", "-"), able)
 
 
-def _of_unowned(run: RunView, worker: str, able: Sequence[Heartbeat]) -> str:
+def _why_unowned(run: RunView, worker: str, able: Sequence[Heartbeat]) -> str:
     """`able`: the live workers of the type that takes the next step."""
     if not able:
         return f"no {worker} worker is alive"
@@ -48,7 +48,7 @@ def _of_unowned(run: RunView, worker: str, able: Sequence[Heartbeat]) -> str:
     return "its doorbell is on the way"
 
 
-def _needed(run: RunView) -> WorkerType:
+def _next_worker(run: RunView) -> WorkerType:
     """The type of worker that takes the run's next step."""
     if run.task is RunTask.WEBHOOK:
         return WorkerType.GENERAL
@@ -95,8 +95,8 @@ def page_as_text(page: Page, access: Access) -> str:
 
 
 def show_run(access: Access, given: str, *, as_json: bool) -> str:
-    """One run, named as for `found`."""
-    detail = access.operator.detail(found(access, given).run_id)
+    """One run, named as for `find_run`."""
+    detail = access.operator.detail(find_run(access, given).run_id)
     if detail is None:
         _unknown(given)
     reason = why_it_waits(detail.run, access.fleet.members())
@@ -112,7 +112,7 @@ def show_run(access: Access, given: str, *, as_json: bool) -> str:
     return "\n".join(lines)
 
 
-def found(access: Access, given: str) -> RunView:
+def find_run(access: Access, given: str) -> RunView:
     """The run that an id or the beginning of one names; ends the command where that is none or several."""
     refuse_short(given, listed_by="runs")
     run_id = only_match(given, access.operator.matching(given), "runs")

@@ -1,6 +1,6 @@
 """What an error means for the work that met it: one policy for starting a run, for its files, and for finalising it.
 
-The client has repeated a call that may pass, within its time budget, before its error comes here. Then:
+The client has already repeated a call that may succeed later, within its time budget. Then:
 
 ===============  ========  ========  ========  =========  ========
 error            start     file      finalise  follow-up  optional
@@ -33,10 +33,10 @@ that its step can do without.
 
 A key that the backend refuses (401, 403) is no fault of a document: nothing ends for it and nothing is charged, however
 long it lasts. Every attempt logs it, `unstract_worker_backend_key_refused` is 1, and `runs` shows it. A server
-error (500 to a call without an effect) that outlived its repetitions may be of this run alone, so it is charged; a file
-waits for it within its batch's deadline. An unclear error is a 500 to a call that may have had its effect. An unknown
-outcome is put off for longer than a request can be under way and then looked up; only a file is charged, since it may
-have been executed.
+error (500 to a call without an effect) that remained after all repetitions may concern this run alone, so it is
+charged; a file waits for it within its batch's deadline. An unclear error is a 500 to a call that may have had its
+effect. An unknown outcome is put off for longer than a request can be under way and then looked up; only a file is
+charged, since it may have been executed.
 """
 
 import random
@@ -72,7 +72,7 @@ log = get_logger(__name__)
 
 
 class Place(StrEnum):
-    """Where the error was met."""
+    """The work that met the error."""
 
     START = "start"
     FILE = "file"
@@ -193,10 +193,10 @@ def is_permanent(error: Exception, place: Place = Place.START) -> bool:
 def release_after(
     error: Exception, place: Place, *, attempts: int, delays: RetryDelays, breaker_seconds: float = 0.0
 ) -> Release:
-    """How to give work back to the ledger after an error that does not end it.
+    """How to give work back to the ledger after an error that does not end the work.
 
     Args:
-        error: what was met, and where (`place`).
+        error: the error, met at `place`.
         attempts: failed attempts before this one.
         delays: seconds, by what kept the work.
         breaker_seconds: until the backend may be asked again at all.

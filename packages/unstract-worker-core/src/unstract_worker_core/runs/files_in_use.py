@@ -4,8 +4,8 @@ The marks are in the cache Redis. The platform's own workers set and read them t
 (contract: flows 0). A mark of our own execution never counts; one that cannot be read counts as another execution's.
 Files without a provider id are neither marked nor looked up.
 
-A mark protects a file until its row shows a status that `check-active` sees. It is released then, at the latest at the
-run's end in whatever way it ends: the next run would leave the file out for as long as the mark lives.
+A mark protects a file until its row shows a status that `check-active` sees. It is released then, at the latest when
+the run ends: until then other runs leave the file out.
 """
 
 import time

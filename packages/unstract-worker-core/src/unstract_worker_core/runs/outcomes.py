@@ -7,7 +7,7 @@ from attrs import asdict, frozen
 from unstract_worker_core.backend.executions import TokenUsage
 from unstract_worker_core.backend.files import FileStatusUpdate
 from unstract_worker_core.ledger import FileItem, FileOutcome, OutcomeKind, RunContext
-from unstract_worker_core.serialization import replace_halves
+from unstract_worker_core.serialization import replace_surrogates
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 NOT_STARTED = "not started: the execution was stopped"
@@ -46,7 +46,7 @@ def error_text(*, workflow: str = "", destination: str = "", processing: str = "
     parts = []
     for prefix, text in zip(_PREFIXES, (workflow, destination, processing, validation), strict=True):
         if text:
-            flat = " ".join(replace_halves(text).split())
+            flat = " ".join(replace_surrogates(text).split())
             parts.append(flat if flat.startswith(_PREFIXES) else f"{prefix} {flat}")
     joined = "; ".join(parts) or "Processing error: no reason given"
     return joined if len(joined) <= _LONGEST_ERROR else joined[: _LONGEST_ERROR - 3] + "..."

@@ -63,7 +63,7 @@ def created_together(session: RunSession, loaded: LoadedRun, items: Sequence[Fil
 
 
 def put_pending(session: RunSession, rows: Sequence[str]) -> frozenset[str]:
-    """Write PENDING to rows, `AT_ONCE` at most; those that could not be written."""
+    """Write PENDING to rows, `AT_ONCE` at most; returns those that could not be written."""
     pending = FileStatusUpdate(status=ExecutionStatus.PENDING)
     key = session.key("pending", sha256("".join(rows).encode()).hexdigest()[:16])
     updates = [(row, pending) for row in rows]
@@ -170,7 +170,7 @@ def _looked_up(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]
 
 
 def _journalled(session: RunSession, rows: Mapping[int, str]) -> dict[int, str]:
-    """Journal rows by file number; the first ones journalled. Not kept in the session, which gets them from here."""
+    """Journal rows by file number; returns those journalled first, which the session's journal does not keep."""
     notes = {f"row:{number}": row for number, row in rows.items()}
     kept = session.runtime.ledger.runs.journal(session.claim, notes) if notes else {}
     return {int(name.removeprefix("row:")): row for name, row in kept.items()}

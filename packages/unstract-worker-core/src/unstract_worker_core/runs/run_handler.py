@@ -1,6 +1,6 @@
-"""The harness of every step on an accepted run: claim it, hold its lease, do the step, carry its decision out.
+"""Handles an accepted run: claims it, holds its lease, calls the step, and applies the step's decision.
 
-Whatever a step raises, the run is either ended with a reason or goes back into the ledger: none is kept, none is lost.
+Whatever a step raises, the run either ends with a reason or goes back to the ledger.
 """
 
 from collections.abc import Callable, Mapping

@@ -29,7 +29,7 @@ _MOST = 1000
 class IsolationLock:
     """A readers-writer lock of one process: `shared` files run together, an `exclusive` one runs alone.
 
-    `patience`: seconds that a file waits for those beside it to end; one that hangs must not keep out all others.
+    `patience`: seconds that a file waits to run alone; a file that hangs must not block all others.
     """
 
     def __init__(self, draining: threading.Event, *, patience: float = 60.0) -> None:
@@ -161,7 +161,7 @@ class Runtime:
         isolation: whether files run side by side or one runs alone.
         draining: set once the process must end; steps hand back what they have not finished.
         statuses: of executions, as the backend gave them a moment ago.
-        periodic: repeats what is to happen about every second while a batch runs.
+        periodic: calls the actions that are due about every second while a batch runs.
     """
 
     settings: Settings

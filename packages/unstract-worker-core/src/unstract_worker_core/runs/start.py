@@ -43,12 +43,12 @@ def deduplicate(files: Iterable[FileItem]) -> tuple[FileItem, ...]:
 
 
 def mark_executed(items: Iterable[FileItem], completed: Collection[str]) -> tuple[FileItem, ...]:
-    """The items, with those marked whose content the workflow has completed before."""
+    """The items, with those marked as executed whose content the workflow has completed before."""
     return tuple(evolve(item, is_executed=True) if item.hash in completed else item for item in items)
 
 
 def split(items: Iterable[FileItem], batches: int) -> tuple[tuple[FileItem, ...], ...]:
-    """Deal items round robin, in order, into at most `batches` (1 to 100) batches; none is empty."""
+    """Distribute items round robin, in order, over at most `batches` (1 to 100) batches; none is empty."""
     dealt = tuple(items)
     count = min(max(1, batches), MOST_BATCHES, len(dealt))
     return tuple(dealt[start::count] for start in range(count))
@@ -141,7 +141,7 @@ def load_run(session: RunSession, message: StartMessage) -> LoadedRun | Decision
 
 
 def decision_if_terminal(loaded: LoadedRun, *, stop: bool) -> Decision | None:
-    """What an execution that has ended already means: a stop is finalised as one, anything else is left as it is."""
+    """The decision about an execution that has already ended: a stop is finalised, any other end is left as it is."""
     status = loaded.execution.status
     if status in (ExecutionStatus.COMPLETED, ExecutionStatus.ERROR):
         log.info("the execution has ended already", status=status.value)

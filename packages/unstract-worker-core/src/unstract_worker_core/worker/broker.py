@@ -59,9 +59,13 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
     }
     if broker.scheme == "sentinel":
         secret = broker.sentinel_password.reveal() if broker.sentinel_password else None
-        asking: dict[str, Any] = {"username": broker.sentinel_username, "password": secret, "socket_timeout": 5}
-        asking["socket_connect_timeout"] = CONNECT_SECONDS
-        options |= {"master_name": broker.sentinel_master, "sentinel_kwargs": asking}
+        sentinel_options = {
+            "username": broker.sentinel_username,
+            "password": secret,
+            "socket_timeout": 5,
+            "socket_connect_timeout": CONNECT_SECONDS,
+        }
+        options |= {"master_name": broker.sentinel_master, "sentinel_kwargs": sentinel_options}
     return options
 
 
@@ -227,7 +231,7 @@ class BrokerAMQP(AMQP):  # type: ignore[misc]
 
 
 def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False, seconds: float = 10) -> BrokerConnection:
-    """A connection for publishing and asking: brief timeouts, one retry, no heartbeat. It connects on first use.
+    """A connection for publishing and queries: brief timeouts, one retry, no heartbeat; connects on first use.
 
     Args:
         confirmed: on RabbitMQ each publish waits for the broker's word. Not for doorbells, which would cost a round
@@ -238,8 +242,8 @@ def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False, se
     bounds: dict[str, Any] = {"socket_timeout": seconds}
     if broker.scheme == "sentinel":
         # redis-py repeats each question by itself, which would take a minute for a sentinel that is silent.
-        asking = {"retry": Retry(NoBackoff(), 0), "socket_timeout": min(5, seconds / servers)}
-        bounds |= {"sentinel_kwargs": transport_options(broker)["sentinel_kwargs"] | asking}
+        sentinel_options = {"retry": Retry(NoBackoff(), 0), "socket_timeout": min(5, seconds / servers)}
+        bounds |= {"sentinel_kwargs": transport_options(broker)["sentinel_kwargs"] | sentinel_options}
     if not broker.is_redis:
         bounds = {"confirm_publish": confirmed, "read_timeout": seconds, "write_timeout": seconds}
     retries = {"max_retries": max(1, servers - 1)}  # each of several brokers gets its turn

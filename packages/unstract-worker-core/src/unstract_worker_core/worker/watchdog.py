@@ -66,7 +66,7 @@ class Watchdog(PeriodicService):
             log.critical("a slot is stuck: ending the process", task=stuck[0].task, idle_seconds=idle)
             # What is stuck is charged, or it would come back and be stuck for ever.
             hanging = [slot.thread for slot in stuck]
-            within(_HAND_BACK_SECONDS, lambda: self._runtime.keeper.hand_back_all(but=hanging))
+            within(_HAND_BACK_SECONDS, lambda: self._runtime.keeper.hand_back_all(except_threads=hanging))
             os._exit(1)
         elif (used := self._memory_mb()) > limits.max_memory_mb and not self._runtime.draining.is_set():
             log.warning("memory above its limit: draining", used_mb=round(used), limit_mb=limits.max_memory_mb)

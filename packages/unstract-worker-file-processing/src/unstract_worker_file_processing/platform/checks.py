@@ -8,7 +8,7 @@ from unstract_worker_core.backend import Backend
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import BackendError, ConfigurationError, MessageError
 from unstract_worker_core.operator.check import Line, known_cause
-from unstract_worker_core.operator.check.backends import asking
+from unstract_worker_core.operator.check.backends import client_for_checks
 from unstract_worker_core.operator.check.brokers import foreign_queue_line
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 from unstract_worker_file_processing.platform.publisher import EXECUTOR_QUEUE
@@ -79,7 +79,7 @@ def _service_lines(settings: Settings, organizations: Sequence[str]) -> Iterator
     if reached.status == "fail":
         yield from (Line(_of(each), "skip", f"{_SERVICE} cannot be used") for each in organizations)
         return
-    backend = asking(settings)
+    backend = client_for_checks(settings)
     try:
         yield from (_key_line(service, backend, organization) for organization in organizations)
     finally:

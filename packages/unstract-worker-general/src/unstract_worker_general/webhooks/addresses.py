@@ -80,7 +80,7 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)(.*)")
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -111,7 +111,7 @@ class Lookups:
         """Every address of the host, each once, looked up now: nothing is cached. Raises NotResolved or LookupsBusy."""
         try:
             texts = self._look_up(host).result(seconds)
-            found = tuple(dict.fromkeys(plain(ip_address(text)) for text in texts))
+            found = tuple(dict.fromkeys(unmapped(ip_address(text)) for text in texts))
         except TimeoutError:
             raise NotResolved("the host name was not resolved in time") from None
         except (OSError, ValueError):
@@ -147,7 +147,7 @@ class Lookups:
             del self._under_way[host]
 
 
-def plain(address: Address) -> Address:
+def unmapped(address: Address) -> Address:
     """The address that a socket would use: the IPv4 address of an IPv4-mapped one."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped
@@ -155,13 +155,13 @@ def plain(address: Address) -> Address:
 
 def why_not_public(address: Address) -> str | None:
     """The rule by which an address is not public, such as ``loopback (127.0.0.0/8)``; None for a public one."""
-    address = plain(address)
+    address = unmapped(address)
     if isinstance(address, IPv4Address):
         return _listed_v4(address)
     for network, name in _V6:
         if address in network:
             return f"{name} ({network})"
-    for inner, form in _hidden(address):
+    for inner, form in _embedded_v4(address):
         rule = _listed_v4(inner)
         if rule is not None:
             return f"{rule}, hidden in {form}"
@@ -172,7 +172,7 @@ def _listed_v4(address: IPv4Address) -> str | None:
     return next((f"{name} ({network})" for network, name in _V4 if address in network), None)
 
 
-def _hidden(address: IPv6Address) -> Iterator[tuple[IPv4Address, str]]:
+def _embedded_v4(address: IPv6Address) -> Iterator[tuple[IPv4Address, str]]:
     """The IPv4 addresses that an IPv6 address embeds, and in which form: a packet may be sent on to them."""
     low = IPv4Address(int(address) & 0xFFFF_FFFF)
     if address in _NAT64:
@@ -183,14 +183,14 @@ def _hidden(address: IPv6Address) -> Iterator[tuple[IPv4Address, str]]:
         yield low, "ISATAP"
 
 
-class Refused(WorkerError):
-    """The rule by which a webhook is not sent. `lasting`: every further attempt would be refused too.
+class AddressRefused(WorkerError):
+    """The rule by which a webhook is not sent. `permanent`: every further attempt would be refused too.
 
     The text contains no part of the URL, because it is stored and logged.
     """
 
-    def __init__(self, rule: str, *, lasting: bool = True) -> None:
-        self.lasting = lasting
+    def __init__(self, rule: str, *, permanent: bool = True) -> None:
+        self.permanent = permanent
         super().__init__(f"refused: {rule}")
 
 
@@ -213,49 +213,49 @@ class Target:
 
 
 def read_target(url: str) -> Target:
-    """Read a URL. Raises Refused, lasting."""
-    if any(unicodedata.category(char) in _UNSEEN for char in url):
-        raise Refused("the URL contains a space or an invisible character")
+    """Read a URL. Raises AddressRefused, permanent."""
+    if any(unicodedata.category(char) in _INVISIBLE for char in url):
+        raise AddressRefused("the URL contains a space or an invisible character")
     if "\\" in url:
-        raise Refused("the URL contains a backslash")
+        raise AddressRefused("the URL contains a backslash")
     if "#" in url:
-        raise Refused("the URL has a fragment")
+        raise AddressRefused("the URL has a fragment")
     found = _URL.fullmatch(url)
     if found is None or found[1].lower() not in _PORTS:
-        raise Refused("the URL is not an absolute http or https URL")
+        raise AddressRefused("the URL is not an absolute http or https URL")
     scheme, authority, path = found[1].lower(), found[2], found[3]
     if "@" in authority:
-        raise Refused("the URL has a user or a password; use a header")
+        raise AddressRefused("the URL has a user or a password; use a header")
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None or not 0 < int(parts[2] or _PORTS[scheme]) < 65536:
-        raise Refused("the URL's host or port is malformed")
-    host, address = _bracketed(parts[1]) if parts[1].startswith("[") else _named(parts[1])
+        raise AddressRefused("the URL's host or port is malformed")
+    host, address = _ipv6_host(parts[1]) if parts[1].startswith("[") else _named_host(parts[1])
     return Target(scheme, host, int(parts[2] or _PORTS[scheme]), path if path.startswith("/") else f"/{path}", address)
 
 
-def _bracketed(text: str) -> tuple[str, Address]:
+def _ipv6_host(text: str) -> tuple[str, Address]:
     try:
         address = IPv6Address(text[1:-1])
     except AddressValueError:
-        raise Refused("the URL's IPv6 address is malformed") from None
+        raise AddressRefused("the URL's IPv6 address is malformed") from None
     if address.scope_id is not None:
-        raise Refused("the URL's IPv6 address names a zone")
+        raise AddressRefused("the URL's IPv6 address names a zone")
     return str(address), address
 
 
-def _named(text: str) -> tuple[str, Address | None]:
+def _named_host(text: str) -> tuple[str, Address | None]:
     host = _in_ascii(text.lower())
     if host.endswith("."):
-        raise Refused("the URL's host name ends with a dot")
+        raise AddressRefused("the URL's host name ends with a dot")
     labels = host.split(".")
     # Some resolvers read a name that ends like a number as an IPv4 address: 127.1, 0x7f.1, 017700000001, 2130706433.
     if _NUMBER.fullmatch(labels[-1]):
         try:
             return host, IPv4Address(text)
         except AddressValueError:
-            raise Refused("the URL's host is an odd spelling of an IPv4 address") from None
+            raise AddressRefused("the URL's host is an odd spelling of an IPv4 address") from None
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise Refused("the URL's host is not a host name")
+        raise AddressRefused("the URL's host is not a host name")
     return host, None
 
 
@@ -265,4 +265,4 @@ def _in_ascii(host: str) -> str:
     try:
         return idna.encode(host).decode("ascii")
     except UnicodeError:
-        raise Refused("the URL's host is not a valid international name") from None
+        raise AddressRefused("the URL's host is not a valid international name") from None

@@ -25,11 +25,11 @@ from unstract_worker_core.backend.responses import retry_after
 from unstract_worker_core.config import Secret, Settings, WebhookSettings
 from unstract_worker_general.webhooks.addresses import (
     Address,
+    AddressRefused,
     Lookups,
     NotResolved,
-    Refused,
     Target,
-    plain,
+    unmapped,
     why_not_public,
 )
 from unstract_worker_general.webhooks.message import WebhookMessage, render
@@ -157,9 +157,9 @@ class WebhookClient:
         content = json.dumps(render(message.payload, message.platform), allow_nan=False).encode()
         ends = time.monotonic() + seconds_for(message.timeout, settings)
         try:
-            addresses = self.addresses(target, settings, seconds=ends - time.monotonic())
-        except Refused as refusal:
-            return Failure(str(refusal), attempts=1 if refusal.lasting else None)
+            addresses = self.checked_addresses(target, settings, seconds=ends - time.monotonic())
+        except AddressRefused as refusal:
+            return Failure(str(refusal), attempts=1 if refusal.permanent else None)
         except NotResolved as error:
             return Failure(f"no connection ({error})")
         headers = headers_of(message.headers, delivery_id)
@@ -167,30 +167,30 @@ class WebhookClient:
             headers |= signature_headers(settings.signing_secret, delivery_id, at=int(self.now()), content=content)
         return self._post_to_first(target, addresses[:_MOST_ADDRESSES], content, headers, settings, ends)
 
-    def addresses(self, target: Target, settings: WebhookSettings, *, seconds: float) -> tuple[Address, ...]:
+    def checked_addresses(self, target: Target, settings: WebhookSettings, *, seconds: float) -> tuple[Address, ...]:
         """The addresses of `target`, looked up now. The one that worked last comes first.
 
         Raises:
-            Refused: an address is not allowed; then none is used.
+            AddressRefused: an address is not allowed; then none is used.
             NotResolved, LookupsBusy: the addresses are not known.
         """
-        lasting = target.address is not None
+        permanent = target.address is not None
         if target.address is None:
             worked, until = self._worked.get(target.host, (None, 0.0))
             found = self.lookups.addresses(target.host, seconds=seconds)
             if worked in found and time.monotonic() < until:
                 found = tuple(sorted(found, key=lambda address: address != worked))
         else:
-            found = (plain(target.address),)
+            found = (unmapped(target.address),)
         if target.host in settings.allowed_hosts:
             return found
         networks = [ip_network(network) for network in settings.allowed_networks]
         others = [address for address in found if not any(address in network for network in networks)]
         for rule in filter(None, map(why_not_public, others)):
-            allow = "WEBHOOK_ALLOWED_NETWORKS" if lasting else "WEBHOOK_ALLOWED_HOSTS and WEBHOOK_ALLOWED_NETWORKS"
-            raise Refused(f"the address is not public: {rule}; {allow} can allow it", lasting=lasting)
+            allow = "WEBHOOK_ALLOWED_NETWORKS" if permanent else "WEBHOOK_ALLOWED_HOSTS and WEBHOOK_ALLOWED_NETWORKS"
+            raise AddressRefused(f"the address is not public: {rule}; {allow} can allow it", permanent=permanent)
         if others and target.port not in settings.allowed_ports:
-            raise Refused(f"port {target.port} is not one of WEBHOOK_ALLOWED_PORTS", lasting=lasting)
+            raise AddressRefused(f"port {target.port} is not one of WEBHOOK_ALLOWED_PORTS", permanent=permanent)
         return found
 
     def _post_to_first(

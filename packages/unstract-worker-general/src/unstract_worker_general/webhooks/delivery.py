@@ -25,7 +25,7 @@ from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.runs.session import Close, Decision, Release, RunSession
 from unstract_worker_core.statuses import RunKind
 from unstract_worker_core.worker.rejected_messages import dead_letter
-from unstract_worker_general.webhooks.addresses import LookupsBusy, Refused, Target, read_target
+from unstract_worker_general.webhooks.addresses import AddressRefused, LookupsBusy, Target, read_target
 from unstract_worker_general.webhooks.client import Failure, HostLimits, WebhookClient
 from unstract_worker_general.webhooks.message import WebhookMessage, read_webhook
 
@@ -98,7 +98,7 @@ def _deliver(session: RunSession, client: WebhookClient, busy: list[tuple[str, s
         return _dead(session, message, attempts, session.claim.last_error or "the worker died while it was sent")
     try:
         target = read_target(message.url)
-    except Refused as refusal:
+    except AddressRefused as refusal:
         return _failed(session, message, attempts, Failure(str(refusal), attempts=1))
 
     with client.limiter.acquire(target.host, session.claim.run_id, HostLimits.of(settings)) as allowed:

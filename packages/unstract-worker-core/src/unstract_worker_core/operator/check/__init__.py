@@ -77,10 +77,10 @@ class Line:
 
     def __str__(self) -> str:
         """For a terminal."""
-        return flat(f"{self.status:<4}  {self.subject}{': ' if self.detail else ''}{self.detail}")
+        return printable_line(f"{self.status:<4}  {self.subject}{': ' if self.detail else ''}{self.detail}")
 
 
-def flat(text: str) -> str:
+def printable_line(text: str) -> str:
     """One line of printable characters: nothing that was given or stored may steer a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
 

@@ -12,7 +12,7 @@ from unstract_worker_core.operator.check import SECONDS, Line, unknown_zone
 from unstract_worker_core.statuses import ExecutionStatus
 
 
-def asking(settings: Settings, *, seconds: float = SECONDS) -> Backend:
+def client_for_checks(settings: Settings, *, seconds: float = SECONDS) -> Backend:
     """A client that makes each call once, within this time, whatever failed before."""
     brief = evolve(
         settings.backend, timeout=seconds, total_timeout=seconds, file_execution_timeout=seconds, retry_attempts=0,
@@ -23,7 +23,7 @@ def asking(settings: Settings, *, seconds: float = SECONDS) -> Backend:
 
 def backend_lines(settings: Settings, organizations: Sequence[str]) -> Generator[Line, None, bool]:
     """The backend and its key; then each organization. Returns whether the backend answers."""
-    backend = asking(settings)
+    backend = client_for_checks(settings)
     try:
         reached, answers = _reached(backend, settings.backend.base_url)
         yield reached

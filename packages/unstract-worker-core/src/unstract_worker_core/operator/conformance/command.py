@@ -14,7 +14,7 @@ from attrs import asdict, frozen
 from unstract_worker_core.backend import Backend
 from unstract_worker_core.backend.operations import CREATE_EXECUTION, CREATE_FILE, SOURCE_FILES, Operation
 from unstract_worker_core.errors import BackendError, BackendUnavailable, MessageError, NotFound, OutcomeUnknown
-from unstract_worker_core.operator.check.backends import asking
+from unstract_worker_core.operator.check.backends import client_for_checks
 from unstract_worker_core.operator.conformance import Mismatch, Probe, ProbeContext, Unclear
 from unstract_worker_core.operator.conformance.reading import READING
 from unstract_worker_core.operator.conformance.writing import TEAR_DOWN, WRITING
@@ -111,7 +111,7 @@ class _Options:
 def _findings(definition: WorkerDefinition, wanted: _Options) -> list[Finding]:
     settings = settings_or_exit(definition, os.environ)
     operations = definition.operations_of(settings) if definition.operations_of else definition.operations
-    backend = asking(settings, seconds=_SECONDS)
+    backend = client_for_checks(settings, seconds=_SECONDS)
     if wanted.write:
         note_action("conformance", organization_id=wanted.organization, workflow_id=str(wanted.workflow))
     try:
