@@ -3,8 +3,6 @@
 from unstract_worker_core.worker.cli import command_line
 from unstract_worker_file_processing.tasks import DEFINITION
 
-__all__ = ["main"]
-
 main = command_line(DEFINITION)
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ from unstract_worker_core.worker.celery_app import build_runtime
 from unstract_worker_file_processing.executor import BACKEND, executor_factory, load_executor
 from unstract_worker_file_processing.platform.checks import platform_lines
 
-__all__ = ["executor_lines"]
-
 
 def executor_lines(settings: Settings, organizations: Sequence[str]) -> Iterator[Line]:
     """Whether the executor that WORKER_FILE_EXECUTOR names can be loaded, and of `platform` what it needs."""

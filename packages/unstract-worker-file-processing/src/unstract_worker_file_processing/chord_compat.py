@@ -40,8 +40,6 @@ from unstract_worker_file_processing.deferred import Parked
 from unstract_worker_file_processing.executor import GuardedExecutor
 from unstract_worker_file_processing.status_writer import push_api_items
 
-__all__ = ["IN_USE", "FileDecision", "batch_result", "process_chord_batch"]
-
 _EPOCH = 1  # such a run is armed once
 _BATCH = 0
 _ANSWER_CHECK_SECONDS = 5.0

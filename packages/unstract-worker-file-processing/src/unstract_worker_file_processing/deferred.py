@@ -26,8 +26,6 @@ from unstract_worker_file_processing.executor import FileFailed, FileRequest, Ma
 from unstract_worker_file_processing.session import BATCH_DEADLINE, MAX_CHARGES, BatchSession, HandedBack
 from unstract_worker_file_processing.status_writer import StatusWriter
 
-__all__ = ["Parked", "await_answer", "conclude", "obtain_answer", "receive_answer", "receive_failure"]
-
 # How often a parked batch asks whether its execution was stopped, and how long it waits for an answer after a stop.
 _STOP_CHECK_SECONDS = 60.0
 _STOP_PATIENCE_SECONDS = 30.0

@@ -15,8 +15,6 @@ from unstract_worker_core.runs.outcomes import Executed, error_text, file_metada
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.session import BatchSession
 
-__all__ = ["content_key", "executed_with", "history_row", "reuse", "stored_value", "write_history"]
-
 # How old the cached hashes may be: another execution may complete further files.
 _KNOWN_SECONDS = 10.0
 _log = get_logger(__name__)

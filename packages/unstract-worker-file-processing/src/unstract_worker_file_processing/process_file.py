@@ -33,8 +33,6 @@ from unstract_worker_file_processing.history import executed_with, reuse, write_
 from unstract_worker_file_processing.session import BATCH_DEADLINE, MAX_CHARGES, BatchSession, HandedBack, pause_seconds
 from unstract_worker_file_processing.status_writer import StatusWriter
 
-__all__ = ["charging_defects", "process_file"]
-
 _TIME_USED_UP = 0.95  # share of a call's time after which it counts as timed out
 _log = get_logger(__name__)
 

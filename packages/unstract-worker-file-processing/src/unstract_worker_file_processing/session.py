@@ -26,8 +26,6 @@ from unstract_worker_core.runs.runtime import Runtime, TtlCache
 from unstract_worker_core.statuses import ExecutionStatus
 from unstract_worker_file_processing.executor import ExecutorAway, GuardedExecutor
 
-__all__ = ["BATCH_DEADLINE", "MAX_CHARGES", "BatchSession", "HandedBack", "pause_seconds"]
-
 T = TypeVar("T")
 BATCH_DEADLINE = "the batch's deadline (CELERY_TASK_TIME_LIMIT of file-processing)"
 MAX_CHARGES = 3  # failed attempts that may be the file's own fault

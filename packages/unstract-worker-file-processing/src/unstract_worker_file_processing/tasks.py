@@ -26,8 +26,6 @@ from unstract_worker_file_processing.chord_compat import process_chord_batch
 from unstract_worker_file_processing.deferred import receive_answer, receive_failure
 from unstract_worker_file_processing.executor import GuardedExecutor, load_executor
 
-__all__ = ["DEFINITION", "register", "services"]
-
 _CHORD_TASKS = (
     "process_file_batch",
     "workflow_manager.workflow_v2.file_execution_tasks.process_file_batch",

@@ -16,8 +16,6 @@ from unstract_worker_file_processing.platform.service import PlatformService, ba
 from unstract_worker_file_processing.platform.store_errors import BucketMissing
 from unstract_worker_file_processing.platform.stores import Store, platform_stores
 
-__all__ = ["platform_lines"]
-
 _FILES, _UPLOADS = "store of executions", "store of uploads"
 _SERVICE = "platform-service"
 _SECONDS = 5.0

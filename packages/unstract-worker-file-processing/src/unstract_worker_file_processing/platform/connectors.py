@@ -17,8 +17,6 @@ from unstract_worker_file_processing.executor import FileFailed
 from unstract_worker_file_processing.platform.file_systems import s3_options
 from unstract_worker_file_processing.platform.stores import Store
 
-__all__ = ["Destination", "destination_of", "source_of"]
-
 _ELSEWHERE = (
     "leave the batches of this workflow to the platform's own file workers (CHORD_COMPAT, WORKER_TRAFFIC_ORGANIZATIONS)"
 )

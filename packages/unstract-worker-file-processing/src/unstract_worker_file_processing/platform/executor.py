@@ -25,8 +25,6 @@ from unstract_worker_file_processing.platform.request import (
 )
 from unstract_worker_file_processing.platform.stores import Copied, Store, copy_hashed
 
-__all__ = ["PlatformExecutor"]
-
 _NO_REASON = "the executor gives no reason"
 _NAMES_SECONDS = 30.0
 # Of a source's files; uploads are checked by the backend. Inferred: the contract says that unsupported types are

@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-__all__ = ["CALL_SECONDS", "open_file_system", "s3_options"]
-
 CALL_SECONDS = 30.0
 # A store that is away, or silent, is noticed within about twenty seconds; the file is put off then.
 _S3_CONFIG = {

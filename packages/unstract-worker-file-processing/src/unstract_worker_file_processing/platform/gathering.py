@@ -19,8 +19,6 @@ from unstract_worker_file_processing.platform.connectors import Destination, des
 from unstract_worker_file_processing.platform.service import PlatformService
 from unstract_worker_file_processing.platform.tool import Tool, check_tool, with_profile
 
-__all__ = ["Gathering"]
-
 T = TypeVar("T")
 _SECONDS = 30.0
 _ELSEWHERE = "leave this workflow to the platform's own file workers"

@@ -23,8 +23,6 @@ from unstract_worker_core.queues import EXECUTOR_ANSWER_TASK, EXECUTOR_ANSWERS_Q
 from unstract_worker_core.worker.broker import BrokerConnection, IdleConnections, publish_task, publishing_connection
 from unstract_worker_file_processing.executor import MaybeSent, NotNow
 
-__all__ = ["EXECUTOR_QUEUE", "EXECUTOR_TASK", "RequestPublisher"]
-
 EXECUTOR_QUEUE = "celery_executor_legacy"
 EXECUTOR_TASK = "execute_extraction"
 _FULL_SECONDS = 15.0

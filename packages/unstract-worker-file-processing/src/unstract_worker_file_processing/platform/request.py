@@ -17,8 +17,6 @@ from unstract_worker_file_processing.platform.tool import (
     summary_prompt,
 )
 
-__all__ = ["FilePaths", "execution_metadata", "extraction_request", "output_name", "shared_output_names"]
-
 
 @frozen
 class FilePaths:

@@ -16,8 +16,6 @@ from unstract_worker_core.observability.progress import mark_progress
 from unstract_worker_core.retries import Retrying
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 
-__all__ = ["PlatformService", "base_url"]
-
 _SECONDS = 20.0
 _CONNECT_SECONDS = 5.0
 _LARGEST = 32 * 1024 * 1024

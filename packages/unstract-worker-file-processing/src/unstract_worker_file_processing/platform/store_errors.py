@@ -2,8 +2,6 @@
 
 from unstract_worker_file_processing.executor import NotNow
 
-__all__ = ["S3_KEY_REFUSED", "BucketMissing", "credentials_refused", "s3_code"]
-
 # What the drivers raise where a server refuses the credentials, by name: they need not be installed. S3's reasons that
 # are final, in place of a mere "access denied", which may concern one operation; and the one that our clock causes.
 _CREDENTIALS_REFUSED = frozenset(

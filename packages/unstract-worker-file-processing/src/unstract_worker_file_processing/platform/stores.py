@@ -28,8 +28,6 @@ from unstract_worker_file_processing.platform.store_errors import (
     s3_code,
 )
 
-__all__ = ["Copied", "Store", "copy_hashed", "folder", "platform_stores", "store_of"]
-
 # What is held of a file at a time. S3 takes parts of 5 MiB and more, and a part on its way is held twice.
 _CHUNK = 256 * 1024
 _PART = 5 * 1024 * 1024

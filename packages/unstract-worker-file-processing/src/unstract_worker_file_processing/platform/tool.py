@@ -13,18 +13,6 @@ from attrs import evolve, field, frozen
 
 from unstract_worker_file_processing.executor import FileFailed
 
-__all__ = [
-    "Tool",
-    "check_tool",
-    "extractor",
-    "prompt_keys",
-    "reads_a_table",
-    "settings_of",
-    "summarizer",
-    "summary_prompt",
-    "with_profile",
-]
-
 # A setting of the tool instance, and its name among the tool's settings.
 _FROM_INSTANCE = {
     "challenge_llm_adapter_id": "challenge_llm",
