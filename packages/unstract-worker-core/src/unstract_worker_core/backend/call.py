@@ -313,10 +313,10 @@ class Caller:
             raise
         finally:
             hit("backend", operation, "after")
+            self._note_key(error)
             self._count(operation, error, self._clock() - started)
 
     def _count(self, operation: str, error: BackendError | None, seconds: float) -> None:
-        self._key_answered(error)
         if self._metrics is None:
             return
         outcome = "ok"
@@ -325,7 +325,7 @@ class Caller:
         self._metrics.backend_calls.labels(operation, outcome).inc()
         self._metrics.backend_seconds.labels(operation).observe(seconds)
 
-    def _key_answered(self, error: BackendError | None) -> None:
+    def _note_key(self, error: BackendError | None) -> None:
         """Say once that the key is refused, and once that it is accepted again."""
         refused = error is not None and error.status in (401, 403)
         if refused is self._key_refused or (error is not None and not refused):

@@ -6,7 +6,7 @@ searched for among all keys. Payloads, file names' contents and webhook argument
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.resources import files
@@ -199,30 +199,19 @@ class Operator:
 
         journal, context, charges, done, recorded, rung, rings, *batches = self._pipelined("detail", ask)
         shared, due = serialization.decode(context, RunContext) if context else None, dict(rings)
-
-        def batch(number: str, text: str | None) -> BatchView:
-            ids = tuple(int(file["number"]) for file in json.loads(text)) if text else ()
-            lease, at = record.leases.get(number, {}), due.get(number)
-            owner = record.owner(lease)
-            return BatchView(
-                number=int(number),
-                files=ids,
-                recorded=sum(str(file) in recorded for file in ids),
-                done=number in done,
-                owner=owner,
-                lease_seconds=(float(lease["ends"]) - record.now) / 1000 if owner else None,
-                file_in_flight=int(lease.get("file") or 0) or None,
-                rung=int(rung.get(number, 0)),
-                next_ring=None if at is None or number in done else (at - record.now) / 1000,
+        views = (
+            _batch_view(
+                record, number, text, recorded, done=number in done, rung=int(rung.get(number, 0)), due=due.get(number)
             )
-
+            for number, text in zip(numbers, batches[0] if batches else (), strict=True)
+        )
         return evolve(
             detail,
             journal=tuple(sorted(journal)),
             workflow_id=shared.workflow_id if shared else "",
             pipeline_id=shared.pipeline_id if shared else None,
             total_files=shared.total_files if shared else 0,
-            batches=tuple(map(batch, numbers, batches[0] if batches else ())),
+            batches=tuple(views),
             charges=tuple(sorted((int(number), int(count)) for number, count in charges.items())),
         )
 
@@ -262,6 +251,33 @@ def _view(record: _Record) -> RunView:
         next_look=None if record.due is None else (record.due - record.now) / 1000,
         stop=meta.get("stop") == "1",
         last_error=meta.get("last_error", ""),
+    )
+
+
+def _batch_view(
+    record: _Record,
+    number: str,
+    files: str | None,
+    recorded: Collection[str],
+    *,
+    done: bool,
+    rung: int,
+    due: float | None,
+) -> BatchView:
+    """A batch from its record (JSON) and what the ledger holds about it. `recorded`: all files with an outcome."""
+    ids = tuple(int(file["number"]) for file in json.loads(files)) if files else ()
+    lease = record.leases.get(number, {})
+    owner = record.owner(lease)
+    return BatchView(
+        number=int(number),
+        files=ids,
+        recorded=sum(str(file) in recorded for file in ids),
+        done=done,
+        owner=owner,
+        lease_seconds=(float(lease["ends"]) - record.now) / 1000 if owner else None,
+        file_in_flight=int(lease.get("file") or 0) or None,
+        rung=rung,
+        next_ring=None if due is None or done else (due - record.now) / 1000,
     )
 
 
