@@ -7,14 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unstract_worker_core.config import (
-    ACCEPTED_WITHOUT_EFFECT,
-    Settings,
-    describe_variables,
-    environment_page,
-    read_dotenv,
-)
+from unstract_worker_core.config import Settings, read_dotenv
 from unstract_worker_core.config.declarations import declarations
+from unstract_worker_core.config.obsolete import ACCEPTED_WITHOUT_EFFECT
+from unstract_worker_core.config.reference import describe_variables, environment_page
 from unstract_worker_core.config.urls import BrokerSource, ChordSource
 from unstract_worker_core.errors import ConfigurationError
 

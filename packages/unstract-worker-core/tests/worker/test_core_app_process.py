@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -192,15 +193,21 @@ def test_a_port_in_use_is_named(start_worker):
 SAMPLE = Path(__file__).parent / "sample"
 
 
-def test_importing_the_packages_reads_no_environment():
-    from subprocess import run
+def python(code: str) -> str:
+    """What Python code prints in a process that has nothing of this one's environment."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SAMPLE)}
+    command = (sys.executable, "-c", code)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
-    code = "import tiny_worker, tiny_worker.tasks, unstract_worker_core.worker.cli as m; print(m.__name__)"
-    done = run(
-        [sys.executable, "-c", code],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SAMPLE)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "unstract_worker_core.worker.cli"
+
+def test_importing_the_packages_reads_no_environment():
+    module = "unstract_worker_core.worker.cli"
+    assert python(f"import tiny_worker, tiny_worker.tasks, {module} as m; print(m.__name__)") == module
+
+
+def test_a_worker_does_not_import_what_only_people_use():
+    """Commands of operators, the reference of variables and Celery's own command line: no part of `run`."""
+    core = "unstract_worker_core"
+    unneeded = ["celery.bin", f"{core}.config.reference", f"{core}.operator", f"{core}.worker.command_line"]
+    imports = f"import sys, tiny_worker.tasks, {core}.worker.cli, {core}.worker.process"
+    assert python(f"{imports}; print(*[name for name in {unneeded} if name in sys.modules])") == ""

@@ -342,3 +342,11 @@ class Caller:
         _log.warning("backend breaker changed", state=state.value)
         if self._metrics is not None:
             self._metrics.breaker_open.set(0 if state is BreakerState.CLOSED else 1)
+
+
+class Resource:
+    """The calls about one part of the internal API; its subclasses have a method for each."""
+
+    def __init__(self, call: Caller) -> None:
+        """`call` makes them."""
+        self._call = call

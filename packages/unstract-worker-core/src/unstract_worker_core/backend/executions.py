@@ -4,11 +4,11 @@ import math
 import time
 from collections.abc import Callable, Iterable
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend import operations
-from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.call import Caller, Resource
 from unstract_worker_core.backend.responses import ApiResponse, Json
 from unstract_worker_core.errors import BackendRefused
 from unstract_worker_core.identifiers import uuids
@@ -88,13 +88,13 @@ class NewExecution:
             raise ValueError("a new execution needs pipeline_id or log_events_id")
 
 
-@define
-class Executions:
+class Executions(Resource):
     """Calls about executions."""
 
-    _call: Caller
-    _clock: Callable[[], float] = time.monotonic
-    _no_cleanup_until: float = -math.inf
+    def __init__(self, call: Caller, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(call)
+        self._clock = clock
+        self._no_cleanup_until = -math.inf
 
     def get(self, organization_id: str, execution_id: str) -> Execution:
         """An execution. Raises NotFound if there is none of this id."""
@@ -194,11 +194,8 @@ class TokenUsage:
     cost_in_dollars: float | None = None
 
 
-@frozen
-class Usage:
+class Usage(Resource):
     """Calls about what file executions used."""
-
-    _call: Caller
 
     def tokens(self, organization_id: str, file_execution_id: str) -> TokenUsage:
         """Tokens and cost of a file execution; all None where nothing was counted."""

@@ -7,7 +7,7 @@ from attrs import evolve, field, frozen
 
 from unstract_worker_core import identifiers, serialization
 from unstract_worker_core.backend import operations
-from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.call import Caller, Resource
 from unstract_worker_core.backend.parts import Part, in_parts
 from unstract_worker_core.backend.responses import ApiResponse, Json
 from unstract_worker_core.identifiers import uuids
@@ -86,12 +86,12 @@ class FileToExecute:
     fs_metadata: Any = field(default=None, repr=False)
 
 
-@frozen
-class Files:
+class Files(Resource):
     """Calls about files. A row belongs to one file of one execution; its id is the file execution id."""
 
-    _call: Caller
-    _execution_seconds: float
+    def __init__(self, call: Caller, execution_seconds: float) -> None:
+        super().__init__(call)
+        self._execution_seconds = execution_seconds
 
     def get(self, organization_id: str, file_execution_id: str) -> FileExecution:
         """A file's row. Raises NotFound."""

@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from unstract_worker_core import identifiers, serialization
 from unstract_worker_core.backend import operations
-from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.call import Resource
 from unstract_worker_core.backend.parts import Part, in_parts
 from unstract_worker_core.backend.responses import ApiResponse
 from unstract_worker_core.errors import UnexpectedAnswer
@@ -72,11 +72,8 @@ class NewHistory:
     error: str | None = None
 
 
-@frozen
-class History:
+class History(Resource):
     """Calls about file history."""
-
-    _call: Caller
 
     def by_hash(
         self, organization_id: str, workflow_id: str, file_hash: str, *, file_path: str | None = None

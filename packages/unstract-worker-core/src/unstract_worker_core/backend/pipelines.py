@@ -7,7 +7,7 @@ from attrs import asdict, frozen
 
 from unstract_worker_core import serialization
 from unstract_worker_core.backend import operations
-from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.call import Resource
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.backend.parts import Part, in_parts
 from unstract_worker_core.identifiers import uuids
@@ -33,11 +33,8 @@ class Pipeline:
     last_run_status: str | None = None
 
 
-@frozen
-class Pipelines:
+class Pipelines(Resource):
     """Calls about pipelines and API deployments."""
-
-    _call: Caller
 
     def get(self, organization_id: str, pipeline_id: str) -> Pipeline:
         """A pipeline, or the API deployment of that id. Raises NotFound."""
@@ -119,11 +116,8 @@ class RunEvent:
     additional_data: ExecutionCounts | None = None
 
 
-@frozen
-class Notifications:
+class Notifications(Resource):
     """Calls about notifications."""
-
-    _call: Caller
 
     def for_pipeline(
         self, organization_id: str, pipeline_id: str, *, execution_id: str | None = None

@@ -10,7 +10,7 @@ from attrs import Factory, field, frozen
 
 from unstract_worker_core import identifiers, serialization
 from unstract_worker_core.backend import operations
-from unstract_worker_core.backend.call import Caller
+from unstract_worker_core.backend.call import Resource
 from unstract_worker_core.backend.responses import Json
 from unstract_worker_core.config.parsers import Secret
 from unstract_worker_core.errors import BackendRefused, MessageError, NotFound
@@ -71,11 +71,8 @@ class UnreadableFile:
     reason: str
 
 
-@frozen
-class Workflows:
+class Workflows(Resource):
     """Calls about workflows: their tools, their source's files, their limits."""
-
-    _call: Caller
 
     def tool_instances(self, organization_id: str, workflow_id: str) -> tuple[ToolInstance, ...]:
         """The tools of a workflow, in their order."""
@@ -180,11 +177,8 @@ class ConnectedWorkflow:
     destination_config: ConnectedEnd = Factory(ConnectedEnd)
 
 
-@frozen
-class Tooling:
+class Tooling(Resource):
     """Calls for running tools outside of the backend."""
-
-    _call: Caller
 
     def image(self, organization_id: str, tool_id: str) -> ToolImage:
         """What runs a tool; for one that the backend does not know, what it makes up."""

@@ -2,9 +2,7 @@
 
 from unstract_worker_core.config.declarations import read_dotenv
 from unstract_worker_core.config.environment import load_settings
-from unstract_worker_core.config.obsolete import ACCEPTED_WITHOUT_EFFECT
 from unstract_worker_core.config.parsers import Secret, StoreSettings
-from unstract_worker_core.config.reference import Variable, describe_variables, environment_page
 from unstract_worker_core.config.sections import (
     BackendSettings,
     BrokerSettings,
@@ -22,7 +20,6 @@ from unstract_worker_core.config.sections import (
 from unstract_worker_core.config.settings import Settings
 
 __all__ = [
-    "ACCEPTED_WITHOUT_EFFECT",
     "BackendSettings",
     "BrokerSettings",
     "ChordSettings",
@@ -37,10 +34,7 @@ __all__ = [
     "StoreSettings",
     "TracingSettings",
     "TrafficSettings",
-    "Variable",
     "WebhookSettings",
-    "describe_variables",
-    "environment_page",
     "load_settings",
     "read_dotenv",
 ]

@@ -39,6 +39,10 @@ class Declaration:
     development: object = None
     per_worker: Mapping[WorkerType, object] = field(factory=dict)
 
+    def names_with(self, prefix: str) -> tuple[str, ...]:
+        """The names in a section with this prefix."""
+        return tuple(name.replace("{PREFIX}", prefix) for name in self.names)
+
 
 def env(
     names: str,
@@ -142,7 +146,7 @@ class Reader:
 
     def _names(self, declaration: Declaration, prefix: str) -> tuple[str, ...]:
         kind = self.worker.value.upper()
-        return tuple(name.replace("{TYPE}", kind).replace("{PREFIX}", prefix) for name in declaration.names)
+        return tuple(name.replace("{TYPE}", kind) for name in declaration.names_with(prefix))
 
     def _missing(self, *names: str) -> None:
         if not any(fault.variable.removesuffix("_FILE") in names for fault in self.faults):

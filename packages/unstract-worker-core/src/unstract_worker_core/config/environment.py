@@ -13,8 +13,8 @@ from unstract_worker_core.config import sections
 from unstract_worker_core.config.declarations import Reader
 from unstract_worker_core.config.obsolete import obsolete_warnings
 from unstract_worker_core.config.parsers import Secret
-from unstract_worker_core.config.reference import unknown_warnings
 from unstract_worker_core.config.settings import Settings
+from unstract_worker_core.config.unknown import unknown_warnings
 from unstract_worker_core.config.urls import (
     BrokerSource,
     ChordSource,

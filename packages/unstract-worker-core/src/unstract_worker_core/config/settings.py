@@ -5,13 +5,13 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from attrs import Factory, field, fields, frozen, has
+from attrs import Attribute, Factory, field, fields, frozen, has
 
 from unstract_worker_core.config import parsers as p
 from unstract_worker_core.config import sections
-from unstract_worker_core.config.declarations import env
+from unstract_worker_core.config.declarations import Declaration, declarations, env
 from unstract_worker_core.config.parsers import Secret, StoreSettings
-from unstract_worker_core.config.urls import redis_url
+from unstract_worker_core.config.urls import BrokerSource, ChordSource, redis_url
 from unstract_worker_core.statuses import WorkerType
 
 
@@ -103,3 +103,28 @@ def _passwords(urls: str) -> Iterator[str]:
         if password:
             yield password
             yield unquote(password)
+
+
+_SECTIONS: tuple[tuple[type, tuple[str, ...]], ...] = (
+    (sections.BackendSettings, ("",)),
+    (BrokerSource, ("",)),
+    (sections.RedisSettings, ("REDIS_", "CACHE_REDIS_")),
+    (Settings, ("",)),
+    (sections.LedgerSettings, ("",)),
+    (sections.ProcessSettings, ("",)),
+    (sections.LoggingSettings, ("",)),
+    (sections.FileSettings, ("",)),
+    (sections.ExecutorSettings, ("",)),
+    (sections.WebhookSettings, ("",)),
+    (sections.TrafficSettings, ("",)),
+    (sections.TracingSettings, ("",)),
+    (ChordSource, ("",)),
+)
+
+
+def declared_variables() -> Iterator[tuple["Attribute[Any]", Declaration, str]]:
+    """Every declared field, section by section, with the prefix of its section."""
+    for section, prefixes in _SECTIONS:
+        for prefix in prefixes:
+            for attribute, declaration in declarations(section):
+                yield attribute, declaration, prefix

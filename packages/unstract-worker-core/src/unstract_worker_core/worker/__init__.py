@@ -22,7 +22,7 @@ def package_attributes(package: str) -> Callable[[str], Any]:
             return version(package.replace("_", "-"))
         if name != "app":
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        from unstract_worker_core.worker.cli import app_of
+        from unstract_worker_core.worker.command_line import app_of
 
         app = app_of(import_module(f"{package}.tasks").DEFINITION)
         vars(import_module(package))[name] = app  # the process has one app

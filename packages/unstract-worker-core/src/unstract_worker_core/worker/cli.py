@@ -1,4 +1,4 @@
-"""The ways into a worker process: its commands, and the app that Celery's own command finds in the package."""
+"""The commands of a worker, and how its process is made. Celery's own command comes in by `command_line.app_of`."""
 
 import errno
 import fcntl
@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,12 +20,9 @@ from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.failpoints import enable
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import consumed_queues
-from unstract_worker_core.worker.command_line import CheckFirst, check_command_line, ignore_variables_of_options
 from unstract_worker_core.worker.definition import WorkerDefinition, refuse_start, settings_or_exit
 
 if TYPE_CHECKING:
-    from celery import Celery
-
     from unstract_worker_core.worker.process import WorkerProcess
 
 _METRICS_VARIABLE, _METRICS_PREFIX = "PROMETHEUS_MULTIPROC_DIR", "unstract-worker-metrics-"
@@ -48,7 +44,7 @@ def command_line(definition: WorkerDefinition) -> click.Group:
     name = definition.worker.distribution
     group = _Commands(name=name, help=f"The Unstract {definition.worker.value.replace('_', '-')} worker.")
     group.of_operators = (definition, _OPERATORS | dict(definition.commands))
-    click.version_option(version(name), prog_name=name)(group)
+    click.version_option(package_name=name, prog_name=name)(group)
 
     @group.command(help="Run the worker until a signal ends it (SIGTERM drains; a second one hands back at once).")
     @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
@@ -106,7 +102,7 @@ def drop_celery_variables() -> tuple[str, ...]:
 
 def run_worker(definition: WorkerDefinition, *, development: bool = False) -> NoReturn:
     """Run the worker that the environment describes until a signal ends it. Exit code 2: it cannot start."""
-    process = _process(definition, development=development)
+    process = make_process(definition, development=development)
     settings = process.settings
     worker = process.app.Worker(
         hostname=settings.process.hostname or f"{definition.worker.value}@{settings.instance}",
@@ -118,25 +114,8 @@ def run_worker(definition: WorkerDefinition, *, development: bool = False) -> No
     process.finish(worker.exitcode or 0)
 
 
-def app_of(definition: WorkerDefinition) -> "Celery":
-    """The app for ``celery -A package``, made from the environment.
-
-    Exits with 2 where that cannot be used, or where Celery is to run a command or an option that is refused.
-    """
-    process = _process(definition)
-
-    def check(context: click.Context) -> None:
-        try:
-            check_command_line(context, process.settings.logging.file, process.settings.process.pool)
-        except ConfigurationError as error:
-            refuse_start(definition, error)
-
-    process.app.user_options["preload"].add(CheckFirst(check))
-    ignore_variables_of_options()
-    return process.app
-
-
-def _process(definition: WorkerDefinition, *, development: bool = False) -> "WorkerProcess":
+def make_process(definition: WorkerDefinition, *, development: bool = False) -> "WorkerProcess":
+    """The process that the environment describes, nothing started. Exit code 2: it cannot be used."""
     settings = settings_or_exit(definition, os.environ, development=development)
     try:
         shared = _shared_metrics(settings)

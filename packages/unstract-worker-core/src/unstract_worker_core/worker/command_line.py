@@ -1,14 +1,18 @@
-"""What becomes of each command and option of Celery's own command line: it works, has no effect, or is refused."""
+"""The app for Celery's own command line; each command and option of it works, has no effect, or is refused."""
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 import click
 from attrs import frozen
+from celery import Celery
 from click.core import ParameterSource
 
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.worker.cli import make_process
+from unstract_worker_core.worker.definition import WorkerDefinition, refuse_start
+from unstract_worker_core.worker.drain import is_supported_pool
 
 log = get_logger(__name__)
 
@@ -78,8 +82,25 @@ OPTIONS = (
 )  # fmt: skip
 _BY_NAME = {name: command for command in COMMANDS for name in command.names.split()}
 _BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags.split()}
-_POOLS = {"celery.concurrency.prefork", "celery.concurrency.thread"}
 _OF_CHILDREN = ("--max-tasks-per-child", "--max-memory-per-child", "--optimization")
+
+
+def app_of(definition: WorkerDefinition) -> Celery:
+    """The app for ``celery -A package``, made from the environment.
+
+    Exits with 2 where that cannot be used, or where Celery is to run a command or an option that is refused.
+    """
+    process = make_process(definition)
+
+    def check(context: click.Context) -> None:
+        try:
+            check_command_line(context, process.settings.logging.file, process.settings.process.pool)
+        except ConfigurationError as error:
+            refuse_start(definition, error)
+
+    process.app.user_options["preload"].add(CheckFirst(check))
+    ignore_variables_of_options()
+    return process.app
 
 
 class CheckFirst(click.Option):
@@ -169,8 +190,3 @@ def _given(context: click.Context) -> dict[str, object]:
 def long_flag(option: click.Option) -> str:
     """The flag under which an option is listed here: the first long one."""
     return next((flag for flag in option.opts if flag.startswith("--")), option.opts[0])
-
-
-def is_supported_pool(pool: type) -> bool:
-    """Whether a pool is Celery's pool of threads or of processes, or extends one of them."""
-    return not _POOLS.isdisjoint(base.__module__ for base in pool.__mro__)

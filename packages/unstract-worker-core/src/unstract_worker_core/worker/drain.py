@@ -27,6 +27,7 @@ POOL_PATHS = {
     "prefork": "celery.concurrency.prefork:TaskPool",
 }
 """As Celery's settings name a pool."""
+_POOLS = {"celery.concurrency.prefork", "celery.concurrency.thread"}
 
 log = get_logger(__name__)
 
@@ -139,6 +140,11 @@ class Drain:
         within(_LINGER_SECONDS, self.hand_back)
         if not idle():
             os._exit(0)
+
+
+def is_supported_pool(pool: type) -> bool:
+    """Whether a pool is Celery's pool of threads or of processes, or extends one of them."""
+    return not _POOLS.isdisjoint(base.__module__ for base in pool.__mro__)
 
 
 class ThreadPool(TaskPool):  # type: ignore[misc]

@@ -29,10 +29,9 @@ from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.worker.broker import declared_queue
 from unstract_worker_core.worker.broker_redis import on_malformed
 from unstract_worker_core.worker.celery_app import build_runtime, make_app, restore_protected
-from unstract_worker_core.worker.command_line import is_supported_pool
 from unstract_worker_core.worker.definition import Service, WorkerDefinition
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
-from unstract_worker_core.worker.drain import POOL_PATHS, Drain, ThreadPool, within
+from unstract_worker_core.worker.drain import POOL_PATHS, Drain, ThreadPool, is_supported_pool, within
 from unstract_worker_core.worker.rejected_messages import dead_letter, refuse_compression
 from unstract_worker_core.worker.reporting import Reporter, check_ledger, health_server
 from unstract_worker_core.worker.watchdog import Watchdog
