@@ -96,30 +96,34 @@ class BatchSession:
         All batches of the execution in this process share an answer for a second, as they share the orchestrator's
         last one. Once the ledger knows of the stop, the backend is not asked any more.
         """
-        context = self.context
-        if not self.stopped:
-            age = _DEFERRED_STATUS_AGE if self.executor.deferred else 1
-            seconds = self.runtime.settings.files.status_seconds * age
-            executions = self.runtime.backend.executions
-            known = math.inf if context.executing_seconds is None else context.executing_seconds
-            # Since the orchestrator read EXECUTING from the backend.
-            if known + self.claim.armed_seconds + time.monotonic() - self.claim.asked_at < seconds:
-                return False
-            try:
-                status = self.runtime.statuses.get(
-                    context.execution_id,
-                    lambda: executions.get(context.organization_id, context.execution_id).status,
-                    seconds=seconds,
-                )
-            except BackendError as error:
-                if is_permanent(error, Place.FILE):
-                    raise
-                # Also for a 500: it concerns the whole execution, and the batch's deadline bounds the waiting.
-                raise HandedBack.after(error, self.runtime) from None
-            self.stopped = status is ExecutionStatus.STOPPED
-            if self.stopped:
-                self.runtime.ledger.runs.request_stop(self.claim.run_id)
+        if self.stopped:
+            return True
+        seconds = self.runtime.settings.files.status_seconds * (_DEFERRED_STATUS_AGE if self.executor.deferred else 1)
+        if self._seconds_since_executing() < seconds:
+            return False
+        context, executions = self.context, self.runtime.backend.executions
+        try:
+            status = self.runtime.statuses.get(
+                context.execution_id,
+                lambda: executions.get(context.organization_id, context.execution_id).status,
+                seconds=seconds,
+            )
+        except BackendError as error:
+            if is_permanent(error, Place.FILE):
+                raise
+            # Also for a 500: it concerns the whole execution, and the batch's deadline bounds the waiting.
+            raise HandedBack.after(error, self.runtime) from None
+        self.stopped = status is ExecutionStatus.STOPPED
+        if self.stopped:
+            self.runtime.ledger.runs.request_stop(self.claim.run_id)
         return self.stopped
+
+    def _seconds_since_executing(self) -> float:
+        """The age of the orchestrator's last answer that the execution is EXECUTING; infinite if it had none."""
+        before_arming = self.context.executing_seconds
+        if before_arming is None:
+            return math.inf
+        return before_arming + self.claim.armed_seconds + time.monotonic() - self.claim.asked_at
 
     @contextmanager
     def calling_executor(self, file: FileItem) -> Iterator[None]:
