@@ -57,6 +57,13 @@ def test_released_wheels_come_from_their_commits(released, tmp_path):
         assert archive.read("unstract_worker_core/__init__.py") == b'"""Hardly any source."""\n'
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(released, tmp_path):
+    (file := tmp_path / "file").touch()
+    assert f"cannot be copied to {file / 'below'}: " in released.refused(
+        "wheels", "core", "--released", "--out", str(file / "below")
+    )
+
+
 def test_the_lowest_core_is_really_tried(released):
     """A worker that uses what only the newest core has fails with the lowest one, and passes once it asks for more."""
     stack = released.root / "tests" / "devstack" / "src" / "unstract_devstack"

@@ -52,6 +52,11 @@ def test_what_others_did_meanwhile_is_not_ours(released):
     assert json.loads(released.ok("changed", "--since", "main"))["packages"] == ["callback"]
 
 
-@pytest.mark.parametrize("since", [[], ["--since", "0000000000000000000000000000000000000000"], ["--since=--all"]])
+@pytest.mark.parametrize("since", [[], ["--since", ""], ["--since", "0" * 40], ["--since", "a" * 40]])
 def test_without_a_known_base_all_is_looked_at(released, since):
     assert json.loads(released.ok("changed", *since))["packages"] == ALL
+
+
+@pytest.mark.parametrize("since", ["mian", "--all"])
+def test_a_name_that_is_no_commit_is_refused(released, since):
+    assert f"{since}: there is no such commit" in released.refused("changed", f"--since={since}")

@@ -114,9 +114,12 @@ def copy_sources(repository: Repository, folder: PurePosixPath, target: Path, *,
 
 
 def copy_into(folder: Path, file: Path) -> Path:
-    """Copies a file into a folder, which is created, and returns where it is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copy(file, folder / file.name))
+    """Copies a file into a folder, which is created, and returns where it is. Raises ReleaseError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy(file, folder / file.name))
+    except OSError as error:
+        raise ReleaseError(f"{file.name} cannot be copied to {folder}: {error.strerror}") from None
 
 
 @contextmanager

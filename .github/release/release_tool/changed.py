@@ -6,7 +6,7 @@ from typing import Any
 from attrs import frozen
 
 from release_tool.packages import CORE, PACKAGES, Package
-from release_tool.repository import Repository
+from release_tool.repository import ReleaseError, Repository
 
 DOCUMENT = re.compile(
     r"\.md$|^LICENSE$|^\.editorconfig$|^\.gitignore$|^\.github/(CODEOWNERS|dependabot\.yml|ISSUE_TEMPLATE/)"
@@ -37,9 +37,17 @@ class Changed:
 
 
 def changed_since(repository: Repository, revision: str | None) -> Changed:
-    """What differs from the commit where this branch left `revision`; all, if that commit is not known here."""
-    base = None if revision is None else repository.commit(revision)
+    """What differs from the commit where this branch left `revision`; all without one.
+
+    A whole hash that this clone does not hold is none: a new branch has zeros, a forced push leaves its base behind.
+
+    Raises:
+        ReleaseError: `revision` is a name, and names no commit here.
+    """
+    base = repository.commit(revision) if revision else None
     if base is None:
+        if revision and not re.fullmatch("[0-9a-f]{40}", revision):
+            raise ReleaseError(f"--since {revision}: there is no such commit or branch in this clone: fetch it first")
         return Changed(PACKAGES, images=True, code=True)
     base = repository.git("merge-base", base, "HEAD")
     touched = [each for each in repository.lines("diff", "--name-only", base) if not DOCUMENT.search(each)]

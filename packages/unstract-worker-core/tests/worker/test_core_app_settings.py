@@ -260,6 +260,23 @@ def test_an_option_that_would_harm_is_refused(option, start_worker):
     assert "is refused" in worker.log or "--detach: needs --logfile or LOG_FILE" in worker.log
 
 
+WRONG = {
+    "--uid": ("nobody-here", "User does not exist: nobody-here"), "--gid": ("nobody-here", "Group does not exist: nobody-here"),
+    "--umask": ("a", "invalid literal"), "--executable": ("/nowhere/x", "/nowhere/x is no program"),
+    "--pidfile": ("/nowhere/x", "/nowhere/x cannot be opened for writing: No such file or directory"),
+    "--include": ("nowhere.tasks", "No module named 'nowhere'"), "--queues": ("", "must be a comma list of names"),
+    "--concurrency": ("70000", "must be between 1 and 1000"),
+}  # fmt: skip
+
+
+def test_each_value_of_an_option_that_cannot_work_is_named_without_a_traceback(start_worker):
+    options = (f"{flag}={value}" for flag, (value, _) in WRONG.items())
+    worker = start_worker("-m", "celery", "-A", "tiny_worker", "worker", *options, ready=False)
+    assert worker.exit_code() == 2
+    assert "Traceback" not in worker.log
+    assert [flag for flag, (_, problem) in WRONG.items() if f"  {flag}: {problem}" not in worker.log] == []
+
+
 def test_a_log_file_of_the_command_line_gets_json_lines(start_worker, tmp_path):
     start_worker("-m", "celery", "-A", "tiny_worker", "worker", "--logfile", str(tmp_path / "worker.log"))
     lines = (tmp_path / "worker.log").read_text().splitlines()

@@ -1,13 +1,21 @@
 """The app for Celery's own command line; each command and option of it works, has no effect, or is refused."""
 
-from collections.abc import Callable, Iterator
+import os
+import pwd
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 import click
 from attrs import frozen
 from celery import Celery
+from celery.platforms import parse_gid, parse_uid
 from click.core import ParameterSource
 
+from unstract_worker_core.config import parsers as p
 from unstract_worker_core.errors import ConfigurationError, Fault
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.worker.cli import make_process
@@ -83,6 +91,42 @@ OPTIONS = (
 _BY_NAME = {name: command for command in COMMANDS for name in command.names.split()}
 _BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags.split()}
 _OF_CHILDREN = ("--max-tasks-per-child", "--max-memory-per-child", "--optimization")
+
+
+def _user(name: str) -> None:
+    pwd.getpwuid(parse_uid(name))
+    if os.geteuid():
+        raise ValueError("only root can become another user")
+
+
+def _program(name: str) -> None:
+    if not os.access(name, os.X_OK):
+        raise ValueError(f"{name} is no program that can be run")
+
+
+def _file(name: str) -> None:
+    with TemporaryFile(dir=Path(name).parent):
+        pass
+
+
+def _modules(names: Sequence[str]) -> None:
+    for name in names:
+        import_module(name)
+
+
+# Values that Celery would find wrong while it starts, with a traceback or, once detached, without a word; queues and
+# slots it would take.
+_TRIALS: Mapping[str, Callable[[Any], object]] = {
+    "--uid": _user,
+    "--gid": parse_gid,
+    "--umask": lambda mask: int(mask, 8),
+    "--pidfile": _file,
+    "--logfile": _file,
+    "--executable": _program,
+    "--include": _modules,
+    "--queues": lambda names: p.names(",".join(names)),
+    "--concurrency": lambda slots: isinstance(slots, int) and p.integer(1, 1000)(str(slots)),
+}
 
 
 def app_of(definition: WorkerDefinition) -> Celery:
@@ -173,8 +217,20 @@ def _faults(given: dict[str, object], log_file: str | None) -> Iterator[Fault]:
         elif flag == "--pool" and isinstance(value, type) and not is_supported_pool(value):
             name = value.__module__.rpartition(".")[2]
             yield Fault(flag, f"{name} is refused: the workers run in threads or prefork only (CELERY_POOL)")
+        elif flag in _TRIALS and (problem := _problem_of(_TRIALS[flag], value)):
+            yield Fault(flag, problem)
     if "--detach" in given and "--logfile" not in given and log_file is None:
         yield Fault("--detach", "needs --logfile or LOG_FILE: without one every log line of the process is lost")
+
+
+def _problem_of(trial: Callable[[Any], object], value: object) -> str:
+    try:
+        trial(value)
+    except OSError as error:
+        return f"{value} cannot be opened for writing: {error.strerror}"
+    except (ImportError, LookupError, ValueError) as error:
+        return str(error.args[0])
+    return ""
 
 
 def _given(context: click.Context) -> dict[str, object]:
