@@ -681,6 +681,9 @@ def test_chords_without_their_extra_are_refused(monkeypatch: pytest.MonkeyPatch)
         (f"redis://u:{CANARY}@h:0/0", "port must be a number"),
         (f"redis://u:{CANARY}@h/results", "database number must be digits"),
         (f"rediss://u:{CANARY}@h/0", "needs the option ssl_cert_reqs"),
+        *((f"rediss://u:{CANARY}@h/0?ssl_cert_reqs={word}", "option ssl_cert_reqs is refused")
+          for word in ("none", "CERT_NONE", "optional", "")),
+        (f"rediss://u:{CANARY}@h/0?ssl_cert_reqs=required&ssl_check_hostname=no", "option ssl_check_hostname is refus"),
         (f"sentinel://u:{CANARY}@h/0", "sentinel:// cannot be a result backend"),
         (f"rpc://u:{CANARY}@h", "Celery cannot keep chords there"),
         (f"db+mysql://u:{CANARY}@h/n", "needs a driver that is not installed (MySQLdb)"),

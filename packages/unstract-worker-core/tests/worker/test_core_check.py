@@ -12,9 +12,11 @@ from attrs import define, field
 
 from unstract_devstack.ports import free_port
 from unstract_devstack.processes import inherited_environment
+from unstract_worker_core import redis as core_redis
 from unstract_worker_core.operator.check import Line, cause_of
 from unstract_worker_core.operator.check.brokers import broker_lines
 from unstract_worker_core.operator.check.command import lines_of, result_backend_line
+from unstract_worker_core.operator.check.redis_roles import redis_lines
 from unstract_worker_core.statuses import WorkerType
 from unstract_worker_core.testing import environment_for, settings_for
 from unstract_worker_core.worker.definition import WorkerDefinition
@@ -115,6 +117,19 @@ def test_a_server_that_does_not_answer_is_asked_once_and_its_clock_is_skipped(un
     subjects = ("broker", "ledger redis", "backend", "clock")
     assert [found[subject].status for subject in subjects] == ["fail", "fail", "fail", "skip"]
     assert [len(server.connections) for server in (broker, ledger, backend)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("mode", [{}, {"REDIS_SENTINEL_MODE": "true"}])
+def test_a_silent_server_of_all_roles_is_waited_for_once(unanswering, mode, monkeypatch) -> None:
+    monkeypatch.setattr(core_redis, "_ANSWER_SECONDS", 0.3)
+    server = unanswering()
+    place = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(server.port), "REDIS_DB": "1", "CACHE_REDIS_DB": "2"} | mode
+    lines = list(redis_lines(settings_for(WorkerType.CALLBACK, **place)))
+    assert [(line.subject, line.status) for line in lines] == [
+        ("ledger redis", "fail"), ("platform redis", "fail"), ("cache redis", "fail"),
+    ]  # fmt: skip
+    assert [line.detail.split(":")[1].split()[0] for line in lines] == [f"{server.port}/{db}" for db in (1, 1, 2)]
+    assert len(server.connections) == 1
 
 
 def test_a_silent_sentinel_is_given_up_after_one_question(unanswering) -> None:

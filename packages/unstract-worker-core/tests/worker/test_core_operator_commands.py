@@ -1,12 +1,14 @@
 """Operators' commands on a real Redis: which ids name something, several ids at once, Redis that does not answer."""
 
 import os
+import socket
 
 import pytest
 import stamina
 from click.testing import CliRunner
 
 from unstract_devstack.ports import free_port
+from unstract_worker_core import redis as core_redis
 from unstract_worker_core.ledger import DeadLetter, Ledger, RunState, RunTask
 from unstract_worker_core.ledger.operator import Operator
 from unstract_worker_core.operator.dead_letters_command import dead_letters
@@ -121,12 +123,24 @@ def test_a_letter_that_is_named_twice_is_sent_once(operate, ledger, redis, redis
 )
 def test_redis_that_does_not_answer_is_one_line(command, arguments, operate):
     nobody = free_port()
-    with stamina.set_testing(True, attempts=3, cap=True):
-        done = operate(command, *arguments, WORKER_LEDGER_REDIS_URL=f"redis://127.0.0.1:{nobody}/3")
+    done = operate(command, *arguments, WORKER_LEDGER_REDIS_URL=f"redis://127.0.0.1:{nobody}/3")
     assert done.exit_code == 5
     assert done.stdout == ""
     cause = "connection refused: nothing listens there; look at WORKER_LEDGER_REDIS_URL or REDIS_*"
     assert done.stderr == f"Error: the ledger at 127.0.0.1:{nobody}/3: {cause}\n"
+
+
+@pytest.mark.parametrize(("command", "arguments"), [(fleet, ()), (runs, ()), (runs, ("abort", "aaaa", "--yes"))])
+def test_a_silent_redis_is_waited_for_once(command, arguments, operate, monkeypatch):
+    monkeypatch.setattr(core_redis, "_ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        done = operate(command, *arguments, WORKER_LEDGER_REDIS_URL=f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+        assert done.exit_code == 5
+        listener.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert stamina.is_active()
 
 
 def test_a_ledger_that_refuses_is_said_with_its_cause(operate, redis_url):
@@ -136,8 +150,7 @@ def test_a_ledger_that_refuses_is_said_with_its_cause(operate, redis_url):
         f"redis://{place}/99": "there is no database of this number",
         f"sentinel://{place}/0": "what answers there is no sentinel",
     }.items():
-        with stamina.set_testing(True, attempts=1):
-            done = operate(fleet, WORKER_LEDGER_REDIS_URL=url)
+        done = operate(fleet, WORKER_LEDGER_REDIS_URL=url)
         assert done.exit_code == 5
         assert f": {cause}; look at WORKER_LEDGER_REDIS_URL or REDIS_*\n" in done.stderr
         assert "hush-hush" not in done.stderr

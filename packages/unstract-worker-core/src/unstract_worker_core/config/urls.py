@@ -21,7 +21,7 @@ _LEDGER_OPTIONS = {
     "sentinel": frozenset(("master", "sentinel_username", "sentinel_password")),
 }
 _ACCEPTED = "accepted are db+postgresql://user:password@host:5432/name, redis://host:6379/0 and rediss://"
-# Options of a rediss broker's URL: those that name a file, and those that may only say what holds anyway.
+# Options of a rediss URL, of a broker or a result backend: those that name a file, and those that may only say what holds anyway.
 _FILE_OPTIONS = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
 _HARMLESS_OPTIONS = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "yes", "on", "1")}
 
@@ -126,9 +126,14 @@ def _checked_options(part: SplitResult) -> Iterator[tuple[str, str]]:
     for name, value in parse_qsl(part.query, keep_blank_values=True):
         if part.scheme != "rediss" or name not in (*_FILE_OPTIONS, *_HARMLESS_OPTIONS):
             raise ValueError(f"option {_shown(name)} is refused: it would change the connection past the settings")
-        if value.lower() not in _HARMLESS_OPTIONS.get(name, (value.lower(),)) or not value:
-            raise ValueError(f"option {name} is refused: a broker's certificate is always verified")
+        _check_verifies(name, value)
         yield name, value
+
+
+def _check_verifies(option: str, value: str) -> None:
+    if option in (*_FILE_OPTIONS, *_HARMLESS_OPTIONS):
+        if not value or value.lower() not in _HARMLESS_OPTIONS.get(option, (value.lower(),)):
+            raise ValueError(f"option {option} is refused: the server's certificate is always verified")
 
 
 def _shown(option: str) -> str:
@@ -234,7 +239,10 @@ def _check_result_backend(url: str) -> None:
     if scheme == "sentinel":  # Celery takes the master's name from an option that no variable sets
         raise ValueError("sentinel:// cannot be a result backend here")
     if scheme in _REDIS:
-        _database(split_url(url, _REDIS, "").path)
+        part = split_url(url, _REDIS, "")
+        _database(part.path)
+        for name, value in parse_qsl(part.query, keep_blank_values=True):
+            _check_verifies(name, value)
     _check_with_celery(url)
 
 

@@ -10,8 +10,8 @@ from io import StringIO
 from typing import NoReturn, TypeVar
 
 import click
+import stamina
 from attrs import frozen
-from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from unstract_worker_core.config import Settings
 from unstract_worker_core.errors import LedgerError
@@ -69,15 +69,15 @@ def open_ledger(definition: WorkerDefinition, environ: Mapping[str, str] | None 
     redis = connect(settings.ledger_redis, name="operator")
     redactor = Redactor(settings.secrets())
     access = Access(settings, Ledger(redis, settings.ledger), Operator(redis), Fleet(redis), redactor)
-    hooks = get_on_retry_hooks()
-    set_on_retry_hooks(())  # a person waits for the answer, not for a log line about each attempt
+    retries = stamina.is_active()
+    stamina.set_active(False)  # a person waits for the answer: who is silent is asked once, as in `check`
     try:
         yield access
     except LedgerError as error:
         where, cause = settings.ledger_redis.location, known_cause(error) or error
         fail(f"the ledger at {where}: {cause}; look at WORKER_LEDGER_REDIS_URL or REDIS_*", EXIT_UNAVAILABLE)
     finally:
-        set_on_retry_hooks(hooks)
+        stamina.set_active(retries)
         redis.close()
 
 

@@ -21,8 +21,9 @@ from unstract_worker_core.observability.logs import Redactor
 SECONDS = 5.0  # how long a server is given to answer, without a second try
 CERTIFICATE = "certificate refused"
 REFUSED = "user or password refused"
+NO_ANSWER = "no answer in time: is it this server's port, with TLS or without as it is asked?"
+NO_MASTER = "the sentinels name no such master, or none of them answers"
 
-_NO_ANSWER = "no answer in time: is it this server's port, with TLS or without as it is asked?"
 _SYSTEM = {
     "Connection refused": "connection refused: nothing listens there",
     "No route to host": "no route to the host",
@@ -36,8 +37,8 @@ _CLASSES: tuple[tuple[type[BaseException], str], ...] = (
     (AuthenticationError, REFUSED),
     (NotAllowed, "there is no such vhost, or the user may not use it"),
     (NoPermissionError, "the ACL user may not do this"),
-    (MasterNotFoundError, "the sentinels name no such master, or none of them answers"),
-    (TimeoutError, _NO_ANSWER),
+    (MasterNotFoundError, NO_MASTER),
+    (TimeoutError, NO_ANSWER),
     (InvalidResponse, "something answers there that is no Redis"),
     (PermissionError, "access refused"),
 )
@@ -56,7 +57,7 @@ _TEXTS = (
     (r"no schema has been selected|schema \".*\" does not exist", "there is no schema of this name"),
     (r"permission denied", "the user may not make or read its tables"),
     (r"could not translate host name|Name or service not known", "unknown host name"),
-    (r"timeout expired|timed out", _NO_ANSWER),
+    (r"timeout expired|timed out", NO_ANSWER),
     (r"server closed the connection unexpectedly|invalid response to SSL", "what answers there is no PostgreSQL"),
     (r"unable to open database file", "the file cannot be opened"),
 )

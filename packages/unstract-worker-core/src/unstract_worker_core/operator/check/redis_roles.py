@@ -1,16 +1,19 @@
 """The three Redis roles: reachable, of a usable version, and keeping what the role needs kept."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from unstract_worker_core.config import Settings
+from unstract_worker_core.config import RedisSettings, Settings
 from unstract_worker_core.errors import LedgerUnavailable
-from unstract_worker_core.operator.check import CERTIFICATE, Line, cause_of
+from unstract_worker_core.operator.check import CERTIFICATE, NO_ANSWER, NO_MASTER, Line, cause_of
 from unstract_worker_core.redis import check_ledger_redis, connect
+
+Look = Callable[[Redis, str], Iterator[Line]]
 
 
 @frozen
@@ -31,13 +34,11 @@ ROLES = (
 
 def redis_lines(settings: Settings) -> Generator[Line, None, bool]:
     """The ledger's Redis, then the other two. Returns whether the ledger's answers."""
-    ledger_answers = yield from _ledger(settings)
+    silent: dict[object, str] = {}
+    variables = "WORKER_LEDGER_REDIS_URL or REDIS_*"
+    ledger_answers = yield from _server("ledger redis", settings.ledger_redis, variables, _ledger, silent)
     for role in ROLES:
-        client = connect(getattr(settings, role.field), name="check")
-        try:
-            yield from _role(role, getattr(settings, role.field).location, client)
-        finally:
-            client.close()
+        yield from _server(role.subject, getattr(settings, role.field), role.variables, partial(_role, role), silent)
     return ledger_answers
 
 
@@ -50,38 +51,45 @@ def broker_redis(client: Redis) -> Iterator[Line]:
         yield Line("broker", "warn", f"AOF is off: after a restart of Redis {lost}; set appendonly yes")
 
 
-def _ledger(settings: Settings) -> Generator[Line, None, bool]:
-    client = connect(settings.ledger_redis, name="check")
-    try:
-        findings = check_ledger_redis(client)
-        info = _info(client) or {}
-    except (LedgerUnavailable, RedisError) as error:
-        where = settings.ledger_redis.location
-        yield _unusable("ledger redis", where, error, "WORKER_LEDGER_REDIS_URL or REDIS_*")
-        return False
-    finally:
-        client.close()
+def _server(
+    subject: str, settings: RedisSettings, variables: str, look: Look, silent: dict[object, str]
+) -> Generator[Line, None, bool]:
+    """What `look` finds on a role's server. Returns whether it answers.
+
+    Args:
+        silent: servers that were waited for in vain, with the cause; they are not asked again for another role.
+    """
+    where, server = settings.location, evolve(settings, db=0) if settings.sentinel else settings.nodes
+    cause = silent.get(server, "")
+    if not cause:
+        client = connect(settings, name="check")
+        try:
+            yield from look(client, where)
+        except (LedgerUnavailable, RedisError) as error:
+            cause = cause_of(error, where)
+        else:
+            return True
+        finally:
+            client.close()
+    if cause in (NO_ANSWER, NO_MASTER):
+        silent[server] = cause
+    ca = "; its CA goes to REDIS_SSL_CA_CERTS, or into the URL as ssl_ca_certs" if cause.startswith(CERTIFICATE) else ""
+    yield Line(subject, "fail", f"{where}: {cause}; look at {variables}{ca}")
+    return False
+
+
+def _ledger(client: Redis, where: str) -> Iterator[Line]:
+    findings = check_ledger_redis(client)
+    info = _info(client) or {}
     for finding in findings:
         yield Line("ledger redis", "fail" if finding.fatal else "warn", finding.problem)
     if not findings:
-        where = settings.ledger_redis.location
         yield Line("ledger redis", "ok", f"{_version(info)} at {where}, {info.get('maxmemory_policy')}, AOF on")
-    return True
 
 
-def _role(role: Role, where: str, client: Redis) -> Iterator[Line]:
-    try:
-        client.ping()
-    except RedisError as error:
-        yield _unusable(role.subject, where, error, role.variables)
-        return
+def _role(role: Role, client: Redis, where: str) -> Iterator[Line]:
+    client.ping()
     yield from _kept(role.subject, client, role.evicted, where=where)
-
-
-def _unusable(subject: str, where: str, error: Exception, variables: str) -> Line:
-    cause = cause_of(error, where)
-    ca = "; its CA goes to REDIS_SSL_CA_CERTS, or into the URL as ssl_ca_certs" if cause.startswith(CERTIFICATE) else ""
-    return Line(subject, "fail", f"{where}: {cause}; look at {variables}{ca}")
 
 
 def _kept(subject: str, client: Redis, evicted: str, *, where: str = "") -> Iterator[Line]:
