@@ -21,7 +21,7 @@ _LEDGER_OPTIONS = {
     "sentinel": frozenset(("master", "sentinel_username", "sentinel_password")),
 }
 _ACCEPTED = "accepted are db+postgresql://user:password@host:5432/name, redis://host:6379/0 and rediss://"
-# Options of a rediss URL, of a broker or a result backend: those that name a file, and those that may only say what holds anyway.
+# Options of a rediss URL: those that name a file, and those that may only say what holds anyway.
 _FILE_OPTIONS = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
 _HARMLESS_OPTIONS = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "yes", "on", "1")}
 
@@ -131,9 +131,9 @@ def _checked_options(part: SplitResult) -> Iterator[tuple[str, str]]:
 
 
 def _check_verifies(option: str, value: str) -> None:
-    if option in (*_FILE_OPTIONS, *_HARMLESS_OPTIONS):
-        if not value or value.lower() not in _HARMLESS_OPTIONS.get(option, (value.lower(),)):
-            raise ValueError(f"option {option} is refused: the server's certificate is always verified")
+    empty_file = option in _FILE_OPTIONS and not value
+    if empty_file or value.lower() not in _HARMLESS_OPTIONS.get(option, (value.lower(),)):
+        raise ValueError(f"option {option} is refused: the server's certificate is always verified")
 
 
 def _shown(option: str) -> str:
