@@ -1,5 +1,6 @@
 """A broker that will never take a worker ends it at its start; one that may change its mind is asked less and less."""
 
+import contextlib
 import json
 
 import pytest
@@ -65,6 +66,24 @@ def test_a_password_that_a_redis_broker_refuses(redis, tmp_path):
     assert code == 2
     assert "CELERY_BROKER_PASS" in log
     assert "wrong-one" not in log
+
+
+def test_what_a_redis_broker_will_never_do(redis, tmp_path):
+    """A command that the user may not use, one that an old server lacks, a database that is not there, a cluster."""
+    with contextlib.ExitStack() as parts:
+        client = parts.enter_context(redis.client())
+        client.acl_setuser("small", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-evalsha"])
+        old = parts.enter_context(running_redis(tmp_path / "old", options=('rename-command BLMOVE ""',)))
+        options = ("cluster-enabled yes", f"cluster-port {free_port()}")
+        cluster = parts.enter_context(running_redis(tmp_path / "cluster", options=options))
+        for number, (url, problem) in enumerate({
+            f"redis://small:pw@127.0.0.1:{redis.port}/0": "no permissions to run the 'evalsha' command",
+            f"redis://127.0.0.1:{redis.port}/99": "there is no database of this number",
+            old.url: "6.2 is the oldest",
+            cluster.url: "Redis Cluster is not supported",
+        }.items()):  # fmt: skip
+            code, log = ended(environment(url, redis.url), tmp_path / f"logs {number}")
+            assert (code, "CELERY_BROKER_BASE_URL" in log, problem in log) == (2, True, True), log
 
 
 def test_a_password_that_the_ledgers_redis_refuses(redis, tmp_path):

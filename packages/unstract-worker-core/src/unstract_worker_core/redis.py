@@ -6,7 +6,7 @@ drops the connections that may lead to the old server, and what may be repeated 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
@@ -40,6 +40,7 @@ _OLDEST = (6, 2)
 # For each address: a new connection tries the addresses of a name in order, and the first may drop packets. Long enough
 # for TCP to send a lost first packet again, after a second.
 CONNECT_SECONDS = 2.0
+NO_CLUSTER = "Redis Cluster is not supported: use a single node or Sentinel"
 # No command of ours takes a second: a connection that is silent for longer counts as dead.
 _ANSWER_SECONDS = 5.0
 # redis-py has classes for some codes, and then cuts the code off the text.
@@ -169,8 +170,13 @@ def ledger_error(error: RedisError, step: str) -> LedgerError:
         return LedgerUnavailable(f"{step}: Redis is unreachable ({type(error).__name__})")
     code = _code(error)
     if code in _PASSING:
-        return LedgerUnavailable(f"{step}: Redis refuses writes ({type(error).__name__} {code})")
-    return LedgerError(f"{step}: Redis answered {type(error).__name__} {code}")
+        return LedgerUnavailable(f"{step}: Redis refuses writes ({refusal_of(error)})")
+    return LedgerError(f"{step}: Redis answered {refusal_of(error)}")
+
+
+def refusal_of(error: RedisError) -> str:
+    """What Redis refused with, in a word or two: redis-py's class, and the code where there is one."""
+    return f"{type(error).__name__} {_code(error)}".rstrip()
 
 
 def _code(error: RedisError) -> str:
@@ -187,27 +193,47 @@ def _code(error: RedisError) -> str:
     return found[1] if found else ""
 
 
+def is_denied(error: BaseException) -> bool:
+    """Whether Redis says that its user may not do this, or that a script of the user's may not."""
+    if not isinstance(error, RedisError):
+        return False
+    in_script = "The user executing the script can't" in str(error) or _code(error) == "NOPERM"
+    return isinstance(error, NoPermissionError) or in_script
+
+
+def unusable(info: Mapping[str, Any]) -> str | None:
+    """Why a server can serve no role, from its INFO; None where it can."""
+    if info.get("cluster_enabled") == 1 or info.get("redis_mode") == "cluster":
+        return NO_CLUSTER
+    return "this is a replica: connect to the master" if info.get("role") == "slave" else None
+
+
 def check_ledger_redis(client: Redis) -> tuple[Finding, ...]:
     """What is wrong with this server as the ledger's Redis.
 
     Raises:
         LedgerUnavailable: the server cannot be asked now.
     """
+    missing = "+info, without which eviction and AOF cannot be checked"
     try:
         info = client.info()
+        if unusable(info) is None:
+            missing = "what the ledger's scripts need (least access, in core's README)"
+            client.register_script("return redis.call('SCARD', 'uw:open')")()
     except (AuthenticationError, AuthorizationError) as error:
         return (Finding(f"the user or the password is refused ({type(error).__name__})", True),)
-    except NoPermissionError:
-        return (Finding("INFO is not permitted, so that eviction and AOF cannot be checked: grant +info", True),)
     except RedisError as error:
+        if is_denied(error):
+            return (Finding(f"the user may not do all that is needed: grant {missing} ({error})", True),)
+        if isinstance(error, ResponseError) and _code(error) not in _PASSING:
+            return (Finding(f"it refuses to serve ({error})", True),)
         raise LedgerUnavailable(f"the ledger's Redis does not answer ({type(error).__name__})") from None
     policy, version = info.get("maxmemory_policy", "unknown"), str(info.get("redis_version", "0"))
-    cluster = info.get("cluster_enabled") == 1 or info.get("redis_mode") == "cluster"
+    unfit = unusable(info)
     checks = (
-        (cluster, "Redis Cluster is not supported: use a single node or Sentinel", True),
+        (unfit is not None, str(unfit), True),
         (policy != "noeviction", f"eviction policy is {policy}: set maxmemory-policy noeviction", True),
         (_numbers(version) < _OLDEST, f"version {version} is older than 6.2", True),
-        (info.get("role") == "slave", "this is a replica: connect to the master", True),
         (info.get("aof_enabled") != 1, "AOF is off: a restart of Redis loses runs; set appendonly yes", False),
         (info.get("aof_last_write_status", "ok") != "ok", "the last AOF write failed: is the disk full?", False),
     )

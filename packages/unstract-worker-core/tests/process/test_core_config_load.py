@@ -655,6 +655,12 @@ def test_secrets_are_listed_for_redaction_and_shown_nowhere() -> None:
     assert not [secret for secret in secrets if secret in shown]
 
 
+def test_the_location_of_a_broker_without_credentials_is_no_secret() -> None:
+    url = "redis://h/0;redis://i/0"
+    assert url not in load({"CELERY_BROKER_BASE_URL": url}).secrets()
+    assert f"redis://:{CANARY}@h/0" in load({"CELERY_BROKER_BASE_URL": f"redis://:{CANARY}@h/0"}).secrets()
+
+
 def test_a_secret_cannot_be_serialised() -> None:
 
     with pytest.raises(TypeError, match="never serialised"):
@@ -681,8 +687,10 @@ def test_chords_without_their_extra_are_refused(monkeypatch: pytest.MonkeyPatch)
         (f"redis://u:{CANARY}@h:0/0", "port must be a number"),
         (f"redis://u:{CANARY}@h/results", "database number must be digits"),
         (f"rediss://u:{CANARY}@h/0", "needs the option ssl_cert_reqs"),
-        *((f"rediss://u:{CANARY}@h/0?ssl_cert_reqs={word}", "option ssl_cert_reqs is refused")
-          for word in ("none", "CERT_NONE", "optional", "")),
+        *(
+            (f"rediss://u:{CANARY}@h/0?ssl_cert_reqs={word}", "option ssl_cert_reqs is refused")
+            for word in ("none", "CERT_NONE", "optional", "")
+        ),
         (f"rediss://u:{CANARY}@h/0?ssl_cert_reqs=required&ssl_check_hostname=no", "option ssl_check_hostname is refus"),
         (f"sentinel://u:{CANARY}@h/0", "sentinel:// cannot be a result backend"),
         (f"rpc://u:{CANARY}@h", "Celery cannot keep chords there"),

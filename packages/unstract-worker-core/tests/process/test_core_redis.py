@@ -15,7 +15,7 @@ import redis
 from unstract_devstack.ports import free_port
 from unstract_worker_core.config import RedisSettings, Secret
 from unstract_worker_core.errors import LedgerUnavailable
-from unstract_worker_core.redis import check_ledger_redis, connect
+from unstract_worker_core.redis import Finding, check_ledger_redis, connect
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = pytest.mark.skipif(SERVER is None, reason="needs redis-server or valkey-server on PATH")
@@ -144,6 +144,24 @@ def test_a_user_who_may_not_ask_is_refused_with_what_to_grant(server: RedisSetti
         admin.acl_deluser("small")
     assert finding.fatal
     assert "grant +info" in finding.problem
+
+
+@pytest.mark.parametrize("refused", ["-evalsha", "-scard"])
+def test_a_user_who_may_not_run_the_ledgers_scripts_is_refused(server: RedisSettings, refused: str) -> None:
+    admin = connect(server, name="admin")
+    admin.acl_setuser("small", enabled=True, passwords=["+pw-of-small"], keys=["uw:*"], commands=["+@all", refused])
+    small = RedisSettings(host=server.host, port=server.port, username="small", password=Secret("pw-of-small"))
+    try:
+        (finding,) = check_ledger_redis(connect(small, name="ledger"))
+    finally:
+        admin.acl_deluser("small")
+    assert finding.fatal
+    assert "least access, in core's README" in finding.problem
+
+
+def test_a_database_that_is_not_there_is_refused(server: RedisSettings) -> None:
+    (finding,) = check_ledger_redis(connect(RedisSettings(host=server.host, port=server.port, db=99), name="ledger"))
+    assert finding == Finding("it refuses to serve (DB index is out of range)", fatal=True)
 
 
 def test_a_server_that_is_away_is_no_verdict() -> None:

@@ -241,6 +241,33 @@ def test_a_server_that_takes_no_writes_keeps_its_messages(connection, publish, r
         assert consuming.got() == ["x"]
 
 
+@pytest.mark.parametrize("refused", ["-hset", "-zadd", "-evalsha", "-blmove"])
+def test_a_message_that_cannot_be_noted_stays_and_its_consumer_is_told(connection, publish, redis, refused):
+    publish()
+    with Consuming(connection) as consuming:
+        redis.acl_setuser("default", enabled=True, commands=["+@all", refused])
+        try:
+            consumer_errors = (*connection.connection_errors, *connection.channel_errors)
+            with pytest.raises(consumer_errors, match="no permissions|The user executing"):
+                while True:
+                    connection.drain_events(timeout=5)
+            assert redis.llen("some") == 1
+            assert consuming.messages == []
+        finally:
+            redis.acl_setuser("default", enabled=True, commands=["+@all"])
+
+
+@pytest.mark.parametrize("key", [NOTES, INDEX])
+def test_a_message_that_nothing_can_be_noted_of_stays(connection, publish, redis, key):
+    redis.set(key, "no hash and no sorted set")
+    publish()
+    with Consuming(connection) as consuming:
+        consuming.until(lambda: connection.default_channel._not_before)
+        assert redis.llen("some") == 1
+        redis.delete(key)
+        assert consuming.got() == ["x"]
+
+
 def test_what_cannot_be_acknowledged_or_given_back_stays_noted(connection, publish, redis, capfd):
     publish("secret 1")
     publish("secret 2")

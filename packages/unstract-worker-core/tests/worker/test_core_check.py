@@ -132,6 +132,23 @@ def test_a_silent_server_of_all_roles_is_waited_for_once(unanswering, mode, monk
     assert len(server.connections) == 1
 
 
+def test_what_run_could_not_use_fails(redis, redis_url) -> None:
+    """A queue that may not be read as `run` reads it, and roles on a replica."""
+    redis.acl_setuser("small", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-blmove"])
+    redis.replicaof("127.0.0.1", 1)
+    try:
+        broker = redis_url.replace("redis://", "redis://small:pw@")
+        settings = settings_for(WorkerType.CALLBACK, redis_url=redis_url, CELERY_BROKER_BASE_URL=broker)
+        found = {(line.subject, line.status, line.detail) for line in lines_of(TINY, settings)}
+    finally:
+        redis.replicaof("NO", "ONE")
+        redis.acl_deluser("small")
+    for subject in ("ledger redis", "platform redis", "cache redis", "broker"):
+        assert (subject, "fail", "this is a replica: connect to the master") in found
+    (queue,) = (each for each in found if each[0] == "queue uw_callback")
+    assert "'blmove' command): grant what core's README lists" in queue[2]
+
+
 def test_a_silent_sentinel_is_given_up_after_one_question(unanswering) -> None:
     sentinel = unanswering()
     sentinel.hang_up()

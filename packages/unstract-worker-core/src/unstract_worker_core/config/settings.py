@@ -1,5 +1,6 @@
 """All settings of a worker process, read once at its start and handed down."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -83,13 +84,18 @@ class Settings:
         return tuple(sorted(set(_secrets(self)), key=len, reverse=True))
 
 
+# Servers without a user and without options: where they are must be readable in the log.
+_NO_CREDENTIALS = re.compile(r"(?:(?:rediss?|sentinel|amqps?)://[^@?#;]*;?)+")
+
+
 def _secrets(section: Any) -> Iterator[str]:
     for attribute in fields(type(section)):
         value = getattr(section, attribute.name)
         if isinstance(value, StoreSettings):
             yield from value.secrets()
         elif isinstance(value, Secret):
-            yield value.reveal()
+            if not _NO_CREDENTIALS.fullmatch(value.reveal()):
+                yield value.reveal()
             yield from _passwords(value.reveal())
         elif has(type(value)):
             yield from _secrets(value)

@@ -18,20 +18,32 @@ from kombu.exceptions import ChannelError, KombuError
 from kombu.messaging import Producer
 from kombu.transport import pyamqp
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthorizationError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    ResponseError,
+)
 from redis.retry import Retry
 
 from unstract_worker_core.config import BrokerSettings
 from unstract_worker_core.errors import Fault
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import EXECUTOR_ANSWERS_QUEUE
-from unstract_worker_core.redis import CONNECT_SECONDS
+from unstract_worker_core.redis import CONNECT_SECONDS, NO_CLUSTER, is_denied
 
 # Where kombu puts what no queue takes (Redis only).
 UNROUTED_QUEUE = "uw_unrouted"
 _NO_PAUSE = {"interval_start": 0, "interval_step": 0, "interval_max": 0}
 _HERE = "unstract_worker_core.worker"
 _IDLE_CONNECTIONS = 8
+# What Redis answers, in its own words, and will again.
+_LASTING = {
+    "DB index is out of range": "there is no database of this number",
+    "unknown command": "this Redis lacks a command; 6.2 is the oldest that can be used",
+}
 
 log = get_logger(__name__)
 
@@ -111,7 +123,12 @@ def permanent_refusal(error: BaseException) -> Fault | None:
         return Fault("RABBITMQ_HA_ENABLED", f"a queue is declared otherwise; set it as the platform has it: {cause}")
     if isinstance(cause, NotAllowed):
         return Fault("CELERY_BROKER_BASE_URL", f"there is no such vhost, or the user may not use it: {cause}")
-    if isinstance(cause, AccessRefused | AuthenticationError | AuthorizationError | NoPermissionError):
+    if isinstance(cause, AskError | ClusterCrossSlotError | ClusterDownError):
+        return Fault("CELERY_BROKER_BASE_URL", NO_CLUSTER)
+    lasting = next((problem for words, problem in _LASTING.items() if words in str(cause)), None)
+    if isinstance(cause, ResponseError) and lasting is not None:
+        return Fault("CELERY_BROKER_BASE_URL", f"{lasting}: {cause}")
+    if isinstance(cause, AccessRefused | AuthenticationError | AuthorizationError) or is_denied(cause):
         variables = "CELERY_BROKER_BASE_URL, CELERY_BROKER_USER, CELERY_BROKER_PASS"
         return Fault(variables, f"the broker refuses the user, the password or what the user may do: {cause}")
     return None

@@ -19,6 +19,7 @@ touches private parts of kombu's `Channel`, `QoS` and `MultiChannelPoller`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from queue import Empty
 from time import monotonic, time
@@ -38,6 +39,8 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from unstract_worker_core.failpoints import hit
 from unstract_worker_core.observability.logs import get_logger
+from unstract_worker_core.redis import refusal_of
+from unstract_worker_core.worker.broker import permanent_refusal
 from unstract_worker_core.worker.rejected_messages import BODY_LIMIT, MALFORMED
 
 log = get_logger(__name__)
@@ -80,7 +83,7 @@ class LeasedQoS(QoS):
         try:
             self.channel.drop_note(delivery_tag)
         except ResponseError as error:
-            log.warning("a message could not be acknowledged, it will come again", kind=type(error).__name__)
+            log.warning("a message could not be acknowledged, it will come again", kind=refusal_of(error))
         InMemoryQoS.ack(self, delivery_tag)
 
     def forget(self, delivery_tag: Any) -> None:
@@ -93,7 +96,7 @@ class LeasedQoS(QoS):
         try:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
         except ResponseError as error:
-            log.warning("a message could not be given back yet", kind=type(error).__name__)
+            log.warning("a message could not be given back yet", kind=refusal_of(error))
         except MALFORMED as error:
             self.channel.refused(self.unacked_key, f"not a message envelope ({type(error).__name__})")
             self.forget(tag)
@@ -107,7 +110,7 @@ class LeasedQoS(QoS):
                     client.zadd(self.unacked_index_key, dict.fromkeys(held, time()), xx=True)
             super().restore_visible(*args, **options)
         except ResponseError as error:
-            log.warning("unacknowledged messages could not be looked after", kind=type(error).__name__)
+            log.warning("unacknowledged messages could not be looked after", kind=refusal_of(error))
 
 
 class _Message(Message):
@@ -175,6 +178,22 @@ class PeekChannel(Channel):
         for listener in _listeners:
             listener(queue, reason)
 
+    def basic_consume(self, queue: str, *args: Any, **options: Any) -> Any:
+        """As kombu's. Raises what redis-py raises where peeking and taking will always be refused."""
+        self.check_access(queue)
+        return super().basic_consume(queue, *args, **options)
+
+    def check_access(self, queue: str) -> None:
+        """Do what taking needs, without taking. Raises what will be refused always; the rest may pass by itself."""
+        keys = (self.unacked_key, self.unacked_index_key)
+        peek = partial(self.client.blmove, queue, queue, 0.001, "RIGHT", "RIGHT")  # type: ignore[arg-type]
+        for call in (peek, partial(self._scripts["take"], keys=keys, args=(0, 0))):
+            try:
+                call()
+            except ResponseError as error:
+                if permanent_refusal(error) is not None:
+                    raise
+
     def start_peek(self) -> None:
         """There is credit: take what is known to wait, else see to it that each queue is being peeked into."""
         now, poller = monotonic(), self.connection.cycle
@@ -214,8 +233,7 @@ class PeekChannel(Channel):
             raise
         except ResponseError as error:
             # Such as a full server, which may move nothing: taking needs no room and goes on.
-            self._not_before = monotonic() + PEEK_SECONDS
-            log.warning("looking into a queue was refused", queue=peek.queue, kind=type(error).__name__)
+            self._wait_after(error, "looking into a queue was refused", queue=peek.queue)
 
     def drop_overdue(self) -> None:
         """Disconnect what leads to a server that does not answer a peek: half open, most likely. Nothing is lost."""
@@ -241,9 +259,15 @@ class PeekChannel(Channel):
                     break
                 taken += 1
         except ResponseError as error:
-            self._not_before = monotonic() + PEEK_SECONDS
-            log.warning("taking a message was refused", kind=type(error).__name__)
+            self._wait_after(error, "taking a message was refused")
         return taken
+
+    def _wait_after(self, error: ResponseError, event: str, **fields: str) -> None:
+        """Go on a little later. Raises the error where it is for the consumer, since it does not pass by itself."""
+        if permanent_refusal(error) is not None:
+            raise error
+        self._not_before = monotonic() + PEEK_SECONDS
+        log.warning(event, kind=refusal_of(error), **fields)
 
     def _take(self) -> bool:
         queues = self._queue_cycle.consume(len(self.active_queues))

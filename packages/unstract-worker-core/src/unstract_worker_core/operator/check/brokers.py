@@ -8,7 +8,7 @@ from amqp.exceptions import AccessRefused, NotFound, PreconditionFailed, Resourc
 from attrs import evolve
 from kombu.connection import Connection
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from unstract_worker_core.config import BrokerSettings, Secret, Settings
 from unstract_worker_core.operator.check import CERTIFICATE, REFUSED, SECONDS, Line, cause_of
@@ -19,6 +19,7 @@ from unstract_worker_core.worker.broker import declared_queue, permanent_refusal
 _LOOK = "look at CELERY_BROKER_BASE_URL"
 _LOOK_ACCESS = "look at CELERY_BROKER_BASE_URL, _USER and _PASS"
 _LOOK_TLS = "its CA goes to CELERY_BROKER_SSL_CA_CERTS, and it must name the host of CELERY_BROKER_BASE_URL"
+_LEAST = "grant what core's README lists as least access"
 _NO_RIGHTS = "grant the broker's user configure, write and read on it"
 
 
@@ -110,9 +111,12 @@ def _server(broker: BrokerSettings, connection: Connection) -> Iterator[Line]:
 
 def _on_redis(connection: Connection, queue: str) -> Line:
     """A queue of Redis is a list that is there as long as something waits in it."""
-    client = _redis_of(connection)
+    channel: Any = connection.default_channel
     try:
-        return Line(f"queue {queue}", "ok", f"{client.llen(queue)} waiting")
+        channel.check_access(queue)
+        return Line(f"queue {queue}", "ok", f"{channel.client.llen(queue)} waiting")
+    except NoPermissionError as error:
+        return Line(f"queue {queue}", "fail", f"the ACL user may not do all that is needed ({error}): {_LEAST}")
     except RedisError as error:
         return Line(f"queue {queue}", "fail", _unreadable(error))
 

@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError, RedisError
 from unstract_worker_core.config import RedisSettings, Settings
 from unstract_worker_core.errors import LedgerUnavailable
 from unstract_worker_core.operator.check import CERTIFICATE, NO_ANSWER, NO_MASTER, Line, cause_of
-from unstract_worker_core.redis import check_ledger_redis, connect
+from unstract_worker_core.redis import check_ledger_redis, connect, unusable
 
 Look = Callable[[Redis, str], Iterator[Line]]
 
@@ -98,8 +98,10 @@ def _kept(subject: str, client: Redis, evicted: str, *, where: str = "") -> Iter
     if info is None:
         yield Line(subject, "warn", "INFO is not permitted: eviction and version were not checked; grant +info to see")
         return
-    policy = str(info.get("maxmemory_policy", "unknown"))
-    if policy not in ("noeviction", "unknown"):
+    policy, unfit = str(info.get("maxmemory_policy", "unknown")), unusable(info)
+    if unfit is not None:
+        yield Line(subject, "fail", unfit)
+    elif policy not in ("noeviction", "unknown"):
         yield Line(subject, "warn", f"eviction policy is {policy}: when memory is short {evicted}; set noeviction")
     elif where:
         yield Line(subject, "ok", f"{_version(info)} at {where}, {policy}")

@@ -14,8 +14,12 @@ for number = 3, #KEYS do
       return {'malformed', KEYS[number], '', ''}
     end
     local where = cjson.encode(route.exchange) .. ',' .. cjson.encode(route.routing_key)
-    redis.call('HSET', KEYS[1], properties.delivery_tag, '[' .. item .. ',' .. where .. ']')
-    redis.call('ZADD', KEYS[2], ARGV[1], properties.delivery_tag)
+    local noted = redis.pcall('HSET', KEYS[1], properties.delivery_tag, '[' .. item .. ',' .. where .. ']')
+    if type(noted) == 'number' then noted = redis.pcall('ZADD', KEYS[2], ARGV[1], properties.delivery_tag) end
+    if type(noted) ~= 'number' then -- refused: the user may not, or the key is something else
+      redis.call('RPUSH', KEYS[number], item)
+      return noted
+    end
     return {'taken', KEYS[number], properties.delivery_tag, item}
   end
 end
