@@ -186,7 +186,7 @@ class PeekChannel(Channel):
     def check_access(self, queue: str) -> None:
         """Do what taking needs, without taking. Raises what will be refused always; the rest may pass by itself."""
         keys = (self.unacked_key, self.unacked_index_key)
-        peek = partial(self.client.blmove, queue, queue, 0.001, "RIGHT", "RIGHT")  # type: ignore[arg-type]
+        peek = partial(self.client.blmove, queue, queue, 0.001, "RIGHT", "RIGHT")
         for call in (peek, partial(self._scripts["take"], keys=keys, args=(0, 0))):
             try:
                 call()
