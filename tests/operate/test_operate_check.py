@@ -118,7 +118,7 @@ def test_another_protocol_on_the_port_is_no_redis(ground, first_bytes):
         found = lines(ground.run("check", "--json", CELERY_BROKER_BASE_URL=url, WORKER_LEDGER_REDIS_URL=url))
     for subject in ("broker", "ledger redis"):
         assert found[subject]["status"] == "fail"
-        assert "something answers there that is no Redis; look at" in found[subject]["detail"]
+        assert "the server there is not Redis; look at" in found[subject]["detail"]
 
 
 def test_a_certificate_of_another_authority_is_named_with_its_variable(ground, tmp_path):

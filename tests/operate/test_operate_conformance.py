@@ -191,7 +191,7 @@ def test_a_named_pipeline_is_written_to_and_its_subscriber_is_told_once(at, whic
     done = ground.run("conformance", *arguments, "--write", "--yes", "--notify", "--json", worker=worker)
     assert done.code == 0, done.out + done.err
     assert found(done)["pipeline.update"]["got"] == "written and read back"
-    assert found(done)["webhook.enqueue"]["got"] == "taken: the subscriber gets one event"
+    assert found(done)["webhook.enqueue"]["got"] == "accepted: the subscriber gets one event"
     (event,) = events(ground, pipeline)
     assert (event["status"], event["error_message"]) == ("ERROR", "a conformance run")
 

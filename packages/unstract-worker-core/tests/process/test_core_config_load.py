@@ -409,7 +409,7 @@ def test_the_zone_of_a_link_local_address_is_taken_from_a_url() -> None:
 
 
 def test_a_host_with_its_port_is_refused_where_the_port_has_a_variable() -> None:
-    assert faults({"REDIS_HOST": "redis:6379"})["REDIS_HOST"] == "must be a host alone"
+    assert faults({"REDIS_HOST": "redis:6379"})["REDIS_HOST"] == "must be a single host"
 
 
 def test_client_certificates_and_passwords_of_sentinels(tmp_path: Path) -> None:

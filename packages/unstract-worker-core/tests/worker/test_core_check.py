@@ -227,7 +227,7 @@ def test_the_parts_of_a_result_database_are_tried_once_without_a_traceback(
     )  # fmt: skip
     line = result_backend_line(TINY, settings)
     assert line.status == "fail"
-    assert line.detail.startswith(f"127.0.0.1:{database.port}/n: what answers there is no PostgreSQL; look at")
+    assert line.detail.startswith(f"127.0.0.1:{database.port}/n: the server there is not PostgreSQL; look at")
     assert (caplog.text, len(database.connections)) == ("", 1)
 
 

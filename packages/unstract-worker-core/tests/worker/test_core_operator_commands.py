@@ -95,7 +95,7 @@ def test_one_id_that_names_nothing_keeps_all_from_being_done(operate, redis, thr
     done = operate(runs, "abort", OPEN, "unknown-run", "--yes")
     assert (done.exit_code, done.stdout) == (3, "")
     assert "the ledger knows no run unknown-run" in done.stderr
-    assert done.stderr.endswith(" Nothing was done to the others either.\n")
+    assert done.stderr.endswith(" The others were left unchanged too.\n")
     assert Operator(redis).view(OPEN).stop is False
 
 
@@ -148,7 +148,7 @@ def test_a_ledger_that_refuses_is_said_with_its_cause(operate, redis_url):
     for url, cause in {
         f"redis://somebody:hush-hush@{place}/0": "user or password refused",
         f"redis://{place}/99": "there is no database of this number",
-        f"sentinel://{place}/0": "what answers there is no sentinel",
+        f"sentinel://{place}/0": "the server there is not a sentinel",
     }.items():
         done = operate(fleet, WORKER_LEDGER_REDIS_URL=url)
         assert done.exit_code == 5

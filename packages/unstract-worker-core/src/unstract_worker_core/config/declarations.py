@@ -1,4 +1,4 @@
-"""How a setting is declared, once, at its field, with all that is known about its variable; and how it is read."""
+"""How a setting is declared, once, at its field, with everything about its variable; and how it is read."""
 
 import re
 from collections.abc import Mapping
@@ -112,7 +112,7 @@ class Reader:
     faults: list[Fault] = field(factory=list)
 
     def fault(self, variable: str, problem: str) -> None:
-        """Note a fault."""
+        """Record a fault."""
         self.faults.append(Fault(variable, problem))
 
     def is_set(self, *variables: str) -> bool:
@@ -120,7 +120,7 @@ class Reader:
         return any(self.environ.get(variable) for variable in variables)
 
     def section(self, cls: type[T], prefix: str = "", *, fallback: T | None = None) -> T:
-        """A section with what is set, and its defaults for the rest; nothing in place of what is missing.
+        """A section: values that are set, defaults for the others, nothing for required ones that are missing.
 
         Args:
             prefix: takes the place of ``{PREFIX}`` in the variables' names.
@@ -139,7 +139,7 @@ class Reader:
             if value is not None:
                 values[attribute.name] = value
             elif attribute.default is NOTHING:
-                # The fault below keeps the settings from being used; the rest is checked all the same.
+                # The fault below prevents the settings from being used; the rest is still checked.
                 values[attribute.name] = Secret("") if declaration.secret else ""
                 self._missing(*self._names(declaration, prefix))
         return values

@@ -76,7 +76,7 @@ def _broker(reader: Reader) -> sections.BrokerSettings:
 
 
 def _chord(reader: Reader) -> sections.ChordSettings:
-    # DB_* also belongs to others: looked at (and complained about) only where chords are served.
+    # Other programs use DB_* too: read, and checked, only where chords are served.
     if not reader.is_set("CHORD_COMPAT"):
         return sections.ChordSettings()
     source = reader.section(ChordSource)
@@ -84,7 +84,7 @@ def _chord(reader: Reader) -> sections.ChordSettings:
         return sections.ChordSettings(retry_interval=source.retry_interval)
     kept_in = source.result_backend.reveal() if source.result_backend else "db+postgresql"
     if kept_in.startswith("db+"):
-        # Without it tasks run and their results go nowhere: chords would wait for ever.
+        # Without it tasks run and their results are not stored: chords would wait for ever.
         missing = [name for name in ("sqlalchemy", "psycopg2") if find_spec(name) is None]
         if missing:
             extra = f"{reader.worker.distribution}[chord]"
@@ -103,7 +103,7 @@ def _chord(reader: Reader) -> sections.ChordSettings:
 
 
 def _executor(reader: Reader) -> sections.ExecutorSettings:
-    # The platform's file lists these for all its workers: a fault in them must not keep the others from starting.
+    # The platform's file sets these for all its workers: a fault in them must not prevent the others from starting.
     if reader.worker is not WorkerType.FILE_PROCESSING or not reader.is_set("WORKER_FILE_EXECUTOR"):
         return sections.ExecutorSettings()
     return reader.section(sections.ExecutorSettings)
@@ -143,7 +143,7 @@ def _check_together(reader: Reader, settings: Settings) -> None:
     if settings.rescue_unseen_after is not None and settings.traffic.percent < 100:
         reader.fault("RESCUE_UNSEEN_AFTER", "is refused while WORKER_TRAFFIC_PERCENT is below 100")
     if settings.files.api_dir_prefix and "/api" not in settings.files.api_dir_prefix:
-        reader.fault("API_EXECUTION_DIR_PREFIX", "must contain /api: the platform tells API files by it")
+        reader.fault("API_EXECUTION_DIR_PREFIX", "must contain /api: the platform recognises API files by it")
     _check_traffic(reader, settings)
     _check_executor(reader, settings)
     _check_files(reader, settings)
@@ -216,7 +216,7 @@ def _check_redis(reader: Reader, variable: str, role: sections.RedisSettings) ->
     try:
         _ = role.nodes
     except ValueError:
-        wanted = "a comma list of sentinels such as s1:26379,[2001:db8::1]:26379" if role.sentinel else "a host alone"
+        wanted = "a comma list of sentinels such as s1:26379,[2001:db8::1]:26379" if role.sentinel else "a single host"
         reader.fault(named("HOST"), f"must be {wanted}")
 
 

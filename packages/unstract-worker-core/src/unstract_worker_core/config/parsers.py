@@ -17,7 +17,7 @@ from attrs import field, frozen
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?"
 _HTTP = ("http", "https")
 _PROVIDERS = ("azure", "gcs", "local", "minio", "s3")
-# Parts of the credentials that are no secret by themselves, and would have ordinary words taken out of the log.
+# Parts of the credentials that are no secret, and would have ordinary words removed from the log.
 _PLAIN = frozenset({"account_name", "bucket", "endpoint_url", "key", "project", "provider", "region_name"})
 Parser = Callable[[str], object]
 
@@ -29,7 +29,7 @@ class Secret:
     _value: str = field()
 
     def reveal(self) -> str:
-        """The value itself, for the one place that needs it."""
+        """The value itself, for the place that needs it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -267,7 +267,7 @@ def split_url(url: str, schemes: tuple[str, ...], scheme_problem: str) -> SplitR
         check_authority(authority)
         return urlsplit(url)
     except ValueError as error:
-        if "@" in rest.removeprefix(authority):  # what was read as host and port is the begin of user and password
+        if "@" in rest.removeprefix(authority):  # what was read as host and port is the beginning of user and password
             raise ValueError("user or password has a / ? or # that is not percent-encoded (%2F %3F %23)") from None
         raise ValueError(str(error) if error.__context__ is None else "host is not valid") from None
 

@@ -34,8 +34,9 @@ class BackendSettings:
     total_timeout: float = env("INTERNAL_API_TOTAL_TIMEOUT", p.seconds(1, 3600), "limit of a call with its retries",
         default=Factory(lambda self: max(120.0, self.timeout), takes_self=True),
         shown="120, at least the limit of one attempt")
-    retry_attempts: int = env("INTERNAL_API_RETRY_ATTEMPTS", p.integer(0, 10), "tries after the first", default=3)
-    retry_backoff: float = env("INTERNAL_API_RETRY_BACKOFF_FACTOR", p.seconds(0, 60), "first wait between tries",
+    retry_attempts: int = env("INTERNAL_API_RETRY_ATTEMPTS", p.integer(0, 10), "retries after the first attempt",
+        default=3)
+    retry_backoff: float = env("INTERNAL_API_RETRY_BACKOFF_FACTOR", p.seconds(0, 60), "first wait between attempts",
         default=1.0)
     file_execution_timeout: float = env("FILE_EXECUTION_TIMEOUT", p.seconds(1, _DAY), "limit of executing a file",
         default=3600.0)
@@ -129,9 +130,9 @@ class RedisSettings:
 class LedgerSettings:
     """The run ledger.
 
-    A lease is renewed every third of it, so that a process that pauses has at least two thirds left: 12 s by default.
-    The work of one that was killed is taken up a lease and a sweep (with its jitter) later: within 22 s by default.
-    Doorbells that were lost with it are rung again after `first_ring_wait` and a sweep.
+    A lease is renewed after a third of its length, so that a process may pause for the other two thirds: 12 s by
+    default. The work of a killed process continues after a lease and a sweep with its jitter: within 22 s by default.
+    Lost doorbells are rung again after `first_ring_wait` and a sweep.
     """
 
     lease_seconds: float = env("WORKER_LEASE_SECONDS", p.seconds(1, 3600), "lease of a claimed batch", default=18.0)
@@ -146,7 +147,8 @@ class LedgerSettings:
         default=138.0, shown="lease + limit of a call")
     max_file_result_bytes: int = env("MAX_FILE_RESULT_BYTES", p.integer(1024, 2**28), "largest result of a file",
         default=5 * 1024 * 1024)
-    orchestrate_attempts: int = env("WORKER_ORCHESTRATE_ATTEMPTS", p.integer(1, 100), "tries to start a run", default=5)
+    orchestrate_attempts: int = env("WORKER_ORCHESTRATE_ATTEMPTS", p.integer(1, 100), "attempts to start a run",
+        default=5)
     dead_letter_limit: int = env("WORKER_DEAD_LETTER_LIMIT", p.integer(1, 100000), "dead letters that are kept",
         default=1000)
 
@@ -161,7 +163,7 @@ class ProcessSettings:
         "slots: tasks at a time", default=Factory(lambda self: 16 if self.pool == "threads" else 4, takes_self=True),
         shown="16; prefork 4")
     queues: tuple[str, ...] = env("CELERY_QUEUES_{TYPE}", p.names,
-        "comma list that replaces the platform queues; doorbell queues are consumed always", default=())
+        "comma list that replaces the platform's queues; doorbell queues are always consumed", default=())
     hostname: str | None = env("CELERY_HOSTNAME", p.text, "Celery node name", default=None,
         shown="`<type>-<instance>@%h`")
     health_enabled: bool = env("ENABLE_HEALTH_SERVER", p.flag, "serve health and metrics over HTTP", default=True)
@@ -170,7 +172,7 @@ class ProcessSettings:
     health_port: int = env("{TYPE}_HEALTH_PORT", p.integer(0, 65535), "their port; 0 takes a free one", default=8080,
         per_worker=_PORTS)
     liveness_seconds: float = env("WORKER_LIVENESS_SECONDS", p.seconds(1, _DAY),
-        "not alive: work due this long, no claim this long, and a free slot", default=300.0)
+        "not alive if for this long work is due, nothing is claimed and a slot is free", default=300.0)
     stuck_slot_seconds: float = env("WORKER_STUCK_SLOT_SECONDS", p.seconds(1, 2 * _DAY),
         "a slot without progress this long ends the process", default=3780.0,
         shown="limit of a file + of a call + lease")
@@ -184,7 +186,7 @@ class ProcessSettings:
     max_memory_mb: int = env("WORKER_MAX_MEMORY_MB", p.integer(64, 2**20),
         "MiB at which a prefork child is replaced or a threads process drains", default=512)
     metrics_dir: str | None = env("PROMETHEUS_MULTIPROC_DIR", p.text,
-        "where prefork children share their metrics, in a folder made for it", default=None,
+        "folder in which the folder for prefork children's metrics is made", default=None,
         shown="the temporary folder")
 
 
@@ -193,8 +195,8 @@ class LoggingSettings:
     """What is logged and how: `format` is ``json`` or ``console``; `file` receives the log as well."""
 
     level: str = env(f"{celery('LOG_LEVEL')} LOG_LEVEL", p.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-        "least level that is logged", default="INFO")
-    format: str = env("WORKER_LOG_FORMAT", p.choice("json", "console"), "one JSON object a line, or for reading",
+        "lowest level that is logged", default="INFO")
+    format: str = env("WORKER_LOG_FORMAT", p.choice("json", "console"), "`json`, one object a line, or `console`",
         default="json", development="console")
     file: str | None = env("LOG_FILE", p.text,
         "file that receives the log as well; opened again after logrotate renamed it", default=None)
@@ -205,15 +207,16 @@ class FileSettings:
     """How the files of an execution are treated."""
 
     max_parallel_batches: int = env("MAX_PARALLEL_FILE_BATCHES", p.clamped(1, 100),
-        "batches of an execution, where the backend names no number", default=1)
-    result_ttl_seconds: int = env("EXECUTION_RESULT_TTL_SECONDS", p.integer(60, _MANY), "life of API results",
+        "batches of an execution, if the backend gives no number", default=1)
+    result_ttl_seconds: int = env("EXECUTION_RESULT_TTL_SECONDS", p.integer(60, _MANY), "lifetime of API results",
         default=86400)
-    active_file_ttl_seconds: int = env("ACTIVE_FILE_CACHE_TTL", p.clamped(60, 9000), "life of a mark of use",
+    active_file_ttl_seconds: int = env("ACTIVE_FILE_CACHE_TTL", p.clamped(60, 9000), "lifetime of a file's mark",
         default=300)
-    logs_ttl_seconds: int = env("LOGS_EXPIRATION_TIME_IN_SECOND", p.integer(1, _MANY), "life of UI logs", default=3600)
+    logs_ttl_seconds: int = env("LOGS_EXPIRATION_TIME_IN_SECOND", p.integer(1, _MANY), "lifetime of UI logs",
+        default=3600)
     executor: str = env("WORKER_FILE_EXECUTOR", p.text, "name of the file executor", default="backend")
     status_seconds: float = env("WORKER_STATUS_SECONDS", p.seconds(0, 60),
-        "how long statuses of files are collected before a write, and how old an execution's may be; 0: neither",
+        "how long file statuses are collected before a write, and an execution's status is cached; 0: neither",
         default=1.0)
     api_dir_prefix: str | None = env("API_EXECUTION_DIR_PREFIX", p.text, "staging of API uploads; contains `/api`",
         default=None)
@@ -221,7 +224,7 @@ class FileSettings:
 
 @frozen
 class ExecutorSettings:
-    """Executors that answer later; from `service_host` on only the `platform` executor's. Read by file-processing.
+    """Deferred executors; from `service_host` on only for the `platform` executor. Read by file-processing.
 
     Attributes:
         result_timeout: how long the answer to a request is awaited.
@@ -230,7 +233,7 @@ class ExecutorSettings:
     """
 
     result_timeout: float = env("EXECUTOR_RESULT_TIMEOUT", p.seconds(1, 7 * _DAY),
-        "how long the answer of an executor that answers later is awaited before the file is sent again",
+        "how long the answer of a deferred executor is awaited before the file is sent again",
         default=3600.0)
     unsent_timeout: float = env("WORKER_EXECUTOR_UNSENT_TIMEOUT", p.seconds(1, _DAY),
         "the same, where a worker died between intending to send the file and the broker's confirm", default=300.0)
@@ -269,12 +272,12 @@ class WebhookSettings:
         ca_file: certificates that are trusted besides the well-known ones.
     """
 
-    timeout_cap: float = env("WORKER_WEBHOOK_TIMEOUT_CAP", p.seconds(1, 120), "cap of the timeout in a message",
+    timeout_cap: float = env("WORKER_WEBHOOK_TIMEOUT_CAP", p.seconds(1, 120), "limit of the timeout in a message",
         default=30.0)
     deadline_seconds: float = env("WORKER_WEBHOOK_DEADLINE", p.seconds(1, 120), "limit of one delivery", default=10.0)
     body_limit: int = env("WORKER_WEBHOOK_BODY_LIMIT", p.integer(0, 2**20), "bytes of an answer that are read",
         default=16 * 1024)
-    attempts: int = env("WORKER_WEBHOOK_ATTEMPTS", p.integer(1, 20), "cap of the tries of a delivery", default=5)
+    attempts: int = env("WORKER_WEBHOOK_ATTEMPTS", p.integer(1, 20), "limit of the attempts of a delivery", default=5)
     per_host: int = env("WORKER_WEBHOOK_PER_HOST", p.integer(1, 100), "deliveries at a time to one host, a process",
         default=4)
     allowed_ports: tuple[int, ...] = env("WEBHOOK_ALLOWED_PORTS", p.ports,
@@ -293,8 +296,8 @@ class WebhookSettings:
 class TrafficSettings:
     """The share of executions that this fleet takes while it runs beside today's workers.
 
-    Organizations listed are taken whole; of the others, `percent` of the executions. The rest goes to the queue that
-    a message came from with `forward_suffix` at its name's end, which only today's workers consume.
+    All executions of the listed organizations, and `percent` of the others. Other messages go to the queue that they
+    came from with `forward_suffix` added to its name, which only today's workers consume.
     """
 
     organizations: tuple[str, ...] = env("WORKER_TRAFFIC_ORGANIZATIONS", p.names, "organizations that are taken whole",
@@ -303,7 +306,7 @@ class TrafficSettings:
         default=Factory(lambda self: 0 if self.organizations else 100, takes_self=True),
         shown="100; 0 where organizations are listed")
     forward_suffix: str = env("WORKER_TRAFFIC_FORWARD_SUFFIX", p.queue_suffix,
-        "what is not ours goes to its queue's name with this at the end, such as `_today`; needed below 100 percent",
+        "suffix of the queues that the other messages are forwarded to, such as `_today`; required below 100 percent",
         default="")
 
     @property
@@ -314,8 +317,8 @@ class TrafficSettings:
     def takes(self, organization_id: str, execution_id: str | None) -> bool:
         """Whether an execution belongs to this fleet; the same answer in every process.
 
-        Without an execution, which a schedule does not have yet, only the organization decides: the execution that
-        comes of it is decided about by its own id.
+        A schedule has no execution yet, so that only its organization decides; its execution is decided later by its
+        own id.
         """
         if self.whole or organization_id in self.organizations:
             return True

@@ -11,7 +11,7 @@ from unstract_worker_core.config.declarations import celery, env
 from unstract_worker_core.config.parsers import Secret, bare_host, check_authority, join_host_port, split_url
 from unstract_worker_core.config.sections import BrokerSettings, RedisSettings
 
-# With the driver that the extra [chord] installs: which one SQLAlchemy takes by itself changed in 2.1.
+# With the driver that the extra [chord] installs: SQLAlchemy's default changed in 2.1.
 _POSTGRES = "db+postgresql+psycopg2"
 _BROKERS = ("redis", "rediss", "amqp", "amqps", "sentinel")
 _REDIS = ("redis", "rediss", "sentinel")
@@ -119,7 +119,7 @@ def _database(path: str) -> int:
 def _checked_options(part: SplitResult) -> Iterator[tuple[str, str]]:
     """The options of a URL: those of TLS that name files, or that say what holds anyway.
 
-    All the others would reach the driver past our settings. They are refused by name, never by value.
+    All others would reach the driver without our settings. They are refused by name, never by value.
     """
     if part.fragment:
         raise ValueError("has a # that is not percent-encoded (%23)")

@@ -32,7 +32,7 @@ log = get_logger(__name__)
 
 
 class NotForwarded(Exception):
-    """The broker did not say that it took the message; named after the driver's error. It may have."""
+    """The broker did not confirm the message, but may have it; named after the driver's error."""
 
 
 class Forwarding:
@@ -44,7 +44,7 @@ class Forwarding:
         self._connection: BrokerConnection | None = None
 
     def forward(self, message: Any, queue: str) -> None:
-        """Publish a kombu message to `queue`: same body, headers and content type. Once more on a fresh connection.
+        """Publish a kombu message unchanged to `queue`; a second time on a new connection if that fails.
 
         Raises:
             NotForwarded: it must stay where it is.
@@ -87,7 +87,7 @@ class Forwarding:
         )
 
     def _declare_once(self, connection: BrokerConnection, queue: str) -> None:
-        """The queue is there; as its consumers declared it, or as they would."""
+        """Declare the queue as its consumers do, unless it exists."""
         if self._broker.is_redis or queue in connection.declared:
             return
         entity = declared_queue(queue, self._broker)
@@ -119,7 +119,7 @@ def subject_of(task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str
     """What a share decides about; None for every other task, and where the ids cannot be read."""
     try:
         return _subject(task, task_id, args, kwargs)
-    except (MessageError, AttributeError):  # not even of the shape: our own steps put it aside, with the reason
+    except (MessageError, AttributeError):  # malformed: our own steps dead-letter it with the reason
         return None
 
 
@@ -164,7 +164,7 @@ class TrafficSplit:
         self._forwarding = Forwarding(runtime.settings.broker)
 
     def forward_if_foreign(self, message: Any, connection_errors: tuple[type[Exception], ...]) -> bool:
-        """Whether an admitted message was the other kind's; then it was handed on, or is back in its queue."""
+        """Whether an admitted message belongs to the other fleet; then it was forwarded, or is back in its queue."""
         task, task_id, args, kwargs = _call(message)
         subject = subject_of(task, task_id, args, kwargs)
         if subject is None:
@@ -190,7 +190,7 @@ class TrafficSplit:
         return not ours
 
     def _is_ours(self, subject: Subject, queue: str, message: Any) -> bool:
-        # What was handed on once is never handed on again.
+        # A forwarded message is never forwarded again.
         if not queue or queue.endswith(self._traffic.forward_suffix):
             return True
         if self._traffic.takes(subject.organization_id, subject.execution_id):

@@ -100,7 +100,7 @@ class HealthServer:
     """Serves health and metrics from daemon threads between `start()` and `stop()`.
 
     Args:
-        port: 0 takes a free one; `port` tells which after the start.
+        port: 0 takes a free one, which `port` gives after the start.
         alive: the check behind /health/live; it must not ask the network.
         checks: what /health/ready asks, by name; /health asks all.
         variable: the variable to name when the port cannot be had.

@@ -38,7 +38,7 @@ _WORDS = (
     r"|access[_-]?key|(?:access|auth|refresh|bearer|session)[_-]?token|(?<![a-z0-9])token(?![a-z])"
 )
 _KEY = re.compile(_WORDS, re.IGNORECASE)
-# Each of the words holds one of these: looking for them costs a twentieth.
+# Each of the words contains one of these: searching for them costs a twentieth.
 _TRACES = ("authorization", "bearer", "cookie", "credential", "key", "metadata", "passw", "secret", "token")
 # Every repetition is bounded or cannot overlap another: a hostile text must not make logging slow.
 _NAME = rf"(?:{_WORDS})[\w\-]{{0,40}}[\"']?\s{{0,4}}"
@@ -205,7 +205,7 @@ def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 
 def _suspicious(text: str) -> bool:
-    """Whether it has what any of the patterns needs: most texts have nothing of it."""
+    """Whether it contains a word that any of the patterns needs: most texts contain none."""
     lower = text.lower()
     if text.isascii() and not any(trace in lower for trace in _TRACES):
         return False
@@ -234,7 +234,7 @@ class Redactor:
         return value if len(value) <= _LONGEST else value[:_LONGEST] + "... (cut)"
 
     def _harmless(self, text: str) -> bool:
-        """Whether nothing in it can be a secret: most records are seen through at one look."""
+        """Whether nothing in it can be a secret: one search clears most records."""
         if len(text) > _LONGEST or "://" in text or _suspicious(text):
             return False
         return self._literals is None or self._literals.search(text) is None

@@ -233,11 +233,11 @@ class Metrics:
         self._shown.register(self.readings)
 
     def task(self, name: str, queue: str) -> "TaskMeter":
-        """What counts a registered task that came from this queue."""
+        """The meter of a registered task that came from this queue."""
         return TaskMeter(self, (name, self.hostname, queue if queue in self.queues else _OTHER_QUEUE))
 
     def slots(self, change: int) -> None:
-        """So many slots more (or fewer, if negative) are working."""
+        """Count `change` more slots as working; negative: fewer."""
         self.slots_in_use.inc(change)
         self._active.labels(self.hostname).inc(change)
 

@@ -53,7 +53,7 @@ class Traces:
     """The traces of one process; by itself, it makes none. Attributes never hold file names or results."""
 
     def accepted(self, execution_id: str, what: str) -> None:
-        """The execution, which names the trace, was written down just now, for the first time: the trace's root."""
+        """The execution was accepted for the first time: the root of its trace."""
 
     def span(self, execution_id: str, what: str, **attributes: str | int) -> AbstractContextManager[object]:
         """Around the work on one claim; its ids are on every log record and backend call inside."""
@@ -65,7 +65,7 @@ class Traces:
 
 @contextmanager
 def entered(span: "ActiveSpan") -> Iterator[None]:
-    """Let the functions here find the span while the block runs."""
+    """Make the span current for the functions here while the block runs."""
     token = active_span.set(span)
     try:
         yield

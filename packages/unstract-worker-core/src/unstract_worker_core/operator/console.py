@@ -25,9 +25,9 @@ from unstract_worker_core.worker.definition import WorkerDefinition, settings_or
 
 EXIT_REFUSED, EXIT_UNKNOWN, EXIT_ENDED, EXIT_UNAVAILABLE = 1, 3, 4, 5
 """Exit codes: refused or not confirmed, no such id, it has ended already, Redis or the broker does not answer."""
-# Nothing is asked of the backend, so that its address and key need not be at hand; the settings want them all the same.
+# These commands do not call the backend, but the settings require its address and key.
 _UNUSED = {"INTERNAL_API_BASE_URL": "http://backend.invalid/internal", "INTERNAL_SERVICE_API_KEY": "not-used-here"}
-# A shorter beginning of an id would match by chance.
+# A shorter prefix of an id would match by chance.
 _SHORTEST_ID = 4
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
@@ -70,7 +70,7 @@ def open_ledger(definition: WorkerDefinition, environ: Mapping[str, str] | None 
     redactor = Redactor(settings.secrets())
     access = Access(settings, Ledger(redis, settings.ledger), Operator(redis), Fleet(redis), redactor)
     retries = stamina.is_active()
-    stamina.set_active(False)  # a person waits for the answer: who is silent is asked once, as in `check`
+    stamina.set_active(False)  # a person waits for the answer: a silent server is tried once, as in `check`
     try:
         yield access
     except LedgerError as error:
@@ -100,9 +100,12 @@ def refuse_short(given: str, *, listed_by: str) -> None:
 
 
 def only_match(given: str, ids: Sequence[str], what: str) -> str | None:
-    """The id that was meant by its beginning; None where there is none. Several end the command, with their names."""
+    """The id that begins so; None where there is none. If there are several, the command ends with their names."""
     if len(ids) > 1:
-        fail(f"{given} is the beginning of {len(ids)} {what}: {', '.join(ids)}. Say more of one.", EXIT_REFUSED)
+        fail(
+            f"{given} is the beginning of {len(ids)} {what}: {', '.join(ids)}. Give more characters of one.",
+            EXIT_REFUSED,
+        )
     return ids[0] if ids else None
 
 
@@ -133,7 +136,7 @@ def act_on_each(
         except _Ended as error:
             if len(given) == 1:
                 raise
-            fail(f"{error.message.rstrip('.')}. Nothing was done to the others either.", error.exit_code)
+            fail(f"{error.message.rstrip('.')}. The others were left unchanged too.", error.exit_code)
         found[id_of(thing)] = thing
     codes = []
     for thing in found.values():

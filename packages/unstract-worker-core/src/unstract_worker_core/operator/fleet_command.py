@@ -20,9 +20,9 @@ def fleet(definition: WorkerDefinition) -> click.Command:
     """The command. It needs the broker's and the ledger's variables, no backend key."""
 
     @click.command(help="List the live workers of all types, and those that vanished within five minutes.")
-    @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
-    @click.option("--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="For --watch.")
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, a line a look.")
+    @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+    @click.option("--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="Seconds.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout a refresh.")
     def command(*, watch: bool, interval: float, as_json: bool) -> None:
         with open_ledger(definition) as access:
             print_again(lambda: _shown(access.fleet.members(), as_json=as_json), watch=watch, interval=interval)

@@ -137,12 +137,12 @@ def runs(definition: WorkerDefinition) -> click.Command:
     @click.option("--state", type=click.Choice(_STATES), help="Only runs in this state.")
     @click.option("--task", type=click.Choice([task.value for task in RunTask]), help="Only runs of this task.")
     @click.option("--organization", help="Only runs of this organization.")
-    @click.option("--overdue", is_flag=True, help="Only runs whose next look is past.")
+    @click.option("--overdue", is_flag=True, help="Only runs that are overdue.")
     @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-    @click.option("--offset", type=click.IntRange(0), default=0, help="Where to go on, as the last page said.")
-    @click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
-    @click.option("--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="For --watch.")
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, a line a look.")
+    @click.option("--offset", type=click.IntRange(0), default=0, help="Offset of the next page, as the last page said.")
+    @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
+    @click.option("--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="Seconds.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout a refresh.")
     @click.pass_context
     def group(
         context: click.Context, *, state: str | None, task: str | None, organization: str | None, overdue: bool,

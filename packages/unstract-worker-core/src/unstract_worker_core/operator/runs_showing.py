@@ -113,7 +113,7 @@ def show_run(access: Access, given: str, *, as_json: bool) -> str:
 
 
 def find_run(access: Access, given: str) -> RunView:
-    """The run that an id or the beginning of one names; ends the command where that is none or several."""
+    """The run of an id or of the beginning of one; ends the command if there is none or several."""
     refuse_short(given, listed_by="runs")
     run_id = only_match(given, access.operator.matching(given), "runs")
     view = access.operator.view(run_id) if run_id else None

@@ -18,7 +18,7 @@ from unstract_worker_core.statuses import WorkerType
 
 _POLL_SECONDS = 15
 GRACE_BEYOND_DRAIN = 15
-"""Seconds that a process may take beyond its drain: handing back, then leaving (see worker.drain)."""
+"""Seconds that a process may need after its drain: handing back, then exit (see worker.drain)."""
 _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
 
 

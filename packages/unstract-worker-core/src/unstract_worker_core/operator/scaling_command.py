@@ -115,9 +115,7 @@ def _printed(target: Target, form: str) -> str:
         return json.dumps(asdict(target))
     notes = [f"The Deployment's terminationGracePeriodSeconds: above {target.grace_seconds}, or running work is killed"]
     if form == "keda" and target.prometheus is None:
-        notes.append(
-            "Without --prometheus running work is not seen: a fleet whose queues are empty shrinks, and drains"
-        )
+        notes.append("Without --prometheus running work is not counted: a fleet with empty queues shrinks, and drains")
     if form == "keda" and target.source is not Source.PROMETHEUS:
         notes.append(f"The Secret {target.secret} must have the keys {', '.join(secret_keys(target).values())}")
     if form == "keda" and target.source is Source.RABBITMQ and target.tls:

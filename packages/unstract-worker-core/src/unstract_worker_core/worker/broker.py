@@ -54,7 +54,8 @@ def transport_options(broker: BrokerSettings) -> dict[str, Any]:
         # Bounded: while a worker declares its queues it reads nothing else, heartbeats included.
         return {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}
     options: dict[str, Any] = {
-        # Not the platform's own: what its workers hold is not ours to give back, and ours is renewed while it is held.
+        # Not the platform's own keys: we must not give back what its workers hold, and ours is renewed while it is
+        # held.
         "unacked_key": "uw_unacked",
         "unacked_index_key": "uw_unacked_index",
         "unacked_mutex_key": "uw_unacked_mutex",
@@ -117,10 +118,10 @@ def declared_queue(name: str, broker: BrokerSettings) -> Queue:
 
 
 def permanent_refusal(error: BaseException) -> Fault | None:
-    """What an operator must change before the broker takes this worker; None for an error that may pass by itself."""
+    """What an operator must change before the broker accepts this worker; None for an error that may pass."""
     cause = error.__cause__ or error
     if isinstance(cause, PreconditionFailed) and "inequivalent arg" in str(cause):
-        return Fault("RABBITMQ_HA_ENABLED", f"a queue is declared otherwise; set it as the platform has it: {cause}")
+        return Fault("RABBITMQ_HA_ENABLED", f"a queue has other arguments; configure it as the platform does: {cause}")
     if isinstance(cause, NotAllowed):
         return Fault("CELERY_BROKER_BASE_URL", f"there is no such vhost, or the user may not use it: {cause}")
     if isinstance(cause, AskError | ClusterCrossSlotError | ClusterDownError):
@@ -159,7 +160,7 @@ class BrokerConnection(Connection):
         return (KombuError, OSError, *self.connection_errors, *self.channel_errors)
 
     def depth(self, queue: str) -> int | None:
-        """How many messages wait in a queue; None: RabbitMQ has no such queue. On Redis that is an empty one."""
+        """How many messages wait in a queue; None: RabbitMQ has no such queue (on Redis it is an empty one)."""
         is_redis = self.transport.driver_type == "redis"
         try:
             if is_redis:
@@ -181,7 +182,7 @@ class BrokerConnection(Connection):
             log.debug("connection did not close", exc_info=True)
 
     def switch(self, conn_str: str) -> None:
-        """Go on to another of several brokers: kombu would take its own transport for the URL's scheme then."""
+        """Switch to another of several brokers, with our transport: kombu would choose its own by the URL's scheme."""
         transport = self.transport_cls
         super().switch(conn_str)  # type: ignore[no-untyped-call]
         self.transport_cls = transport
@@ -258,7 +259,7 @@ def publishing_connection(broker: BrokerSettings, *, confirmed: bool = False, se
     servers = len(broker.url.reveal().split(";"))
     bounds: dict[str, Any] = {"socket_timeout": seconds}
     if broker.scheme == "sentinel":
-        # redis-py repeats each question by itself, which would take a minute for a sentinel that is silent.
+        # redis-py repeats each query by itself, which would take a minute for a silent sentinel.
         sentinel_options = {"retry": Retry(NoBackoff(), 0), "socket_timeout": min(5, seconds / servers)}
         bounds |= {"sentinel_kwargs": transport_options(broker)["sentinel_kwargs"] | sentinel_options}
     if not broker.is_redis:

@@ -6,8 +6,8 @@ Defects of kombu 5.7 that this module closes:
   whose connection breaks while the answer is on its way, has lost it (kombu issues 305 and 1836, celery 4354 and 7950).
   To see it: kill consumers of kombu's own transport at random while messages arrive, and count
   (`test_kombu_alone_loses_a_message` does it at the worst moment).
-- An unacknowledged message is given back after `visibility_timeout`, whether its worker died or is still at it.
-- A stored item that is no message envelope raises out of the event loop, again at each start: it ends the worker.
+- An unacknowledged message is given back after `visibility_timeout`, even while its worker still works on it.
+- A stored item that is no message envelope raises in the event loop, again at each start: it ends the worker.
 - A server that was demoted to a replica is kept, and refuses each command for ever; a silent one is noticed late.
 
 How: a blocking BLMOVE of a queue onto itself only shows that there is an item (a "peek"), and one script takes it and
@@ -79,7 +79,7 @@ class LeasedQoS(QoS):
         InMemoryQoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """It is done with. Where that is refused, its note stays and brings it back once more: a repeat is harmless."""
+        """Drop its note. If Redis refuses, the note stays and the message is delivered again, which is harmless."""
         try:
             self.channel.drop_note(delivery_tag)
         except ResponseError as error:
@@ -87,12 +87,12 @@ class LeasedQoS(QoS):
         InMemoryQoS.ack(self, delivery_tag)
 
     def forget(self, delivery_tag: Any) -> None:
-        """It is noted in Redis, but will not be delivered. The tag is text, or bytes as read from the index."""
+        """Forget a message that is noted in Redis and will not be delivered. The tag: text, or bytes from the index."""
         self.noted.discard(delivery_tag)
         self.channel.drop_note(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
-        """It goes back to its queue. Where that is refused, its note stays and brings it back later."""
+        """Put it back into its queue. If Redis refuses, the note stays and brings it back later."""
         try:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
         except ResponseError as error:
@@ -114,7 +114,7 @@ class LeasedQoS(QoS):
 
 
 class _Message(Message):
-    """kombu's message, which says of what it cannot be made of; what its receiver raises is another matter."""
+    """kombu's message, with an error of its own for an item that is no message, apart from what its receiver raises."""
 
     def __init__(self, payload: Any, *args: Any, **options: Any) -> None:
         try:
@@ -169,7 +169,7 @@ class PeekChannel(Channel):
     def __init__(self, *args: Any, **options: Any) -> None:
         self._peeks: dict[str, _Peek] = {}
         self._not_before = 0.0
-        # Taking ended for want of credit: there may be more, and no peek is needed to know.
+        # Taking ended because of the prefetch limit: there may be more, and no peek is needed.
         self._more = False
         super().__init__(*args, **options)
 
@@ -195,7 +195,7 @@ class PeekChannel(Channel):
                     raise
 
     def start_peek(self) -> None:
-        """There is credit: take what is known to wait, else see to it that each queue is being peeked into."""
+        """There is credit: take what is known to wait, else peek into each queue."""
         now, poller = monotonic(), self.connection.cycle
         if self._more and not poller._in_protected_read:  # noqa: SLF001 - an event loop's tick: no caller waits for a message
             self._take_all()
@@ -236,7 +236,7 @@ class PeekChannel(Channel):
             self._wait_after(error, "looking into a queue was refused", queue=peek.queue)
 
     def drop_overdue(self) -> None:
-        """Disconnect what leads to a server that does not answer a peek: half open, most likely. Nothing is lost."""
+        """Disconnect from a server that does not answer a peek: most likely half open. Nothing is lost."""
         overdue = monotonic() - PEEK_SECONDS - _LATE_SECONDS
         for peek in self._peeks.values():
             if peek.asked_at is None or peek.asked_at > overdue:
@@ -299,7 +299,7 @@ class PeekChannel(Channel):
             self.qos.forget(tag)
 
     def drop_note(self, delivery_tag: bytes | str) -> None:
-        """A taken message is done with. Raises what redis-py raises, a ResponseError for what Redis refuses."""
+        """Drop the note of a taken message. Raises what redis-py raises, a ResponseError if Redis refuses."""
         self._scripts["drop"](keys=(self.unacked_key, self.unacked_index_key), args=(delivery_tag,))
 
     @cached_property

@@ -33,7 +33,7 @@ from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 from unstract_worker_core.worker.drain import POOL_PATHS
 from unstract_worker_core.worker.tasks import refuse_celery_tasks
 
-# Chosen per process on Celery's command line, where an operator may: everything else is guarded.
+# What an operator may choose on Celery's command line: everything else is guarded.
 _FREE = frozenset({"worker_pool", "worker_concurrency", "task_queues", "broker_url"})
 
 
@@ -64,7 +64,7 @@ def build_runtime(
     doorbells: Doorbells | None = None,
     metrics: Metrics | None = None,
 ) -> Runtime:
-    """A runtime of its own connections. Raises ConfigurationError for what only shows here, such as a bad CA file."""
+    """A runtime with its own connections. Raises ConfigurationError for a fault found only here (a bad CA file)."""
     metrics = metrics or Metrics(settings.instance, consumed_queues(settings))
     draining = draining or threading.Event()
     observe = counted_as_progress(metrics.ledger_steps)
@@ -162,8 +162,8 @@ def _worker(settings: Settings) -> dict[str, Any]:
         "worker_consumer": "unstract_worker_core.worker.consumer:Consumer",
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": settings.broker.is_redis,
-        # After a reconnect it would have slots' threads ask for more on the consumer's connection, which is the main
-        # thread's: both read from it, and a worker whose frames were torn so waits for the rest for ever.
+        # After a reconnect it would make slots' threads use the consumer's connection, which is the main thread's: both
+        # read from it, and a worker that lost part of a frame waits for the rest for ever.
         "worker_enable_prefetch_count_reduction": False,
         "worker_disable_rate_limits": True,
         "worker_deduplicate_successful_tasks": False,

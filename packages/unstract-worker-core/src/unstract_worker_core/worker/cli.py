@@ -69,7 +69,7 @@ class _Commands(click.Group):
                 raise
             with suppress(OSError):
                 click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is buffered would fail again at the interpreter's end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # buffered output would fail again at the interpreter's end
             sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 
 class Effect(StrEnum):
-    """What becomes of a command or an option."""
+    """How a command or an option is treated."""
 
     WORKS = "works"
     IGNORED = "ignored with a warning"

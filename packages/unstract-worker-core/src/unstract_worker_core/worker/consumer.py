@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from unstract_worker_core.migration.traffic import TrafficSplit
     from unstract_worker_core.worker.process import WorkerProcess
 
-# How long a message stays back that was not taken for an error of ours: the first time, and at most.
+# Pause before a message goes back to its queue after an internal error: the first one, and the longest.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 # The longest pause before a broker that cannot be reached is tried again: work goes on within 15 s of its return.
 _LONGEST_OUTAGE_PAUSE_SECONDS = 6.0
-# A connection that held for so long is made again at once.
+# A connection that lasted for so long is made again at once.
 _SETTLED_SECONDS = 30.0
 log = get_logger(__name__)
 
@@ -66,7 +66,7 @@ class TaskRequest(Request):  # type: ignore[misc]
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]
-    """Set by `worker_consumer`; the process that it serves hangs on the app."""
+    """Set by `worker_consumer`; its process is an attribute of the app."""
 
     _failures = 0
     _lost = 0
@@ -109,7 +109,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
                 runtime.metrics.task(name, str(info.get("routing_key") or "")).received()
 
     def _put_back(self, message: Any, error: Exception) -> None:
-        """Leave a message to a later try; the pause grows while this goes on, and the message is held meanwhile."""
+        """Requeue a message after a pause, which grows while this goes on; the message is held meanwhile."""
         pause = min(_PAUSE_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS)
         self._failures += 1
         log.error(

@@ -35,7 +35,7 @@ log = get_logger(__name__)
 
 
 class _BrokerAway(Exception):
-    """The broker did not take or tell what it was asked for; named after the driver's error."""
+    """The broker did not answer or accept; named after the driver's error."""
 
 
 class CeleryDoorbells:
@@ -78,7 +78,7 @@ class CeleryDoorbells:
             return None
 
     def depths(self, queues: Sequence[str]) -> dict[str, int] | None:
-        """The same for each queue, and without a word: it is asked every few seconds."""
+        """The same for each queue, without a log line: it is read every few seconds."""
         try:
             return self._asked(queues)
         except _BrokerAway:

@@ -58,7 +58,7 @@ class SelfPipe:
 
 @define
 class ParentPipe:
-    """Made by the parent before it forks: it cuts the line on purpose or by dying, and every child notices."""
+    """Made by the parent before it forks: every child notices when the parent closes it or dies."""
 
     read: int = field(init=False)
     _write: int | None = field(init=False)
@@ -74,7 +74,7 @@ class ParentPipe:
 
 
 def within(seconds: float, action: Callable[[], object]) -> None:
-    """Do something that may hang, and wait for it no longer than that."""
+    """Call something that may hang, and wait at most so long."""
     thread = threading.Thread(target=action, name="hand-back", daemon=True)
     thread.start()
     thread.join(seconds)

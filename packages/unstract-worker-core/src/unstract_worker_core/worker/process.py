@@ -1,7 +1,7 @@
 """One worker process: its app, its runtime, what runs beside the tasks, and its end.
 
-Both ways in (our entry point and Celery's command) come through here: Celery calls the process when its worker is made,
-has its pool, has forked a child, and has ended.
+Both entry points (ours and Celery's command) use it: Celery calls the process when its worker is made, has its pool,
+has forked a child, and has ended.
 """
 
 import gc
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 _HAND_BACK_SECONDS = 5.0
 _FLUSH_SECONDS = 3.0
-# Threads of a worker wait for answers and release the interpreter by themselves. Python's 5 ms wake a hundred of them
-# for nothing: measured with 100 files in flight, 50 ms take a tenth less processor time a file.
+# A worker's threads wait for answers and release the interpreter by themselves; Python's 5 ms wake a hundred of them
+# for nothing. Measured with 100 files in flight, 50 ms cost a tenth less processor time a file.
 _SWITCH_SECONDS = 0.05
 # How the worker object names settings that a command line may have changed.
 _SETTINGS_OF_WORKER = {
@@ -100,7 +100,7 @@ class WorkerProcess:
                 setattr(worker, attribute, self.app.conf[setting])
         process = self.settings.process
         if isinstance(worker.concurrency, int) and worker.concurrency != process.concurrency:
-            # What liveness and the fleet say of the slots: with fewer than the setting's a busy worker would look dead.
+            # For liveness and `fleet`: with fewer slots than the setting says, a busy worker would look dead.
             self.settings = evolve(self.settings, process=evolve(process, concurrency=worker.concurrency))
         pool = symbol_by_name(POOL_PATHS[process.pool])
         if not is_supported_pool(worker.pool_cls):

@@ -22,8 +22,8 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 _KEPT_BODY = 4096
 _TEXT = ("utf-8", "utf8", "us-ascii", None)
 _LONGEST_INTEGER = 4000  # digits; Python itself reads 4300
-# Any argument of these may be a URL or a header with a credential, which no pattern tells from other text.
-# An executor's answer is what it read in somebody's document.
+# Any argument of these may be a URL or a header with a credential, which no pattern can recognise.
+# An executor's answer is the content of a customer's document.
 _NEVER_KEPT = frozenset({"send_webhook_notification", EXECUTOR_ANSWER_TASK})
 
 log = get_logger(__name__)
@@ -48,7 +48,7 @@ def rejection_reason(message: Any, *, limit: int = BODY_LIMIT) -> str | None:
 def _decoded(message: Any) -> Any:
     """The body. What a decoder refuses at one place becomes a value that is refused with its own field.
 
-    Bytes that are not UTF-8 become halves of surrogate pairs, integers of thousands of digits become infinity.
+    Bytes that are not UTF-8 become lone surrogates, integers of thousands of digits become infinity.
     """
     try:
         return message.payload

@@ -1,4 +1,4 @@
-"""What a process shows of itself and of its fleet: health pages, its heartbeat, the gauges of /metrics.
+"""What a process reports about itself and its fleet: health pages, its heartbeat, the gauges of /metrics.
 
 Queues, ledger and workers that are gone belong to the whole fleet: one elected worker reports each, so that sums over
 all workers are right.

@@ -1,7 +1,7 @@
-"""Where Celery ends and the steps begin: registering a task, and what becomes of each error.
+"""The boundary between Celery and the steps: registering a task, and handling each error.
 
-Nothing that a step raises may kill a worker or send a message round in circles: what can never be processed is
-dead-lettered once, what may pass later stays in the ledger, everything else is logged and counted.
+No error of a step may kill a worker or send a message round in circles: a message that can never be processed is
+dead-lettered once, work that may succeed later stays in the ledger, everything else is logged and counted.
 """
 
 import time

@@ -64,7 +64,7 @@ class Watchdog(PeriodicService):
         if stuck:
             idle = round(stuck[0].idle_seconds)
             log.critical("a slot is stuck: ending the process", task=stuck[0].task, idle_seconds=idle)
-            # What is stuck is charged, or it would come back and be stuck for ever.
+            # The stuck work is charged, or it would come back and be stuck again for ever.
             hanging = [slot.thread for slot in stuck]
             within(_HAND_BACK_SECONDS, lambda: self._runtime.keeper.hand_back_all(except_threads=hanging))
             os._exit(1)

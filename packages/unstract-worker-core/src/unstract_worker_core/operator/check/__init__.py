@@ -1,7 +1,7 @@
-"""What `check` looks at before a worker is trusted with traffic: configuration, broker, queues, Redis, backend, clock.
+"""What `check` examines before a worker gets traffic: configuration, broker, queues, Redis, backend, clock.
 
-Looking changes nothing: what is written for a trial is taken away again. Each finding is a line: ok, warn or fail, and
-what to do.
+Nothing is changed: what is written for a trial is removed again. Each finding is a line: ok, warn or fail, and what to
+do.
 """
 
 import json
@@ -39,7 +39,7 @@ _CLASSES: tuple[tuple[type[BaseException], str], ...] = (
     (NoPermissionError, "the ACL user may not do this"),
     (MasterNotFoundError, NO_MASTER),
     (TimeoutError, NO_ANSWER),
-    (InvalidResponse, "something answers there that is no Redis"),
+    (InvalidResponse, "the server there is not Redis"),
     (PermissionError, "access refused"),
 )
 _TEXTS = (
@@ -47,7 +47,7 @@ _TEXTS = (
     (r"NOAUTH|Authentication required", "a password is required"),
     (r"NOPERM|no permissions", "the ACL user may not do this"),
     (r"DB index is out of range|invalid DB index", "there is no database of this number"),
-    (r"unknown command .SENTINEL", "what answers there is no sentinel"),
+    (r"unknown command .SENTINEL", "the server there is not a sentinel"),
     (r"WRONG_VERSION_NUMBER|wrong version number|record layer failure", "the server does not speak TLS on this port"),
     (r"Connection closed by server", "the server closed the connection: does it expect TLS?"),
     # libpq's, which has one class of error for all of them
@@ -58,7 +58,7 @@ _TEXTS = (
     (r"permission denied", "the user may not make or read its tables"),
     (r"could not translate host name|Name or service not known", "unknown host name"),
     (r"timeout expired|timed out", NO_ANSWER),
-    (r"server closed the connection unexpectedly|invalid response to SSL", "what answers there is no PostgreSQL"),
+    (r"server closed the connection unexpectedly|invalid response to SSL", "the server there is not PostgreSQL"),
     (r"unable to open database file", "the file cannot be opened"),
 )
 
@@ -82,7 +82,7 @@ class Line:
 
 
 def printable_line(text: str) -> str:
-    """One line of printable characters: nothing that was given or stored may steer a terminal."""
+    """One line of printable characters: no text may send control characters to a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 

@@ -36,7 +36,7 @@ def broker_lines(settings: Settings) -> Iterator[Line]:
                 yield _on_redis(connection, queue) if broker.is_redis else _on_rabbitmq(broker, connection, queue)
                 queues.pop(0)
         except Exception as error:  # noqa: BLE001 - boundary: each driver has errors of its own, and all mean the same here
-            # As in `run`: what is refused for good ends it, what is away leaves it to the next.
+            # As in `run`: a permanent refusal ends the check, an unreachable broker leads to the next one.
             passed_on = number < len(brokers) and permanent_refusal(error) is None
             yield _failed(broker, error, passed_on=passed_on)
             if not passed_on:
@@ -169,7 +169,7 @@ def _mismatch(wanted: str) -> str:
 
 
 def _unlike_answers(error: PreconditionFailed) -> str:
-    """The executor declares the queue of its answers itself: otherwise than it is, its publish fails."""
+    """The executor declares its answers' queue itself: with other arguments its publish fails."""
     found = re.search(r"inequivalent arg '([^']+)'", str(error))
     what = f"with another {found[1]}" if found else "with other arguments"
     return (

@@ -37,8 +37,8 @@ _ONCE = {
 def check(definition: WorkerDefinition) -> click.Command:
     """The command."""
 
-    @click.command(help="Look whether this worker could run: configuration, broker, queues, Redis, backend, clock.")
-    @click.option("--organization", "organizations", multiple=True, help="Look at it in the backend; may be repeated.")
+    @click.command(help="Check whether this worker could run: configuration, broker, queues, Redis, backend, clock.")
+    @click.option("--organization", "organizations", multiple=True, help="Check it in the backend; may be repeated.")
     @click.option("--json", "json_wanted", is_flag=True, help="One JSON object on stdout.")
     @click.option("--development", is_flag=True, help="Read .env and allow the development key.")
     @click.pass_context

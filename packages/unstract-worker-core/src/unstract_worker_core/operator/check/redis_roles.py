@@ -93,7 +93,7 @@ def _role(role: Role, client: Redis, where: str) -> Iterator[Line]:
 
 
 def _kept(subject: str, client: Redis, evicted: str, *, where: str = "") -> Iterator[Line]:
-    """Whether the server may throw things away. `where`: its location, for the line that says that it is in order."""
+    """Whether the server may evict keys. `where`: its location, for the line that says ok."""
     info = _info(client)
     if info is None:
         yield Line(subject, "warn", "INFO is not permitted: eviction and version were not checked; grant +info to see")

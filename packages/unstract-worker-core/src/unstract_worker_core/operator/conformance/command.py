@@ -103,7 +103,7 @@ class _Options:
         return f"{', '.join(effects)}?"
 
     def context(self, backend: Backend) -> ProbeContext:
-        """What the tries work with."""
+        """What the probes work with."""
         pipeline_id, api_id = (str(each) if each else None for each in (self.pipeline, self.api))
         return ProbeContext(backend, self.organization, str(self.workflow or uuid4()), pipeline_id, api_id, self.notify)
 
@@ -160,7 +160,7 @@ def _probe(probe: Probe, context: ProbeContext) -> Finding:
     except Unclear as found:
         got, verdict = str(found), Verdict.UNCLEAR
     except (BackendUnavailable, OutcomeUnknown) as error:
-        # A 500 that may pass is an answer all the same; a backend that is away says nothing about the operation.
+        # A 500 is an answer about the operation; an unreachable backend says nothing about it.
         got, verdict = _shown(error), Verdict.LACKS if error.status == 500 else Verdict.UNCLEAR
     except BackendError as error:
         got, verdict = _shown(error), Verdict.LACKS

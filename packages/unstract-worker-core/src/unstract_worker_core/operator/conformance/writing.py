@@ -19,7 +19,7 @@ from unstract_worker_core.operator.conformance import (
 )
 from unstract_worker_core.statuses import ExecutionStatus, PipelineStatus
 
-# What a backend says that has the route and not the work behind it.
+# The error texts of a backend that has the route but not the implementation.
 _BY_US = "a conformance run"
 _NO_PLATFORM_KEY = "platform key is required"
 _NOTHING_BEHIND = ("has no attribute", "not implemented", "is not defined")
@@ -212,7 +212,7 @@ def _enqueue(context: ProbeContext) -> str:
         raise Unclear("what was named has no active webhook subscriber")
     if push(context.organization, *context.event, key=f"conformance:{context.mark}:enqueue") is None:
         raise Mismatch("the subscriber does not want events of an ERROR")
-    return "taken: the subscriber gets one event"
+    return "accepted: the subscriber gets one event"
 
 
 _EXECUTING = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=1)
@@ -230,6 +230,6 @@ _ALL = (
     Probe(ops.MARK_DEAD_LETTER, "a number of rows", _dead_letter),
     Probe(ops.CLEAN_UP, "cleaned up, or not offered", _clean_up),
     Probe(ops.UPDATE_PIPELINE, f"SUCCESS and FAILURE, read back; else {UNKNOWN_ID}", _update_pipeline),
-    Probe(ops.ENQUEUE, f"one event, taken (--notify); else {UNKNOWN_ID}", _enqueue),
+    Probe(ops.ENQUEUE, f"one event, accepted (--notify); else {UNKNOWN_ID}", _enqueue),
 )
 WRITING: Mapping[Operation, Probe] = {each.operation: each for each in _ALL}
