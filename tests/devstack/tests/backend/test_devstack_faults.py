@@ -121,7 +121,11 @@ def test_clearing(ready):
 
 @pytest.mark.parametrize(
     ("body", "text"),
-    [({}, "kind and path"), ({"kind": "x", "path": "y"}, "FaultKind"), ({"kind": "status", "path": "("}, "regular")],
+    [
+        ({}, "'kind' and 'path'"),
+        ({"kind": "x", "path": "y"}, "FaultKind"),
+        ({"kind": "status", "path": "("}, "regular"),
+    ],
 )
 def test_wrong_fault_is_refused(stack, body, text):
     answer = stack.client.post("/dev/faults", json=body)

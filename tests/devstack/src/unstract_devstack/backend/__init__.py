@@ -3,7 +3,7 @@
 It answers as the recorded platform does, with SQLite and plain directories behind it.
 """
 
+from unstract_devstack.backend.application import BackendHandle, running
 from unstract_devstack.backend.config import BackendConfig, FileWork, Mode, UploadRules
-from unstract_devstack.backend.server import BackendHandle, running
 
 __all__ = ["BackendConfig", "BackendHandle", "FileWork", "Mode", "UploadRules", "running"]

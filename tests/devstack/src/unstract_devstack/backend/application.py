@@ -1,25 +1,26 @@
-"""The ASGI application: authentication, faults, handlers in threads, idempotency keys, and the request log."""
+"""The ASGI application: authentication, faults, views in threads, idempotency keys; and the server that it runs in."""
 
 import asyncio
 import logging
-import random
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import ExitStack, contextmanager
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
-from unstract_devstack.backend import delivery
-from unstract_devstack.backend.config import Mode
-from unstract_devstack.backend.faults import Fault, FaultKind
-from unstract_devstack.backend.public.face import PATH, PublicFace
-from unstract_devstack.backend.request_log import Entry
-from unstract_devstack.backend.routes import OPERATIONS, Operation
+from unstract_devstack.asgi_server import serving
+from unstract_devstack.backend import notification_buffer
+from unstract_devstack.backend.config import BackendConfig, Mode
+from unstract_devstack.backend.faults import Connections, Faulty
+from unstract_devstack.backend.log_drain import draining
+from unstract_devstack.backend.operations import DEV, INTERNAL
+from unstract_devstack.backend.public import PATH, PublicFace
 from unstract_devstack.backend.services import Call, Services
 from unstract_devstack.backend.wire import (
     FORBIDDEN_PAGE,
@@ -28,61 +29,79 @@ from unstract_devstack.backend.wire import (
     BadUuid,
     MalformedJson,
     NoMatch,
+    Operation,
     Refused,
     html,
-    reply,
     standardized,
     unauthorized,
 )  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-CALL_THREADS, FILE_THREADS, CALLER_THREADS = 6, 32, 64
+CALL_THREADS, FILE_THREADS, CALLER_THREADS = 6, 64, 64
+KEEP_ALIVE_SECONDS = 75
 EXPECTED = (BadUuid, MalformedJson, NoMatch)
 
 
-class Threads:
-    """The pools that handlers run in. The dev API has its own, so that it can look on whatever the others wait for."""
+@frozen
+class BackendHandle:
+    """Where a running backend is found."""
 
-    def __init__(self, shared: int | None) -> None:
-        self.quick = ThreadPoolExecutor(shared or CALL_THREADS, "backend-call")
-        self.slow = self.quick if shared else ThreadPoolExecutor(FILE_THREADS, "backend-file")
-        self.callers = self.quick if shared else ThreadPoolExecutor(CALLER_THREADS, "backend-caller")
-        self.observers = ThreadPoolExecutor(2, "backend-dev")
+    base_url: str
+    public_url: str
+    port: int
+    api_key: str = field(repr=False)
 
-    def of(self, operation: Operation) -> ThreadPoolExecutor:
-        """Where an operation's handler runs."""
-        if operation.path.startswith("/dev/"):
-            return self.observers
-        return self.slow if operation.slow else self.quick
 
-    def close(self) -> None:
-        """Wait for all that runs."""
-        for pool in (self.quick, self.slow, self.callers, self.observers):
-            pool.shutdown()
+@contextmanager
+def running(config: BackendConfig) -> Iterator[BackendHandle]:
+    """A reference backend on a thread of this process, until the block ends."""
+    with ExitStack() as stack:
+        services = Services.open(config)
+        stack.callback(services.close)
+        application = Application(services)
+        stack.callback(application.close)
+        served = stack.enter_context(
+            serving(application, host=config.host, port=config.port, timeout_keep_alive=KEEP_ALIVE_SECONDS)
+        )
+        stack.callback(application.public.release_callers)
+        application.connections = served.connections
+        # The threads that work without being asked.
+        if config.buffer_loop:
+            stack.enter_context(notification_buffer.processing(services))
+        if config.log_drain and config.broker_url:
+            stack.enter_context(draining(config.broker_url, services.logs))
+        url = f"http://{config.host}:{served.port}"
+        yield BackendHandle(f"{url}/internal", url, served.port, config.api_key)
 
 
 class Application:
     """The reference backend as an ASGI application: every request is noted, and met by a fault if one is set.
 
+    Views run in pools of threads. The dev API has its own, so that it can look on whatever the others wait for.
     `connections` are the open ones of the server that it runs in.
     """
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.connections: delivery.Connections = ()
-        self.threads = Threads(services.config.shared_threads)
-        self.public = PublicFace(services, self.threads.callers)
-        self._router = Router([*self._routes(OPERATIONS), Route(PATH, self.public)], redirect_slashes=False)
+        self.connections: Connections = ()
+        shared = services.config.shared_threads
+        self._quick = ThreadPoolExecutor(shared or CALL_THREADS, "backend-call")
+        self._slow = self._quick if shared else ThreadPoolExecutor(FILE_THREADS, "backend-file")
+        self._callers = self._quick if shared else ThreadPoolExecutor(CALLER_THREADS, "backend-caller")
+        self._observers = ThreadPoolExecutor(2, "backend-dev")
+        self._keys: dict[str, threading.Lock] = {}
+        self.public = PublicFace(services, self._callers)
+        self._router = Router([*self._routes(), Route(PATH, self.public)], redirect_slashes=False)
         self._router.default = self._missing
 
-    def _routes(self, operations: Iterable[Operation]) -> list[Route]:
+    def _routes(self) -> Iterator[Route]:
         """One route a path; literal segments go before parameters."""
         by_path: dict[str, dict[str, Operation]] = {}
-        for operation in operations:
+        for operation in (*INTERNAL, *DEV):
             by_path.setdefault(operation.path, {})[operation.method] = operation
-        ordered = sorted(by_path, key=lambda path: [segment.startswith("{") for segment in path.split("/")])
-        return [Route(path, Endpoint(self.services, self.threads, by_path[path])) for path in ordered]
+        for path in sorted(by_path, key=lambda path: [segment.startswith("{") for segment in path.split("/")]):
+            yield Route(path, Endpoint(self, by_path[path]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -91,29 +110,18 @@ class Application:
         if scope["path"].startswith("/dev/"):
             await self._answer(scope, receive, send)
             return
-        at, began = time.time(), time.perf_counter()
-        fault = self.services.faults.hit(scope["method"], scope["path"])
-        sent = Sent(send)
-        if fault is None:
-            await self._answer(scope, receive, sent)
-        else:
-            await self._faulty(fault, scope, receive, sent)
-        request, kind = Request(scope), str(fault.kind) if fault else None
-        organization, key = (request.headers.get(name) for name in ("x-organization-id", "idempotency-key"))
-        seconds = time.perf_counter() - began
-        entry = Entry(at, scope["method"], scope["path"], organization, key, sent.status, seconds, kind)
-        if self.services.requests.note(entry):
-            await asyncio.get_running_loop().run_in_executor(self.threads.observers, self.services.requests.flush)
-
-    async def _faulty(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-        if await delivery.before(fault, self.connections, scope, receive, send):
-            return
-        if fault.kind is FaultKind.DELAY:
-            await self._answer(scope, receive, send)
-            return
-        answer = delivery.Captured()
-        await self._answer(scope, receive, answer)
-        await delivery.after(fault, answer, self.connections, scope, receive, send)
+        at, began, sent = time.time(), time.perf_counter(), Sent(send)
+        fault = next((each for each in list(self.services.faults) if each.acts(scope["method"], scope["path"])), None)
+        answer = Faulty(self._answer, fault, self.connections) if fault else self._answer
+        await answer(scope, receive, sent)
+        headers, requests = Request(scope).headers, self.services.requests
+        requests.append(
+            {
+                "id": len(requests) + 1, "at": at, "method": scope["method"], "path": scope["path"],
+                "organization": headers.get("x-organization-id"), "key": headers.get("idempotency-key"),
+                "status": sent.status, "seconds": time.perf_counter() - began, "fault": fault and fault.kind,
+            }
+        )  # fmt: skip
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The answer without faults. Authentication comes before any look at the path."""
@@ -134,10 +142,63 @@ class Application:
             answer = Response(b"", 301, {"location": f"{path}/"}, HTML_TYPE)
         await answer(scope, receive, send)
 
+    async def run(self, operation: Operation, scope: Scope) -> Response:
+        """Run a view in a thread."""
+        pool = self._slow if operation.slow else self._quick
+        if operation.path.startswith("/dev/"):
+            pool = self._observers
+        request = Request(scope)
+        call = Call(self.services, request, scope["body"], request.headers.get("x-organization-id", "").strip() or None)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, self._handled, operation, call)
+        except Exception:  # the process boundary: a fault of the double itself must reach its log and its caller
+            log.exception("%s %s failed in the reference backend", operation.method, call.path)
+            return JSONResponse({"error": "the reference backend failed, see its log"}, 500)
+
+    def _handled(self, operation: Operation, call: Call) -> Response:
+        """The answer of one call, in a thread of a pool: idempotency keys where they count."""
+        keyed = self.services.config.mode is Mode.KEYED and call.key is not None and operation.method != "GET"
+        answer = self._once(operation, call) if keyed else _plainly(operation, call)
+        for step in call.after:
+            step()
+        return answer
+
+    def _once(self, operation: Operation, call: Call) -> Response:
+        """Apply a key once. A quick view's effect and its answer are written in one transaction."""
+        scope = f"{operation.method} {call.path} {call.key}"
+        with self._keys.setdefault(scope, threading.Lock()):
+            known = call.database.get("idempotency_keys", scope=scope)
+            if known is not None:
+                return Response(known["body"], known["status"], media_type=known["content_type"])
+
+            def keep(answer: Response) -> None:
+                if answer.status_code < 300:
+                    given = {"status": answer.status_code, "content_type": answer.media_type}
+                    call.database.insert("idempotency_keys", scope=scope, body=bytes(answer.body), **given)
+
+            if operation.slow:
+                call.keep = keep
+                return _plainly(operation, call)
+            with call.database.write():
+                answer = _plainly(operation, call)
+                keep(answer)
+            return answer
+
     def close(self) -> None:
-        """Wait for running handlers and close what they use."""
-        self.threads.close()
-        self.services.close()
+        """Wait for running views."""
+        for pool in (self._quick, self._slow, self._callers, self._observers):
+            pool.shutdown()
+
+
+def _plainly(operation: Operation, call: Call) -> Response:
+    try:
+        return operation(call)
+    except Refused as refused:
+        return refused.answer
+    except Exception as problem:  # noqa: BLE001 as in the real views, which catch everything and answer in their own shape
+        if not isinstance(problem, EXPECTED):
+            log.info("%s %s answered as a failure: %r", operation.method, call.path, problem)
+        return operation.failing(problem)
 
 
 @define
@@ -157,71 +218,16 @@ class Sent:
 class Endpoint:
     """The operations of one path, by method."""
 
-    services: Services
-    threads: Threads
+    application: Application
     operations: Mapping[str, Operation]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the operation of this method."""
-        operation = self.operations.get(scope["method"])
-        answer = self._not_allowed(scope["method"]) if operation is None else await self._run(operation, scope)
+        method = scope["method"]
+        if method in self.operations:
+            answer = await self.application.run(self.operations[method], scope)
+        elif all(operation.plain for operation in self.operations.values()):
+            answer = html(405 if method in {"GET", "HEAD", "OPTIONS"} else 403, FORBIDDEN_PAGE)
+        else:
+            answer = standardized(405, "method_not_allowed", f'Method "{method}" not allowed.')
         await answer(scope, receive, send)
-
-    def _not_allowed(self, method: str) -> Response:
-        if all(operation.plain for operation in self.operations.values()):
-            return html(403 if method not in {"GET", "HEAD", "OPTIONS"} else 405, FORBIDDEN_PAGE)
-        return standardized(405, "method_not_allowed", f'Method "{method}" not allowed.')
-
-    async def _run(self, operation: Operation, scope: Scope) -> Response:
-        """Run the handler in a thread; files take their configured time first."""
-        request = Request(scope)
-        organization = self.services.organizations.scope(request.headers.get("x-organization-id"))
-        call = Call(self.services, request, scope["body"], organization)
-        if operation.delayed:
-            await asyncio.sleep(random.uniform(*self.services.config.file_delay))
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self.threads.of(operation), handled, operation, call)
-        except Exception:  # the process boundary: a fault of the double itself must reach its log and its caller
-            log.exception("%s %s failed in the reference backend", call.method, call.path)
-            return reply(500, {"error": "the reference backend failed, see its log"})
-
-
-def handled(operation: Operation, call: Call) -> Response:
-    """The answer of one call, in a thread of a pool: idempotency keys where they count."""
-    keyed = call.services.config.mode is Mode.KEYED and call.key is not None and operation.method != "GET"
-    answer = _once(operation, call) if keyed else _plainly(operation, call)
-    for step in call.after:
-        step()
-    return answer
-
-
-def _plainly(operation: Operation, call: Call) -> Response:
-    try:
-        return operation.handler(call)
-    except Refused as refused:
-        return refused.reply
-    except Exception as problem:  # noqa: BLE001 as in the real views, which catch everything and answer in their own shape
-        if not isinstance(problem, EXPECTED):
-            log.info("%s %s answered as a failure: %r", call.method, call.path, problem)
-        return operation.failure(problem)
-
-
-def _once(operation: Operation, call: Call) -> Response:
-    """Apply a key once. A quick handler's effect and its answer are written in one transaction."""
-    answers, scope = call.services.answers, f"{call.method} {call.path} {call.key}"
-    with answers.holding(scope):
-        known = answers.known(scope)
-        if known is not None:
-            return known
-
-        def keep(answer: Any) -> None:
-            answers.remember(call.database.connection(), scope, answer)
-
-        if operation.slow:
-            call.keep = keep
-            return _plainly(operation, call)
-        with call.database.write():
-            answer = _plainly(operation, call)
-            keep(answer)
-        return answer

@@ -1,4 +1,4 @@
-"""SQLite behind the reference backend: a connection per thread, one writer at a time."""
+"""SQLite behind the reference backend: a connection per thread, one writer at a time, rows typed by their columns."""
 
 # ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
 
@@ -6,95 +6,123 @@ import json
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 SCHEMA = Path(__file__).with_name("schema.sql")
-Value = str | int | float | bytes | None
 Row = sqlite3.Row
 
 
-def pick(row: sqlite3.Row, names: str) -> dict[str, Any]:
+def pick(row: Row, names: str) -> dict[str, Any]:
     """These columns of a row."""
     return {name: row[name] for name in names.split()}
 
 
-def matching(*wanted: tuple[str, Value]) -> tuple[str, list[Value]]:
-    """A WHERE clause for columns that must have these values, and the values; None and an empty text match all."""
-    given = [(column, value) for column, value in wanted if value not in (None, "")]
-    clause = " AND ".join(f"{column} = ?" for column, _ in given) or "1 = 1"
-    return f"WHERE {clause}", [value for _, value in given]
+def given(**values: Any) -> dict[str, Any]:
+    """The values that are there: None and an empty text filter nothing."""
+    return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+def zulu_now() -> str:
+    """Now, as serialized rows show times: 2026-05-05T17:03:34.120000Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def with_offset(text: str) -> str:
+    """A time as hand-made answers show it: 2026-05-05T17:03:34.120000+00:00."""
+    return text.removesuffix("Z") + "+00:00"
+
+
+class _Connections(threading.local):
+    """A connection for each thread; all are in `opened`."""
+
+    def __init__(self, path: Path, opened: list[sqlite3.Connection]) -> None:
+        self.own = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, detect_types=sqlite3.PARSE_DECLTYPES
+        )
+        self.own.row_factory = Row
+        for pragma in ("journal_mode=WAL", "synchronous=OFF", "busy_timeout=30000", "temp_store=MEMORY"):
+            self.own.execute(f"PRAGMA {pragma}")
+        opened.append(self.own)
 
 
 class Database:
-    """One SQLite file in WAL mode.
+    """One SQLite file in WAL mode. BOOLEAN columns hold bools, JSON columns what their text says.
 
     Writers queue on a lock of this process rather than on SQLite's busy handler, which sleeps in steps.
     ``synchronous=OFF``: a kill of the process loses nothing, a power cut may.
     """
 
     def __init__(self, path: Path) -> None:
+        sqlite3.register_converter("BOOLEAN", lambda value: value != b"0")
+        sqlite3.register_converter("JSON", json.loads)
+        for kind in (dict, list):
+            sqlite3.register_adapter(kind, json.dumps)
         self.path = path
-        self._local = threading.local()
-        self._writer = threading.RLock()
         self._opened: list[sqlite3.Connection] = []
-        self._opening = threading.Lock()
+        self._connections = _Connections(path, self._opened)
+        self._writer = threading.RLock()
         self.connection().executescript(SCHEMA.read_text(encoding="utf-8"))
 
     def connection(self) -> sqlite3.Connection:
-        """This thread's connection, opened at its first use."""
-        known: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if known is not None:
-            return known
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=256)
-        connection.row_factory = sqlite3.Row
-        for pragma in ("journal_mode=WAL", "synchronous=OFF", "busy_timeout=30000", "temp_store=MEMORY"):
-            connection.execute(f"PRAGMA {pragma}")
-        self._local.connection = connection
-        self._local.depth = 0
-        with self._opening:
-            self._opened.append(connection)
-        return connection
+        """This thread's connection."""
+        return self._connections.own
 
-    def one(self, query: str, values: Sequence[Value] = ()) -> Row | None:
-        """The first row of the answer, or None."""
-        row: Row | None = self.connection().execute(query, values).fetchone()
-        return row
-
-    def all(self, query: str, values: Sequence[Value] = ()) -> list[Row]:
+    def all(self, query: str, *values: Any) -> list[Row]:
         """All rows of the answer."""
         return self.connection().execute(query, values).fetchall()
 
+    def find(
+        self, table: str, order: str = "1", statuses: Sequence[str] = (), after: int | None = None, /, **where: Any
+    ) -> list[Row]:
+        """The rows with these values, with one of these statuses if there are any, and beyond this id."""
+        wanted = [f"{column} IS ?" for column in where]
+        if statuses:
+            wanted.append(f"status IN ({', '.join('?' * len(statuses))})")
+        if after is not None:
+            wanted.append("id > ?")
+        query = f"SELECT * FROM {table} WHERE {' AND '.join(wanted) or '1'} ORDER BY {order}"
+        return self.all(query, *where.values(), *statuses, *([] if after is None else [after]))
+
+    def get(self, table: str, /, **where: Any) -> Row | None:
+        """The first row with these values."""
+        return next(iter(self.find(table, **where)), None)
+
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction; inside another one of the same thread a savepoint of that one."""
+        """A transaction; inside another one of the same thread a part of that one."""
         connection = self.connection()
         with self._writer:
-            depth: int = self._local.depth
-            self._local.depth = depth + 1
+            connection.execute("SAVEPOINT part")
             try:
-                connection.execute(f"SAVEPOINT nested{depth}" if depth else "BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                except BaseException:
-                    connection.execute(f"ROLLBACK TO nested{depth}" if depth else "ROLLBACK")
-                    raise
-                finally:
-                    if depth:
-                        connection.execute(f"RELEASE nested{depth}")
-                if not depth:
-                    connection.execute("COMMIT")
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK TO part")
+                raise
             finally:
-                self._local.depth = depth
+                connection.execute("RELEASE part")
 
     def insert(self, table: str, **values: Any) -> None:
         """Add one row."""
-        columns = ", ".join(values)
-        marks = ", ".join("?" * len(values))
+        query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
         with self.write() as connection:
-            connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))
+            connection.execute(query, tuple(values.values()))
+
+    def add(self, table: str, **values: Any) -> str:
+        """The id of a new row, which is made here if it is not given."""
+        row_id = str(values.setdefault("id", str(uuid.uuid4())))
+        self.insert(table, **values)
+        return row_id
+
+    def update(self, table: str, row_id: str, **values: Any) -> None:
+        """Write these columns of one row."""
+        columns = ", ".join(f"{name} = ?" for name in values)
+        with self.write() as connection:
+            connection.execute(f"UPDATE {table} SET {columns} WHERE id = ?", (*values.values(), row_id))
 
     def record(
         self,
@@ -114,7 +142,5 @@ class Database:
 
     def close(self) -> None:
         """Close every thread's connection; the threads must have ended."""
-        with self._opening:
-            for connection in self._opened:
-                connection.close()
-            self._opened.clear()
+        for connection in self._opened:
+            connection.close()

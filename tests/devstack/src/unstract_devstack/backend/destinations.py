@@ -5,7 +5,9 @@
 import json
 import re
 import sqlite3
+import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,6 @@ from attrs import frozen
 
 from unstract_devstack.backend.database import Row
 from unstract_devstack.backend.services import Services
-from unstract_devstack.backend.timestamps import now
 
 TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -26,11 +27,6 @@ class Source:
     name: str
     path: str
     file_execution_id: str | None
-
-
-def database_path(services: Services) -> Path:
-    """The SQLite file that holds every destination table."""
-    return services.root / "destination.sqlite3"
 
 
 def write(services: Services, workflow: Row, source: Source, result: dict[str, Any]) -> str | None:
@@ -48,21 +44,26 @@ def _write_file(folder: Path, source: Source, result: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     known = source.file_execution_id or ""
     name = known if SAFE_NAME.fullmatch(known) else str(uuid.uuid4())
-    target = folder / f"{name}.json"
-    partial = folder / f".{name}.{uuid.uuid4().hex}.partial"
+    target, partial = folder / f"{name}.json", folder / f".{name}.{uuid.uuid4().hex}.partial"
     content = {"file": source.name, "path": source.path, **result}
     partial.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
     partial.replace(target)
     return target
 
 
-def _write_row(services: Services, workflow: Row, source: Source, result: dict[str, Any]) -> None:
-    """One row per call: work that is done twice leaves two. The caller holds the backend's write lock."""
-    table = workflow["destination_table"]
+def _tables(services: Services, table: str) -> "closing[sqlite3.Connection]":
+    """The SQLite file that holds every destination table. Raises ValueError for what is no name of a table."""
     if not TABLE_NAME.fullmatch(table):
         raise ValueError(f"{table!r} is no name of a table")
-    connection = sqlite3.connect(database_path(services), isolation_level=None)
-    try:
+    connection = sqlite3.connect(services.root / "destination.sqlite3", isolation_level=None)
+    connection.row_factory = Row
+    return closing(connection)
+
+
+def _write_row(services: Services, workflow: Row, source: Source, result: dict[str, Any]) -> None:
+    """One row per call: work that is done twice leaves two. The caller holds the backend's write lock."""
+    table, data = workflow["destination_table"], json.dumps(result, ensure_ascii=False)
+    with _tables(services, table) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute(
@@ -72,14 +73,15 @@ def _write_row(services: Services, workflow: Row, source: Source, result: dict[s
         connection.execute(
             f"INSERT INTO {table} (at, workflow_id, file_execution_id, file_name, file_path, data)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                now(),
-                workflow["id"],
-                source.file_execution_id,
-                source.name,
-                source.path,
-                json.dumps(result, ensure_ascii=False),
-            ),
+            (time.time(), workflow["id"], source.file_execution_id, source.name, source.path, data),
         )
-    finally:
-        connection.close()
+
+
+def rows(services: Services, table: str) -> list[dict[str, Any]]:
+    """What was written to a table, oldest first; nothing where there is none yet."""
+    with _tables(services, table) as connection:
+        try:
+            found = connection.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()
+        except sqlite3.OperationalError:
+            return []
+    return [{**dict(row), "data": json.loads(row["data"])} for row in found]

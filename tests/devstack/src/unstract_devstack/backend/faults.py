@@ -1,13 +1,20 @@
-"""Faults on demand: which requests are to go wrong, and how."""
+"""Faults on demand: which requests are to go wrong, and how their answers are sent then."""
 
+import asyncio
 import re
-import threading
 import time
 import uuid
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
 
 from attrs import define, field
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+PAGE = "<!doctype html>\n<html><head><title>Bad Gateway</title></head><body>injected</body></html>"
+Connections = Collection[Any]
+"""The open connections as uvicorn keeps them: each with its `client` and its `transport`."""
 
 
 class FaultKind(StrEnum):
@@ -34,80 +41,111 @@ class FaultKind(StrEnum):
 
 @define
 class Fault:
-    """One fault: its match, its kind and the kind's parameters, how often or how long it acts."""
+    """One fault: its match, its kind and the kind's parameters, how often (`count`) or how long (`seconds`) it acts."""
 
-    kind: FaultKind
-    path: re.Pattern[str]
+    kind: FaultKind = field(converter=FaultKind)
+    path: str = field()
     method: str | None = None
-    status: int = 503
+    status: int = field()
     body: str = '{"error": "injected"}'
     delay: float = 30.0
     bytes_per_second: float = 1.0
-    remaining: int | None = None
-    until: float | None = None
+    count: int | None = None
+    seconds: float | None = None
     skip: int = 0
-    hits: int = 0
-    id: str = field(factory=lambda: str(uuid.uuid4()))
+    hits: int = field(default=0, init=False)
+    id: str = field(factory=lambda: str(uuid.uuid4()), init=False)
+    _set: float = field(factory=time.monotonic, init=False)
 
+    @status.default
+    def _usual(self) -> int:
+        return 200 if self.kind in {FaultKind.HTML, FaultKind.BODY} else 503
+
+    @path.validator
+    def _pattern(self, _: object, value: str) -> None:
+        try:
+            re.compile(value)
+        except re.error as problem:
+            raise ValueError(f"path is not a regular expression: {problem}") from None
+
+    @property
     def spent(self) -> bool:
         """Whether it acts no more."""
-        if self.remaining is not None and self.hits >= self.remaining:
-            return True
-        return self.until is not None and time.monotonic() >= self.until
+        late = self.seconds is not None and time.monotonic() >= self._set + self.seconds
+        return late or (self.count is not None and self.hits >= self.count)
+
+    def acts(self, method: str, path: str) -> bool:
+        """Whether it acts on this request, which counts as one hit. Called on the server's loop alone."""
+        if self.spent or self.method not in (None, method) or not re.search(self.path, path):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        self.hits += 1
+        return True
 
 
-class Faults:
-    """The faults that are set, in the order in which they were."""
+@define
+class Faulty:
+    """The application as a fault lets it answer."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._faults: list[Fault] = []
+    application: ASGIApp
+    fault: Fault
+    connections: Connections
 
-    def add(self, fault: Fault) -> None:
-        """Set one more."""
-        with self._lock:
-            self._faults.append(fault)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request wrongly."""
+        fault = self.fault
+        if fault.kind in {FaultKind.DELAY, FaultKind.HANG}:
+            await asyncio.sleep(fault.delay)
+        answer = Captured()
+        if fault.kind in {FaultKind.CUT_AFTER, FaultKind.ANSWER, FaultKind.SLOW, FaultKind.TRUNCATED}:
+            await self.application(scope, receive, answer)
+        match fault.kind:
+            case FaultKind.STATUS | FaultKind.BODY | FaultKind.ANSWER:
+                await Response(fault.body, fault.status, media_type="application/json")(scope, receive, send)
+            case FaultKind.HTML:
+                await Response(PAGE, fault.status, media_type="text/html")(scope, receive, send)
+            case FaultKind.DELAY:
+                await self.application(scope, receive, send)
+            case FaultKind.TRUNCATED:
+                await send(answer.start)
+                await _more(send, answer.body[: len(answer.body) // 2])
+                await self._cut(scope, receive, flush=True)
+            case FaultKind.SLOW:
+                await send(answer.start)
+                for at in range(len(answer.body)):
+                    await asyncio.sleep(1 / fault.bytes_per_second)
+                    await _more(send, answer.body[at : at + 1])
+                await send({"type": "http.response.body", "body": b""})
+            case _:
+                await self._cut(scope, receive)
 
-    def clear(self) -> None:
-        """Remove all."""
-        with self._lock:
-            self._faults.clear()
-
-    def listed(self) -> list[Fault]:
-        """All that are set, spent ones too."""
-        with self._lock:
-            return list(self._faults)
-
-    def hit(self, method: str, path: str) -> Fault | None:
-        """The first fault that acts on this request, which counts as one hit."""
-        if not self._faults:
-            return None
-        with self._lock:
-            for fault in self._faults:
-                if fault.spent() or (fault.method and fault.method != method) or not fault.path.search(path):
-                    continue
-                if fault.skip > 0:
-                    fault.skip -= 1
-                    continue
-                fault.hits += 1
-                return fault
-        return None
+    async def _cut(self, scope: Scope, receive: Receive, *, flush: bool = False) -> None:
+        """Close the connection, at once or after what was written, and wait until the server has seen it."""
+        for transport in [each.transport for each in self.connections if each.client == scope["client"]]:
+            if flush:
+                transport.close()
+            else:
+                transport.abort()
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
-def fault_from(body: dict[str, Any]) -> Fault:
-    """A fault as the dev API takes it. Raises ValueError saying what is wrong."""
-    if "kind" not in body or "path" not in body:
-        raise ValueError("a fault needs kind and path (a regular expression searched in the path)")
-    try:
-        kind, pattern = FaultKind(body["kind"]), re.compile(str(body["path"]))
-    except re.error as problem:
-        raise ValueError(f"path is not a regular expression: {problem}") from None
-    fault = Fault(kind, pattern, method=str(body["method"]).upper() if body.get("method") else None)
-    fault.status = int(body.get("status", 200 if kind in {FaultKind.HTML, FaultKind.BODY} else 503))
-    fault.body = str(body.get("body", fault.body))
-    fault.delay = float(body.get("delay", fault.delay))
-    fault.bytes_per_second = float(body.get("bytes_per_second", fault.bytes_per_second))
-    fault.skip = int(body.get("skip", 0))
-    fault.remaining = int(body["count"]) if body.get("count") is not None else None
-    fault.until = time.monotonic() + float(body["seconds"]) if body.get("seconds") is not None else None
-    return fault
+@define
+class Captured:
+    """Takes an answer in the place of the caller."""
+
+    start: Message = field(factory=dict)
+    body: bytes = b""
+
+    async def __call__(self, message: Message) -> None:
+        """Keep one message."""
+        if message["type"] == "http.response.start":
+            self.start = message
+        else:
+            self.body += message.get("body", b"")
+
+
+async def _more(send: Send, piece: bytes) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": True})

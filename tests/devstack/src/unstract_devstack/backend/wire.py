@@ -1,17 +1,40 @@
-"""What views answer, and the shapes in which they answer what went wrong: each has its own, clients cope with all."""
+"""The operations, and what they answer: contents, refusals, and the shape in which each says that it failed."""
 
 import hmac
 import uuid
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+if TYPE_CHECKING:
+    from unstract_devstack.backend.services import Call
 
 HTML_TYPE = "text/html; charset=utf-8"
 NOT_FOUND_PAGE = b'<!doctype html>\n<html lang="en"><head><title>Not Found</title></head><body>Not Found</body></html>'
 FORBIDDEN_PAGE = b'<!DOCTYPE html>\n<html lang="en"><head><title>403 Forbidden</title></head><body>CSRF</body></html>'
-FailureShape = Callable[[Exception], Response]
+FAILED_PAGE = b'{"detail": "Error processing the request."}'
+Failure = Mapping[str, Any] | None
+"""What a view answers with 500: this content, in which CAUSE is the problem's text, or a page."""
+View = Callable[["Call"], Any]
+"""Returns the content of an answer, with its status before it if that is not 200."""
+
+CAUSE = "the problem's text"
+SERVER_ERROR = MappingProxyType(
+    {"type": "server_error", "errors": [{"code": "error", "detail": "Server Error (500)", "attr": None}]}
+)
+ERROR_CAUSE = MappingProxyType({"error": CAUSE})
+BROKEN = MappingProxyType({"error": "Internal server error"})
+STATUS_MESSAGE = MappingProxyType({"status": "error", "message": "Internal server error"})
+PAGE = None
+
+
+def failed(text: str) -> Failure:
+    """A text and the cause."""
+    return {"error": text, "detail": CAUSE}
 
 
 class BadUuid(ValueError):
@@ -33,26 +56,78 @@ class NoMatch(LookupError):
 
 
 class Refused(Exception):
-    """Ends a handler with a reply that is not a success."""
+    """Ends a view with this answer, which is no success."""
 
-    def __init__(self, reply: Response) -> None:
-        super().__init__(f"refused with {reply.status_code}")
-        self.reply = reply
+    def __init__(self, status: int, content: Any) -> None:
+        super().__init__(f"refused with {status}")
+        self.status, self.content = status, content
 
-
-def reply(status: int, content: Any) -> Response:
-    """A JSON reply."""
-    return JSONResponse(content, status)
+    @property
+    def answer(self) -> Response:
+        """As it is sent."""
+        return JSONResponse(self.content, self.status)
 
 
 def refuse(status: int, /, **content: Any) -> Refused:
-    """The exception that ends a handler with this JSON body."""
-    return Refused(reply(status, content))
+    """The exception that ends a view with this JSON body."""
+    return Refused(status, content)
+
+
+@frozen
+class Operation:
+    """One operation.
+
+    ``plain``: a view that is not part of the framework (405 and errors are pages; POST meets CSRF). ``slow``: runs in
+    the pool for files. ``parses``: a body that is no JSON is refused with 400 and not a failure.
+    """
+
+    method: str
+    path: str
+    view: View
+    failure: Failure
+    plain: bool
+    slow: bool
+    parses: bool
+
+    def __call__(self, call: "Call") -> Response:
+        """The answer to a call. Raises Refused, and whatever else a view fails with."""
+        content = self.view(call)
+        status, content = content if isinstance(content, tuple) else (200, content)
+        return JSONResponse(content, status)
+
+    def failing(self, problem: Exception) -> Response:
+        """The answer of a view that failed."""
+        if self.parses and isinstance(problem, MalformedJson):
+            return standardized(400, "parse_error", str(problem))
+        if self.failure is None:
+            return html(500, FAILED_PAGE)
+        text = f"missing: {problem}" if isinstance(problem, KeyError) else str(problem)
+        content = {name: text if part is CAUSE else part for name, part in self.failure.items()}
+        return JSONResponse(content, 400 if self.path.startswith("/dev/") else 500)
+
+
+def operation(
+    method: str,
+    path: str,
+    failure: Failure = SERVER_ERROR,
+    *,
+    plain: bool = False,
+    slow: bool = False,
+    parses: bool = False,
+) -> Callable[[View], Operation]:
+    """Makes a view the operation at this path."""
+    return lambda view: Operation(method, path, view, failure, plain, slow, parses)
 
 
 def html(status: int, page: bytes) -> Response:
     """An HTML reply."""
     return Response(page, status, media_type=HTML_TYPE)
+
+
+def standardized(status: int, code: str, detail: str) -> Response:
+    """The shape of errors that the framework itself answers."""
+    errors = [{"code": code, "detail": detail, "attr": None}]
+    return JSONResponse({"type": "client_error", "errors": errors}, status)
 
 
 def valid_uuid(value: object) -> str:
@@ -74,56 +149,4 @@ def unauthorized(request: Request, key: str) -> Response | None:
         texts = ("Invalid internal service API key", "API key does not match configured value")
     else:
         return None
-    return reply(401, {"error": texts[0], "detail": texts[1], "debug_info": {}})
-
-
-def standardized(status: int, code: str, detail: str, kind: str = "client_error") -> Response:
-    """The shape of errors that the framework itself answers."""
-    return reply(status, {"type": kind, "errors": [{"code": code, "detail": detail, "attr": None}]})
-
-
-def server_error(problem: Exception) -> Response:
-    """An error that escaped its view."""
-    return standardized(500, "error", "Server Error (500)", "server_error")
-
-
-def error_detail(text: str) -> FailureShape:
-    """500 with a text and the cause."""
-    return lambda problem: reply(500, {"error": text, "detail": str(problem)})
-
-
-def error_only(text: str) -> FailureShape:
-    """500 with a text that says nothing of the cause."""
-    return lambda problem: reply(500, {"error": text})
-
-
-def error_cause(problem: Exception) -> Response:
-    """500 with the cause alone."""
-    return reply(500, {"error": str(problem)})
-
-
-def status_message(problem: Exception) -> Response:
-    """500 in the shape of pipeline and webhook data."""
-    return reply(500, {"status": "error", "message": "Internal server error"})
-
-
-def page(problem: Exception) -> Response:
-    """500 of a plain view: a page, whatever was asked for."""
-    return html(500, b'{"detail": "Error processing the request."}')
-
-
-def parse_refused(otherwise: FailureShape) -> FailureShape:
-    """400 for a body that is not JSON, else the given shape."""
-
-    def shape(problem: Exception) -> Response:
-        if isinstance(problem, MalformedJson):
-            return standardized(400, "parse_error", str(problem))
-        return otherwise(problem)
-
-    return shape
-
-
-def wrong(problem: Exception) -> Response:
-    """400 of the dev API with what is wrong with the request."""
-    text = f"missing: {problem}" if isinstance(problem, KeyError) else str(problem)
-    return reply(400, {"error": text or type(problem).__name__})
+    return JSONResponse({"error": texts[0], "detail": texts[1], "debug_info": {}}, 401)

@@ -1,15 +1,15 @@
 """Field checks of request bodies, with the framework's texts."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from unstract_devstack.backend.wire import refuse
 
 REQUIRED = "This field is required."
-NOT_NULL = "This field may not be null."
 
 
 class FieldErrors:
-    """Collects what is wrong with the fields of one body."""
+    """Collects what is wrong with the fields of one body. A field that is wrong or absent is None."""
 
     def __init__(self, body: Any) -> None:
         if not isinstance(body, dict):
@@ -27,46 +27,46 @@ class FieldErrors:
         if self._errors:
             raise refuse(400, **self._errors)
 
-    def choice(self, name: str, choices: tuple[str, ...], *, required: bool = True) -> str | None:
+    def choice(self, name: str, choices: Sequence[str], *, required: bool = True) -> str | None:
         """One of the choices."""
-        value = self._present(name, required=required)
-        if value is None:
-            return None
-        if value not in choices:
-            self.add(name, f'"{value}" is not a valid choice.')
-        return str(value)
-
-    def number(self, name: str, *, low: float = 0, high: float | None = None, whole: bool = True) -> float | None:
-        """A number in a range; text that is one counts."""
+        if required and name not in self.body:
+            self.add(name, REQUIRED)
         value = self._present(name)
-        if value is None:
-            return None
-        try:
-            number = int(str(value)) if whole else float(value)
-        except (TypeError, ValueError):
-            self.add(name, "A valid integer is required." if whole else "A valid number is required.")
-            return None
-        if number < low:
+        if value is not None and value not in choices:
+            self.add(name, f'"{value}" is not a valid choice.')
+        return None if value is None else str(value)
+
+    def whole(self, name: str, low: int = 0, high: int | None = None) -> int | None:
+        """An integer in a range; text that is one counts."""
+        number: int | None = self._parsed(name, lambda value: int(str(value)), "A valid integer is required.")
+        if number is not None and number < low:
             self.add(name, f"Ensure this value is greater than or equal to {low}.")
-        if high is not None and number > high:
+        if number is not None and high is not None and number > high:
             self.add(name, f"Ensure this value is less than or equal to {high}.")
         return number
+
+    def number(self, name: str) -> None:
+        """A number that is not negative; text that is one counts."""
+        number = self._parsed(name, float, "A valid number is required.")
+        if number is not None and number < 0:
+            self.add(name, "Ensure this value is greater than or equal to 0.")
 
     def text(self, name: str) -> str | None:
         """A string."""
         value = self._present(name)
-        if value is None:
-            return None
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
             self.add(name, "Not a valid string.")
-            return None
-        return str(value)
+        return None if value is None else str(value)
 
-    def _present(self, name: str, *, required: bool = False) -> Any:
-        if name not in self.body:
-            if required:
-                self.add(name, REQUIRED)
+    def _parsed(self, name: str, parse: Callable[[Any], Any], problem: str) -> Any:
+        value = self._present(name)
+        try:
+            return None if value is None else parse(value)
+        except (TypeError, ValueError):
+            self.add(name, problem)
             return None
-        if self.body[name] is None:
-            self.add(name, NOT_NULL)
-        return self.body[name]
+
+    def _present(self, name: str) -> Any:
+        if name in self.body and self.body[name] is None:
+            self.add(name, "This field may not be null.")
+        return self.body.get(name)

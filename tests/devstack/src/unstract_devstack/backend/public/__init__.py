@@ -1,1 +1,0 @@
-"""The public face: where the callers of API deployments send files and fetch results."""
