@@ -396,7 +396,7 @@ def test_marks_of_a_run_that_ends_without_a_finaliser_are_released(rig, folder):
     _, execution = begin(rig, folder)
     path = f"/internal/v1/workflow-execution/{execution}/update_status/"
     answer = json.dumps({"status": "skipped", "reason": "already_final"})
-    rig.fault("body", path, after=1, body=answer)
+    rig.fault("body", path, body=answer)
     orchestrate(rig, execution)
     assert state(rig, execution) is RunState.DONE
     assert rig.marks() == []
