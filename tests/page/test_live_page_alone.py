@@ -11,7 +11,7 @@ from unstract_devstack.page import Sources, running_page
 from unstract_devstack.page.backend_rows import BackendRows
 from unstract_devstack.page.ledger_keys import LedgerKeys
 from unstract_devstack.page.server import Bounds
-from unstract_devstack.page.shapes import WorkerLine
+from unstract_devstack.page.sources import WorkerLine
 from unstract_devstack.ports import free_port
 
 pytestmark = pytest.mark.timeout(300)

@@ -16,8 +16,7 @@ from unstract_devstack.page import PageHandle, Sources, running_page
 from unstract_devstack.page.backend_rows import BackendRows
 from unstract_devstack.page.ledger_keys import LedgerKeys
 from unstract_devstack.page.server import Bounds
-from unstract_devstack.page.shapes import WorkerLine
-from unstract_devstack.page.sources import Start
+from unstract_devstack.page.sources import Start, WorkerLine
 from unstract_devstack.page.stream import Pace
 from unstract_devstack.redis_server import RedisHandle, running_redis
 from unstract_devstack.sink import Delivery
@@ -57,13 +56,11 @@ class Scene:
         return self.delivered
 
     def execution(self, status: str = "COMPLETED", title: str = "documents", **columns: Any) -> str:
-        execution_id = str(uuid.uuid4())
         at = time.time()
         with self.database.write():
             api_id = self.published.get(title) or self._publish(title)
             row = {"total_files": 1, "status": status, "pipeline_id": api_id, "created": at, "modified": at, **columns}
-            self.database.insert("executions", id=execution_id, organization_pk=1, workflow_id="w", **row)
-        return execution_id
+            return self.database.add("executions", organization_pk=1, workflow_id="w", **row)
 
     def _publish(self, title: str) -> str:
         api_id = self.published[title] = str(uuid.uuid4())
@@ -71,13 +68,22 @@ class Scene:
         self.database.insert("api_deployments", created_at="", modified_at="", **row)
         return api_id
 
-    def file(self, execution_id: str, name: str, status: str = "COMPLETED", result: Any = None, **columns: Any) -> str:
+    def file(
+        self,
+        execution_id: str,
+        name: str,
+        status: str = "COMPLETED",
+        result: Any = None,
+        summary: str = "",
+        **columns: Any,
+    ) -> str:
         file_id = str(uuid.uuid4())
         row = {"file_name": name, "file_hash": file_id, "created": 0, "modified": 0, "status": status, **columns}
         with self.database.write():
             self.database.insert("file_executions", id=file_id, execution_id=execution_id, **row)
-            told = {"execution_id": execution_id, "file_execution_id": file_id, "status": "success"}
-            self.database.insert("results", result=json.dumps(result), **told)
+            if result is not None:
+                written = {"execution_id": execution_id, "file_execution_id": file_id, "status": "success"}
+                self.database.insert("results", result=json.dumps(result), summary=summary, **written)
         return file_id
 
     def effect(self, execution_id: str, operation: str, file: str | None = None, **detail: Any) -> None:

@@ -1,9 +1,10 @@
 """The ledger is read without knowing much of it: what is unknown is shown, what is broken harms nothing."""
 
 import json
+import re
 
 from unstract_devstack.page.ledger_keys import LedgerKeys
-from unstract_devstack.page.views import overview
+from unstract_devstack.page.views import execution_view, overview
 from unstract_devstack.ports import free_port
 
 
@@ -15,18 +16,13 @@ def test_a_run_is_read_with_its_batches(scene):
     scene.redis.hset("uw:{run-1}:outcomes", "0", "4")
     scene.redis.zadd("uw:due", {"run-1": 1_700_000_090_000})
     run = LedgerKeys.connect(scene.redis_url).run("run-1", batches=10)
-    assert (run.state, run.epoch, run.attempts, run.fence, run.stopped) == ("ARMED", 3, 1, 7, True)
-    assert (run.batches, run.done, run.accepted, run.next_look) == (2, 1, 1_700_000_000, 1_700_000_090)
-    assert run.others == (("newer", "field"),)
-    first, second = run.details
-    assert (first.done, first.owner) == (True, "")
-    assert (second.done, second.owner, second.fence, second.ends, second.file) == (
-        False,
-        "file-processing-1",
-        4,
-        1_700_000_060,
-        5,
-    )
+    fields = ("state", "epoch", "attempts", "fence", "stop", "accepted_at")
+    assert [run.fields[name] for name in fields] == ["ARMED", "3", "1", "7", "1", "1700000000000"]
+    assert (run.batches, run.done, run.due) == (2, 1, 1_700_000_090_000)
+    assert run.others == [("newer", "field")]
+    assert (run.outcomes, run.leases) == ({"0"}, ({}, lease))
+    html = execution_view(scene.sources(), scene.execution(id="run-1")).fragments["run"]
+    assert re.search(r"(?s)DONE.*Batch 0.*EXECUTING.*Batch 1.*file in flight\">5<.*file-processing-1", html)
 
 
 def test_what_is_not_understood_is_left_out_and_harms_nothing(scene):
@@ -40,11 +36,12 @@ def test_what_is_not_understood_is_left_out_and_harms_nothing(scene):
     state = ledger.state(limit=10, letters=10)
     assert (state.total, state.problem) == (3, "")
     odd = next(run for run in state.runs if run.id == "odd")
-    assert (odd.state, odd.batches, odd.epoch, odd.attempts, odd.accepted, odd.done) == ("ARMED", *[None] * 5)
-    assert ledger.run("odd", batches=5).details == ()
-    assert [letter.reason for letter in state.letters] == ["3", "[1]"]
+    assert (odd.fields["state"], odd.batches, odd.done) == ("ARMED", 0, None)
+    assert ledger.run("odd", batches=5).leases == ()
+    assert [letter["reason"] for letter in state.letters] == [3, "[1]"]
     assert ledger.run("never heard of", batches=5) is None
     assert "unknown" in overview(scene.sources()).fragments["ledger"]
+    assert "Accepted" in execution_view(scene.sources(), scene.execution(id="odd")).fragments["run"]
 
 
 def test_only_so_many_runs_are_read(scene):

@@ -190,8 +190,8 @@ def test_an_upload_that_is_too_large_is_refused(scene):
 def test_retry_and_abort_are_asked_of_the_execution(scene):
     asked = []
     actions = {
-        "retry": lambda line: asked.append(("retry", line.id)) or "e2",
-        "abort": lambda line: asked.append(("abort", line.id)),
+        "retry": lambda line: asked.append(("retry", line["id"])) or "e2",
+        "abort": lambda line: asked.append(("abort", line["id"])),
     }
     ended, running = scene.execution("ERROR"), scene.execution("EXECUTING")
     with running_page(evolve(scene.sources(), actions=actions)) as handle:

@@ -83,7 +83,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     scope TEXT PRIMARY KEY, status INTEGER NOT NULL, content_type TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS results (
     id INTEGER PRIMARY KEY AUTOINCREMENT, execution_id TEXT NOT NULL, file_execution_id TEXT, file_path TEXT,
-    status TEXT NOT NULL, error TEXT, result JSON);
+    status TEXT NOT NULL, error TEXT, result JSON, summary TEXT);
 CREATE INDEX IF NOT EXISTS results_execution ON results (execution_id);
 
 -- Rows with what belongs to them, named as they are shown.

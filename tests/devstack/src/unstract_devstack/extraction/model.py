@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-MAX_PATTERN_CHARACTERS = 500
+SUMMARY_CHARACTERS = 300
 
 
 class ExtractionError(Exception):
@@ -33,22 +33,10 @@ class Field:
             raise ValueError("a field needs a name")
         if self.pattern is None and self.key is None:
             raise ValueError(f"field {self.name!r} needs a pattern or a key")
-        if len(self.pattern or "") > MAX_PATTERN_CHARACTERS:
-            raise ValueError(f"field {self.name!r}: the pattern is longer than {MAX_PATTERN_CHARACTERS} characters")
         try:
             re.compile(self.pattern or "")
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"field {self.name!r}: not a regular expression: {error}") from error
-
-
-@frozen
-class Content:
-    """A document as read: its text, its rows where it is a table, its value where it is JSON."""
-
-    text: str
-    rows: tuple[dict[str, Any], ...] | None = None
-    value: Any = None
-    pages: int | None = None
 
 
 @frozen
@@ -74,3 +62,15 @@ class Extraction:
         rows = None if self.rows is None else [dict(row) for row in self.rows]
         parts = {"text": self.text, "rows": rows, "value": self.value, "pages": self.pages}
         return {"fields": dict(self.fields), **{name: part for name, part in parts.items() if part is not None}}
+
+    @property
+    def summary(self) -> str:
+        """What was extracted, in a few words for people."""
+        found = self.fields.items()
+        parts = [f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in found]
+        if self.rows:
+            parts.append(f"{len(self.rows)} rows")
+        elif self.text and not parts:
+            parts.append(f"{len(self.text)} characters of text")
+        text = ", ".join(parts)
+        return text if len(text) <= SUMMARY_CHARACTERS else f"{text[:SUMMARY_CHARACTERS]}…"

@@ -2,69 +2,53 @@
 
 # ruff: noqa: S608 (queries are put together from names in this code; values are always bound)
 
-import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
-
-from unstract_devstack.page.shapes import ExecutionLine, FileLine
-from unstract_devstack.page.summaries import Summaries
+from attrs import frozen
 
 ENDED = "('COMPLETED', 'ERROR', 'STOPPED')"
-# A row for each ExecutionLine, and for each FileLine: the columns are named as their fields.
+# Times are seconds since the epoch. `number` grows with each execution; `seconds` is what the backend counted, NULL
+# before the end; `channel` is where its log events go; `ended` and `failed` count files while it runs, and uploads once
+# it is terminal. `title` is what people know it by: the files that were uploaded, else the deployment or pipeline.
 EXECUTIONS = f"""
-SELECT e.rowid AS number, e.id, w.type AS kind, o.organization_id AS organization, e.status,
-    COALESCE(a.api_name, p.name, w.name) AS deployment,
-    COALESCE((SELECT file_name FROM file_executions f WHERE f.execution_id = e.id ORDER BY f.rowid LIMIT 1), '')
-        AS first_file,
-    COALESCE(e.total_files, 0) AS total,
-    CASE WHEN e.status IN {ENDED} AND e.successful_files IS NOT NULL
-        THEN e.successful_files + COALESCE(e.failed_files, 0)
+WITH named AS (
+    SELECT e.*, COALESCE(a.api_name, p.name, e.workflow_name) AS deployment,
+        COALESCE((SELECT file_name FROM file_executions f WHERE f.execution_id = e.id ORDER BY f.rowid LIMIT 1), '')
+            AS first_file,
+        e.status IN {ENDED} AS terminal, e.status IN {ENDED} AND e.successful_files IS NOT NULL AS counted
+    FROM shown_executions e LEFT JOIN api_deployments a ON a.id = e.pipeline_id
+    LEFT JOIN pipelines p ON p.id = e.pipeline_id)
+SELECT number, id, workflow_type AS kind, organization_id AS organization, status, deployment, terminal,
+    COALESCE(total_files, 0) AS total,
+    CASE WHEN workflow_type != 'API' OR first_file = '' THEN deployment WHEN total_files < 2 THEN first_file
+        ELSE first_file || ' and ' || (total_files - 1) || ' more' END AS title,
+    CASE WHEN counted THEN successful_files + COALESCE(failed_files, 0)
         ELSE (SELECT COUNT(*) FROM file_executions f WHERE f.execution_id = e.id AND f.status IN {ENDED}) END AS ended,
-    CASE WHEN e.status IN {ENDED} AND e.successful_files IS NOT NULL THEN COALESCE(e.failed_files, 0)
+    CASE WHEN counted THEN COALESCE(failed_files, 0)
         ELSE (SELECT COUNT(*) FROM file_executions f WHERE f.execution_id = e.id AND f.status = 'ERROR') END AS failed,
-    COALESCE(e.error_message, '') AS error, e.created,
-    CASE WHEN e.status IN {ENDED} THEN e.execution_time END AS seconds,
-    COALESCE(NULLIF(e.execution_log_id, ''), e.pipeline_id, '') AS channel, e.workflow_id,
-    COALESCE(e.pipeline_id, '') AS pipeline_id
-FROM executions e
-JOIN workflows w ON w.id = e.workflow_id
-JOIN organizations o ON o.pk = e.organization_pk
-LEFT JOIN api_deployments a ON a.id = e.pipeline_id
-LEFT JOIN pipelines p ON p.id = e.pipeline_id
+    COALESCE(error_message, '') AS error, created, CASE WHEN terminal THEN execution_time END AS seconds,
+    COALESCE(NULLIF(execution_log_id, ''), pipeline_id, '') AS channel, workflow_id, pipeline_id
+FROM named e
 """
 FILES = """
-SELECT id, file_name AS name, COALESCE(NULLIF(file_path, ''), file_name) AS path, status, file_size AS size,
-    execution_time AS seconds, COALESCE(execution_error, '') AS error, EXISTS (SELECT 1 FROM results r
-    WHERE r.execution_id = f.execution_id AND r.file_execution_id = f.id AND r.result != 'null') AS has_result
-FROM file_executions f WHERE execution_id = ? ORDER BY rowid LIMIT ?
+SELECT f.id, file_name AS name, COALESCE(NULLIF(f.file_path, ''), file_name) AS path, f.status, file_size AS size,
+    execution_time AS seconds, COALESCE(execution_error, '') AS error, COALESCE(r.summary, '') AS summary,
+    r.result IS NOT NULL AS has_result
+FROM file_executions f LEFT JOIN results r ON r.id =
+    (SELECT MAX(id) FROM results WHERE execution_id = f.execution_id AND file_execution_id = f.id)
+WHERE f.execution_id = ? ORDER BY f.rowid LIMIT ?
 """
 FOUND = r"""
 (e.id LIKE :start ESCAPE '\' OR e.status LIKE :start ESCAPE '\' OR folded(deployment) LIKE :part ESCAPE '\'
     OR folded(e.error_message) LIKE :part ESCAPE '\' OR EXISTS (SELECT 1 FROM file_executions f
         WHERE f.execution_id = e.id AND folded(COALESCE(f.file_path, f.file_name)) LIKE :part ESCAPE '\'))
 """
-RESULT = """
-SELECT r.result FROM results r WHERE r.execution_id = ? AND r.file_execution_id = ? AND r.result != 'null'
-ORDER BY r.id DESC LIMIT 1
-"""
-EFFECTS = "SELECT id, at, operation, file, detail FROM effects WHERE execution_id = ? ORDER BY id DESC LIMIT ?"
-
-
-@frozen
-class EffectRow:
-    """An effect that the backend applied."""
-
-    id: int
-    at: float
-    operation: str
-    file: str
-    detail: Mapping[str, Any]
+RESULT = "SELECT result FROM results WHERE execution_id = ? AND file_execution_id = ? AND result IS NOT NULL"
 
 
 @frozen
@@ -72,68 +56,49 @@ class BackendRows:
     """The rows of the database at `path`, which the backend has created already."""
 
     path: Path
-    _summaries: Summaries = field(factory=Summaries, repr=False, eq=False)
 
-    def executions(self, *, before: int | None, limit: int, search: str = "") -> tuple[ExecutionLine, ...]:
+    def executions(self, *, before: int | None, limit: int, search: str = "") -> list[sqlite3.Row]:
         """The newest executions, or the newest of those before a number.
 
         `search`: only those whose id or status begins with it, or whose name, error or files' paths hold it.
         """
         part = re.sub(r"([%_\\])", r"\\\1", search.casefold())
         values = {"before": before, "limit": limit, "start": f"{part}%", "part": f"%{part}%"}
-        where = f"WHERE (:before IS NULL OR e.rowid < :before) {f'AND {FOUND}' if search else ''}"
-        with self._reading() as connection:
-            rows = connection.execute(f"{EXECUTIONS} {where} ORDER BY e.rowid DESC LIMIT :limit", values)
-            return tuple(ExecutionLine(**row) for row in rows)
+        where = f"WHERE (:before IS NULL OR number < :before) {f'AND {FOUND}' if search else ''}"
+        return self._read(f"{EXECUTIONS} {where} ORDER BY number DESC LIMIT :limit", values)
 
-    def execution(self, execution_id: str) -> ExecutionLine | None:
+    def execution(self, execution_id: str) -> sqlite3.Row | None:
         """One execution, if it is there."""
-        with self._reading() as connection:
-            row = connection.execute(f"{EXECUTIONS} WHERE e.id = ?", (execution_id,)).fetchone()
-        return None if row is None else ExecutionLine(**row)
+        return next(iter(self._read(f"{EXECUTIONS} WHERE e.id = ?", (execution_id,))), None)
 
     def counts(self) -> dict[str, int]:
         """How many executions there are of each status."""
-        with self._reading() as connection:
-            rows = connection.execute("SELECT status, COUNT(*) FROM executions GROUP BY status ORDER BY status")
-            return {str(status): int(count) for status, count in rows}
+        return {row[0]: row[1] for row in self._read("SELECT status, COUNT(*) FROM executions GROUP BY 1 ORDER BY 1")}
 
-    def files(self, execution_id: str, *, limit: int) -> tuple[FileLine, ...]:
-        """The first files of an execution."""
-        with self._reading() as connection:
-            rows = connection.execute(FILES, (execution_id, limit)).fetchall()
-            summaries = self._summaries.of(connection, execution_id, [row["id"] for row in rows])
-        return tuple(FileLine(**row, summary=summaries.get(row["id"], "")) for row in rows)
+    def files(self, execution_id: str, *, limit: int) -> list[sqlite3.Row]:
+        """The first files of an execution; `summary` is what was extracted, in a few words."""
+        return self._read(FILES, (execution_id, limit))
 
     def result(self, execution_id: str, file_id: str) -> str | None:
         """The newest result of a file, as JSON; None where there is none."""
-        with self._reading() as connection:
-            row = connection.execute(RESULT, (execution_id, file_id)).fetchone()
-        return None if row is None else str(row[0])
+        rows = self._read(f"{RESULT} ORDER BY id DESC LIMIT 1", (execution_id, file_id))
+        return str(rows[0][0]) if rows else None
 
     def file_count(self, execution_id: str) -> int:
         """How many file rows an execution has."""
-        with self._reading() as connection:
-            query = "SELECT COUNT(*) FROM file_executions WHERE execution_id = ?"
-            return int(connection.execute(query, (execution_id,)).fetchone()[0])
+        ((count,),) = self._read("SELECT COUNT(*) FROM file_executions WHERE execution_id = ?", (execution_id,))
+        return int(count)
 
-    def effects(self, execution_id: str, *, limit: int) -> tuple[EffectRow, ...]:
+    def effects(self, execution_id: str, *, limit: int) -> list[sqlite3.Row]:
         """The newest effects on an execution, oldest first."""
-        with self._reading() as connection:
-            rows = connection.execute(EFFECTS, (execution_id, limit)).fetchall()
-        return tuple(_effect(row) for row in reversed(rows))
+        return self._read(
+            "SELECT * FROM effects WHERE execution_id = ? ORDER BY id DESC LIMIT ?", (execution_id, limit)
+        )[::-1]
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _read(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
         # A connection each time: pages are asked for on many threads, and opening a file takes 0.1 ms.
         with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             connection.row_factory = sqlite3.Row
             # SQLite's LIKE finds "report" by "REPORT", and not so what is beyond ASCII.
             connection.create_function("folded", 1, lambda text: text and text.casefold(), deterministic=True)
-            yield connection
-
-
-def _effect(row: sqlite3.Row) -> EffectRow:
-    detail = json.loads(row["detail"] or "{}")
-    known = detail if isinstance(detail, Mapping) else {}
-    return EffectRow(row["id"], row["at"], row["operation"], row["file"] or "", known)
+            return connection.execute(query, values).fetchall()

@@ -1,12 +1,11 @@
 """The run ledger, read from its keys in Redis: nothing is written, and what is not understood is shown as it is.
 
-Unknown fields are kept aside, values that make no sense are None.
-
 The stack knows only this much: open runs are members of `uw:open`, a run is the hash `uw:{ID}:meta`, its leases and
 outcomes are hashes beside it, and `uw:due` says when it is looked at next (milliseconds).
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
@@ -16,16 +15,54 @@ from attrs import evolve, frozen
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from unstract_devstack.page.shapes import Batch, DeadLetter, LedgerState, Run
-
 PREFIX = "uw:"
 DEAD_LETTERS = f"{PREFIX}dead_letters"
 ANSWER_SECONDS = 2.0
-# What is known of a run's hash, and where it is shown; all else is shown as it is.
-TEXTS = ("state", "task", "kind", "organization", "owner", "last_error")
-NUMBERS = {"epoch": "epoch", "batches": "n", "attempts": "attempts", "fence": "fence"}
-TIMES = {"lease_ends": "lease_ends", "accepted": "accepted_at"}
-KNOWN = frozenset((*TEXTS, *NUMBERS.values(), *TIMES.values(), "stop"))
+# What has a place of its own on the page; all else is listed as it is.
+KNOWN = frozenset(
+    ("state", "task", "kind", "organization", "owner", "last_error", "epoch", "n", "attempts", "fence", "lease_ends")
+) | {"accepted_at", "stop"}
+
+
+@frozen
+class Run:
+    """A run of the ledger.
+
+    Attributes:
+        fields: its hash; what is not in it is empty.
+        done: how many batches are, None where the ledger does not say.
+        due: when it is looked at next, in milliseconds since the epoch.
+        leases: who holds its first batches until when, and which file is in flight, as the ledger has it.
+        outcomes: the batches that are done.
+    """
+
+    id: str
+    fields: Mapping[str, str]
+    done: int | None
+    due: float | None
+    leases: tuple[Mapping[str, Any], ...] = ()
+    outcomes: frozenset[str] = frozenset()
+
+    @property
+    def others(self) -> list[tuple[str, str]]:
+        """The fields that are not known here."""
+        return sorted((name, value) for name, value in self.fields.items() if name not in KNOWN)
+
+    @property
+    def batches(self) -> int:
+        """How many it has; 0 where that makes no sense."""
+        return int(self.fields["n"]) if self.fields["n"].isdecimal() else 0
+
+
+@frozen
+class LedgerState:
+    """The ledger as a whole: how many runs are open, some of them, and the dead letters."""
+
+    total: int = 0
+    runs: tuple[Run, ...] = ()
+    letters: tuple[Mapping[str, Any], ...] = ()
+    letters_total: int = 0
+    problem: str = ""
 
 
 @frozen
@@ -37,61 +74,45 @@ class LedgerKeys:
     @classmethod
     def connect(cls, url: str) -> "LedgerKeys":
         """The ledger at a Redis URL; nothing is asked yet."""
-        client = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            encoding_errors="replace",
-            socket_timeout=ANSWER_SECONDS,
-            socket_connect_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
-        return cls(client)
+        times = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
+        options = {"decode_responses": True, "encoding_errors": "replace", "retry": Retry(NoBackoff(), 1)}
+        return cls(redis.Redis.from_url(url, **times, **options))
 
     def state(self, *, limit: int, letters: int) -> LedgerState:
         """Up to `limit` open runs, those due first, and the newest dead letters."""
         try:
             total = int(self.client.scard(f"{PREFIX}open"))
             ids = list(islice(self.client.sscan_iter(f"{PREFIX}open"), limit)) if total else []
-            runs = sorted((self._run(run_id) for run_id in ids), key=lambda run: (run.next_look or 0, run.id))
-            put_aside = int(self.client.llen(DEAD_LETTERS))
-            texts = self.client.lrange(DEAD_LETTERS, 0, letters - 1) if put_aside else []
+            runs = sorted((self._run(run_id) for run_id in ids), key=lambda run: (run.due or 0, run.id))
+            dead = int(self.client.llen(DEAD_LETTERS))
+            texts = self.client.lrange(DEAD_LETTERS, 0, letters - 1) if dead else []
         except redis.RedisError as error:
             return LedgerState(problem=f"The ledger's Redis does not answer: {error}")
-        return LedgerState(total, tuple(runs), tuple(_read_letter(str(text)) for text in texts), put_aside)
+        # What is no JSON object is its own reason.
+        return LedgerState(total, tuple(runs), tuple(_object(str(text)) or {"reason": text} for text in texts), dead)
 
     def run(self, run_id: str, *, batches: int) -> Run | None:
         """One run with up to `batches` of its batches; None where the ledger does not know it or does not answer."""
         try:
-            run = self._run(run_id)
-            if not run.state:
-                return None
-            return self._detailed(run, batches)
+            run = self._run(run_id, batches)
         except redis.RedisError:
             return None
+        return run if run.fields["state"] else None
 
-    def _run(self, run_id: str) -> Run:
+    def _run(self, run_id: str, batches: int = 0) -> Run:
+        key = f"{PREFIX}{{{run_id}}}"
         with self.client.pipeline(transaction=False) as pipe:
-            pipe.hgetall(_key(run_id, "meta"))
-            pipe.hlen(_key(run_id, "outcomes"))
+            pipe.hgetall(f"{key}:meta")
+            pipe.hlen(f"{key}:outcomes")
             pipe.zscore(f"{PREFIX}due", run_id)
-            meta, done, due = (_unless_refused(answer) for answer in pipe.execute(raise_on_error=False))
-        return _read_run(run_id, meta or {}, done, due)
-
-    def _detailed(self, run: Run, limit: int) -> Run:
-        with self.client.pipeline(transaction=False) as pipe:
-            pipe.hgetall(_key(run.id, "leases"))
-            pipe.hkeys(_key(run.id, "outcomes"))
-            leases, outcomes = (_unless_refused(answer) for answer in pipe.execute(raise_on_error=False))
-        if run.state == "DONE":
-            return run
-        shown = range(min(run.batches or 0, limit))
-        done = set(outcomes or ())
-        details = (_read_batch(index, str(index) in done, (leases or {}).get(str(index))) for index in shown)
-        return evolve(run, details=tuple(details))
-
-
-def _key(run_id: str, part: str) -> str:
-    return f"{PREFIX}{{{run_id}}}:{part}"
+            if batches:
+                pipe.hgetall(f"{key}:leases")
+                pipe.hkeys(f"{key}:outcomes")
+            meta, done, due, *rest = map(_unless_refused, pipe.execute(raise_on_error=False))
+        leases, outcomes = (part or {} for part in rest or (None, None))
+        run = Run(run_id, defaultdict(str, meta or {}), done, due, outcomes=frozenset(outcomes))
+        shown = 0 if run.fields["state"] == "DONE" else min(run.batches, batches)
+        return evolve(run, leases=tuple(_object(leases.get(str(index))) for index in range(shown)))
 
 
 def _unless_refused(answer: Any) -> Any:
@@ -103,53 +124,9 @@ def _unless_refused(answer: Any) -> Any:
     return answer
 
 
-def _read_run(run_id: str, meta: Mapping[str, str], done: int | None, due: float | None) -> Run:
-    """A run from its hash, the number of batches done, and when it is due (milliseconds)."""
-    known: dict[str, Any] = {name: meta.get(name, "") for name in TEXTS}
-    known |= {name: _whole(meta.get(field)) for name, field in NUMBERS.items()}
-    known |= {name: _seconds(meta.get(field)) for name, field in TIMES.items()}
-    others = tuple(sorted((name, value) for name, value in meta.items() if name not in KNOWN))
-    stopped = bool(_whole(meta.get("stop")))
-    return Run(run_id, **known, done=done, next_look=_seconds(due), stopped=stopped, others=others)
-
-
-def _read_batch(index: int, done: bool, lease: str | None) -> Batch:
-    record = _object(lease)
-    return Batch(
-        index=index,
-        done=done,
-        owner=str(record.get("owner") or ""),
-        fence=_whole(record.get("fence")) or 0,
-        ends=_seconds(record.get("ends")),
-        file=_whole(record.get("file")) or None,
-    )
-
-
-def _read_letter(text: str) -> DeadLetter:
-    """A dead letter; what is no JSON object is its own reason."""
-    record = _object(text)
-    words = (str(record.get(name) or "") for name in ("task", "queue", "reason", "at"))
-    return DeadLetter(*words) if record else DeadLetter("", "", text, "")
-
-
 def _object(text: str | None) -> Mapping[str, Any]:
     try:
         record = json.loads(text or "{}")
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}
-
-
-def _whole(record: Any) -> int | None:
-    try:
-        return int(record)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _seconds(milliseconds: Any) -> float | None:
-    """Seconds since the epoch; None for none and for 0, which the ledger writes for never."""
-    try:
-        return float(milliseconds) / 1000 or None
-    except (TypeError, ValueError):
-        return None

@@ -1,5 +1,6 @@
-"""Where the page looks: the parts of a stack that it is given."""
+"""Where the page looks, the parts of a stack that it is given; and what it shows beside the rows of these."""
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,8 +8,16 @@ from attrs import field, frozen
 
 from unstract_devstack.page.backend_rows import BackendRows
 from unstract_devstack.page.ledger_keys import LedgerKeys
-from unstract_devstack.page.shapes import ExecutionLine, WorkerLine
 from unstract_devstack.sink import Delivery
+
+
+@frozen
+class WorkerLine:
+    """A worker process that was started with the stack."""
+
+    name: str
+    running: bool
+    health_url: str = ""
 
 
 @frozen
@@ -40,4 +49,4 @@ class Sources:
     workers: Callable[[], Sequence[WorkerLine]] = lambda: ()
     starts: Mapping[str, Start] = field(factory=dict)
     upload: Callable[[Sequence[tuple[str, bytes]]], str] | None = None
-    actions: Mapping[str, Callable[[ExecutionLine], str | None]] = field(factory=dict)
+    actions: Mapping[str, Callable[[sqlite3.Row], str | None]] = field(factory=dict)

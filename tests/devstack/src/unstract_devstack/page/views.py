@@ -1,18 +1,31 @@
-"""The two pages, each as fragments: a fragment is one element with an id, rendered again and swapped as a whole."""
+"""The two pages, each as fragments: a fragment is one element with an id, rendered again and swapped as a whole.
+
+Everything that is put into a template is escaped; nothing that is shown is trusted.
+"""
 
 import contextlib
 import json
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
 from urllib.parse import urlencode
 
 from attrs import frozen
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unstract_devstack.page.events import effect_events, execution_events, hooks
-from unstract_devstack.page.rendering import render
 from unstract_devstack.page.sources import Sources
 
+# What a status means, whatever it is a status of. An unknown one is shown plainly.
+TONES = {
+    "bad": "ERROR FAILURE FAILED DEAD",
+    "good": "COMPLETED SUCCESS DONE RUNNING",
+    "busy": "EXECUTING INPROGRESS QUEUED READY ARMED RESTARTING",
+    "halted": "STOPPED PAUSED WARN WARNING",
+}
 PER_PAGE = 50
 RUNS, HOOKS, LETTERS = 25, 8, 5
 FILES, EVENTS, BATCHES = 200, 400, 50
@@ -45,7 +58,7 @@ def overview(sources: Sources, before: int | None = None, search: str = "") -> V
             now=now,
             before=before,
             search=search,
-            older=urlencode(asked | {"before": shown[-1].number}) if lines[PER_PAGE:] else None,
+            older=urlencode(asked | {"before": shown[-1]["number"]}) if lines[PER_PAGE:] else None,
         ),
         "ledger": render("ledger.html", state=sources.ledger.state(limit=RUNS, letters=LETTERS), now=now),
         "webhooks": render("webhooks.html", hooks=arrived[: -HOOKS - 1 : -1], total=len(arrived)),
@@ -63,7 +76,7 @@ def execution_view(sources: Sources, execution_id: str) -> View | None:
     files = sources.backend.files(execution_id, limit=FILES)
     count = len(files) if len(files) < FILES else sources.backend.file_count(execution_id)
     effects = sources.backend.effects(execution_id, limit=EVENTS)
-    names = {file.id: file.name for file in files}
+    names = {file["id"]: file["name"] for file in files}
     now = time.time()
     run = sources.ledger.run(execution_id, batches=BATCHES)
     events = execution_events(sources, line, effects)[-EVENTS:]
@@ -73,7 +86,7 @@ def execution_view(sources: Sources, execution_id: str) -> View | None:
         "run": render("run.html", run=run, now=now),
         "events": render("events.html", events=events, effects=effect_events(effects, names)),
     }
-    return View(f"{line.title} {line.id[:8]}", f"/executions/{line.id}", fragments)
+    return View(f"{line['title']} {execution_id[:8]}", f"/executions/{execution_id}", fragments)
 
 
 def result_view(sources: Sources, execution_id: str, file_id: str) -> View | None:
@@ -81,8 +94,8 @@ def result_view(sources: Sources, execution_id: str, file_id: str) -> View | Non
     text = sources.backend.result(execution_id, file_id)
     if text is None:
         return None
-    file = next((each for each in sources.backend.files(execution_id, limit=FILES) if each.id == file_id), None)
-    name = file.name if file else file_id
+    file = next((each for each in sources.backend.files(execution_id, limit=FILES) if each["id"] == file_id), None)
+    name = file["name"] if file else file_id
     with contextlib.suppress(ValueError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     path = f"/executions/{execution_id}/files/{file_id}"
@@ -95,3 +108,63 @@ def page(sources: Sources, view: View, problem: str = "") -> str:
     """The whole document of a view."""
     parts = {name: Markup(html) for name, html in view.fragments.items()}  # noqa: S704 - rendered, so escaped, above
     return render("page.html", view=view, parts=parts, sources=sources, problem=problem)
+
+
+def render(template: str, /, **values: Any) -> str:
+    """The template with these values."""
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("unstract_devstack.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "clock": _clock,
+        "iso": _iso,
+        "seconds": _seconds,
+        "tone": _tone,
+        "number": "{:,}".format,
+        "age": _age,
+        "milliseconds": _from_milliseconds,
+    }
+    return environment
+
+
+def _tone(status: str) -> str:
+    word = status.upper()
+    return next((tone for tone, words in TONES.items() if word in words.split()), "plain")
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _age(seconds: float) -> str:
+    """How long ago, roughly: what changes with every look makes a page restless."""
+    if seconds < 60:
+        return f"{max(0, int(seconds))} s"
+    return f"{int(seconds // 60)} min" if seconds < 3600 else f"{int(seconds // 3600)} h"
+
+
+def _from_milliseconds(milliseconds: Any) -> float | None:
+    """Seconds since the epoch; None for what is no time and for 0, which the ledger writes for never."""
+    try:
+        return float(milliseconds) / 1000 or None
+    except (TypeError, ValueError):
+        return None

@@ -1,5 +1,6 @@
 """What the live page shows of a stack, and what its buttons start."""
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -11,8 +12,7 @@ from unstract_devstack.multipart import Upload
 from unstract_devstack.page import Sources
 from unstract_devstack.page.backend_rows import BackendRows
 from unstract_devstack.page.ledger_keys import LedgerKeys
-from unstract_devstack.page.shapes import ExecutionLine, WorkerLine
-from unstract_devstack.page.sources import Start
+from unstract_devstack.page.sources import Start, WorkerLine
 from unstract_devstack.platform_client import Platform
 from unstract_devstack.samples import DOCUMENTS
 from unstract_devstack.stack import Stack
@@ -67,20 +67,28 @@ class _Live:
         parts = [("files", file) for file in files]
         return self._platform().send_parts(self.example.api_name, parts)
 
-    def retry(self, line: ExecutionLine) -> str | None:
+    def retry(self, line: sqlite3.Row) -> str | None:
         """The same once more: the files that the platform stored, or the pipeline."""
-        platform = self._platform(line.organization)
-        if line.kind != "API":
-            return platform.trigger(line.pipeline_id)
-        folder = self.stack.directory / "backend" / "unstract" / "api" / line.organization / line.workflow_id / line.id
+        platform = self._platform(line["organization"])
+        if line["kind"] != "API":
+            return platform.trigger(line["pipeline_id"])
+        folder = (
+            self.stack.directory
+            / "backend"
+            / "unstract"
+            / "api"
+            / line["organization"]
+            / line["workflow_id"]
+            / line["id"]
+        )
         paths = sorted(folder.iterdir()) if folder.is_dir() else []
         if not paths:
             raise CallFailed("it has no stored file that could be sent again")
         parts = [("files", (path.name, path.read_bytes())) for path in paths]
-        return platform.send_parts(line.deployment, parts)
+        return platform.send_parts(line["deployment"], parts)
 
-    def abort(self, line: ExecutionLine) -> None:
-        self._platform(line.organization).stop(line.id)
+    def abort(self, line: sqlite3.Row) -> None:
+        self._platform(line["organization"]).stop(line["id"])
 
     def _platform(self, organization: str = "") -> Platform:
         return self.stack.backend.platform(organization or self.example.organization)

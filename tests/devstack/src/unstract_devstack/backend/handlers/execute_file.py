@@ -145,6 +145,7 @@ def _record(
             pages=extraction.pages or 1,
         )
     outcome = {"status": status, "error": answer.get("error"), "result": answer.get("result")}
-    call.database.insert("results", **file, file_path=source.path, **outcome)
+    summary = extraction.summary if extraction else None
+    call.database.insert("results", **file, file_path=source.path, **outcome, summary=summary)
     detail = {"name": source.name, "status": status, "destination": destination}
     call.effect("files.execute", file=source.path, **file, **detail)
