@@ -1,6 +1,6 @@
-"""Ending a stopped run without the workers that would take its next step: they may all be gone.
+"""Ends a stopped run without the workers that would take its next step: they may all be gone.
 
-What a live lease covers is left to its owner. A file that has run keeps its result; one that never started is skipped.
+Work under a live lease is left to its owner. A file that has run keeps its result; one that never started is skipped.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The end of an execution: its files are counted, its status is decided, written once, and read back.
+"""The end of an execution: counts its files, decides its status, writes it once, and reads it back.
 
 The decision is made of pure functions. A terminal status is never written over another one.
 """
@@ -150,7 +150,7 @@ def add_counts(
 
 
 def correct_late_write(backend: Backend, organization_id: str, execution_id: str, final: FinalState) -> bool:
-    """Read back once more, and write the terminal status over a late EXECUTING. Returns whether that was needed."""
+    """Read the status again, and write the terminal one over a late EXECUTING. Returns whether that was needed."""
     if final.status is None:
         return False
     try:

@@ -44,13 +44,13 @@ class Rescue(PeriodicService):
         rescued = 0
         try:
             found = self.runtime.backend.executions.list(organization, None, _OPEN, skip_unreadable=True)
-        except (BackendError, MessageError) as error:  # the other organizations are rescued all the same
+        except (BackendError, MessageError) as error:  # the other organizations are still rescued
             _log.warning("rescue failed", organization_id=organization, error=str(error))
             return 0
         for summary in found:
             try:
                 rescued += self._rescue(organization, summary)
-            except (BackendError, MessageError) as error:  # and so are the other executions
+            except (BackendError, MessageError) as error:  # the other executions are still rescued
                 _log.warning("rescue failed", execution_id=summary.id, error=str(error))
                 if not is_permanent(error):
                     break

@@ -80,7 +80,7 @@ def _release(runtime: Runtime, claim: BatchClaim, error: SteppedAside) -> None:
 
 
 def _try_flush(writer: StatusWriter) -> None:
-    """Write what has ended before the batch is given back. What cannot be written now is left to the next owner."""
+    """Write the files that ended before the batch is given back. What cannot be written is left to the next owner."""
     try:
         writer.flush()
     except Exception as error:  # noqa: BLE001 - boundary: the batch must be given back after any error

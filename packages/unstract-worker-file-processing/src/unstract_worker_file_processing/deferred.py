@@ -33,7 +33,7 @@ _STOP_PATIENCE_SECONDS = 30.0
 # is past its deadline does not wait for them longer than a minute.
 _ANSWERS_PAUSE_SECONDS = 5.0
 _ANSWERS_PATIENCE_SECONDS = 60.0
-# A result that its destination does not take is offered for so long beyond the batch's deadline.
+# A result that its destination does not accept is offered for so long after the batch's deadline.
 _DELIVERY_PATIENCE_SECONDS = 600.0
 _SCHEMA = 1
 

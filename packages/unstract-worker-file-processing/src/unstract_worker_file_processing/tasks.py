@@ -73,7 +73,7 @@ def _chord_batch(runtime: Runtime, delivery: Delivery, executor: ExecutorOf) -> 
     batch = delivery.args[0] if delivery.args else delivery.kwargs.get("file_batch_data")
     try:
         message = read_batch(batch)
-    except MessageError as error:  # the chord waits for a result all the same
+    except MessageError as error:  # the chord still waits for a result
         reason = str(error)
         retry_until_accepted(runtime, lambda: dead_letter_task(runtime, delivery, reason))
         files = batch.get("files") if isinstance(batch, dict) else None

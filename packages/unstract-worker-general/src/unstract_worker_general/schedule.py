@@ -92,7 +92,7 @@ def start_pipeline(session: RunSession) -> Decision:
 
 
 def give_up_schedule(session: RunSession, reason: str) -> Decision:
-    """End for good: the pipeline has failed. An execution that was created all the same is started instead."""
+    """End for good: the pipeline has failed. If an execution was created nevertheless, it is started instead."""
     try:
         message = serialization.decode(session.claim.start, ScheduleMessage)
     except MessageError as error:
@@ -199,7 +199,7 @@ def _write_status(session: RunSession, pipeline_id: str, status: PipelineStatus,
 
 
 def _notify_subscribers(session: RunSession, pipeline: Pipeline) -> None:
-    """Enqueue an INPROGRESS event for each active target. A failure is logged; the run is started all the same."""
+    """Enqueue an INPROGRESS event for each active target. A failure is logged and does not prevent the start."""
     notifications = session.runtime.backend.notifications
     try:
         targets = notifications.for_pipeline(session.organization_id, pipeline.id)

@@ -57,8 +57,8 @@ def start_execution(session: RunSession) -> Decision:
 def _ended_in_lost_run(session: RunSession, loaded: LoadedRun) -> Sequence[FileExecution]:
     """Rows of files that ended in a run of this execution that the ledger lost.
 
-    Such an execution is EXECUTING although no attempt of this run wrote that. Its source lists only what is left, but
-    what ended before counts all the same.
+    Such an execution is EXECUTING although no attempt of this run wrote that. Its source lists only the remaining
+    files, but those that ended before count too.
     """
     noted = session.journal_get("before")
     if noted is None:
@@ -71,7 +71,7 @@ def _ended_in_lost_run(session: RunSession, loaded: LoadedRun) -> Sequence[FileE
 
 
 def _count_not_relisted(rows: Sequence[FileExecution], items: Iterable[FileItem]) -> tuple[int, int]:
-    """How many of the rows completed and failed, without those of files that are worked on again."""
+    """How many of the rows completed and failed, without those of files that are processed again."""
     again = {(item.path, item.provider_file_uuid or "") for item in items} if rows else set()
     left = [row for row in rows if (row.file_path, row.provider_file_uuid or "") not in again]
     completed = sum(row.status is ExecutionStatus.COMPLETED for row in left)

@@ -75,7 +75,7 @@ def cleanup_lines(settings: Settings, organizations: Sequence[str] = ()) -> Iter
 
     It has nothing to do with `organizations`.
     """
-    from unstract_worker_core.operator.check import Line  # a process that runs does without the operator's part
+    from unstract_worker_core.operator.check import Line  # a running process does not import the operator's part
 
     if settings.chord.enabled:
         yield Line("celery.backend_cleanup", "ok", "is run here when the platform's Beat sends it")

@@ -55,7 +55,7 @@ class FilePaths:
 
 
 def output_name(file_name: str) -> str:
-    """The name of a file's result: its stem. A file name is never taken for a path."""
+    """The name of a file's result: its stem. A file name is never read as a path."""
     base = file_name.rpartition("/")[2]
     return f"{base.rpartition('.')[0] or base}.json"
 

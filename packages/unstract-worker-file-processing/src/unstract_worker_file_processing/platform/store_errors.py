@@ -16,7 +16,7 @@ _HTTP_REFUSED = (401, 403)
 
 
 class BucketMissing(NotNow):
-    """The platform's own store has not the bucket or folder that its variables name."""
+    """The platform's own store does not have the bucket or folder that its variables name."""
 
 
 def s3_code(error: BaseException) -> str:

@@ -28,7 +28,7 @@ from unstract_worker_file_processing.platform.store_errors import (
     s3_code,
 )
 
-# What is held of a file at a time. S3 takes parts of 5 MiB and more, and a part on its way is held twice.
+# Size of a chunk in memory. S3 takes parts of at least 5 MiB, and holds a part twice while it is sent.
 _CHUNK = 256 * 1024
 _PART = 5 * 1024 * 1024
 # The module behind a store, and the extra that brings it; by default fsspec itself.
@@ -40,7 +40,7 @@ _NEEDED = {
 }
 _OVER_HTTP = ("abfs", "gcs", "s3")
 _PROTOCOLS = {"azure": "abfs", "gcs": "gcs", "minio": "s3", "s3": "s3"}
-_PROBE_SECONDS = 10.0  # of `check`: the driver needs some of it to be made ready
+_PROBE_SECONDS = 10.0  # of `check`: the driver needs some of it to initialise
 _COPY_SECONDS = 120.0  # within the store, of the largest file
 # A customer's store that is away is tried again after this time, up to twice as long: each try holds a slot.
 _CUSTOMER_SECONDS = 30.0
@@ -149,7 +149,7 @@ class Store:
                 raise
 
     def probe(self, path: str, *, seconds: float = _PROBE_SECONDS) -> None:
-        """Write a small file and take it away again: whether the store can be used. Raises NotNow."""
+        """Write a small file and delete it again, to see whether the store can be used. Raises NotNow."""
         with self._guarded(path):
             text = b"a probe of unstract-worker-file-processing check\n"
             self._call("pipe_file", path, text, seconds=seconds)

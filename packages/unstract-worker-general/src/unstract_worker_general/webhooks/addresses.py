@@ -1,4 +1,4 @@
-"""Where a webhook may go: its URL is read strictly, its host is looked up within a time limit, its address is public.
+"""Checks where a webhook may go: reads its URL strictly, resolves its host in a bounded time, allows public addresses.
 
 A URL that two parsers could read as two different hosts is refused. The posted URL is built from the parts read here,
 so the HTTP client uses the host that was checked.

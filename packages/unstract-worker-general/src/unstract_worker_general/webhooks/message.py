@@ -99,7 +99,7 @@ def _row_ids(value: object) -> tuple[str, ...]:
 
 
 def _row_id(value: object) -> str | None:
-    """One that cannot be read keeps neither the webhook nor the other rows from their marks: its lease runs out."""
+    """A row id that cannot be read affects neither the webhook nor the other rows: the row's lease runs out."""
     try:
         return uuids(buffer_row_id=opaque_id(value, field="buffer_row_ids"))["buffer_row_id"]
     except MessageError as error:
