@@ -213,6 +213,17 @@ def test_rows_that_parallel_batches_doubled_are_found(bench):
     assert run(bench)["successful_files"] == 1
 
 
+def test_a_refused_key_puts_the_batch_off_and_fails_no_file(bench):
+    bench.file("a.txt", row=False)
+    bench.platform.fault("/v1/file-execution/", "status", status=401)
+
+    with pytest.raises(SteppedAside, match="API key"):
+        run(bench)
+    bench.platform.heal()
+
+    assert run(bench)["successful_files"] == 1
+
+
 def test_a_row_that_is_refused_fails_its_file_alone(bench):
     bench.file("a.txt", "a", row=False)
     bench.file("b.txt", "b", row=False)

@@ -249,7 +249,6 @@ def _warn_not_offered() -> None:
 
 
 def _log_end(session: RunSession, context: RunContext, final: FinalState) -> None:
-    """The last line of the execution's log in the platform's UI."""
     text = (
         f"Execution ended {final.status}: {final.successful_files} of {final.total_files} files succeeded, "
         f"{final.failed_files} failed." + (f" {final.error}" if final.error else "")
@@ -280,7 +279,6 @@ def _finish(session: RunSession, final: FinalState, *, recheck_seconds: float = 
 
 
 def _last_attempt(session: RunSession) -> bool:
-    """Whether this claim must end the run, with the results that can be read."""
     return session.claim.attempts >= MAX_ATTEMPTS
 
 

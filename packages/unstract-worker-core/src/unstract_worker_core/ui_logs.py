@@ -124,7 +124,6 @@ class LogEvents:
         return False
 
     def _gathered(self, event: LogEvent) -> tuple[list[LogEvent], bool]:
-        """The event and those that wait behind it; whether a request to stop was among them."""
         events = [event]
         while len(events) < _MOST_TOGETHER:
             try:

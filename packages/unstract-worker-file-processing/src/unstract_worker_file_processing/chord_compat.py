@@ -228,6 +228,8 @@ def _decide(session: RunSession, message: BatchMessage, item: FileItem, *, in_us
     try:
         row = _row(session, message, item)
     except (BackendRefused, UnexpectedAnswer) as error:
+        if not is_permanent(error):
+            raise
         return FileDecision(reason=reason_of(error))
     # Another batch may have completed an upload of equal content, with the same row: this one still needs its item.
     owed = message.context.kind is RunKind.API and row.file_name != item.name

@@ -128,7 +128,6 @@ def _refuse_or_start(session: BatchSession, writer: StatusWriter, file: FileItem
 
 
 def _why_given_up(session: BatchSession, file: FileItem) -> str | None:
-    """Why the file is not tried again, if it was tried often enough."""
     charges = session.claim.charges.get(file.number, 0)
     if charges < MAX_CHARGES:
         return None

@@ -13,14 +13,14 @@ from attrs import frozen
 from unstract_worker_core import serialization
 from unstract_worker_core.backend.executions import ExecutionSummary, NewExecution
 from unstract_worker_core.backend.pipelines import IN_PROGRESS, Pipeline, RunEvent, wanted_targets
-from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, NotFound, UnexpectedAnswer
+from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, NotFound
 from unstract_worker_core.identifiers import execution_id, opaque_id, organization_id
 from unstract_worker_core.ledger import DeadLetter, FinalState, RunState, RunTask
 from unstract_worker_core.messages.fields import is_one_line, named
 from unstract_worker_core.messages.start import StartMessage
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.queues import queues_of
-from unstract_worker_core.runs.failure_policy import is_permanent, reason_of
+from unstract_worker_core.runs.failure_policy import call_or_go_on, is_permanent, reason_of
 from unstract_worker_core.runs.run_handler import accept_run, put_run
 from unstract_worker_core.runs.runtime import Delivery, Runtime
 from unstract_worker_core.runs.session import Close, Decision, RunSession
@@ -100,12 +100,11 @@ def give_up_schedule(session: RunSession, reason: str) -> Decision:
     start = _created_earlier(session, message)
     if start is not None:
         return _start(session, start)
-    try:
-        _write_status(session, message.pipeline_id, PipelineStatus.FAILURE, is_end=True)
-    except (BackendRefused, UnexpectedAnswer) as error:
-        if not is_permanent(error):
-            raise
-        log.warning("the pipeline's status was refused", reason=reason_of(error))
+    call_or_go_on(
+        lambda: _write_status(session, message.pipeline_id, PipelineStatus.FAILURE, is_end=True),
+        None,
+        "the pipeline's status was refused",
+    )
     return _dead_letter(session, f"pipeline {message.pipeline_id} cannot be started: {reason}")
 
 

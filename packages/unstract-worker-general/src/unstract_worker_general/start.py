@@ -198,7 +198,6 @@ def _refuse_unreadable(item: FileItem, history: FileHistory | UnreadableHistory 
 def _skipped_by_history(
     items: Iterable[FileItem], histories: Mapping[int, FileHistory | UnreadableHistory]
 ) -> dict[int, str]:
-    """Why files are not processed again, by number."""
     skipped: dict[int, str] = {}
     for item in items:
         history = histories.get(item.number)

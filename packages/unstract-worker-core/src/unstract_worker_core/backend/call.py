@@ -139,7 +139,6 @@ class Caller:
         breaker_wait: float,
         clock: Callable[[], float],
     ) -> None:
-        """Nothing is sent yet. The arguments are those of `Backend`."""
         self._settings = settings
         self._transport = transport
         self._metrics = metrics

@@ -235,7 +235,6 @@ def _row(response: ApiResponse, item: Json) -> FileExecution:
 
 
 def _executed_by(rows: Json, uuid: str, path: str) -> str:
-    """The execution that a row of `active_files` names for this file."""
     of_uuid = rows.get(uuid) if isinstance(rows, dict) else None
     for row in of_uuid if isinstance(of_uuid, list) else ():
         if isinstance(row, dict) and row.get("file_path") == path:

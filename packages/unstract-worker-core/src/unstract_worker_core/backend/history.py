@@ -135,7 +135,6 @@ class History(Resource):
 
 
 def _found(response: ApiResponse, name: str) -> FileHistory | UnreadableHistory | None:
-    """What a bulk answer says about one file."""
     where = ("file_histories", name)
     try:
         if response.object(*where).get("found") is False:

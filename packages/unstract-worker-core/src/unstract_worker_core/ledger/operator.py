@@ -144,7 +144,6 @@ class Operator:
             offset += _CHUNK
 
     def _records(self, ids: Sequence[str]) -> list[_Record]:
-        """Of the runs that the ledger knows."""
 
         def ask(pipe: Any) -> None:
             pipe.time()

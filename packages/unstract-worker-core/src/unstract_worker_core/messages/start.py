@@ -107,7 +107,6 @@ def refused_item(value: object, *, number: int, name: str, reason: str) -> FileI
 
 
 def _usable(value: object, number: int) -> FileItem:
-    """Read a description. Raises MessageError naming its field."""
     found = read(value, _FileHash, field="file")
     if not 0 <= (found.file_size or 0) <= _LARGEST_FILE:
         raise MessageError("not a size", field="file_size")

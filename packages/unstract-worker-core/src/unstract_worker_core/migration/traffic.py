@@ -39,7 +39,6 @@ class Forwarding:
     """One connection, for one thread at a time; made when it is first needed, and again after an error."""
 
     def __init__(self, broker: BrokerSettings) -> None:
-        """Nothing is connected yet."""
         self._broker = broker
         self._connection: BrokerConnection | None = None
 
@@ -158,7 +157,6 @@ class TrafficSplit:
     """The share of one consumer. Used by its thread alone."""
 
     def __init__(self, runtime: Runtime) -> None:
-        """Nothing is connected yet."""
         self._runtime = runtime
         self._traffic = runtime.settings.traffic
         self._forwarding = Forwarding(runtime.settings.broker)
@@ -204,7 +202,6 @@ def _again(message: Any) -> bool:
 
 
 def _call(message: Any) -> tuple[str, str, Sequence[Any], Mapping[str, Any]]:
-    """Task, id and arguments of a message that was admitted."""
     payload, headers = message.payload, message.headers
     if "task" in headers:
         return headers["task"], headers["id"], payload[0], payload[1]

@@ -254,8 +254,6 @@ class _Bounded:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers one request and closes."""
-
     server_version, sys_version = "unstract-worker", ""
     error_message_format, error_content_type = "%(code)d\n", "text/plain"
 

@@ -36,8 +36,6 @@ T = TypeVar("T")
 
 
 class _Ended(click.ClickException):
-    """Ends a command that could not do its work."""
-
     def __init__(self, reason: str, code: int) -> None:
         super().__init__(reason)
         self._code = code

@@ -49,7 +49,6 @@ def _why_unowned(run: RunView, worker: str, able: Sequence[Heartbeat]) -> str:
 
 
 def _next_worker(run: RunView) -> WorkerType:
-    """The type of worker that takes the run's next step."""
     if run.task is RunTask.WEBHOOK:
         return WorkerType.GENERAL
     if run.state is RunState.READY or run.stop:  # the callback worker's sweeper ends what was stopped

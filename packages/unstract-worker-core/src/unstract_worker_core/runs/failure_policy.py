@@ -21,8 +21,8 @@ ledger error     charge    leave     charge    charge     charge
 defect           charge    end       charge    charge     charge
 ===============  ========  ========  ========  =========  ========
 
-Follow-up is what comes after the terminal status: the pipeline's status, clean-up, notifications. Optional is a call
-that its step can do without.
+Follow-up is what comes after the terminal status: the pipeline's status and notifications (clean-up is tried once, and
+its errors are only logged). Optional is a call that its step can do without.
 
 - put off: the work goes back to the ledger, is due again after a delay, and nothing is counted.
 - charge: as put off, with a delay that doubles, and it counts as a failed attempt: of the run at its start and its

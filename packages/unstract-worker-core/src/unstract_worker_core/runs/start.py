@@ -213,7 +213,6 @@ def give_up(session: RunSession, reason: str) -> Decision:
 
 
 def _batch_limit(session: RunSession) -> int:
-    """How many batches may run side by side: the organization's setting, else this worker's."""
     workflows = session.runtime.backend.workflows
     own = get_optional(
         lambda: workflows.max_parallel_file_batches(session.organization_id),

@@ -234,7 +234,6 @@ def _problem_of(trial: Callable[[Any], object], value: object) -> str:
 
 
 def _given(context: click.Context) -> dict[str, object]:
-    """The options that were typed, `celery`'s and the command's, by their first long flag."""
     return {
         long_flag(each): level.params.get(each.name or "")
         for level in (context.find_root(), context)

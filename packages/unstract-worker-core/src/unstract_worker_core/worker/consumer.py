@@ -95,7 +95,6 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         return on_task_received
 
     def _receive(self, message: Any, receive: Callable[[Any], None]) -> None:
-        """Validate a message, forward it where this fleet takes only a part of the traffic, give it to Celery."""
         runtime = self.process.runtime()
         runtime.progress.claim_made()  # for liveness: under prefork the tasks run elsewhere
         reason = rejection_reason(message)

@@ -117,8 +117,6 @@ def _options(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
 
 @frozen
 class _Kind:
-    """A kind of connector: fsspec's protocol, and the settings that open it."""
-
     protocol: str
     needed: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()

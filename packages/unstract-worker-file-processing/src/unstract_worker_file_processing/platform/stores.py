@@ -213,7 +213,6 @@ class Store:
             raise self._explained(error, path) from None
 
     def _explained(self, error: Exception, path: str) -> FileFailed | NotNow:
-        """What a driver's error means for the file: see the class."""
         kind, name = type(error).__name__, path.rpartition("/")[2]
         if isinstance(error, FileNotFoundError):
             return self._missing(path)

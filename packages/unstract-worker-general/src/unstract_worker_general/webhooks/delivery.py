@@ -167,7 +167,6 @@ def _dead(session: RunSession, message: WebhookMessage, attempts: _Attempts, rea
 
 
 def _give_up(session: RunSession, reason: str) -> Decision:
-    """End a delivery whose message cannot be read."""
     session.runtime.metrics.webhook_deliveries.labels("dead").inc()
     letter = DeadLetter(_TASK, "", reason, session.claim.run_id)
     return Close(FinalState(error=reason, detail={"delivery": "dead"}), letter)

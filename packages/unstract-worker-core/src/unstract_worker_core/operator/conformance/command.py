@@ -75,8 +75,6 @@ def conformance(definition: WorkerDefinition) -> click.Command:
 
 @frozen
 class _Options:
-    """What is tried, and with which workflow, pipeline and API deployment."""
-
     organization: str
     workflow: UUID | None
     pipeline: UUID | None
