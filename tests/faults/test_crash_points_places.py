@@ -4,9 +4,10 @@ import pytest
 from attrs import evolve
 
 from unstract_devstack.crash_points.__main__ import chosen, main, points
-from unstract_devstack.crash_points.places import AS_REAL, KEYED, PLACES, UnknownPoint, trials
+from unstract_devstack.crash_points.places import PLACES, UnknownPoint, trials
 from unstract_devstack.crash_points.scenarios import SCENARIOS, Expected
 from unstract_devstack.crash_points.verdict import Seen, problems
+from unstract_devstack.faults.checker import AS_REAL, KEYED
 from unstract_devstack.platform_client import Effect, ExecutionRow, Platform
 from unstract_devstack.sink import Delivery
 

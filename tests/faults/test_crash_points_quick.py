@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from unstract_devstack.crash_points.ground import open_ground
-from unstract_devstack.crash_points.places import KEYED, Place, Trial
-from unstract_devstack.crash_points.trial import Bench
+from unstract_devstack.crash_points.bench import Bench, open_bench
+from unstract_devstack.crash_points.places import Place, Trial
+from unstract_devstack.faults.checker import KEYED
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL
 
 TRIALS = (
@@ -23,8 +23,8 @@ TRIALS = (
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with open_ground(tmp_path_factory.mktemp("ground"), KEYED) as ground:
-        yield Bench(ground)
+    with open_bench(tmp_path_factory.mktemp("ground"), KEYED) as bench:
+        yield bench
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=str)

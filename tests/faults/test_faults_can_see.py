@@ -1,17 +1,17 @@
 """The harness proves that it can see: the same faults on an intact fleet and on one with a guard taken away."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from attrs import frozen
 
+from unstract_devstack.faults import aiming
 from unstract_devstack.faults.arena import Arena, open_arena
-from unstract_devstack.faults.experiments import aiming
+from unstract_devstack.faults.checker import Tally
 from unstract_devstack.faults.load import new_tenant
-from unstract_devstack.faults.nemesis import freeze, thaw
-from unstract_devstack.faults.tally import Tally
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL, WORKERS
 
 VARIANTS = Path(__file__).parent / "variants"
@@ -23,9 +23,8 @@ def a_lost_doorbell(arena: Arena) -> Tally:
     tenant = new_tenant(arena)
     with aiming.stopped(arena, FILE_PROCESSING):
         sent = tenant.api(2)
-        aiming.until(lambda: aiming.armed(arena, sent), "the run is armed")
-        with arena.redis.client() as client:
-            aiming.until(lambda: client.delete("uw_api_files") > 0, "doorbells are rung")
+        aiming.until_state(arena, "ARMED", sent)
+        aiming.until(lambda: arena.store.delete("uw_api_files") > 0, "doorbells are rung")
     return arena.settled([sent], seconds=12).tally
 
 
@@ -37,10 +36,9 @@ def a_paused_owner(arena: Arena) -> Tally:
     (lease,) = aiming.leases(arena, sent)
     owner = aiming.owner_of(arena, lease)
     assert owner is not None
-    pid = freeze(owner)
-    aiming.until(lambda: aiming.ended(arena, sent), "the other worker takes over and ends the execution")
-    thaw(pid)
-    aiming.pause(4.0)
+    with owner.process.frozen():
+        aiming.until_ended(arena, sent)  # by the other worker
+    time.sleep(4.0)
     return arena.settled([sent]).tally
 
 
@@ -51,7 +49,7 @@ def repeated_doorbells(arena: Arena) -> Tally:
     aiming.until(lambda: aiming.executed(arena, sent) == 3, "all batches but the slow one are done")
     for _ in range(3):
         arena.tap.push(arena.tap.heard(("uw_api_files",), sent.execution_id)[:4])
-        aiming.pause(0.5)
+        time.sleep(0.5)
     return arena.settled([sent]).tally
 
 

@@ -1,5 +1,7 @@
 from itertools import count
 
+from attrs import asdict
+
 from unstract_devstack.faults.checker import HARNESS, Announcement, Sent, announcements, judge
 from unstract_devstack.platform_client import Effect, ExecutionRow
 from unstract_devstack.sink import Delivery
@@ -35,7 +37,7 @@ def verdict(effects, row=None, arrived=(), *, keyed=True, **expected):
 
 
 def wrong(judged):
-    counted = judged.tally.as_json()
+    counted = asdict(judged.tally)
     return {
         name: number for name, number in counted.items() if number and name not in ("executions", "terminal", "files")
     }

@@ -4,7 +4,7 @@ They are committed beside the page, so they are text that hardly changes where t
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 from attrs import frozen
@@ -12,6 +12,7 @@ from attrs import frozen
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 34, 46
 LINES = 5
+MOST_DOTS = 40
 # Told apart also by people who do not see all colours.
 COLOURS = ("#1f6f8b", "#d1741f", "#5a9e4b", "#8a5fa8")
 Points = Sequence[tuple[float, float]]
@@ -19,11 +20,10 @@ Points = Sequence[tuple[float, float]]
 
 @frozen
 class Axis:
-    """One direction: the values at its ends, and how a value is written. `log`: equal factors, equal steps."""
+    """One direction: the values at its ends. `log`: equal factors, equal steps."""
 
     least: float
     most: float
-    written: Callable[[float], str] = "{:g}".format
     log: bool = False
 
     def share(self, value: float) -> float:
@@ -72,17 +72,17 @@ class Frame:
     def _grid(self, *, numbered: bool) -> list[str]:
         lines = []
         for value in self.up.ticks:
-            y, label = self.y(value), self.up.written(value)
+            y, label = self.y(value), f"{value:g}"
             lines.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#dddddd"/>')
             lines.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#444444">{label}</text>')
         for value in self.across.ticks if numbered else ():
-            x, y, label = self.x(value), HEIGHT - BOTTOM + 18, self.across.written(value)
+            x, y, label = self.x(value), HEIGHT - BOTTOM + 18, f"{value:g}"
             lines.append(f'<text x="{x:.1f}" y="{y}" text-anchor="middle" fill="#444444">{label}</text>')
         return lines
 
 
 def line_chart(title: str, below: str, lines: Mapping[str, Points], *, log: bool = False) -> str:
-    """Lines with a dot at each point, named at the top right. `log`: the lower axis is logarithmic."""
+    """Lines with a dot at each of a few points, named at the top right. `log`: the lower axis is logarithmic."""
     points = [point for line in lines.values() for point in line]
     longest = max((x for x, _ in points), default=1.0)
     least = min((x for x, _ in points), default=1.0) if log else 0.0
@@ -95,8 +95,10 @@ def line_chart(title: str, below: str, lines: Mapping[str, Points], *, log: bool
         places = [(frame.x(x), frame.y(y)) for x, y in line]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
         drawn.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        drawn += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
-        drawn.append(_named(name, number, colour))
+        if len(places) <= MOST_DOTS:
+            drawn += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
+        where = f'x="{WIDTH - RIGHT - 6}" y="{TOP + 12 + 16 * number}" text-anchor="end"'
+        drawn.append(f'<text {where} fill="{colour}">{escape(name)}</text>')
     return frame.around(drawn)
 
 
@@ -113,11 +115,6 @@ def bar_chart(title: str, below: str, bars: Mapping[str, float]) -> str:
         drawn.append(f'<text {middle} y="{y - 4:.1f}">{value:.4g}</text>')
         drawn.append(f'<text {middle} y="{HEIGHT - BOTTOM + 16}" font-size="9">{escape(name)}</text>')
     return frame.around(drawn, numbered=False)
-
-
-def _named(name: str, number: int, colour: str) -> str:
-    y = TOP + 12 + 16 * number
-    return f'<text x="{WIDTH - RIGHT - 6}" y="{y}" text-anchor="end" fill="{colour}">{escape(name)}</text>'
 
 
 def _rounded_up(value: float) -> float:

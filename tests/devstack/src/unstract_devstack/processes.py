@@ -184,21 +184,39 @@ class ManagedProcess:
         atexit.unregister(self.kill)
         if self._child is None:
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._child.pid, signal.SIGKILL)
+        self._signal_group(signal.SIGKILL)
         self._child.wait()
+
+    def freeze(self) -> None:
+        """Stops the whole group (SIGSTOP)."""
+        self._signal_group(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets the stopped group go on."""
+        self._signal_group(signal.SIGCONT)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """The whole group is stopped inside the block (SIGSTOP, SIGCONT)."""
-        pid = self.pid
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGSTOP)
+        """The whole group is stopped inside the block."""
+        self.freeze()
         try:
             yield
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGCONT)
+            self.thaw()
+
+    def _signal_group(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def log_end(self) -> int:
+        """How long the log is now, for `log_after`."""
+        return self.log_path.stat().st_size
+
+    def log_after(self, end: int) -> str:
+        """What was written to the log beyond this length."""
+        with self.log_path.open("rb") as log:
+            log.seek(end)
+            return log.read().decode(errors="replace")
 
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of the log."""
@@ -231,6 +249,12 @@ def alive(pid: int) -> bool:
 def descendants(pid: int) -> frozenset[int]:
     """The pids of everything that `pid` started, directly or not."""
     return frozenset(child.pid for child in psutil.Process(pid).children(recursive=True))
+
+
+def tie_to_parent() -> None:
+    """Asks the kernel, where it can do that, to kill this process once the one that started it has ended."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _tie_to_parent() -> Callable[[], None] | None:

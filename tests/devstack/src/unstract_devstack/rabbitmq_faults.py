@@ -13,8 +13,8 @@ from pathlib import Path
 from attrs import define, field
 
 from unstract_devstack.faults.arena import BROKER, Arena, open_arena
+from unstract_devstack.faults.checker import Judged
 from unstract_devstack.faults.load import Feeder, new_tenant
-from unstract_devstack.faults.tally import Judged
 from unstract_devstack.processes import kept_folder, wait_until
 from unstract_devstack.rabbitmq_server import RabbitHandle, running_rabbitmq
 

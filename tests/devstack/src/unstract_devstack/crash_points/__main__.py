@@ -10,17 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import IO
 
 from attrs import asdict
 
-from unstract_devstack.crash_points.places import AS_REAL, KEYED, Trial, UnknownPoint, trials
-from unstract_devstack.crash_points.shards import Shards, serve
-from unstract_devstack.crash_points.trial import Verdict
+from unstract_devstack.crash_points.bench import Verdict
+from unstract_devstack.crash_points.fleets import verdicts_on
+from unstract_devstack.crash_points.places import Trial, UnknownPoint, trials
 from unstract_devstack.processes import inherited_environment
 
 LIST = (sys.executable, "-m", "unstract_worker_core.failpoints")
-OURSELVES = (sys.executable, "-m", "unstract_devstack.crash_points")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +30,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--fleets", type=int, default=3, help="how many fleets side by side")
     options.add_argument("--seconds", type=float, help="begin no trial after this; the others are left out and counted")
     options.add_argument("--seed", type=int, help="in an order drawn from this, so that a bounded run is a sample")
-    options.add_argument("--serve", choices=(KEYED, AS_REAL), help=argparse.SUPPRESS)
     return options
 
 
@@ -62,36 +59,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnknownPoint as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    if options.serve:
-        serve(wanted, options.serve)
-        return 0
     if options.list:
         sys.stdout.writelines(f"{trial}\n" for trial in wanted)
         return 0
     began = time.monotonic()
-    same = [part for name in options.only for part in ("--only", name)]
-    same += [] if options.seed is None else ["--seed", str(options.seed)]
     ends = None if options.seconds is None else began + options.seconds
-    verdicts = Shards(wanted, _report, ends).run(options.fleets, [*OURSELVES, *same])
-    show(verdicts, sys.stderr if options.json else sys.stdout)
+    verdicts = list(verdicts_on(wanted, fleets=options.fleets, ends=ends))
+    out = sys.stderr if options.json else sys.stdout
+    out.writelines(f"{each}\n" for each in verdicts)
+    points, good = len({each.point for each in verdicts}), sum(each.ok for each in verdicts)
+    out.write(f"{points} crash points, {len(verdicts)} trials, {good} ok, {len(verdicts) - good} not\n")
     if len(verdicts) < len(wanted):
         sys.stderr.write(f"{len(wanted) - len(verdicts)} of {len(wanted)} trials were not made: --seconds was over\n")
     sys.stderr.write(f"in {time.monotonic() - began:.0f} s\n")
     if options.json:
         sys.stdout.write(summary(verdicts) + "\n")
     return 0 if verdicts and all(verdict.ok for verdict in verdicts) else 1
-
-
-def show(verdicts: Sequence[Verdict], out: IO[str]) -> None:
-    """A line for each trial, what went wrong below it, and the sum."""
-    width = max((len(each.trial) for each in verdicts), default=0)
-    for each in verdicts:
-        word = "ok" if each.ok else "WRONG" if each.reached else "NOT REACHED"
-        out.write(f"{each.trial:<{width}}  {'reached' if each.reached else '-':<7}  {each.seconds:5.1f} s  {word}\n")
-        out.writelines(f"    {problem}\n" for problem in each.problems)
-    points = {each.point for each in verdicts}
-    good = sum(each.ok for each in verdicts)
-    out.write(f"{len(points)} crash points, {len(verdicts)} trials, {good} ok, {len(verdicts) - good} not\n")
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
@@ -105,11 +88,6 @@ def summary(verdicts: Sequence[Verdict]) -> str:
         "wrong": [asdict(each) for each in verdicts if not each.ok],
     }
     return json.dumps(content)
-
-
-def _report(verdict: Verdict) -> None:
-    sys.stderr.write(f"{'ok   ' if verdict.ok else 'WRONG'} {verdict.seconds:5.1f} s  {verdict.trial}\n")
-    sys.stderr.writelines(f"      {problem}\n" for problem in verdict.problems)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import frozen
 
+from unstract_devstack.faults.checker import AS_REAL, KEYED
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL, WorkerKind
-
-KEYED, AS_REAL = "keyed", "as-real"
-"""How the backend treats idempotency keys: applies each once, or ignores them as the recorded one does."""
 
 
 class UnknownPoint(Exception):

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
-from unstract_devstack.crash_points.ground import Ground
-from unstract_devstack.crash_points.places import KEYED
-from unstract_devstack.crash_points.scenarios import Expected
-from unstract_devstack.faults.checker import TERMINAL, Sent, announcements, judge
+from unstract_devstack.crash_points.scenarios import Expected, Ground
+from unstract_devstack.faults.checker import KEYED, TERMINAL, Sent, announcements, judge
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.platform_client import Effect, ExecutionRow
 from unstract_devstack.sink import Delivery
@@ -22,6 +20,7 @@ ENQUEUED, MARKED = "notifications.enqueue", "notifications.mark_dispatched"
 LOOKED_UP = ("executions.create", "files.create", "history.create")
 # A row's status may be written again, with others and so under another key: what it shows last is what counts.
 ROW_STATUS = "files.update_status"
+PAID = {"status": "success"}
 
 
 @frozen
@@ -59,23 +58,20 @@ class Seen:
 
 def look(ground: Ground, expected: Expected, *, after: int) -> Seen:
     """What happened after the effect with this id and, for this organization, at the sink."""
-    ids = ground.executions(expected.platform.organization)
-    effects, executions = ground.effects(after=after), {each: expected.platform.execution(each) for each in ids}
-    return Seen((*effects, *_paid(ground, executions)), executions, _deliveries(ground, expected))
-
-
-def _paid(ground: Ground, executions: Mapping[str, ExecutionRow]) -> Iterator[Effect]:
-    """What the executor was paid for: the same work as the backend's own on a file."""
-    for line in ground.executor.bill.lines():
-        if line["execution"] in executions:
-            detail = {"name": line["name"], "status": "success"}
-            yield Effect(0, line["at"], "files.execute", line["execution"], line["file"], None, detail)
+    executions = {row.id: row for row in expected.platform.executions()}
+    # What the executor was paid for is the same work as the backend's own on a file.
+    paid = (
+        Effect(0, each["at"], "files.execute", each["execution"], each["file"], None, PAID | {"name": each["name"]})
+        for each in ground.platform_executor.bill.lines()
+        if each["execution"] in executions
+    )
+    return Seen((*ground.backend.dev.effects(after=after), *paid), executions, _deliveries(ground, expected))
 
 
 def ended(ground: Ground, expected: Expected) -> bool:
     """Whether the execution is over and its subscriber was notified."""
     if expected.status is not None:
-        rows = ground.executions(expected.platform.organization).values()
+        rows = expected.platform.executions()
         if not rows or any(row.status not in TERMINAL for row in rows):
             return False
     events = (event for delivery in _deliveries(ground, expected) for event in _events(delivery))
@@ -109,25 +105,21 @@ def _execution(seen: Seen, expected: Expected, mode: str) -> Iterator[str]:
     if row.successful != len(good) or (good and row.total != len(good)):
         errors = [file.error for file in row.files if file.error]
         yield f"the execution shows {row.successful} of {row.total} files, not {len(good)}: {errors}"
-    yield from _results(expected, execution_id)
-
-
-def _results(expected: Expected, execution_id: str) -> Iterator[str]:
-    if expected.api_name is None or not expected.good:
+    if expected.api_name is None or not good:
         return
     try:
-        items = expected.platform.results(expected.api_name, execution_id).items
+        names = [str(item["file"]) for item in expected.platform.results(expected.api_name, execution_id).items]
     except CallFailed as error:
         yield f"no results for the caller: {error}"
         return
-    if sorted(str(item["file"]) for item in items) != sorted(expected.good):
-        yield f"the caller got {[item['file'] for item in items]}"
+    if sorted(names) != sorted(good):
+        yield f"the caller got {names}"
 
 
 def _compared(counts: Counter[tuple[str, str]], usual: Counter[tuple[str, str]], mode: str) -> Iterator[str]:
     for effect in sorted(counts.keys() | usual.keys()):
         operation, status = effect
-        few, many = usual[effect], usual[effect]
+        few = many = usual[effect]
         if mode != KEYED and operation not in LOOKED_UP:
             many += EXTRA_FILES if operation.startswith("files.") else EXTRA
             many += max(0, _times(counts, ENQUEUED) - _times(usual, ENQUEUED)) if operation == MARKED else 0

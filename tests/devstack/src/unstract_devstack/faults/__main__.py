@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from unstract_devstack.faults.registry import AS_REAL, BOTH, EXPERIMENTS, KEYED
-from unstract_devstack.faults.runner import Options, run
+from unstract_devstack.faults.checker import AS_REAL, KEYED
+from unstract_devstack.faults.runner import Options, run, say
+from unstract_devstack.faults.trial import BOTH, EXPERIMENTS
 from unstract_devstack.processes import kept_folder
 
 HOUR = 3600.0
@@ -58,17 +59,15 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.lanes() and not options.tested():
         made = {each: EXPERIMENTS[each].modes for each in sorted(options.chosen & EXPERIMENTS.keys())}
         offered = "; ".join(f"{each} is made in {' and '.join(modes)}" for each, modes in made.items())
-        options.say(
-            f"nothing to run: no experiment of {', '.join(sorted(options.chosen))} in this mode. {offered}".rstrip()
-        )
+        say(f"nothing to run: no experiment of {', '.join(sorted(options.chosen))} in this mode. {offered}".rstrip())
         return 2
     with kept_folder(chosen.keep, prefix="faults-") as directory:
         result = run(options, directory)
-    options.say(f"{'ok' if result.ok else 'FAILED'}: seed {result.seed}, {result.seconds:.0f} s")
+    say(f"{'ok' if result.ok else 'FAILED'}: seed {result.seed}, {result.seconds:.0f} s")
     if chosen.save:
         chosen.save.write_text(result.saved(), encoding="utf-8")
     if chosen.json:
-        options.say(result.line())
+        say(result.line())
     return 0 if result.ok else 1
 
 

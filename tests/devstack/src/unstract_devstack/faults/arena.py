@@ -2,33 +2,22 @@
 
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import define, field
+from attrs import asdict, define, field, frozen
+from redis import Redis
 
-from unstract_devstack.backend_process import BackendProcess
-from unstract_devstack.faults.checker import Sent, announcements, judge
-from unstract_devstack.faults.history import History, Trace
+from unstract_devstack.faults.checker import TERMINAL, Judged, Sent, announcements, judge
 from unstract_devstack.faults.relay import Relay, running_relay
-from unstract_devstack.faults.tally import Judged
 from unstract_devstack.faults.tap import MessageTap
-from unstract_devstack.fleet import (
-    API_DEPLOYMENT,
-    CALLBACK,
-    FILE_PROCESSING,
-    GENERAL,
-    Fleet,
-    Worker,
-    WorkerKind,
-    running_fleet,
-)
+from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL, WorkerKind, running_fleet
 from unstract_devstack.http_calls import CallFailed, call_json
-from unstract_devstack.redis_server import RedisHandle
-from unstract_devstack.sink import SinkHandle
-from unstract_devstack.stack import running_stack, worker_environment
+from unstract_devstack.platform_client import Effect, ExecutionRow, FileRow, Request
+from unstract_devstack.stack import Stack, running_stack, worker_environment
 
 BROKER, STORE, BACKEND = "broker", "store", "backend"
 """The relays: the broker, the Redis of ledger and platform, the backend."""
@@ -55,25 +44,41 @@ SETTINGS = {
 }
 
 
-@define
-class Arena:
-    """One running stack. `keyed`: the backend applies an idempotency key once."""
+@frozen
+class Done:
+    """One thing that was done, at seconds since the epoch; `fault`: its kind, if it was one."""
 
-    directory: Path
+    at: float
+    text: str
+    fault: str | None = None
+
+
+@define(kw_only=True)
+class Arena(Stack):
+    """One running stack, what was done to it, and the effects that its backend applied, fetched once and kept.
+
+    `keyed`: the backend applies an idempotency key once. `store`: a client of its Redis.
+    """
+
     keyed: bool
-    redis: RedisHandle
-    backend: BackendProcess
-    sink: SinkHandle
-    environment: Mapping[str, str]
-    fleet: Fleet
     tap: MessageTap
-    history: History
+    store: Redis
     relays: Mapping[str, Relay] = field(factory=dict)
-    trace: Trace = field(factory=Trace)
+    trace: list[Done] = field(factory=list)
+    _effects: dict[str, list[Effect]] = field(factory=lambda: defaultdict(list), init=False)
+    _last: int = field(default=0, init=False)
 
-    def workers(self, kind: WorkerKind) -> tuple[Worker, ...]:
-        """The workers of one kind."""
-        return self.fleet.of(kind)
+    def did(self, fault: str | None, text: str) -> None:
+        """Notes what was done; None: it is no fault."""
+        self.trace.append(Done(time.time(), text, fault))
+
+    def fault(self, kind: str, path: str, **parameters: Any) -> None:
+        """Sets a fault in the backend for requests whose path matches the regular expression."""
+        self.did(f"backend_{kind}", f"{kind} on {path} {parameters or ''}")
+        self.backend.dev("POST", "faults", {"kind": kind, "path": path, **parameters})
+
+    def clear_faults(self) -> None:
+        self.backend.dev("DELETE", "faults")
 
     def heal(self) -> None:
         """Starts what does not run, clears the backend's faults, and waits until all take work."""
@@ -83,22 +88,40 @@ class Arena:
         self.fleet.start()
         self.fleet.wait_ready(seconds=60)
 
-    def fault(self, kind: str, path: str, **parameters: Any) -> None:
-        """Sets a fault in the backend for requests whose path matches the regular expression."""
-        self.trace.fault(f"backend_{kind}", f"{kind} on {path} {parameters or ''}")
-        self.backend.dev("POST", "faults", {"kind": kind, "path": path, **parameters})
+    def effects(self, sent: Sent) -> tuple[Effect, ...]:
+        """The effects of one execution until now."""
+        for effect in self.backend.dev.effects(after=self._last):
+            self._last = effect.id
+            self._effects[effect.execution_id or ""].append(effect)
+        return tuple(self._effects[sent.execution_id])
 
-    def clear_faults(self) -> None:
-        """Removes every fault from the backend."""
-        self.backend.dev("DELETE", "faults")
+    def end_of(self, sent: Sent) -> float | None:
+        """When the first terminal status of an execution was written."""
+        writes = (each for each in self.effects(sent) if each.operation == "executions.update_status")
+        return next((each.at for each in writes if each.status in TERMINAL), None)
+
+    def rows(self, organization: str) -> dict[str, ExecutionRow]:
+        """The executions of an organization, by id."""
+        return {row.id: row for row in self.backend.dev.executions(files=False, organization_id=organization)}
+
+    def row(self, sent: Sent) -> ExecutionRow:
+        return self.rows(sent.organization)[sent.execution_id]
+
+    def files(self, sent: Sent) -> dict[str, FileRow]:
+        """The files' rows of an execution, by name."""
+        (row,) = self.backend.dev.executions(execution_id=sent.execution_id)
+        return {file.name: file for file in row.files}
+
+    def requests(self, *, since: float, path: str = "") -> list[Request]:
+        """The requests for such a path since a time, oldest first."""
+        return [each for each in self.backend.dev.requests(since=since) if path in each.path]
 
     def verdict(self, sent: Sequence[Sent]) -> Judged:
         """What the backend's and the sink's history say about these executions now."""
-        self.history.refresh()
         rows = {}
         for organization in {each.organization for each in sent}:
-            rows.update(self.history.executions(organization))
-        effects = {each.execution_id: self.history.of(each.execution_id) for each in sent}
+            rows.update(self.rows(organization))
+        effects = {each.execution_id: self.effects(each) for each in sent}
         return judge(sent, effects, rows, announcements(self.sink.received()), keyed=self.keyed)
 
     def settled(self, sent: Sequence[Sent], *, seconds: float = T_MAX) -> Judged:
@@ -113,15 +136,12 @@ class Arena:
             if not judged.tally.pending or time.monotonic() >= deadline:
                 return judged
 
-    def call(self, method: str, path: str, payload: Any, *, organization: str, key: str) -> bool:
-        """A call of the internal API by the harness itself; whether it was taken."""
-        headers = {"X-Organization-ID": organization, "Idempotency-Key": key}
-        url = f"{self.backend.internal_url}/v1/{path}"
-        try:
-            call_json(method, url, payload=payload, key=self.backend.api_key, headers=headers)
-        except CallFailed:
-            return False
-        return True
+    def write_status(self, sent: Sent, status: str, *, key: str) -> None:
+        """Writes a status by the internal API, as a worker that is late; the backend may refuse it."""
+        headers = {"X-Organization-ID": sent.organization, "Idempotency-Key": key}
+        url = f"{self.backend.internal_url}/v1/workflow-execution/{sent.execution_id}/update_status/"
+        with contextlib.suppress(CallFailed):
+            call_json("POST", url, payload={"status": status}, key=self.backend.api_key, headers=headers)
 
 
 @contextlib.contextmanager
@@ -149,12 +169,11 @@ def open_arena(
         backend_options: further arguments for the reference backend.
     """
     mode = ("--mode", "keyed" if keyed else "as-real", "--file-delay", file_delay, "--club-seconds", "0.5")
+    options = (*mode, *ANY_UPLOAD, *backend_options)
     with contextlib.ExitStack() as parts:
         stack = parts.enter_context(
-            running_stack(
-                directory, workers=(), broker_url=broker_url, backend_options=(*mode, *ANY_UPLOAD, *backend_options)
-            )
-        )
+            running_stack(directory, workers=(), broker_url=broker_url, backend_options=options)
+        )  # fmt: skip
         urls = {BROKER: broker_url or stack.redis.url, STORE: stack.redis.url, BACKEND: stack.backend.internal_url}
         relays = {}
         for name in relayed:
@@ -169,5 +188,6 @@ def open_arena(
         tap.start()
         parts.callback(tap.stop)
         fleet = parts.enter_context(running_fleet(environment, directory / "logs", kinds=kinds))
-        history = History(stack.backend.dev)
-        yield Arena(directory, keyed, stack.redis, stack.backend, stack.sink, environment, fleet, tap, history, relays)
+        store = parts.enter_context(stack.redis.client())
+        running = {**asdict(stack, recurse=False), "environment": environment, "fleet": fleet}
+        yield Arena(**running, keyed=keyed, tap=tap, store=store, relays=relays)

@@ -10,7 +10,6 @@ from uuid import uuid4
 from attrs import define, field
 
 from unstract_devstack.extraction import Field
-from unstract_devstack.faults.arena import Arena
 from unstract_devstack.faults.checker import Sent
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.multipart import Upload
@@ -95,7 +94,7 @@ class Tenant:
 
 
 def new_tenant(
-    place: Arena | Stack, *, subscribers: int = 1, name: str | None = None, batches: int = BATCHES, **settings: Any
+    place: Stack, *, subscribers: int = 1, name: str | None = None, batches: int = BATCHES, **settings: Any
 ) -> Tenant:
     """A fresh organization with the API deployment `extract`, whose workflow has these settings."""
     name = name or f"org_{uuid4().hex[:12]}"

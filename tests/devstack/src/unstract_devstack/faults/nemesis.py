@@ -1,122 +1,156 @@
-"""Carries a schedule out. Runs in the main thread: processes that it starts are tied to it."""
+"""Random faults by a schedule, which a seed gives before anything starts: the same seed always gives the same one."""
 
 import contextlib
 import heapq
-import itertools
-import os
-import signal
+import random
 import time
 from collections.abc import Callable, Sequence
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import redis
-from attrs import define, field
+from attrs import frozen
 
 from unstract_devstack.faults.arena import Arena
-from unstract_devstack.faults.schedule import Action, Kind
-from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL, Worker
+from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING, GENERAL
 
 DOORBELL_QUEUES = ("uw_orchestrate_api", "uw_orchestrate", "uw_files", "uw_api_files", "uw_callback", "uw_deliver")
+WRITES = r"^/internal/.*(execute-file|update_status|status|enqueue|create|mark)"
+
+
+class Kind(StrEnum):
+    """What can be done to the fleet and to the servers under it."""
+
+    KILL_FILES = "kill_file_worker"
+    KILL_CALLBACK = "kill_callback_worker"
+    KILL_START = "kill_orchestrator"
+    FREEZE_WORKER = "freeze_worker"
+    KILL_REDIS = "kill_redis"
+    FREEZE_REDIS = "freeze_redis"
+    DROP_DOORBELLS = "drop_doorbells"
+    DUPLICATE = "duplicate_messages"
+    LATE = "late_messages"
+    OUTAGE = "backend_outage"
+    CUT_AFTER = "backend_cut_after_applying"
+
+
+KILLS = (Kind.KILL_FILES, Kind.KILL_FILES, Kind.KILL_FILES, Kind.KILL_CALLBACK, Kind.KILL_START)
+RANDOM_KINDS = tuple(kind for kind in Kind if kind not in KILLS)
 VICTIMS = {
     Kind.KILL_FILES: (FILE_PROCESSING,),
     Kind.KILL_CALLBACK: (CALLBACK,),
     Kind.KILL_START: (API_DEPLOYMENT, GENERAL),
     Kind.FREEZE_WORKER: (FILE_PROCESSING, CALLBACK, API_DEPLOYMENT, GENERAL),
 }
-WRITES = r"^/internal/.*(execute-file|update_status|status|enqueue|create|mark)"
+LENGTHS = {Kind.FREEZE_WORKER: (2.0, 9.0), Kind.FREEZE_REDIS: (1.0, 6.0), Kind.OUTAGE: (2.0, 8.0)}
+# What is to be done once a fault is over.
+Over = Callable[[], None] | None
 
 
-@define
-class Nemesis:
-    """Does what a schedule says, at its times."""
+@frozen
+class Action:
+    """One fault.
 
-    arena: Arena
-    _steps: list[tuple[float, int, Callable[[], None]]] = field(factory=list, init=False)
-    _numbers: "itertools.count[int]" = field(factory=itertools.count, init=False)
+    Attributes:
+        at: seconds after the start of the run.
+        kind: what.
+        target: which, counted over those there are.
+        length: seconds until it is over; for a kill, until the restart.
+        amount: how much: messages or requests.
+    """
 
-    def unleash(self, actions: Sequence[Action]) -> None:
-        """Returns once every action is over; the workers may still be starting."""
-        began = time.monotonic()
-        for action in actions:
-            self._at(began + action.at, lambda action=action: self._begin(action))  # type: ignore[misc]
-        while self._steps:
-            at, _, step = heapq.heappop(self._steps)
-            time.sleep(max(0.0, at - time.monotonic()))
-            step()
+    at: float
+    kind: Kind
+    target: int = 0
+    length: float = 0.0
+    amount: int = 0
 
-    def _at(self, when: float, step: Callable[[], None]) -> None:
-        heapq.heappush(self._steps, (when, next(self._numbers), step))
+    def __str__(self) -> str:
+        return f"{self.at:7.2f} s  {self.kind} target={self.target} length={self.length:.2f} amount={self.amount}"
 
-    def _later(self, seconds: float, step: Callable[[], None]) -> None:
-        self._at(time.monotonic() + seconds, step)
 
-    def _begin(self, action: Action) -> None:
-        if action.kind in VICTIMS:
-            self._worker(action)
-        elif action.kind in (Kind.DUPLICATE, Kind.LATE):
-            self._again(action)
-        else:
-            self._surroundings(action)
+def plan(seed: int, *, kills: int, seconds: float, kinds: Sequence[Kind] = RANDOM_KINDS) -> tuple[Action, ...]:
+    """`kills` kills of workers and half as many faults of `kinds`, spread over `seconds`, in order of time."""
+    chance = random.Random(f"schedule {seed}")
+    others = list(kinds)
+    chance.shuffle(others)
+    chosen = [KILLS[number % len(KILLS)] for number in range(kills)]
+    chosen += [others[number % len(others)] for number in range(max(kills // 2, len(others)))]
+    actions = [
+        Action(
+            kind=kind,
+            amount=chance.randint(1, 5),
+            at=round(chance.uniform(1.0, max(1.0, seconds)), 3),
+            target=chance.randrange(1000),
+            length=round(chance.uniform(*LENGTHS.get(kind, (0.0, 2.0))), 3),
+        )
+        for kind in chosen
+    ]
+    return tuple(sorted(actions, key=lambda action: action.at))
 
-    def _worker(self, action: Action) -> None:
-        victims = [worker for kind in VICTIMS[action.kind] for worker in self.arena.workers(kind)]
-        victim = victims[action.target % len(victims)]
-        if not victim.running:
-            return
-        self.arena.trace.fault(action.kind, f"{victim.name} for {action.length:.1f} s")
-        if action.kind is Kind.FREEZE_WORKER:
-            pid = freeze(victim)
-            self._later(action.length, lambda: thaw(pid))
-            return
-        victim.kill()
-        self._later(action.length, lambda: None if victim.running else victim.start())
 
-    def _again(self, action: Action) -> None:
-        heard = self.arena.tap.heard()
+def unleash(arena: Arena, actions: Sequence[Action]) -> None:
+    """Does all of it at its times; returns once every action is over, while workers may still be starting.
+
+    To be called in the main thread: processes that it starts are tied to the thread.
+    """
+    began = time.monotonic()
+    steps: list[tuple[float, int, Callable[[], Over]]]
+    steps = [(began + action.at, number, partial(_begin, arena, action)) for number, action in enumerate(actions)]
+    heapq.heapify(steps)
+    while steps:
+        at, number, step = heapq.heappop(steps)
+        time.sleep(max(0.0, at - time.monotonic()))
+        over = step()
+        if over is not None:
+            heapq.heappush(steps, (time.monotonic() + actions[number].length, number, over))
+
+
+def _begin(arena: Arena, action: Action) -> Over:
+    if action.kind in VICTIMS:
+        return _hit_worker(arena, action)
+    if action.kind is Kind.OUTAGE:
+        arena.fault("status", "^/internal/", status=503, seconds=action.length)
+    elif action.kind is Kind.CUT_AFTER:
+        arena.fault("cut_after", WRITES, method="POST", count=action.amount, seconds=5)
+    elif action.kind in (Kind.DUPLICATE, Kind.LATE):
+        heard = arena.tap.heard()
         # Late: those of the beginning, whose runs may be over. Duplicate: the newest.
         chosen = heard[: 10 * action.amount] if action.kind is Kind.LATE else heard[-10 * action.amount :]
-        self.arena.trace.fault(action.kind, f"{len(chosen)} messages pushed again")
-        self.arena.tap.push(chosen)
-
-    def _surroundings(self, action: Action) -> None:
-        server, kind, arena = self.arena.redis, action.kind, self.arena
-        if kind is Kind.OUTAGE:
-            arena.fault("status", "^/internal/", status=503, seconds=action.length)
-        elif kind is Kind.CUT_AFTER:
-            arena.fault("cut_after", WRITES, method="POST", count=action.amount, seconds=5)
-        elif not server.running:
-            return
-        elif kind is Kind.FREEZE_REDIS:
-            arena.trace.fault(kind, f"{action.length:.1f} s")
-            os.kill(server.pid, signal.SIGSTOP)
-            pid = server.pid
-            self._later(action.length, lambda: thaw(pid))
-        else:
-            _to_redis(arena, action)
+        arena.did(action.kind, f"{len(chosen)} messages pushed again")
+        arena.tap.push(chosen)
+    elif arena.redis.running:
+        return _hit_redis(arena, action)
+    return None
 
 
-def _to_redis(arena: Arena, action: Action) -> None:
-    arena.trace.fault(action.kind, f"amount {action.amount}")
+def _hit_worker(arena: Arena, action: Action) -> Over:
+    victims = [worker for kind in VICTIMS[action.kind] for worker in arena.fleet.of(kind)]
+    victim = victims[action.target % len(victims)]
+    if not victim.running:
+        return None
+    arena.did(action.kind, f"{victim.name} for {action.length:.1f} s")
+    if action.kind is Kind.FREEZE_WORKER:
+        victim.process.freeze()
+        return victim.process.thaw
+    victim.kill()
+    return lambda: None if victim.running else victim.start()
+
+
+def _hit_redis(arena: Arena, action: Action) -> Over:
+    arena.did(action.kind, f"for {action.length:.1f} s")
+    if action.kind is Kind.FREEZE_REDIS:
+        arena.redis.process.freeze()
+        return arena.redis.process.thaw
     if action.kind is Kind.KILL_REDIS:
         arena.redis.kill()
         arena.redis.start()
-    elif action.kind is Kind.CUT_REDIS_LOG:
-        cut_log(arena, action.amount)
     else:
         # Frozen just now: then this fault does not take place.
         with contextlib.suppress(redis.RedisError), arena.redis.client(timeout=1.0) as client:
-            if action.kind is Kind.FLUSH_REDIS:
-                client.flushall()
-            elif action.kind is Kind.DROP_UNACKED:
-                drop_unacked(arena)
-            else:
-                client.delete(*DOORBELL_QUEUES)
-
-
-def drop_unacked(arena: Arena) -> None:
-    """Forgets what the workers have taken and not acknowledged."""
-    with arena.redis.client() as client:
-        client.delete("uw_unacked", "uw_unacked_index")
+            client.delete(*DOORBELL_QUEUES)
+    return None
 
 
 def cut_log(arena: Arena, size: int) -> None:
@@ -136,17 +170,3 @@ def log_size(arena: Arena) -> int:
 def _log(arena: Arena) -> Path:
     logs = Path(arena.redis.directory, "appendonlydir").glob("*.incr.aof")
     return max(logs, key=lambda path: path.stat().st_mtime)
-
-
-def freeze(worker: Worker) -> int:
-    """Stops a worker's whole group; returns its pid, for `thaw`."""
-    pid = worker.process.pid
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGSTOP)
-    return pid
-
-
-def thaw(pid: int) -> None:
-    """Lets a stopped group go on, if it is still there."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGCONT)

@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
 
 import cattrs
-from attrs import field, frozen
+from attrs import asdict, evolve, field, frozen
 
-from unstract_devstack.faults.tally import Tally
+from unstract_devstack.faults.checker import Tally
 
 PASS, FAIL, NOT_RUN = "pass", "fail", "not run"
 ALL_IDS = tuple(
@@ -38,10 +38,14 @@ class Outcome:
     measured: tuple[str, ...] = ()
     recovery: tuple[float, ...] = ()
 
+    def __str__(self) -> str:
+        scaled = " (scaled down)" if self.scaled else ""
+        return f"{self.id:>8}  {self.verdict}  {self.mode}, {self.seconds:.1f} s{scaled}: {self.title}"
+
 
 @frozen
 class Run:
-    """A whole run: `executions` and `kills` are per mode, `faults` counts what was done by kind."""
+    """A whole run, or a part: `executions` and `kills` are per mode, `faults` counts what was done by kind."""
 
     seed: int = 0
     executions: int = 0
@@ -52,6 +56,22 @@ class Run:
     outcomes: tuple[Outcome, ...] = ()
     tallies: dict[str, Tally] = field(factory=dict)
     faults: Counter[str] = field(factory=Counter)
+
+    @classmethod
+    def failed(cls, ids: Iterable[str], mode: str, problem: str) -> "Run":
+        """That experiments failed together."""
+        return cls(outcomes=tuple(Outcome(each, mode, FAIL, each, False, 0.0, problems=(problem,)) for each in ids))
+
+    def and_part(self, part: "Run") -> "Run":
+        """This with what came of a part of it."""
+        modes = dict.fromkeys((*self.tallies, *part.tallies))
+        tallies = {mode: self.tallies.get(mode, Tally()) + part.tallies.get(mode, Tally()) for mode in modes}
+        outcomes = (*self.outcomes, *part.outcomes)
+        return evolve(self, outcomes=outcomes, tallies=tallies, faults=self.faults + part.faults)
+
+    @property
+    def total(self) -> Tally:
+        return sum(self.tallies.values(), Tally())
 
     def results(self) -> dict[str, str]:
         """The verdict of every id: it passed if it did in each mode in which it ran."""
@@ -69,8 +89,7 @@ class Run:
 
     def line(self) -> str:
         """The last line of the output."""
-        total = sum(self.tallies.values(), Tally())
-        head: dict[str, Any] = {"ok": self.ok, "seed": self.seed, **total.as_json()}
+        head = {"ok": self.ok, "seed": self.seed, **asdict(self.total)}
         return json.dumps({**head, "faults": dict(sorted(self.faults.items())), "results": self.results()})
 
     def saved(self) -> str:

@@ -1,6 +1,5 @@
 """A TCP relay between the workers and one thing that they talk to: it can go silent, at a word too, or hang up."""
 
-import asyncio
 import contextlib
 import socket
 import threading
@@ -8,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 from attrs import define, field
 
-HOST = "127.0.0.1"
+from unstract_devstack.ports import HOST
+
 BLOCK = 1 << 16
 
 
@@ -16,20 +16,19 @@ BLOCK = 1 << 16
 class _Link:
     """One connection with its way on. `dead`: nothing passes any more, and neither side learns it."""
 
-    near: asyncio.StreamWriter
-    far: asyncio.StreamWriter | None = None
+    near: socket.socket
+    far: socket.socket | None = None
     dead: bool = False
 
-    def close(self) -> None:
-        """Hangs up on both sides."""
-        self.near.close()
-        if self.far is not None:
-            self.far.close()
+    def hang_up(self) -> None:
+        for each in filter(None, (self.near, self.far)):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
 
-@define
+@define(eq=False)
 class Relay:
-    """Passes on what arrives at `port` of this machine to `target`, in a thread of its own.
+    """Passes on what arrives at `port` of this machine to `target`, each way of each connection in a thread.
 
     Attributes:
         deaf_at: a connection on which a worker says this goes silent for ever, with the word; None: none does.
@@ -39,39 +38,18 @@ class Relay:
 
     name: str
     target: int
+    port: int
     deaf_at: bytes | None = None
     torn_at: bytes | None = None
-    deafened: int = field(default=0, init=False)
-    port: int = field(default=0, init=False)
+    deafened: int = 0
     _silent: bool = field(default=False, init=False)
     _links: set[_Link] = field(factory=set, init=False)
-    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.new_event_loop, init=False)
-    _thread: threading.Thread | None = field(default=None, init=False)
-
-    def start(self) -> None:
-        """Begins to listen on a free port."""
-        listener = socket.create_server((HOST, 0))
-        self.port = listener.getsockname()[1]
-        self._loop.run_until_complete(asyncio.start_server(self._serve, sock=listener))
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"relay-{self.name}", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends listening."""
-        self.hang_up()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        if self._thread is not None:
-            self._thread.join()
-        left = asyncio.all_tasks(self._loop)
-        for task in left:
-            task.cancel()
-        if left:
-            self._loop.run_until_complete(asyncio.wait(left))
-        self._loop.close()
 
     def silence(self) -> None:
         """From now on all is taken and nothing passed on; what is connected now, or until `heal`, stays so for ever."""
-        self._now(self._silence)
+        self._silent = True
+        for link in list(self._links):
+            link.dead = True
 
     def heal(self) -> None:
         """New connections pass again."""
@@ -79,81 +57,68 @@ class Relay:
 
     def hang_up(self) -> None:
         """Closes every connection."""
-        self._now(self._close_all)
+        for link in list(self._links):
+            link.hang_up()
 
-    def _now(self, step: Callable[[], object]) -> None:
-        done = threading.Event()
+    def listen(self, listener: socket.socket) -> None:
+        """Serves each connection in a thread of its own until the listener is closed."""
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                threading.Thread(target=self._serve, args=(near,), name=f"relay-{self.name}", daemon=True).start()
 
-        def run() -> None:
-            step()
-            done.set()
-
-        self._loop.call_soon_threadsafe(run)
-        done.wait(10)
-
-    def _silence(self) -> None:
-        self._silent = True
-        for link in self._links:
-            link.dead = True
-
-    def _close_all(self) -> None:
-        for link in self._links:
-            link.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = _Link(writer, dead=self._silent)
+    def _serve(self, near: socket.socket) -> None:
+        link = _Link(near, dead=self._silent)
         self._links.add(link)
-        try:
+        with near, contextlib.suppress(OSError):
             if link.dead:
-                await _pass_on(link, reader, writer)
-                return
-            with contextlib.suppress(OSError, asyncio.CancelledError):  # cancelled where the relay stops
-                back, link.far = await asyncio.open_connection(HOST, self.target)
-                out = _pass_on(link, reader, link.far, self._listen)
-                await asyncio.gather(out, _pass_on(link, back, writer, self._tear))
-        finally:
-            link.close()
-            self._links.discard(link)
+                _pass_on(link, near, near, self._say)
+            else:
+                with socket.create_connection((HOST, self.target)) as far:
+                    link.far = far
+                    back = threading.Thread(target=_pass_on, args=(link, far, near, self._answer), daemon=True)
+                    back.start()
+                    _pass_on(link, near, far, self._say)
+                    back.join()
+        self._links.discard(link)
 
-    def _listen(self, link: _Link, data: bytes) -> bytes:
-        if self.deaf_at is None or self.deaf_at not in data:
-            return data
-        self._deafen(link)
-        return b""
+    def _say(self, link: _Link, data: bytes) -> bytes:
+        return b"" if self._deafens(link, self.deaf_at, data) else data
 
-    def _tear(self, link: _Link, data: bytes) -> bytes:
-        if self.torn_at is None or self.torn_at not in data:
-            return data
-        self._deafen(link)
-        return data[: data.index(self.torn_at) + len(self.torn_at)]
+    def _answer(self, link: _Link, data: bytes) -> bytes:
+        word = self.torn_at or b""
+        return data[: data.index(word) + len(word)] if self._deafens(link, word, data) else data
 
-    def _deafen(self, link: _Link) -> None:
+    def _deafens(self, link: _Link, word: bytes | None, data: bytes) -> bool:
+        if not word or word not in data:
+            return False
         link.dead = True
         self.deafened += 1
+        return True
 
 
-async def _pass_on(
-    link: _Link,
-    source: asyncio.StreamReader,
-    sink: asyncio.StreamWriter,
-    passing: Callable[[_Link, bytes], bytes] = lambda link, data: data,
-) -> None:
+def _pass_on(
+    link: _Link, source: socket.socket, sink: socket.socket, passing: Callable[[_Link, bytes], bytes]
+) -> None:  # fmt: skip
     """Until one side ends, which ends the other; on a dead link what arrives is dropped."""
     with contextlib.suppress(OSError):
-        while data := await source.read(BLOCK):
+        while data := source.recv(BLOCK):
             if not link.dead:
-                sink.write(passing(link, data))
-                await sink.drain()
+                sink.sendall(passing(link, data))
     if not link.dead:
-        link.close()
+        link.hang_up()
 
 
 @contextlib.contextmanager
 def running_relay(name: str, target: int) -> Iterator[Relay]:
     """A relay to a port of this machine, until the block is left."""
-    relay = Relay(name, target)
-    relay.start()
-    try:
-        yield relay
-    finally:
-        relay.stop()
+    with socket.create_server((HOST, 0)) as listener:
+        relay = Relay(name, target, listener.getsockname()[1])
+        accepting = threading.Thread(target=relay.listen, args=(listener,), name=f"relay-{name}", daemon=True)
+        accepting.start()
+        try:
+            yield relay
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            relay.hang_up()

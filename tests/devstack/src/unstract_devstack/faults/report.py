@@ -2,28 +2,30 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from unstract_devstack.charts import COLOURS, Axis, Frame
+from unstract_devstack.charts import line_chart
 from unstract_devstack.faults.arena import LEASE_SECONDS
-from unstract_devstack.faults.outcome import NOT_RUN, Outcome, Run
-from unstract_devstack.faults.tally import Tally
+from unstract_devstack.faults.outcome import NOT_RUN, Run
 
 PAGE, PLOT = "RESULTS.md", "recovery.svg"
 BY_DEFAULT = "R34"
 """The experiment whose leases are the default ones."""
-COUNTERS = (
-    ("effects lost", "effects_lost"),
-    ("effects doubled, keyed", "effects_doubled"),
-    ("effects doubled, keys ignored", "effects_doubled_unkeyed"),
-    ("callbacks lost", "callbacks_lost"),
-    ("callbacks doubled", "callbacks_doubled"),
-    ("notifications lost", "notifications_lost"),
-    ("notifications doubled", "notifications_doubled"),
-    ("status regressions", "status_regressions"),
-)
+COUNTERS = {
+    "executions": "executions",
+    "ended": "terminal",
+    "files": "files",
+    "effects lost": "effects_lost",
+    "effects doubled, keyed": "effects_doubled",
+    "effects doubled, keys ignored": "effects_doubled_unkeyed",
+    "callbacks lost": "callbacks_lost",
+    "callbacks doubled": "callbacks_doubled",
+    "notifications lost": "notifications_lost",
+    "notifications doubled": "notifications_doubled",
+    "status regressions": "status_regressions",
+}
 
 
 def page(run: Run) -> str:
@@ -32,8 +34,7 @@ def page(run: Run) -> str:
 
 
 def _head(run: Run) -> Iterator[str]:
-    day = datetime.fromtimestamp(run.started_at, UTC).strftime("%Y-%m-%d")
-    total = sum(run.tallies.values(), Tally())
+    day, total = datetime.fromtimestamp(run.started_at, UTC).strftime("%Y-%m-%d"), run.total
     yield "# What was lost and what happened twice\n"
     yield (
         f"One run of the fault harness on {day}: seed {run.seed}, {run.seconds:.0f} s, "
@@ -46,13 +47,11 @@ def _head(run: Run) -> Iterator[str]:
 
 
 def _counts(run: Run) -> Iterator[str]:
-    yield "| backend | executions | ended | files | " + " | ".join(name for name, _ in COUNTERS) + " |"
-    yield "|---" * (4 + len(COUNTERS)) + "|"
-    for mode, tally in run.tallies.items():
-        numbers = [str(getattr(tally, counter)) for _, counter in COUNTERS]
-        yield f"| {mode} | {tally.executions} | {tally.terminal} | {tally.files} | " + " | ".join(numbers) + " |"
-    total = sum(run.tallies.values(), Tally())
-    lost = total.effects_lost + total.callbacks_lost
+    yield from _table(
+        ("backend", *COUNTERS),
+        ((mode, *(getattr(tally, each) for each in COUNTERS.values())) for mode, tally in run.tallies.items()),
+    )
+    lost = run.total.effects_lost + run.total.callbacks_lost
     yield ""
     hit = len(_times(run))
     if hit and not lost:
@@ -68,36 +67,38 @@ def _counts(run: Run) -> Iterator[str]:
     )
 
 
+def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
+    lines = [list(map(str, row)) for row in (columns, *rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    yield from (f"| {' | '.join(line)} |" for line in lines)
+
+
 def _faults(run: Run) -> Iterator[str]:
-    yield "| fault | times |"
-    yield "|---|---|"
-    for kind, times in sorted(run.faults.items()):
-        yield f"| {kind.replace('_', ' ')} | {times} |"
+    yield from _table(
+        ("fault", "times"), ((kind.replace("_", " "), times) for kind, times in sorted(run.faults.items()))
+    )
     yield ""
 
 
 def _experiments(run: Run) -> Iterator[str]:
     yield "An id of which the backend is `tests` is proven by tests, which `tests/faults/ids.toml` lists.\n"
-    yield "| id | backend | verdict | seconds | what |"
-    yield "|---|---|---|---|---|"
-    for each in run.outcomes:
-        scaled = " Scaled down." if each.scaled else ""
-        yield f"| {each.id} | {each.mode} | {each.verdict} | {each.seconds:.0f} | {each.title}{scaled} |"
+    yield from _table(
+        ("id", "backend", "verdict", "seconds", "what"),
+        (
+            (each.id, each.mode, each.verdict, f"{each.seconds:.0f}", each.title + " Scaled down." * each.scaled)
+            for each in run.outcomes
+        ),
+    )
     missing = [identifier for identifier, verdict in run.results().items() if verdict == NOT_RUN]
     yield f"\nNot run here: {', '.join(missing)}.\n" if missing else "\nEvery id of the list was run.\n"
-    for each in run.outcomes:
-        yield from _problems(each)
-
-
-def _problems(outcome: Outcome) -> Iterator[str]:
-    if outcome.problems:
+    for outcome in (each for each in run.outcomes if each.problems):
         yield f"{outcome.id} ({outcome.mode}) failed:\n"
         yield from (f"- {problem}" for problem in outcome.problems)
         yield ""
 
 
 def _recovery(run: Run) -> Iterator[str]:
-    times = sorted(_times(run))
+    times = _times(run)
     by_default = sorted(second for each in run.outcomes if each.id == BY_DEFAULT for second in each.recovery)
     if times:
         yield f"{len(times)} executions were under way during a fault. {_shares(times)} (leases of {LEASE_SECONDS:.0f} s).\n"
@@ -116,33 +117,9 @@ def _shares(times: list[float]) -> str:
 
 
 def _times(run: Run) -> list[float]:
-    times: list[float] = []
-    seen: set[tuple[str, str]] = set()
-    for outcome in run.outcomes:
-        if outcome.id == BY_DEFAULT:
-            continue
-        # The random run has three ids with the same times.
-        identity = (outcome.mode, outcome.title)
-        if identity not in seen:
-            seen.add(identity)
-            times.extend(outcome.recovery)
-    return times
-
-
-def recovery_plot(seconds: Sequence[float], title: str) -> str:
-    """The SVG of the share of executions over the seconds that they took; empty without any."""
-    ordered = sorted(seconds)
-    longest = max(ordered, default=0.0) or 1.0
-    across, up = Axis(0.0, longest, "{:.1f}".format), Axis(0.0, 1.0, "{:.0%}".format)
-    frame = Frame(title, "seconds from the last fault to the end of the execution", across, up)
-    return frame.around([_curve(frame, ordered)])
-
-
-def _curve(frame: Frame, ordered: Sequence[float]) -> str:
-    path = [f"M{frame.x(0):.1f} {frame.y(0):.1f}"]
-    for number, seconds in enumerate(ordered, start=1):
-        path.append(f"H{frame.x(seconds):.1f}V{frame.y(number / len(ordered)):.1f}")
-    return f'<path d="{"".join(path)}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/>'
+    # The random run has three ids with the same times.
+    known = {(each.mode, each.title): each.recovery for each in reversed(run.outcomes) if each.id != BY_DEFAULT}
+    return sorted(seconds for times in known.values() for seconds in times)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -153,7 +130,10 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = options.parse_args(arguments)
     run = Run.read(chosen.run.read_text(encoding="utf-8"))
     (chosen.folder / PAGE).write_text(page(run), encoding="utf-8")
-    plot = recovery_plot(_times(run), "Recovery of executions that a fault hit")
+    times = _times(run)
+    points = [(seconds, number / len(times)) for number, seconds in enumerate(times, start=1)]
+    below = "seconds from the last fault to the end of the execution"
+    plot = line_chart("Recovery of executions that a fault hit", below, {"share of executions": [(0.0, 0.0), *points]})
     (chosen.folder / PLOT).write_text(plot, encoding="utf-8")
     return 0
 

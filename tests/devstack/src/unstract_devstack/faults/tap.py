@@ -7,7 +7,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
@@ -27,24 +27,16 @@ class Heard:
     queue: str
     payload: str
 
-    def about(self, run_id: str) -> bool:
-        """Whether it names this execution."""
-        return run_id in json.dumps(self.body)
-
     @property
     def body(self) -> Any:
         """What the task gets: positional and keyword arguments, and the rest."""
-        text = json.loads(self.payload)["body"]
-        return json.loads(base64.b64decode(text) if self._encoded() else text)
+        return json.loads(base64.b64decode(json.loads(self.payload)["body"]))
 
-    def with_body(self, body: Any) -> "Heard":
-        """The same message with another body."""
-        text = json.dumps(body)
-        written = base64.b64encode(text.encode()).decode() if self._encoded() else text
-        return evolve(self, payload=json.dumps(json.loads(self.payload) | {"body": written}))
-
-    def _encoded(self) -> bool:
-        return bool((json.loads(self.payload).get("properties") or {}).get("body_encoding") == "base64")
+    def changed(self, change: Callable[[Any], Any]) -> "Heard":
+        """The same message with other keyword arguments."""
+        arguments, named, *rest = self.body
+        body = base64.b64encode(json.dumps([arguments, change(named), *rest]).encode()).decode()
+        return evolve(self, payload=json.dumps(json.loads(self.payload) | {"body": body}))
 
 
 @define
@@ -57,12 +49,10 @@ class MessageTap:
     _thread: threading.Thread | None = field(default=None, init=False)
 
     def start(self) -> None:
-        """Begins to listen."""
         self._thread = threading.Thread(target=self._run, name="message-tap", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends listening."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -70,7 +60,7 @@ class MessageTap:
     def heard(self, queues: Sequence[str] = (), run_id: str = "") -> list[Heard]:
         """Messages of these queues (all without any), about this execution if one is given, oldest first."""
         found = [each for each in list(self._heard) if not queues or each.queue in queues]
-        return [each for each in found if not run_id or each.about(run_id)]
+        return [each for each in found if not run_id or run_id in json.dumps(each.body)]
 
     def push(self, messages: Sequence[Heard]) -> None:
         """Pushes copies; what Redis does not take is not pushed."""

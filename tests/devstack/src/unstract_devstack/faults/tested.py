@@ -6,6 +6,7 @@ Inside pytest this module is the plugin that notes what each case came to, as it
 import json
 import os
 import sys
+import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,56 +57,35 @@ def ids_with_tests() -> tuple[str, ...]:
     return tuple(sorted(listed(), key=lambda each: each not in FIRST))
 
 
-@frozen
-class Tests:
-    """These tests under way, in a process of their own."""
-
-    ids: tuple[str, ...]
-    seconds: float
-    notes: Path
-    process: ManagedProcess
-
-    @classmethod
-    def start(cls, ids: Sequence[str], directory: Path, seconds: float) -> "Tests":
-        """Starts the tests of these ids; they have `seconds`."""
-        folder = directory / "tests"
-        folder.mkdir(parents=True)
-        known, notes = listed(), folder / "notes.jsonl"
-        tests = dict.fromkeys(test for each in ids for test in known[each].tests)
-        process = ManagedProcess(
-            name="the tests",
-            command=(
-                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", __name__),
-                *("--timeout", str(PER_TEST_SECONDS), "--rootdir", str(ROOT), "--basetemp", str(folder / "temporary")),
-                *(str(ROOT / test) for test in tests),
-            ),
-            environment={**inherited_environment(), "FAULTS_NOTES": str(notes)},
-            log_path=folder / "tests.log",
-        )
-        process.start()
-        return cls(tuple(ids), seconds, notes, process)
-
-    def finish(self) -> tuple[str, Run]:
-        """What it came to, a line for each id and as a run."""
-        ended = self.process.wait(seconds=self.seconds)
-        self.process.kill()
-        notes = list(_read(self.notes))
-        if not ended and notes:  # of the last one there may be more cases
-            notes = [each for each in notes if each.test != notes[-1].test]
-        outcomes = [each for known in self._known() if (each := _outcome(known, notes)) is not None]
-        said = [f"{each.id:>8}  {each.verdict}  tests, {each.seconds:.1f} s: {each.title}" for each in outcomes]
-        said += [f"{'':>10}{problem}" for each in outcomes for problem in each.problems]
-        left = sorted(set(self.ids) - {each.id for each in outcomes})
-        if left:
-            why = "not all of their tests were made" if ended else "no time left"
-            said.append(f"{','.join(left)}  not run: {why}")
-        if not notes:
-            said.append(self.process.log_tail())
-        return "\n".join(said), Run(outcomes=tuple(outcomes))
-
-    def _known(self) -> Iterator[Tested]:
-        known = listed()
-        return (known[each] for each in self.ids)
+def run_tests(ids: Sequence[str], directory: Path, deadline: float) -> Run:
+    """Runs the tests of these ids until the deadline (monotonic clock), and prints what they came to."""
+    folder = directory / "tests"
+    folder.mkdir(parents=True)
+    notes_path, known = folder / "notes.jsonl", [listed()[each] for each in ids]
+    tests = dict.fromkeys(test for each in known for test in each.tests)
+    process = ManagedProcess(
+        name="the tests",
+        command=(
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", __name__),
+            *("--timeout", str(PER_TEST_SECONDS), "--rootdir", str(ROOT), "--basetemp", str(folder / "temporary")),
+            *(str(ROOT / test) for test in tests),
+        ),
+        environment={**inherited_environment(), "FAULTS_NOTES": str(notes_path)},
+        log_path=folder / "tests.log",
+    )
+    process.start()
+    ended = process.wait(seconds=deadline - time.monotonic())
+    process.kill()
+    notes = list(_read(notes_path))
+    if not ended and notes:  # of the last one there may be more cases
+        notes = [each for each in notes if each.test != notes[-1].test]
+    outcomes = tuple(each for one in known if (each := _outcome(one, notes)) is not None)
+    said = [line for each in outcomes for line in (str(each), *(f"{'':>10}{problem}" for problem in each.problems))]
+    if left := sorted(set(ids) - {each.id for each in outcomes}):
+        why = "not all of their tests were made" if ended else "no time left"
+        said.append(f"{','.join(left)}  not run: {why}")
+    print("\n".join([*said, *([] if notes else [process.log_tail()])]), flush=True)  # noqa: T201 - beside the lanes
+    return Run(outcomes=outcomes)
 
 
 def _read(path: Path) -> Iterator[Noted]:

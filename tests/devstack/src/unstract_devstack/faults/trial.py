@@ -1,15 +1,16 @@
-"""The experiments by id: what each one is, in which of the backend's modes it runs, how it is scaled down."""
+"""Experiments and their trials: each is a function of a trial, registered under its id."""
 
+import contextlib
+import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from attrs import define, field, frozen
 
 from unstract_devstack.faults.arena import T_MAX, Arena
-from unstract_devstack.faults.checker import Sent
-from unstract_devstack.faults.tally import Judged, Problem
+from unstract_devstack.faults.checker import AS_REAL, KEYED, Judged, Problem, Sent
+from unstract_devstack.faults.load import Feeder, Tenant, new_tenant
 
-KEYED, AS_REAL = "keyed", "as-real"
 BOTH = (KEYED, AS_REAL)
 
 
@@ -30,12 +31,21 @@ class Trial:
     full: bool = False
     kills: int = 0
     executions: int = 0
+    id: str = ""
     cut: bool = False
     judged: Judged = field(factory=Judged)
     sent: list[Sent] = field(factory=list)
 
+    @property
+    def mode(self) -> str:
+        return KEYED if self.arena.keyed else AS_REAL
+
+    @property
+    def chance(self) -> random.Random:
+        """A new source of chance, which the seed and the experiment give."""
+        return random.Random(f"{self.id} {self.seed}")
+
     def sized(self, small: int, full: int) -> int:
-        """How much to do."""
         return full if self.full else small
 
     def settle(self, *sent: Sent, seconds: float | None = None) -> Judged:
@@ -47,14 +57,30 @@ class Trial:
         self.judged.take(taken)
         return taken
 
-    def check(self, holds: bool, text: str, execution_id: str | None = None) -> None:
+    @contextlib.contextmanager
+    def load(
+        self,
+        executions: int,
+        seconds: float,
+        *,
+        tenant: Tenant | None = None,
+        most_files: int = 8,
+        settle_seconds: float | None = None,
+    ) -> Iterator[Feeder]:
+        """Executions of random sizes are sent over so many seconds; at the end of the block they are waited for."""
+        feeder = Feeder(tenant or new_tenant(self.arena), self.seed, executions, seconds, most_files)
+        feeder.start()
+        yield feeder
+        self.settle(*feeder.join(), seconds=settle_seconds)
+
+    def check(self, holds: bool, text: str, sent: Sent | None = None) -> None:
         """Notes a problem unless something holds."""
         if not holds:
-            self.judged.problems.append(Problem(text, execution_id))
+            self.judged.problems.append(Problem(text, sent.execution_id if sent else None))
 
-    def check_once(self, judged: Judged) -> None:
+    def check_once(self) -> None:
         """Notes a problem if an effect was repeated, also where an ignored key allows it."""
-        repeated = judged.tally.effects_doubled_unkeyed + judged.tally.notifications_doubled
+        repeated = self.judged.tally.effects_doubled_unkeyed + self.judged.tally.notifications_doubled
         self.check(repeated == 0, f"{repeated} effects were repeated")
 
 
@@ -66,17 +92,18 @@ class Ground:
     relayed: bool = False
     alone: bool = False
 
-    @property
-    def shared(self) -> bool:
-        """Whether it is the usual one."""
-        return not (self.settings or self.relayed or self.alone)
-
 
 @frozen
 class Experiment:
     """One experiment. It passes if its trial notes no problem, doubles that an ignored key explains apart.
 
-    `ground` is what it needs and does not share with the others; such a one runs on a fleet of its own.
+    Attributes:
+        id: as on the reliability page.
+        run: does it; the first line of its description says what it shows.
+        modes: the backend's modes in which it runs.
+        scaled: it is smaller than on that page unless asked for in full.
+        quick: it is part of the quick selection.
+        ground: what it needs and does not share with the others; such a one runs on a fleet of its own.
     """
 
     id: str
@@ -84,11 +111,10 @@ class Experiment:
     modes: tuple[str, ...]
     scaled: bool
     quick: bool
-    ground: Ground = field(factory=Ground)
+    ground: Ground
 
     @property
     def title(self) -> str:
-        """What it shows, from the first line of its description."""
         return (self.run.__doc__ or self.id).splitlines()[0]
 
 
@@ -96,31 +122,16 @@ EXPERIMENTS: dict[str, Experiment] = {}
 
 
 def experiment(
-    identifier: str,
-    *,
+    *ids: str,
     modes: tuple[str, ...] = (KEYED,),
     scaled: bool = False,
     quick: bool = False,
-    settings: Mapping[str, str] | None = None,
-    relayed: bool = False,
-    alone: bool = False,
+    ground: Ground = Ground(),
 ) -> Callable[[Callable[[Trial], None]], Callable[[Trial], None]]:
-    """Registers a function as the experiment with this id.
-
-    Args:
-        identifier: as on the reliability page.
-        modes: the backend's modes in which it runs.
-        scaled: it is smaller than on that page unless asked for in full.
-        quick: it is part of the quick selection.
-        settings: variables of the workers that it needs for itself.
-        relayed: it needs relays between the workers and what they talk to.
-        alone: it treats its fleet in a way that the others would not bear.
-    """
+    """Registers a function as the experiment with these ids."""
 
     def register(run: Callable[[Trial], None]) -> Callable[[Trial], None]:
-        EXPERIMENTS[identifier] = Experiment(
-            identifier, run, modes, scaled, quick, Ground(settings or {}, relayed, alone)
-        )
+        EXPERIMENTS.update({each: Experiment(each, run, modes, scaled, quick, ground) for each in ids})
         return run
 
     return register
