@@ -9,8 +9,7 @@ from attrs import evolve
 from rich.console import Console
 
 from unstract_devstack.demo.judge import judge_own_files, judge_rows, judge_samples, judge_webhooks
-from unstract_devstack.demo.narrator import show
-from unstract_devstack.demo.outcomes import ExecutionOutcome, FileOutcome, Report
+from unstract_devstack.demo.report import ExecutionOutcome, FileOutcome, Report, show
 from unstract_devstack.samples import ExpectedFile
 
 EXPECTED = {

@@ -12,11 +12,9 @@ from pathlib import Path
 from types import FrameType
 
 from unstract_devstack.demo.inputs import InputFault, Inputs, collect
-from unstract_devstack.demo.narrator import Narrator, show
-from unstract_devstack.demo.outcomes import Report
-from unstract_devstack.demo.own_files_run import run_own_files
+from unstract_devstack.demo.report import Narrator, Report, show
 from unstract_devstack.demo.runs import Session
-from unstract_devstack.demo.samples_run import run_samples, run_through_executor
+from unstract_devstack.demo.scenes import run_own_files, run_samples, run_through_executor
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.processes import ProcessError, kept_folder
 from unstract_devstack.stack import running_stack

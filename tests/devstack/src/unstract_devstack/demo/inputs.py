@@ -1,5 +1,6 @@
 """The user's own files: found, checked, and named, before anything starts."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -71,9 +72,20 @@ def in_batches(files: Sequence[InputFile], *, count: int, size: int) -> Iterator
         yield tuple(batch)
 
 
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What the system says against a path becomes an InputFault."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputFault(f"{path}: {(reason or type(error).__name__).lower()}") from error
+
+
 def _files(path: Path, left_out: list[Path]) -> Iterator[tuple[Path, Path]]:
     """The files at `path`, each with its name relative to it."""
-    mode = _mode(path)
+    with _named(path):
+        mode = path.stat().st_mode
     if stat.S_ISREG(mode):
         yield path, Path(path.name)
     elif stat.S_ISDIR(mode):
@@ -83,19 +95,9 @@ def _files(path: Path, left_out: list[Path]) -> Iterator[tuple[Path, Path]]:
         raise InputFault(f"{path}: neither a file nor a folder")
 
 
-def _mode(path: Path) -> int:
-    try:
-        return path.stat().st_mode
-    except (OSError, ValueError) as error:
-        raise InputFault(f"{path}: {_reason(error)}") from error
-
-
 def _walk(folder: Path, left_out: list[Path]) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputFault(f"{folder}: {_reason(error)}") from error
+    with _named(folder), os.scandir(folder) as scanned:
+        entries = sorted(scanned, key=lambda entry: entry.name)
     for entry in entries:
         path = folder / entry.name
         if entry.is_dir(follow_symlinks=False):
@@ -108,16 +110,8 @@ def _walk(folder: Path, left_out: list[Path]) -> Iterator[Path]:
 
 def _checked_size(path: Path) -> int:
     """The size of a file that can be opened; only opening it shows that."""
-    try:
-        with path.open("rb") as file:
-            return os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise InputFault(f"{path}: {_reason(error)}") from error
-
-
-def _reason(error: OSError | ValueError) -> str:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return (reason or type(error).__name__).lower()
+    with _named(path), path.open("rb") as file:
+        return os.fstat(file.fileno()).st_size
 
 
 def _wanted_name(given: Path, relative: Path) -> str:

@@ -4,31 +4,35 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from unstract_devstack.demo.outcomes import ExecutionOutcome, FileOutcome
+from unstract_devstack.demo.report import COUNTS, TERMINAL, ExecutionOutcome, FileOutcome
 from unstract_devstack.samples import ExpectedFile
 
 
 def judge_samples(outcome: ExecutionOutcome, expected: Mapping[str, ExpectedFile]) -> list[str]:
     """What differs from the expectations: of each file, of the counts, and of the one terminal status."""
-    problems = [*_names(outcome, expected), *_counts(outcome, expected)]
-    for file in outcome.files:
-        if file.name in expected:
-            problems += [f"{file.name}: {problem}" for problem in _file(file, expected[file.name])]
-    return problems
+    times = Counter(file.name for file in outcome.files)
+    problems = [f"{name}: no outcome" for name in sorted(set(expected) - set(times))]
+    problems += [f"{name}: not expected" for name in sorted(set(times) - set(expected))]
+    problems += [f"{name}: {number} outcomes" for name, number in times.items() if number > 1]
+    good = sum(file.status == "Success" for file in expected.values())
+    problems += judge_counts(outcome, "COMPLETED", len(expected), good)
+    known = (file for file in outcome.files if file.name in expected)
+    return problems + [f"{file.name}: {problem}" for file in known for problem in _file(file, expected[file.name])]
 
 
 def judge_own_files(outcome: ExecutionOutcome) -> list[str]:
     """What is missing of one execution over the user's files: an end, or a result or a reason of a file."""
-    problems = [] if outcome.terminal else [f"it has not ended, its status is {outcome.status}"]
+    problems = [] if outcome.status in TERMINAL else [f"it has not ended, its status is {outcome.status}"]
     silent = [file.name for file in outcome.files if file.result is None and not file.error]
     return problems + [f"{name}: neither a result nor a reason" for name in silent]
 
 
-def judge_counts(outcome: ExecutionOutcome, status: str, successful: int) -> list[str]:
-    """What differs from an end with this status, of so many successful files while the others failed."""
-    wanted = (status, successful, outcome.total - successful, 1)
-    actual = (outcome.status, outcome.successful, outcome.failed, outcome.callbacks)
-    return [] if actual == wanted else [f"status, successful, failed, callbacks are {actual} instead of {wanted}"]
+def judge_counts(outcome: ExecutionOutcome, status: str, total: int, successful: int) -> list[str]:
+    """What differs from one end with this status, of so many successful files while the others failed."""
+    wanted = (status, total, successful, total - successful, 1)
+    actual = [(name, getattr(outcome, name)) for name in ("status", *COUNTS)]
+    both = zip(actual, wanted, strict=True)
+    return [f"{name} is {is_} instead of {should}" for (name, is_), should in both if is_ != should]
 
 
 def judge_stopped(outcome: ExecutionOutcome) -> list[str]:
@@ -41,41 +45,18 @@ def judge_stopped(outcome: ExecutionOutcome) -> list[str]:
 
 def judge_webhooks(announced: Sequence[str], executions: Sequence[ExecutionOutcome]) -> list[str]:
     """What differs from one webhook event for each execution; `announced` are the ids in those delivered."""
-    counted = Counter(announced)
-    return [
-        f"{outcome.title}: announced by {counted[outcome.id]} webhook events instead of 1"
-        for outcome in executions
-        if counted[outcome.id] != 1
-    ]
+    times = [(each.title, announced.count(each.id)) for each in executions]
+    return [f"{title}: announced by {number} webhook events instead of 1" for title, number in times if number != 1]
 
 
 def judge_rows(rows: Sequence[str], expected: Mapping[str, ExpectedFile]) -> list[str]:
     """What differs from one destination row for each file that succeeds; `rows` are the rows' file names."""
-    counted = Counter(rows)
-    wanted = {name for name, file in expected.items() if file.status == "Success"}
+    wanted = {name: int(file.status == "Success") for name, file in expected.items()}
+    names = sorted({*rows, *wanted})
     return [
-        f"{name}: {counted[name]} rows in the destination instead of {int(name in wanted)}"
-        for name in sorted(wanted | set(counted))
-        if counted[name] != int(name in wanted)
-    ]
-
-
-def _names(outcome: ExecutionOutcome, expected: Mapping[str, ExpectedFile]) -> list[str]:
-    counted = Counter(file.name for file in outcome.files)
-    problems = [f"{name}: no outcome" for name in sorted(set(expected) - set(counted))]
-    problems += [f"{name}: not expected" for name in sorted(set(counted) - set(expected))]
-    return problems + [f"{name}: {times} outcomes" for name, times in counted.items() if times > 1]
-
-
-def _counts(outcome: ExecutionOutcome, expected: Mapping[str, ExpectedFile]) -> list[str]:
-    good = sum(file.status == "Success" for file in expected.values())
-    wanted = ("COMPLETED", len(expected), good, len(expected) - good, 1)
-    actual = (outcome.status, outcome.total, outcome.successful, outcome.failed, outcome.callbacks)
-    names = ("status", "total", "successful", "failed", "callbacks")
-    return [
-        f"{name} is {is_} instead of {should}"
-        for name, is_, should in zip(names, actual, wanted, strict=True)
-        if is_ != should
+        f"{name}: {rows.count(name)} rows in the destination instead of {wanted.get(name, 0)}"
+        for name in names
+        if rows.count(name) != wanted.get(name, 0)
     ]
 
 

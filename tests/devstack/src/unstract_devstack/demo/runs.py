@@ -1,13 +1,12 @@
 """Runs one execution after another, and reads from the backend's own log what became of each."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import evolve, frozen
 
-from unstract_devstack.demo.narrator import Narrator
-from unstract_devstack.demo.outcomes import TERMINAL, ExecutionOutcome, FileOutcome
+from unstract_devstack.demo.report import TERMINAL, ExecutionOutcome, FileOutcome, Narrator
 from unstract_devstack.multipart import Upload
 from unstract_devstack.platform_client import Effect, ExecutionRow, FileRow, Platform
 from unstract_devstack.processes import wait_until
@@ -16,7 +15,6 @@ from unstract_devstack.stack import Stack
 LOOK_SECONDS = 0.25
 # One file may take long, and nothing is written meanwhile.
 STALL_SECONDS = 600.0
-STATUS_WRITTEN = "executions.update_status"
 NOT_STARTED = "not started: the execution was stopped before"
 FILE_STATUS_WRITTEN = "files.update_status"
 
@@ -28,31 +26,6 @@ class Session:
     stack: Stack
     platform: Platform
     narrator: Narrator
-
-
-@define
-class Followed:
-    """An execution that was watched to its end, or until nothing moved any more."""
-
-    effects: list[Effect]
-    seconds: float
-
-    @property
-    def terminal(self) -> bool:
-        """Whether a terminal status was written."""
-        return bool(_terminal_writes(self.effects))
-
-    def file_seconds(self) -> dict[str, float]:
-        """How long each file was being processed, by the id of its row."""
-        started: dict[str, float] = {}
-        ended: dict[str, float] = {}
-        for effect in self.effects:
-            if effect.operation == FILE_STATUS_WRITTEN and effect.file is not None:
-                if effect.status == "EXECUTING":
-                    started.setdefault(effect.file, effect.at)
-                else:
-                    ended[effect.file] = effect.at
-        return {file: ended[file] - at for file, at in started.items() if file in ended}
 
 
 def run_api(
@@ -71,23 +44,19 @@ def run_api(
     platform = session.platform
     execution_id = platform.send_files(api_name, uploads, use_file_history=use_file_history)
     if stopped:
-        _await_work(platform, execution_id)
+        wait_until(
+            lambda: any(each.operation == "files.execute" for each in platform.effects(execution_id)),
+            seconds=STALL_SECONDS,
+        )
         platform.stop(execution_id)
-    followed = _follow(session, execution_id, title, len(uploads))
+    effects, seconds = _follow(session, execution_id, title, len(uploads))
     row = platform.execution(execution_id)
-    items = platform.results(api_name, execution_id).items if followed.terminal or stopped else ()
+    items = platform.results(api_name, execution_id).items if _terminal_writes(effects) or stopped else ()
     by_name = {str(item["file"]): item for item in items}
     # An execution that failed as a whole has no results; its own reason is then every file's.
-    missing, seconds = NOT_STARTED if stopped else row.error or None, followed.file_seconds()
-    files = (_api_file(upload.name, by_name.get(upload.name), missing, seconds) for upload in uploads)
-    return _outcome(row, title, "api", followed, tuple(files))
-
-
-def _await_work(platform: Platform, execution_id: str) -> None:
-    def worked() -> bool:
-        return any(effect.operation == "files.execute" for effect in platform.effects(execution_id))
-
-    wait_until(worked, seconds=STALL_SECONDS, pause=0.02)
+    missing, took = NOT_STARTED if stopped else row.error or None, _file_seconds(effects)
+    files = (_api_file(upload.name, by_name.get(upload.name), missing, took) for upload in uploads)
+    return _outcome(row, title, effects, seconds, files=tuple(files), kind="api")
 
 
 def run_pipeline(session: Session, title: str, pipeline_id: str, folder: str, total: int) -> ExecutionOutcome:
@@ -95,20 +64,19 @@ def run_pipeline(session: Session, title: str, pipeline_id: str, folder: str, to
     execution_id = session.platform.trigger(pipeline_id)
     if execution_id is None:
         raise LookupError("the backend started the pipeline without an execution id")
-    followed = _follow(session, execution_id, title, total)
-    row = session.platform.execution(execution_id)
-    seconds = followed.file_seconds()
-    files = (_pipeline_file(file, folder, row, seconds) for file in row.files)
-    return _outcome(row, title, "etl", followed, tuple(files))
+    effects, seconds = _follow(session, execution_id, title, total)
+    row, took = session.platform.execution(execution_id), _file_seconds(effects)
+    files = (_pipeline_file(file, folder, row, took) for file in row.files)
+    return _outcome(row, title, effects, seconds, files=tuple(files), kind="etl")
 
 
 def recounted(platform: Platform, outcome: ExecutionOutcome) -> ExecutionOutcome:
     """`outcome` with the terminal writes that there are by now."""
-    return evolve(outcome, callbacks=len(_terminal_writes(platform.effects(outcome.id))))
+    return evolve(outcome, callbacks=_terminal_writes(platform.effects(outcome.id)))
 
 
-def _follow(session: Session, execution_id: str, title: str, total: int) -> Followed:
-    """Watches an execution until a terminal status is written or nothing has happened for long."""
+def _follow(session: Session, execution_id: str, title: str, total: int) -> tuple[list[Effect], float]:
+    """Watches an execution until a terminal status is written or nothing has happened for long; how many seconds."""
     started = moved = time.monotonic()
     effects: list[Effect] = []
     with session.narrator.bar(title, total) as show:
@@ -117,45 +85,46 @@ def _follow(session: Session, execution_id: str, title: str, total: int) -> Foll
             effects.extend(new)
             now = time.monotonic()
             moved = now if new else moved
-            show(min(total, _files_done(effects)))
+            ends = [each for each in effects if each.operation == FILE_STATUS_WRITTEN and each.status in TERMINAL]
+            show(min(total, len({each.file for each in ends})))
             if _terminal_writes(effects) or now - moved > STALL_SECONDS:
                 break
             session.stack.fleet.check()
             time.sleep(LOOK_SECONDS)
     session.narrator.step(f"{title}: {total} files, {now - started:.1f} s")
-    return Followed(effects, now - started)
+    return effects, now - started
 
 
-def _files_done(effects: Sequence[Effect]) -> int:
-    ends = (each for each in effects if each.operation == FILE_STATUS_WRITTEN and each.status in TERMINAL)
-    return len({each.file for each in ends})
+def _terminal_writes(effects: Sequence[Effect]) -> int:
+    return sum(each.operation == "executions.update_status" and each.status in TERMINAL for each in effects)
 
 
-def _terminal_writes(effects: Sequence[Effect]) -> list[Effect]:
-    return [each for each in effects if each.operation == STATUS_WRITTEN and each.status in TERMINAL]
+def _file_seconds(effects: Sequence[Effect]) -> dict[str | None, float]:
+    """How long each file was being processed, by the id of its row."""
+    started: dict[str | None, float] = {}
+    ended: dict[str | None, float] = {}
+    for effect in effects:
+        if effect.operation == FILE_STATUS_WRITTEN and effect.status == "EXECUTING":
+            started.setdefault(effect.file, effect.at)
+        elif effect.operation == FILE_STATUS_WRITTEN:
+            ended[effect.file] = effect.at
+    return {file: ended[file] - at for file, at in started.items() if file in ended}
 
 
-def _api_file(name: str, item: Any, missing: str | None, seconds: dict[str, float]) -> FileOutcome:
+def _api_file(name: str, item: Any, missing: str | None, seconds: Mapping[str | None, float]) -> FileOutcome:
     if item is None:
         return FileOutcome(name, "Failed", missing, None)
-    return FileOutcome(
-        name=name,
-        status=str(item["status"]),
-        error=item["error"],
-        result=_content(item["result"]),
-        seconds=seconds.get(str(item["file_execution_id"])),
-    )
+    took = seconds.get(str(item["file_execution_id"]))
+    return FileOutcome(name, str(item["status"]), item["error"], _content(item["result"]), took)
 
 
-def _pipeline_file(file: FileRow, folder: str, row: ExecutionRow, seconds: dict[str, float]) -> FileOutcome:
-    done = file.status == "COMPLETED"
-    return FileOutcome(
-        name=file.path.removeprefix(f"{folder}/"),
-        status="Success" if done else "Failed",
-        error=None if done else file.error or row.error or None,
-        result=_content(file.result),
-        seconds=seconds.get(file.id),
-    )
+def _pipeline_file(
+    file: FileRow, folder: str, row: ExecutionRow, seconds: Mapping[str | None, float]
+) -> FileOutcome:  # fmt: skip
+    name, result, took = file.path.removeprefix(f"{folder}/"), _content(file.result), seconds.get(file.id)
+    if file.status == "COMPLETED":
+        return FileOutcome(name, "Success", None, result, took)
+    return FileOutcome(name, "Failed", file.error or row.error or None, result, took)
 
 
 def _content(result: Any) -> Any:
@@ -164,17 +133,13 @@ def _content(result: Any) -> Any:
 
 
 def _outcome(
-    row: ExecutionRow, title: str, kind: str, followed: Followed, files: tuple[FileOutcome, ...]
+    row: ExecutionRow,
+    title: str,
+    effects: Sequence[Effect],
+    seconds: float,
+    *,
+    files: tuple[FileOutcome, ...],
+    kind: str,
 ) -> ExecutionOutcome:
-    return ExecutionOutcome(
-        id=row.id,
-        title=title,
-        kind=kind,
-        status=row.status,
-        total=row.total,
-        successful=row.successful,
-        failed=row.failed,
-        callbacks=len(_terminal_writes(followed.effects)),
-        seconds=followed.seconds,
-        files=files,
-    )
+    counts = (row.total, row.successful, row.failed, _terminal_writes(effects))
+    return ExecutionOutcome(row.id, title, kind, row.status, *counts, seconds, files)

@@ -12,10 +12,13 @@ from typing import Any
 from attrs import Factory, frozen
 
 from unstract_devstack.extraction import Field
+from unstract_devstack.platform_client import Platform
 
 HERE = Path(__file__).parent
 DOCUMENTS = HERE / "documents"
 INBOX = HERE / "inbox"
+API_NAME = "documents"
+TABLE = "inbox_results"
 
 
 @frozen
@@ -44,3 +47,15 @@ def load_expectations() -> Expectations:
         {name: ExpectedFile(**outcome) for name, outcome in stored[folder].items()} for folder in ("documents", "inbox")
     )
     return Expectations(tuple(Field(**field) for field in stored["fields"]), documents, inbox)
+
+
+def set_up_samples(platform: Platform, sink_url: str) -> str:
+    """An API deployment, a pipeline over the inbox and a webhook for each end; returns the pipeline's id."""
+    fields = load_expectations().fields
+    documents = platform.create_workflow("documents", "api", fields)
+    api_id = platform.create_api_deployment(documents, API_NAME)
+    inbox = platform.create_workflow("inbox", "etl", fields, source_folder=str(INBOX), destination_table=TABLE)
+    pipeline_id = platform.create_pipeline(inbox, "inbox")
+    platform.notify(f"{sink_url}/hooks/api", api_id=api_id)
+    platform.notify(f"{sink_url}/hooks/pipeline", pipeline_id=pipeline_id)
+    return pipeline_id

@@ -14,16 +14,16 @@ from unstract_devstack.page.backend_rows import BackendRows
 from unstract_devstack.page.ledger_keys import LedgerKeys
 from unstract_devstack.page.sources import Start, WorkerLine
 from unstract_devstack.platform_client import Platform
-from unstract_devstack.samples import DOCUMENTS
+from unstract_devstack.samples import API_NAME, DOCUMENTS
 from unstract_devstack.stack import Stack
-from unstract_devstack.up.guide import Example
 
+ORGANIZATION = "org_dev"
 LOOK_SECONDS = 3.0
 
 
-def page_sources(stack: Stack, example: Example) -> Sources:
+def page_sources(stack: Stack, pipeline_id: str) -> Sources:
     """Everything that the page of this stack reads, and starts of its two examples."""
-    live = _Live(stack, example)
+    live = _Live(stack, pipeline_id)
     return Sources(
         backend=BackendRows(stack.directory / "backend" / "backend.sqlite3"),
         ledger=LedgerKeys.connect(stack.environment.get("WORKER_LEDGER_REDIS_URL", stack.redis.url)),
@@ -42,7 +42,7 @@ def page_sources(stack: Stack, example: Example) -> Sources:
 @frozen
 class _Live:
     stack: Stack
-    example: Example
+    pipeline_id: str
 
     def log_events(self, channel: str) -> Sequence[Any]:
         backend = self.stack.backend
@@ -58,14 +58,14 @@ class _Live:
         # The platform refuses a call with an empty file.
         paths = sorted(path for path in DOCUMENTS.iterdir() if path.is_file() and path.stat().st_size)
         uploads = list(map(Upload.of, paths))
-        return self._platform().send_files(self.example.api_name, uploads, use_file_history=False)
+        return self._platform().send_files(API_NAME, uploads, use_file_history=False)
 
     def trigger(self) -> str | None:
-        return self._platform().trigger(self.example.pipeline_id)
+        return self._platform().trigger(self.pipeline_id)
 
     def upload(self, files: Sequence[tuple[str, bytes]]) -> str:
         parts = [("files", file) for file in files]
-        return self._platform().send_parts(self.example.api_name, parts)
+        return self._platform().send_parts(API_NAME, parts)
 
     def retry(self, line: sqlite3.Row) -> str | None:
         """The same once more: the files that the platform stored, or the pipeline."""
@@ -90,5 +90,5 @@ class _Live:
     def abort(self, line: sqlite3.Row) -> None:
         self._platform(line["organization"]).stop(line["id"])
 
-    def _platform(self, organization: str = "") -> Platform:
-        return self.stack.backend.platform(organization or self.example.organization)
+    def _platform(self, organization: str = ORGANIZATION) -> Platform:
+        return self.stack.backend.platform(organization)

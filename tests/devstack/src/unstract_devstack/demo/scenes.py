@@ -1,29 +1,40 @@
-"""The sample documents, an inbox, the history, a repair, a stop and the webhooks; and, apart, through the executor."""
+"""What the demo runs: the sample documents in all ways, the same through the executor, or the user's own files."""
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from unstract_devstack.demo.judge import judge_counts, judge_rows, judge_samples, judge_stopped, judge_webhooks
-from unstract_devstack.demo.outcomes import ExecutionOutcome, Report
+from unstract_devstack.demo.inputs import InputFile, Inputs, in_batches
+from unstract_devstack.demo.judge import (
+    judge_counts,
+    judge_own_files,
+    judge_rows,
+    judge_samples,
+    judge_stopped,
+    judge_webhooks,
+)
+from unstract_devstack.demo.report import ExecutionOutcome, FileOutcome, Report
 from unstract_devstack.demo.runs import Session, recounted, run_api, run_pipeline
 from unstract_devstack.executor import ExecutorStack
-from unstract_devstack.multipart import Upload
+from unstract_devstack.multipart import FileChanged, Upload
 from unstract_devstack.processes import wait_until
-from unstract_devstack.samples import DOCUMENTS, INBOX, Expectations, load_expectations
+from unstract_devstack.samples import API_NAME, DOCUMENTS, INBOX, TABLE, Expectations, load_expectations, set_up_samples
 from unstract_devstack.sink import Delivery
 
-API_NAME = "documents"
-TABLE = "inbox_results"
 FEBRUARY = INBOX / "february"
 REPAIRED_TABLE = "february_results"
 WEBHOOK_SECONDS = 30.0
+OWN_API_NAME = "your-files"
+FILES_PER_EXECUTION = 100
+# What the backend takes in one request, and what the extraction takes of one file.
+BYTES_PER_EXECUTION = 64 * 1024 * 1024
 
 
 def run_samples(session: Session, report: Report) -> None:
-    """Runs all parts and judges every outcome."""
+    """Runs documents, an inbox, the history, a repair, a stop and the webhooks, and judges every outcome."""
     expected = load_expectations()
-    pipeline_id = _set_up(session, expected)
+    pipeline_id = set_up_samples(session.platform, session.stack.sink.url)
     uploads = [Upload.of(DOCUMENTS / name) for name in expected.documents]
     outcomes = [
         run_api(session, "API deployment", API_NAME, uploads, use_file_history=True),
@@ -36,14 +47,13 @@ def run_samples(session: Session, report: Report) -> None:
     report.add(first, judge_samples(first, expected.documents))
     report.add(etl, [*judge_samples(etl, expected.inbox), *_destination_problems(session, expected)])
     report.add(again, [*judge_samples(again, expected.documents), *_history_problems(session, again)])
-    report.add(failed, judge_counts(failed, "ERROR", 0))
+    report.add(failed, judge_counts(failed, "ERROR", failed.total, 0))
     rows = len(session.platform.destination_paths(REPAIRED_TABLE))
     wrong = [] if rows == repaired.total else [f"{rows} rows in the destination instead of {repaired.total}"]
-    report.add(repaired, [*judge_counts(repaired, "COMPLETED", failed.total), *wrong])
+    report.add(repaired, [*judge_counts(repaired, "COMPLETED", failed.total, failed.total), *wrong])
     report.add(stopped, judge_stopped(stopped))
     report.webhooks.extend(_described(delivery) for delivery in deliveries)
-    announced = [execution_id for delivery in deliveries for execution_id in _announced(delivery)]
-    report.problems.extend(judge_webhooks(announced, report.executions))
+    report.problems.extend(judge_webhooks(_announced(deliveries), report.executions))
 
 
 def run_through_executor(session: Session, executor: ExecutorStack, report: Report) -> None:
@@ -62,16 +72,35 @@ def run_through_executor(session: Session, executor: ExecutorStack, report: Repo
     report.problems.extend(f"row {row}: {times} extractions" for row, times in bill.items() if times != 1)
 
 
-def _set_up(session: Session, expected: Expectations) -> str:
-    """An API deployment, a pipeline and a webhook for each; returns the pipeline's id."""
-    platform, sink = session.platform, session.stack.sink
-    documents = platform.create_workflow("documents", "api", expected.fields, use_file_history=True)
-    api_id = platform.create_api_deployment(documents, API_NAME)
-    inbox = platform.create_workflow("inbox", "etl", expected.fields, source_folder=str(INBOX), destination_table=TABLE)
-    pipeline_id = platform.create_pipeline(inbox, "inbox")
-    platform.notify(f"{sink.url}/hooks/api", api_id=api_id)
-    platform.notify(f"{sink.url}/hooks/pipeline", pipeline_id=pipeline_id)
-    return pipeline_id
+def run_own_files(session: Session, inputs: Inputs, report: Report) -> None:
+    """Sends all files, in as many executions as they need, and asks of each a result or a reason."""
+    report.claim = "Every execution has ended, and every file has a result or a reason"
+    fields = load_expectations().fields
+    workflow_id = session.platform.create_workflow(OWN_API_NAME, "api", fields, use_file_history=False)
+    session.platform.create_api_deployment(workflow_id, OWN_API_NAME)
+    too_large = f"not sent: larger than the limit of {BYTES_PER_EXECUTION // 2**20} MiB"
+    large = [file for file in inputs.files if file.size > BYTES_PER_EXECUTION]
+    report.files.extend(FileOutcome(file.name, "Failed", too_large, None) for file in large)
+    small = [file for file in inputs.files if file not in large]
+    batches = list(in_batches(small, count=FILES_PER_EXECUTION, size=BYTES_PER_EXECUTION))
+    for number, batch in enumerate(batches, start=1):
+        title = "Your files" if len(batches) == 1 else f"Your files, part {number} of {len(batches)}"
+        outcome = _run_batch(session, title, batch, report)
+        if outcome is not None:
+            report.add(outcome, judge_own_files(outcome))
+    report.executions[:] = [recounted(session.platform, outcome) for outcome in report.executions]
+
+
+def _run_batch(session: Session, title: str, batch: Sequence[InputFile], report: Report) -> ExecutionOutcome | None:
+    """One execution; a file that changes while it is sent is left out, with that as its reason."""
+    uploads = [Upload(file.path, file.name, file.size) for file in batch]
+    while uploads:
+        try:
+            return run_api(session, title, OWN_API_NAME, uploads)
+        except FileChanged as error:
+            uploads.remove(error.upload)
+            report.files.append(FileOutcome(error.upload.name, "Failed", str(error), None))
+    return None
 
 
 def _repaired(session: Session, expected: Expectations) -> list[ExecutionOutcome]:
@@ -102,33 +131,28 @@ def _stopped(session: Session, uploads: Sequence[Upload]) -> ExecutionOutcome:
 
 def _awaited_webhooks(session: Session, outcomes: Sequence[ExecutionOutcome]) -> list[Delivery]:
     """What the sink has, once every execution was announced or the wait is over."""
-    ids = {outcome.id for outcome in outcomes}
-
-    def all_announced() -> bool:
-        deliveries = session.stack.sink.received()
-        return ids <= {execution_id for delivery in deliveries for execution_id in _announced(delivery)}
-
+    ids, received = {outcome.id for outcome in outcomes}, session.stack.sink.received
     with session.narrator.bar("Webhooks", len(ids)):
-        wait_until(all_announced, seconds=WEBHOOK_SECONDS, pause=0.1)
-    deliveries = session.stack.sink.received()
-    session.narrator.step(f"Webhooks: {len(deliveries)} delivered")
-    return deliveries
+        wait_until(lambda: ids <= set(_announced(received())), seconds=WEBHOOK_SECONDS, pause=0.1)
+    session.narrator.step(f"Webhooks: {len(received())} delivered")
+    return received()
 
 
-def _announced(delivery: Delivery) -> Iterator[str]:
-    """The executions that a webhook is about."""
+def _announced(deliveries: Sequence[Delivery]) -> list[str]:
+    """The executions that webhooks are about, one for each event."""
+    return [str(event.get("execution_id")) for delivery in deliveries for event in _events(delivery)]
+
+
+def _events(delivery: Delivery) -> list[dict[str, Any]]:
     with contextlib.suppress(ValueError, TypeError, KeyError):
-        for event in json.loads(delivery.body)["events"]:
-            yield str(event["execution_id"])
+        return list(json.loads(delivery.body)["events"])
+    return []
 
 
 def _described(delivery: Delivery) -> str:
     """One line about a webhook."""
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        events = json.loads(delivery.body)["events"]
-        described = ", ".join(f"{event['pipeline_name']} {event['status']}" for event in events)
-        return f"{delivery.path}: {described}"
-    return f"{delivery.path}: {len(delivery.body)} bytes"
+    events = [f"{event.get('pipeline_name')} {event.get('status')}" for event in _events(delivery)]
+    return f"{delivery.path}: {', '.join(events) or f'{len(delivery.body)} bytes'}"
 
 
 def _history_problems(session: Session, again: ExecutionOutcome) -> list[str]:
