@@ -71,6 +71,7 @@ def test_todays_answer_is_a_failed_file(server, backend):
         (502, OutcomeUnknown),
         (503, OutcomeUnknown),
         (504, OutcomeUnknown),
+        (524, OutcomeUnknown),
     ],
 )
 def test_no_status_is_a_reason_to_send_it_again(server, backend, status, expected):

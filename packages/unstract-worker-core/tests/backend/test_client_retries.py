@@ -1,5 +1,7 @@
 """How often a call is made: exactly as configured, and only where that is safe."""
 
+import math
+
 import pytest
 from attrs import evolve
 
@@ -45,7 +47,7 @@ def counted_effect(backend):
     return backend.history.create(ORG, HISTORY, key="k")
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504, 507, 522, 599])
 def test_read_is_tried_as_often_as_configured(server, backend_with, status):
     server.answer(server.status(status))
     for attempts in (0, 1, 3):
@@ -172,6 +174,7 @@ def test_no_connection_leaves_nothing_in_doubt(backend_with, free_port):
         (None, None),
         ("7", 7.0),
         ("999999999", 999999999.0),
+        ("9" * 400, math.inf),
         ("-1", None),
         ("inf", None),
         ("1e9", None),

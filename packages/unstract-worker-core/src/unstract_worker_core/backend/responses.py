@@ -34,7 +34,6 @@ T = TypeVar("T")
 _LONGEST_INTEGER = 20
 _BLANKS = " \t\n\r"
 _BUSY = frozenset({408, 425, 429})
-_DOWN = frozenset({502, 503, 504})
 # With DEBUG the body of a 401 shows part of the key: these bodies are not read.
 _KEY_REFUSED = {
     401: "the backend does not accept the API key (INTERNAL_SERVICE_API_KEY)",
@@ -150,8 +149,9 @@ def classify(operation: Operation, response: Response, request_id: str, *, key: 
     wait = retry_after(response.headers.get("retry-after"))
     if status in _BUSY:
         raise TransientError("the backend is busy", applied=False, away=False, status=status, wait=wait)
-    if status in _DOWN:
-        # A gateway that lost the response (502, 504) may have lost it after the work; 503 refuses before it.
+    if status > 501 and status != 505:
+        # A gateway that lost the response (502, 504, codes of its own such as 520 to 530) may have lost it after the
+        # work; 503 refuses before it.
         applied = status != 503 or operation.repeat is Repeat.ONCE
         raise TransientError("the backend is unavailable", applied=applied, away=True, status=status, wait=wait)
     error, reason = _refusal(operation, response, body)
@@ -227,7 +227,7 @@ def retry_after(header: str | None) -> float | None:
     """Seconds in a Retry-After header, given as seconds or as a date; None if it says nothing sensible."""
     if header is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}", header.strip(), re.ASCII):
+    if re.fullmatch(r"[0-9]+", header.strip(), re.ASCII):
         return float(header)
     try:
         moment = parsedate_to_datetime(header)
