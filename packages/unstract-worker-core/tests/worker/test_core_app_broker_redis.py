@@ -153,6 +153,17 @@ def test_a_message_is_noted_once_it_is_taken_and_forgotten_once_it_is_acknowledg
     assert redis.zcard(INDEX) == 0
 
 
+@pytest.mark.parametrize("route", [("fanned", ""), ("topics", "a.b"), ("", ["x"])])
+def test_a_message_says_which_queue_it_came_from_whatever_its_route(connection, publish, redis, route):
+    publish()
+    item = json.loads(redis.rpop("some"))
+    item["properties"]["delivery_info"] = dict(zip(("exchange", "routing_key"), route, strict=True))
+    redis.lpush("some", json.dumps(item))
+    with Consuming(connection) as consuming:
+        assert consuming.got() == ["x"]
+        assert consuming.messages[0].delivery_info == {"exchange": "", "routing_key": "some"}
+
+
 def test_looking_takes_nothing_and_keeps_the_order(connection, publish, redis):
     with Consuming(connection) as consuming:
         for number in range(5):

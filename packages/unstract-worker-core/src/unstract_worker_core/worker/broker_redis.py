@@ -292,7 +292,10 @@ class PeekChannel(Channel):
         hit("message.taken")
         self.qos.noted.add(tag)
         try:
-            self.connection._deliver(_decoded(item), queue)  # noqa: SLF001
+            message = _decoded(item)
+            if message["properties"]["delivery_info"]["routing_key"] != queue:  # through an exchange
+                message["properties"]["delivery_info"] = {"exchange": "", "routing_key": queue}
+            self.connection._deliver(message, queue)  # noqa: SLF001
         except _NotAnEnvelope as error:
             self.refused(queue, f"not a message envelope ({error})")
         if tag in self.qos.noted:
