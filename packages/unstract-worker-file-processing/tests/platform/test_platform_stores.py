@@ -15,7 +15,7 @@ from unstract_devstack.executor.storage import minio
 from unstract_devstack.ports import free_port
 from unstract_worker_core.config.parsers import store
 from unstract_worker_file_processing.executor import FileFailed, NotNow
-from unstract_worker_file_processing.platform.store_errors import BucketMissing
+from unstract_worker_file_processing.platform.store_drivers import BucketMissing
 from unstract_worker_file_processing.platform.stores import Store, copy_hashed, folder, store_of
 
 SECRET = "canary-7d1f"

@@ -13,7 +13,7 @@ from unstract_worker_core.operator.check.brokers import foreign_queue_line
 from unstract_worker_file_processing.executor import FileFailed, NotNow
 from unstract_worker_file_processing.platform.publisher import EXECUTOR_QUEUE
 from unstract_worker_file_processing.platform.service import PlatformService, base_url
-from unstract_worker_file_processing.platform.store_errors import BucketMissing
+from unstract_worker_file_processing.platform.store_drivers import BucketMissing
 from unstract_worker_file_processing.platform.stores import Store, platform_stores
 
 _FILES, _UPLOADS = "store of executions", "store of uploads"

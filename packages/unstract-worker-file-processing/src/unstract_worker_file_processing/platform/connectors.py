@@ -14,7 +14,7 @@ from attrs import frozen
 
 from unstract_worker_core.backend.workflows import ConnectedEnd, ConnectedWorkflow
 from unstract_worker_file_processing.executor import FileFailed
-from unstract_worker_file_processing.platform.file_systems import s3_options
+from unstract_worker_file_processing.platform.store_drivers import s3_options
 from unstract_worker_file_processing.platform.stores import Store
 
 _ELSEWHERE = (

@@ -20,12 +20,14 @@ from unstract_worker_core.errors import ConfigurationError, Fault, MessageError
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.progress import mark_progress
 from unstract_worker_file_processing.executor import FileFailed, NotNow
-from unstract_worker_file_processing.platform.file_systems import CALL_SECONDS, open_file_system, s3_options
-from unstract_worker_file_processing.platform.store_errors import (
+from unstract_worker_file_processing.platform.store_drivers import (
+    CALL_SECONDS,
     S3_KEY_REFUSED,
     BucketMissing,
     credentials_refused,
+    open_file_system,
     s3_code,
+    s3_options,
 )
 
 # Size of a chunk in memory. S3 takes parts of at least 5 MiB, and holds a part twice while it is sent.
