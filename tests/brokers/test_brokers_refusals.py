@@ -86,12 +86,16 @@ def test_what_a_redis_broker_will_never_do(redis, tmp_path):
             assert (code, "CELERY_BROKER_BASE_URL" in log, problem in log) == (2, True, True), log
 
 
-def test_a_password_that_the_ledgers_redis_refuses(redis, tmp_path):
+def test_a_password_that_the_redis_of_a_role_refuses(redis, tmp_path):
     with running_redis(tmp_path / "strict", password="right-one") as strict:
         ledger = {"WORKER_LEDGER_REDIS_URL": f"redis://:wrong-one@127.0.0.1:{strict.port}/0"}
         code, log = ended(environment(redis.url, redis.url, **ledger), tmp_path / "logs")
-    assert code == 2
-    assert "WORKER_LEDGER_REDIS_URL" in log
+        assert code == 2
+        assert "WORKER_LEDGER_REDIS_URL" in log
+        cache = {"CACHE_REDIS_PORT": str(strict.port), "CACHE_REDIS_PASSWORD": "wrong-one"}
+        code, log = ended(environment(redis.url, redis.url, **cache), tmp_path / "logs of the cache")
+        assert code == 2
+        assert "CACHE_REDIS_*: the user or the password is refused" in log
 
 
 def test_a_broker_that_is_away_at_the_start_is_waited_for(redis, tmp_path):

@@ -201,6 +201,23 @@ def is_denied(error: BaseException) -> bool:
     return isinstance(error, NoPermissionError) or in_script
 
 
+def access_problem(client: Redis) -> str | None:
+    """Why Redis will never serve its user; None where it does, or cannot be asked now."""
+    try:
+        client.ping()
+    except RedisError as error:
+        return _lasting_problem(error)
+    return None
+
+
+def _lasting_problem(error: RedisError) -> str | None:
+    if isinstance(error, AuthenticationError | AuthorizationError):
+        return f"the user or the password is refused ({type(error).__name__})"
+    if is_denied(error) or (isinstance(error, ResponseError) and _code(error) not in _PASSING):
+        return f"it refuses to serve ({error})"
+    return None
+
+
 def unusable(info: Mapping[str, Any]) -> str | None:
     """Why a server can serve no role, from its INFO; None where it can."""
     if info.get("cluster_enabled") == 1 or info.get("redis_mode") == "cluster":
@@ -220,13 +237,10 @@ def check_ledger_redis(client: Redis) -> tuple[Finding, ...]:
         if unusable(info) is None:
             missing = "what the ledger's scripts need (least access, in core's README)"
             client.register_script("return redis.call('SCARD', 'uw:open')")()
-    except (AuthenticationError, AuthorizationError) as error:
-        return (Finding(f"the user or the password is refused ({type(error).__name__})", True),)
     except RedisError as error:
-        if is_denied(error):
-            return (Finding(f"the user may not do all that is needed: grant {missing} ({error})", True),)
-        if isinstance(error, ResponseError) and _code(error) not in _PASSING:
-            return (Finding(f"it refuses to serve ({error})", True),)
+        problem, hint = _lasting_problem(error), f": grant {missing}" if is_denied(error) else ""
+        if problem is not None:
+            return (Finding(f"{problem}{hint}", True),)
         raise LedgerUnavailable(f"the ledger's Redis does not answer ({type(error).__name__})") from None
     policy, version = info.get("maxmemory_policy", "unknown"), str(info.get("redis_version", "0"))
     unfit = unusable(info)

@@ -22,7 +22,7 @@ from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.observability.metrics import Reading
 from unstract_worker_core.periodic import PeriodicService
 from unstract_worker_core.queues import queues_of
-from unstract_worker_core.redis import check_ledger_redis
+from unstract_worker_core.redis import access_problem, check_ledger_redis
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
 from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
@@ -44,7 +44,7 @@ def check_ledger(runtime: Runtime) -> None:
     """Wait for a Redis that does not answer, and ask again after pauses that grow to 30 s.
 
     Raises:
-        ConfigurationError: the server may lose the ledger.
+        ConfigurationError: the server may lose the ledger, or one of another role refuses its user.
         WorkerShutdown: a signal came while it did not answer.
     """
     pause = _WAIT_SECONDS
@@ -60,6 +60,9 @@ def check_ledger(runtime: Runtime) -> None:
     own = runtime.settings.ledger_redis != runtime.settings.platform_redis
     variable = "WORKER_LEDGER_REDIS_URL" if own else "REDIS_*, the ledger's Redis"
     fatal = tuple(Fault(variable, finding.problem) for finding in findings if finding.fatal)
+    roles = {"REDIS_*": runtime.platform_redis, "CACHE_REDIS_*": runtime.cache_redis}
+    problems = {variables: access_problem(client) for variables, client in roles.items() if not fatal}
+    fatal += tuple(Fault(variables, problem) for variables, problem in problems.items() if problem)
     if fatal:
         raise ConfigurationError(fatal)
     for finding in findings:
