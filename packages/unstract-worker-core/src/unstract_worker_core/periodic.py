@@ -87,13 +87,19 @@ class PeriodicThread:
     def _loop(self) -> None:
         while True:
             time.sleep(self.seconds)
-            with self._guard:
-                actions = tuple(self._actions)
-                if not actions:
-                    self._thread = None
-                    return
-            for action in actions:
-                try:
-                    action()
-                except Exception:  # noqa: BLE001 - thread boundary: one action must not end the others
-                    structlog.get_logger(__name__).exception("a background action failed")
+            if not self._call_all():
+                return
+
+    def _call_all(self) -> bool:
+        """Call each action once; False where there is none. What an action works on is not kept until the next time."""
+        with self._guard:
+            actions = tuple(self._actions)
+            if not actions:
+                self._thread = None
+                return False
+        for action in actions:
+            try:
+                action()
+            except Exception:  # noqa: BLE001 - thread boundary: one action must not end the others
+                structlog.get_logger(__name__).exception("a background action failed")
+        return True
