@@ -1,9 +1,12 @@
 """What slots share in a process: recent answers, and the thread that repeats things beside them."""
 
 import threading
+import weakref
+from types import SimpleNamespace
 
 import pytest
 
+from unstract_worker_core import periodic
 from unstract_worker_core.periodic import PeriodicThread
 from unstract_worker_core.runs.runtime import TtlCache
 
@@ -84,3 +87,28 @@ def test_actions_are_repeated_while_their_block_runs_and_a_bad_one_ends_no_other
     with ticker.calling(bad), ticker.calling(tick):
         assert all(ticks.acquire(timeout=10) for _ in range(3))
     assert not ticker._actions
+
+
+class Batch:
+    def __init__(self) -> None:
+        self.called = threading.Event()
+
+    def tick(self) -> None:
+        self.called.set()
+
+
+def test_what_an_action_worked_on_is_not_kept_until_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, pausing, go_on = Batch(), threading.Event(), threading.Event()
+
+    def sleep(_: float, called: threading.Event = batch.called) -> None:
+        if called.is_set():
+            pausing.set()
+            go_on.wait(10)
+
+    monkeypatch.setattr(periodic, "time", SimpleNamespace(sleep=sleep))
+    with PeriodicThread(20.0).calling(batch.tick):
+        assert pausing.wait(10)
+    kept = weakref.ref(batch)
+    del batch
+    assert kept() is None
+    go_on.set()

@@ -5,9 +5,10 @@ The four workers release separately, so these records are a wire format: read to
 
 from enum import StrEnum
 from hashlib import sha256
+from sys import intern
 from typing import Any
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
@@ -48,7 +49,7 @@ class FileItem:
 
     `number` counts from 1 over the whole execution. `copies` are names of further uploads with the same content:
     they share the row and the outcome, and each gets its own API result item. `refused`: why the file cannot be
-    worked on; it ends in ERROR with this reason.
+    worked on; it ends in ERROR with this reason. Texts that many items have in common are kept once.
     """
 
     number: int
@@ -56,9 +57,9 @@ class FileItem:
     path: str
     hash: str = ""
     size: int = 0
-    mime_type: str = ""
+    mime_type: str = field(default="", converter=intern)
     provider_file_uuid: str | None = None
-    source_connection_type: str = ""
+    source_connection_type: str = field(default="", converter=intern)
     is_executed: bool = False
     file_execution_id: str | None = None
     fs_metadata: dict[str, Any] = Factory(dict)
