@@ -3,7 +3,7 @@
 from unstract_worker_core.backend.executions import StatusUpdate
 from unstract_worker_core.ledger import FileItem, RunTask
 from unstract_worker_core.runs.failure_policy import get_optional
-from unstract_worker_core.runs.rows import create_rows
+from unstract_worker_core.runs.rows import ASKED_FOR, create_rows
 from unstract_worker_core.runs.run_handler import Job
 from unstract_worker_core.runs.session import Decision, RunSession
 from unstract_worker_core.runs.start import (
@@ -23,7 +23,7 @@ def start_execution(session: RunSession) -> Decision:
     loaded = open_run(session)
     if isinstance(loaded, LoadedRun):
         update = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=len(loaded.message.files))
-        loaded = write_status_once(session, loaded, update, operation="executing")
+        loaded = write_status_once(session, loaded, update, operation="executing", notes=ASKED_FOR)
     if not isinstance(loaded, LoadedRun):
         return loaded
     items = deduplicate(loaded.message.files)

@@ -4,7 +4,7 @@ Every step can be repeated. After a crash the next claim continues: the backend 
 done. `runs.failure_policy` decides what each error means.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from attrs import evolve, frozen
@@ -24,7 +24,7 @@ from unstract_worker_callback.notify import notify
 from unstract_worker_core.api_results import ApiResultItem, ApiResults, result_items
 from unstract_worker_core.backend.executions import Execution
 from unstract_worker_core.errors import BackendError, BackendRefused, MessageError, WorkerError
-from unstract_worker_core.ledger import DeadLetter, FinalState, OutcomeKind, RunContext, RunState, RunTask
+from unstract_worker_core.ledger import DeadLetter, FileOutcome, FinalState, OutcomeKind, RunContext, RunState, RunTask
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.runs.failure_policy import (
@@ -43,6 +43,8 @@ from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind, pipeline_status_for
 from unstract_worker_core.ui_logs import LogEvent
 
+# The outcomes of so many files, with their results, are kept in memory and not read twice.
+_FEW_FILES = 10
 # After so many failed attempts the run ends in ERROR, with the results that can be read.
 MAX_ATTEMPTS = 5
 # Every value is read before it is written again, so an unknown outcome needs no longer wait.
@@ -55,11 +57,15 @@ _log = get_logger(__name__)
 
 @frozen
 class ReadyRun:
-    """A run to finalise: its context, the totals of its outcomes, its execution as the backend shows it."""
+    """A run to finalise: its context, the totals of its outcomes, its execution as the backend shows it.
+
+    `outcomes` are kept where they are few; else they are read again for the results.
+    """
 
     context: RunContext
     totals: Totals
     execution: Execution
+    outcomes: tuple[FileOutcome, ...] = ()
 
 
 def finalise_run(runtime: Runtime, run_id: str) -> bool:
@@ -121,12 +127,12 @@ def _load(session: RunSession) -> ReadyRun | None:
         if claim.task is RunTask.CHORD_CALLBACK or claim.context is None:
             return ReadyRun(*load_chord_run(backend, claim))
         context = claim.context
-        totals = _count(session, context)
+        totals, few = _count(session, context)
         execution = backend.executions.get(context.organization_id, context.execution_id)
         if claim.batches == 0 and execution.status is ExecutionStatus.STOPPED:
             # Stopped before this run had files. If the ledger lost an earlier run of it, its rows show the files.
             totals = count_rows(backend.files.list(context.organization_id, context.execution_id))
-        return ReadyRun(context, totals, execution)
+        return ReadyRun(context, totals, execution, few)
     except (BackendRefused, MessageError) as error:
         reaction = reaction_to(error, Place.FINALISE)
         if reaction is Reaction.END or (reaction is Reaction.CHARGE and _last_attempt(session)):
@@ -143,13 +149,18 @@ def _ended_before_its_start(session: RunSession, run: ReadyRun) -> bool:
     return ended and nothing_done and session.journal_get(_STATUS) != status
 
 
-def _count(session: RunSession, context: RunContext) -> Totals:
+def _count(session: RunSession, context: RunContext) -> tuple[Totals, tuple[FileOutcome, ...]]:
+    """The totals, and the outcomes themselves where they are few."""
+    outcomes: Iterable[FileOutcome] = session.runtime.ledger.runs.outcomes(session.claim.run_id)
+    few: tuple[FileOutcome, ...] = ()
     try:
-        return count(session.runtime.ledger.runs.outcomes(session.claim.run_id), before=totals_before(context))
+        if context.total_files <= _FEW_FILES:
+            outcomes = few = tuple(outcomes)
+        return count(outcomes, before=totals_before(context)), few
     except MessageError:  # a record that cannot be read; at the last attempt the run ends in ERROR for it
         if not _last_attempt(session):
             raise
-        return Totals()
+        return Totals(), ()
 
 
 def _decide(session: RunSession, run: ReadyRun) -> FinalState:
@@ -169,13 +180,13 @@ def _write_end(session: RunSession, run: ReadyRun, final: FinalState) -> FinalSt
     backend, context, shown = session.runtime.backend, run.context, run.execution.status
     ids, key = (context.organization_id, context.execution_id), _key(session, context)
     if not shown.terminal:
-        _write_results(session, context)
+        _write_results(session, run)
         session.journal_put_all({_RESULTS: "written", _STATUS: str(final.status)})
         session.held.check()
         return write_final_status(backend, *ids, final, key)
     if shown != session.journal_get(_STATUS) and session.journal_get(_COUNTS) is None:
         if session.journal_get(_RESULTS) is None:
-            _write_results(session, context)
+            _write_results(session, run)
             session.journal_put(_RESULTS, "written")
         session.held.check()
         call_or_go_on(
@@ -187,23 +198,24 @@ def _write_end(session: RunSession, run: ReadyRun, final: FinalState) -> FinalSt
     return existing_terminal(final, run.execution) or final
 
 
-def _write_results(session: RunSession, context: RunContext) -> None:
+def _write_results(session: RunSession, run: ReadyRun) -> None:
     """Write the API caller's list. It must be there before the terminal status, which ends the caller's waiting."""
+    context = run.context
     if context.kind is not RunKind.API or context.chord:
         return
     runtime = session.runtime
     results = ApiResults(runtime.platform_redis, ttl_seconds=runtime.settings.files.result_ttl_seconds)
     try:
-        results.replace(context.workflow_id, context.execution_id, _result_items(session))
+        results.replace(context.workflow_id, context.execution_id, _result_items(session, run))
     except WorkerError as error:
         if not _last_attempt(session) or reaction_to(error, Place.FINALISE) is not Reaction.CHARGE:
             raise
         _log.error("the run ends without its results", reason=str(error))
 
 
-def _result_items(session: RunSession) -> Iterator[ApiResultItem]:
+def _result_items(session: RunSession, run: ReadyRun) -> Iterator[ApiResultItem]:
     """An item for each upload, except for files that did not start because of a stop."""
-    for outcome in session.runtime.ledger.runs.outcomes(session.claim.run_id):
+    for outcome in run.outcomes or session.runtime.ledger.runs.outcomes(session.claim.run_id):
         if outcome.kind is not OutcomeKind.SKIPPED:
             yield from result_items(outcome)
     # After the last item: if this owner was paused and the run expired meanwhile, the list is incomplete.

@@ -62,6 +62,12 @@ def arm(driver: Driver) -> Call:
     return lambda: driver.arm(claim, (2, 1))
 
 
+def arm_one_batch(driver: Driver) -> Call:
+    driver.accept(RUN)
+    claim = driver.claim(RUN)
+    return lambda: driver.arm(claim, (2,))
+
+
 def arm_nothing(driver: Driver) -> Call:
     driver.accept(RUN)
     claim = driver.claim(RUN)
@@ -289,7 +295,7 @@ def look_done(driver: Driver) -> Call:
 
 CASES = {
     "accept": [accept],
-    "arm": [arm, arm_nothing],
+    "arm": [arm, arm_one_batch, arm_nothing],
     "await_answer": [await_answer, await_answer_that_came],
     "claim_batch": [claim_batch, claim_lapsed_batch, claim_busy_batch],
     "claim_run": [claim_run, claim_lapsed_run, claim_ready_run],

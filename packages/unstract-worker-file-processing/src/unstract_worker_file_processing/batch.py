@@ -28,13 +28,11 @@ def handle_doorbell(runtime: Runtime, executor: GuardedExecutor, doorbell: Batch
     if isinstance(claim, BatchRefusal):
         _log.info("batch doorbell without work", run_id=doorbell.run_id, batch=doorbell.batch, reason=claim.reason)
         return
-    state = process_batch(runtime, executor, claim)
-    if state is RunState.READY and not claim.context.chord:  # a chord's own message finishes its batch
-        runtime.doorbells.ring_callback(doorbell.run_id)
+    process_batch(runtime, executor, claim)
 
 
 def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim) -> RunState:
-    """Process a claimed batch.
+    """Process a claimed batch, and ring for the callback worker if it was the run's last.
 
     Returns:
         The run's state once the batch is complete.
@@ -59,7 +57,11 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
                     if file.number not in claim.recorded:
                         process_file(session, writer, file)
                 with charging_defects(session, claim.files[-1]):
-                    return writer.complete()
+                    state = writer.complete()
+                    if state is RunState.READY and not context.chord:  # a chord's own message finishes its batch
+                        runtime.doorbells.ring_callback(claim.run_id)
+                    writer.report()
+                    return state
         except Parked:
             raise  # the batch was given back already
         except SteppedAside as error:

@@ -51,6 +51,7 @@ class StatusWriter:
     _positions: dict[int, int] = field(init=False)  # in the batch, by file number
     _executing: set[int] = field(factory=set, init=False)
     _ended: list[_Ended] = field(factory=list, init=False)
+    _recorded: list[_Ended] = field(factory=list, init=False)  # and not reported yet
     _since: float = field(default=0.0, init=False)
     _lock: threading.RLock = field(factory=threading.RLock, init=False)
 
@@ -105,16 +106,36 @@ class StatusWriter:
             if self._ended:
                 session, texts = self.session, self._texts()
                 session.persist(lambda: session.runtime.ledger.batches.record_all(session.claim, texts))
-                self._report_all()
+                self._recorded, self._ended = self._ended, []
+                self.report()
 
     def complete(self) -> RunState:
-        """Flush after the last file and close the batch in the same step. Returns the run's state afterwards."""
+        """Flush after the last file and close the batch in the same step; `report` is left to the caller.
+
+        Returns:
+            The run's state afterwards.
+        """
         with self._lock:
             self._write_all(())
             session, texts = self.session, self._texts()
             state = session.persist(lambda: session.runtime.ledger.batches.complete(session.claim, texts))
-            self._report_all()
+            self._recorded, self._ended = self._ended, []
             return state
+
+    def report(self) -> None:
+        """Count and log what was recorded."""
+        recorded, self._recorded = self._recorded, []
+        for each in recorded:
+            self._report(each)
+        completed = [each for each in recorded if each.outcome.kind is OutcomeKind.COMPLETED]
+        if completed:  # one log record for all: a record for each would be a twentieth of a file's cost
+            _log.info(
+                "files ended",
+                file_execution_id=" ".join(each.file.file_execution_id or "" for each in completed),
+                outcome=str(OutcomeKind.COMPLETED),
+                files=len(completed),
+                seconds=max(each.outcome.seconds for each in completed),
+            )
 
     def _write_all(self, starting: Sequence[FileItem]) -> None:
         updates = [update for each in self._ended if (update := self._last_status(each)) is not None]
@@ -174,20 +195,6 @@ class StatusWriter:
             "file-execution.batch_status",
             lambda: {row for row, _ in files.update_statuses(session.context.organization_id, rows, key=key)},
         )
-
-    def _report_all(self) -> None:
-        recorded, self._ended = self._ended, []
-        for each in recorded:
-            self._report(each)
-        completed = [each for each in recorded if each.outcome.kind is OutcomeKind.COMPLETED]
-        if completed:  # one log record for all: a record for each would be a twentieth of a file's cost
-            _log.info(
-                "files ended",
-                file_execution_id=" ".join(each.file.file_execution_id or "" for each in completed),
-                outcome=str(OutcomeKind.COMPLETED),
-                files=len(completed),
-                seconds=max(each.outcome.seconds for each in completed),
-            )
 
     def _report(self, ended: _Ended) -> None:
         runtime, context = self.session.runtime, self.session.context

@@ -18,7 +18,7 @@ from unstract_worker_core.ledger import FileItem
 from unstract_worker_core.messages.start import file_item, refused_item
 from unstract_worker_core.observability.logs import get_logger
 from unstract_worker_core.runs.files_in_use import ActiveFiles, active_file, files_in_use, mark_files, release_marks
-from unstract_worker_core.runs.rows import create_rows
+from unstract_worker_core.runs.rows import ASKED_FOR, create_rows
 from unstract_worker_core.runs.session import Decision, RunSession
 from unstract_worker_core.runs.start import LoadedRun, arm_files, load_run, open_run, write_status_once
 from unstract_worker_core.statuses import ExecutionStatus
@@ -46,7 +46,7 @@ def start_execution(session: RunSession) -> Decision:
         return loaded
     before = _count_not_relisted(ended, items)
     counted = StatusUpdate(status=ExecutionStatus.EXECUTING, total_files=len(items) + sum(before))
-    loaded = write_status_once(session, loaded, counted, operation="total_files")
+    loaded = write_status_once(session, loaded, counted, operation="total_files", notes=ASKED_FOR)
     if not isinstance(loaded, LoadedRun):
         return loaded
     items = create_rows(session, loaded, items)

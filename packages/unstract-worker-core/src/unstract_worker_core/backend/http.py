@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import httpcore
 import httpx
@@ -62,7 +63,8 @@ def make_request(
 ) -> Request:
     """A request. Raises ConnectFailed for a URL or a header that cannot be sent."""
     try:
-        target = httpx.URL(_url(url), params=query) if query else _url(url)
+        # One text: httpx would parse a URL that gets `params=` twice.
+        target = _url(f"{url}?{urlencode(query, quote_via=quote)}" if query else url)
         # With `content=`, httpx adds these two itself, but copies and searches all headers again: four times the work.
         fields = [(b"Host", target.netloc)]
         fields += [(name.encode("ascii"), value.strip(" \t").encode("latin-1")) for name, value in headers.items()]

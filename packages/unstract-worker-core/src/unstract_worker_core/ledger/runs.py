@@ -192,11 +192,12 @@ class Runs:
             LeaseLost: another worker has the run.
             LedgerError: batch records are missing; nothing was armed.
         """
-        epoch = claim.epoch + 1
-        for records in _batch_records(batches):
-            self._store.run("put_batches", claim.run_id, claim.token, epoch, *records)
+        records = _batch_records(batches)
+        alone = next(records) if len(batches) == 1 else ()  # such as an API call's one file: put by the step that arms
+        for several in records:
+            self._store.run("put_batches", claim.run_id, claim.token, claim.epoch + 1, *several)
         stored = serialization.encode(context)
-        answer = self._store.run("arm", claim.run_id, claim.token, len(batches), stored, self._wait_ms)
+        answer = self._store.run("arm", claim.run_id, claim.token, len(batches), stored, self._wait_ms, *alone)
         if answer[0] in ("armed", "already") and int(answer[1] or 0):
             return Armed(int(answer[1]), RunState(answer[2]))
         if answer[0] == "incomplete":

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING
 
 from attrs import define, frozen
@@ -35,10 +36,11 @@ def mark_progress() -> None:
 
 def counted_as_progress(ledger_steps: "Counter") -> Callable[[str, str], None]:
     """For the ledger to call with each attempt of a step and its outcome: it is counted, and the slot got further."""
+    counter_of = cache(ledger_steps.labels)
 
     def observe(step: str, outcome: str) -> None:
         mark_progress()
-        ledger_steps.labels(step, outcome).inc()
+        counter_of(step, outcome).inc()
 
     return observe
 

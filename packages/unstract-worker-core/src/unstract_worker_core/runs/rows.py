@@ -7,6 +7,7 @@ looks at the rows that exist.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from types import MappingProxyType
 
 from attrs import evolve
 
@@ -20,6 +21,8 @@ from unstract_worker_core.runs.start import LoadedRun
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 AT_ONCE = 100
+# Journalled before the first row is asked for: from then on an attempt looks at the rows that exist.
+ASKED_FOR: Mapping[str, str] = MappingProxyType({"rows": "asked for"})
 _ONE_BY_ONE = "rows one by one"
 log = get_logger(__name__)
 # Journalled where the backend refused a file's row: the file then fails by itself, its neighbours do not.
@@ -137,7 +140,8 @@ def create_rows(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem
         LeaseLost: another worker has the run.
     """
     there = _looked_up(session, loaded, items)
-    session.journal_put("rows", "asked for")
+    if session.journal_get("rows") is None:
+        session.journal_put_all(ASKED_FOR)
     together = created_together(session, loaded, [each for each in items if each.number not in there])
     there |= together
     done = tuple(evolve(item, file_execution_id=_row_of(session, loaded, item, there)) for item in items)
@@ -161,7 +165,7 @@ def match_rows(items: Iterable[FileItem], rows: Iterable[FileExecution], kind: R
 def _looked_up(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
     """Rows of an earlier attempt. One may exist without being journalled: its worker died, or no response came."""
     noted = {item.number: row for item in items if (row := session.journal_get(f"row:{item.number}")) is not None}
-    if session.journal_get("rows") is None or len(noted) == len(items):
+    if "rows" not in session.claim.journal or len(noted) == len(items):
         return noted
     rows = session.runtime.backend.files.list(session.organization_id, loaded.message.execution_id)
     missing = [item for item in items if item.number not in noted]
@@ -202,11 +206,8 @@ def _create(session: RunSession, loaded: LoadedRun, item: FileItem) -> str:
 
 def _set_pending(session: RunSession, items: Sequence[FileItem], *, written: Collection[int]) -> None:
     """New rows have no status, and rows without one do not show as in use to other executions."""
-    if session.journal_get("pending") is not None:
-        return
     missing = [item for item in items if item.number not in written]
     rows = [item.file_execution_id for item in missing if item.file_execution_id is not None]
     for start in range(0, len(rows), AT_ONCE):
         session.check()
         put_pending(session, rows[start : start + AT_ONCE])
-    session.journal_put("pending", "written")

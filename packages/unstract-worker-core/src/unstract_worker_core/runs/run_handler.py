@@ -79,9 +79,9 @@ def accept_run(
         return put_run(runtime, run_id, task=task, kind=kind, organization_id=organization_id, message=message)
 
     accepted = retry_until_accepted(runtime, put)
-    log.info("message accepted", run_id=run_id, fresh=accepted.fresh, state=accepted.state.value)
     if accepted.state is RunState.ACCEPTED:
         runtime.doorbells.ring_start(run_id, task=task, kind=kind)
+    log.info("message accepted", run_id=run_id, fresh=accepted.fresh, state=accepted.state.value)
 
 
 def put_run(
@@ -189,12 +189,12 @@ def _carry_out(session: RunSession, decision: Decision) -> None:
 
 def _arm(runtime: Runtime, claim: RunClaim, decision: Arm) -> None:
     armed = runtime.ledger.runs.arm(claim, decision.batches, decision.context)
-    log.info("run armed", state=armed.state.value, epoch=armed.epoch, batches=len(decision.batches))
     if armed.state is RunState.READY:
         runtime.doorbells.ring_callback(claim.run_id)
     elif armed.state is RunState.ARMED:
         batches = range(len(decision.batches))
         runtime.doorbells.ring_batches(claim.run_id, epoch=armed.epoch, batches=batches, kind=claim.kind)
+    log.info("run armed", state=armed.state.value, epoch=armed.epoch, batches=len(decision.batches))
 
 
 def _close(runtime: Runtime, claim: RunClaim, decision: Close) -> None:

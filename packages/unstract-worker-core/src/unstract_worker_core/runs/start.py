@@ -1,7 +1,8 @@
 """The steps that API and ETL runs share at their start: tools, the execution, its status, the batches."""
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from attrs import evolve, frozen
 
@@ -18,6 +19,7 @@ from unstract_worker_core.runs.session import Arm, Close, Decision, RunSession, 
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 
 MOST_BATCHES = 100
+_NONE: Mapping[str, str] = MappingProxyType({})
 # What creating the rows, writing the start's statuses and splitting into batches ask of the backend, for conformance.
 ARMING_OPERATIONS = (
     ops.LIST_FILES, ops.CREATE_FILES, ops.CREATE_FILE, ops.UPDATE_FILES, ops.UPDATE_EXECUTION, ops.CONFIGURATION,
@@ -152,12 +154,13 @@ def decision_if_terminal(loaded: LoadedRun, *, stop: bool) -> Decision | None:
 
 
 def write_status_once(
-    session: RunSession, loaded: LoadedRun, update: StatusUpdate, *, operation: str
+    session: RunSession, loaded: LoadedRun, update: StatusUpdate, *, operation: str, notes: Mapping[str, str] = _NONE
 ) -> LoadedRun | Decision:
     """Write a status of the start, once in all attempts: a user's stop may come between two, which it would replace.
 
     Args:
         operation: the name of the status in the journal and in the idempotency key.
+        notes: are journalled with it.
 
     Returns:
         The run, or the decision that ends it where the backend says that it has ended.
@@ -176,7 +179,7 @@ def write_status_once(
     if refusal is not None:
         ended = load_run(session, loaded.message)
         return Close(FinalState(error=refusal)) if isinstance(ended, LoadedRun) else ended
-    session.journal_put(operation, "written")
+    session.journal_put_all({operation: "written", **notes})
     return evolve(loaded, executing_at=time.monotonic())
 
 

@@ -58,8 +58,8 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
     "ledger.claim_run": (*_START, *_at(_GENERAL, "hook"), *_at(_CALLBACK, "api")),
     "ledger.journal.before": (*_at(_API, "api"), *_at(_GENERAL, "schedule"), *_at(_CALLBACK, "api")),
     "ledger.journal.after": (
-        *_at(_API, "api", 1, 3, 4),
-        *_at(_GENERAL, "etl", 2, 5, 6),
+        *_at(_API, "api", 1, 2),
+        *_at(_GENERAL, "etl", 2, 4, 5, 6),
         *_at(_GENERAL, "schedule", 1, 2, 3, 4),
         *_at(_GENERAL, "hook", 1, 2),
         *_at(_CALLBACK, "etl", 1, 2),

@@ -1,9 +1,10 @@
--- arm(run, token, n, context, ring_wait_ms): all batches are there; ACCEPTED becomes ARMED (READY when n is 0).
--- The same request again: the same epoch.
+-- arm(run, token, n, context, ring_wait_ms, index, files, ...): with these batch records, if any, all are there; ACCEPTED
+-- becomes ARMED (READY when n is 0). The same request again: the same epoch.
 local state = get("state")
 if state ~= "ACCEPTED" then return {"already", get("epoch") or "", state or ""} end
 if not holds_run(ARGV[2]) then return {"lost"} end
 local n, epoch = tonumber(ARGV[3]), number("epoch") + 1
+for i = 6, #ARGV, 2 do redis.call("HSET", batches_key(epoch), ARGV[i], ARGV[i + 1]) end
 for _, index in ipairs(redis.call("HKEYS", batches_key(epoch))) do -- of an owner before us that had more batches
   if tonumber(index) >= n then redis.call("HDEL", batches_key(epoch), index) end
 end
