@@ -9,6 +9,7 @@ import time
 
 import pytest
 from kombu import Connection, Consumer, Exchange, Queue
+from kombu.asynchronous import Hub
 
 from unstract_devstack.faults.relay import running_relay
 from unstract_devstack.ports import free_port
@@ -162,6 +163,37 @@ def test_a_message_says_which_queue_it_came_from_whatever_its_route(connection, 
     with Consuming(connection) as consuming:
         assert consuming.got() == ["x"]
         assert consuming.messages[0].delivery_info == {"exchange": "", "routing_key": "some"}
+
+
+def test_an_event_loop_drops_the_notes_of_acknowledged_messages_together(connection, publish, redis):
+    hub = Hub()
+    connection.register_with_event_loop(hub)
+    turns = hub.create_loop()
+    for number in range(3):
+        publish(number)
+    with Consuming(connection) as consuming:
+        while len(consuming.messages) < 3:
+            next(turns)
+        redis.config_resetstat()
+        for message in consuming.messages[:2]:
+            message.ack()
+        assert where(redis) == (0, 3)
+        next(turns)
+        assert where(redis) == (0, 1)
+        assert redis.info("commandstats")["cmdstat_zrem"]["calls"] == 1
+        consuming.messages[2].ack()
+        consuming.messages[2].channel.close()  # no further turn
+        assert where(redis) == (0, 0)
+    hub.close()
+
+
+def test_an_empty_queue_is_not_asked_again_after_its_last_message(connection, publish, redis):
+    publish(1)
+    publish(2)
+    with Consuming(connection) as consuming:
+        redis.config_resetstat()
+        assert consuming.got(2) == [1, 2]
+        assert redis.info("commandstats")["cmdstat_rpop"]["calls"] <= 2 * len(NAMES)
 
 
 def test_looking_takes_nothing_and_keeps_the_order(connection, publish, redis):

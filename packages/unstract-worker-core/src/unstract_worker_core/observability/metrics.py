@@ -192,6 +192,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.readings = Readings()
         self.described: list[Described] = []
+        self._meters: dict[tuple[str, str, str], TaskMeter] = {}
         self._add_celery_exporters()
         self.tasks = self._counter("tasks", "Tasks that ended, by how the worker took it.", "name", "outcome")
         self.backend_calls = self._counter("backend_calls", "Calls to the backend.", "operation", "outcome")
@@ -233,8 +234,18 @@ class Metrics:
         self._shown.register(self.readings)
 
     def task(self, name: str, queue: str) -> "TaskMeter":
-        """The meter of a registered task that came from this queue."""
-        return TaskMeter(self, (name, self.hostname, queue if queue in self.queues else _OTHER_QUEUE))
+        """The meter of a registered task that came from this queue.
+
+        All its ends show from the first time on, so that a first failure shows as an increase.
+        """
+        labels = (name, self.hostname, queue if queue in self.queues else _OTHER_QUEUE)
+        meter = self._meters.get(labels)
+        if meter is None:
+            meter = self._meters[labels] = TaskMeter(self, labels)
+            self.task_failed.labels(*labels, "")
+            for ends in (self.task_succeeded, self.task_retried, self.task_rejected):
+                ends.labels(*labels)
+        return meter
 
     def slots(self, change: int) -> None:
         """Count `change` more slots as working; negative: fewer."""
@@ -296,12 +307,8 @@ class TaskMeter:
         self.metrics.task_received.labels(*self.labels).inc()
 
     def started(self) -> None:
-        """Count a task that begins. Its ends show from now on, so that a first failure shows as an increase."""
-        metrics = self.metrics
-        metrics.task_started.labels(*self.labels).inc()
-        metrics.task_failed.labels(*self.labels, "")
-        for ends in (metrics.task_succeeded, metrics.task_retried, metrics.task_rejected):
-            ends.labels(*self.labels)
+        """Count a task that begins."""
+        self.metrics.task_started.labels(*self.labels).inc()
 
     def ended(self, outcome: str, seconds: float, error: str = "") -> None:
         """Count an end, after so many seconds.

@@ -19,6 +19,7 @@ touches private parts of kombu's `Channel`, `QoS` and `MultiChannelPoller`.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from queue import Empty
@@ -69,6 +70,8 @@ class LeasedQoS(QoS):
         super().__init__(*args, **options)
         # Tags that Redis notes already and that are not delivered yet.
         self.noted: set[str] = set()
+        # Tags that are acknowledged, and still noted.
+        self._done: list[str] = []
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """A message was delivered."""
@@ -79,17 +82,32 @@ class LeasedQoS(QoS):
         InMemoryQoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Drop its note. If Redis refuses, the note stays and the message is delivered again, which is harmless."""
+        """Drop its note; an event loop drops those of several messages together, before it waits again."""
+        InMemoryQoS.ack(self, delivery_tag)
+        self._done.append(delivery_tag)
+        if not self.channel.connection.in_loop:
+            self.drop_done()
+
+    def drop_done(self) -> None:
+        """Drop the notes. If Redis refuses, they stay and the messages are delivered again, which is harmless."""
+        if not self._done:
+            return
+        done, self._done = self._done, []
         try:
-            self.channel.drop_note(delivery_tag)
+            self.channel.drop_notes(*done)
         except ResponseError as error:
             log.warning("a message could not be acknowledged, it will come again", kind=refusal_of(error))
-        InMemoryQoS.ack(self, delivery_tag)
+
+    def restore_unacked_once(self, *args: Any, **options: Any) -> None:
+        """The channel is closed."""
+        with suppress(*self.channel.connection_errors):
+            self.drop_done()
+        super().restore_unacked_once(*args, **options)
 
     def forget(self, delivery_tag: Any) -> None:
         """Forget a message that is noted in Redis and will not be delivered. The tag: text, or bytes from the index."""
         self.noted.discard(delivery_tag)
-        self.channel.drop_note(delivery_tag)
+        self.channel.drop_notes(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
         """Put it back into its queue. If Redis refuses, the note stays and brings it back later."""
@@ -251,15 +269,14 @@ class PeekChannel(Channel):
             self.pool.disconnect(inuse_connections=False)
 
     def _take_all(self) -> int:
-        taken, self._more = 0, False
+        taken, more, self._more = 0, True, False
         try:
-            while self.active_queues:
+            while more and self.active_queues:
                 if not self.qos.can_consume():
                     self._more = True
                     break
-                if not self._take():
-                    break
-                taken += 1
+                found, more = self._take()
+                taken += found
         except ResponseError as error:
             self._wait_after(error, "taking a message was refused")
         return taken
@@ -271,14 +288,15 @@ class PeekChannel(Channel):
         self._not_before = monotonic() + PEEK_SECONDS
         log.warning(event, kind=refusal_of(error), **fields)
 
-    def _take(self) -> bool:
+    def _take(self) -> tuple[bool, bool]:
+        """Whether there was an item, and whether there is another."""
         queues = self._queue_cycle.consume(len(self.active_queues))
         keys = [self._q_for_pri(queue, priority) for priority in self.priority_steps for queue in queues]
         answer = self._scripts["take"](
             keys=(self.unacked_key, self.unacked_index_key, *keys), args=(time(), ENVELOPE_LIMIT)
         )
         if not answer:
-            return False
+            return False, False
         verdict, key, tag = (bytes_to_str(part) for part in answer[:3])
         queue = key.rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
@@ -288,7 +306,7 @@ class PeekChannel(Channel):
             self.refused(queue, "not a message envelope")
         else:
             self._hand_over(queue, tag, answer[3])
-        return True
+        return True, bool(answer[4])
 
     def _hand_over(self, queue: str, tag: str, item: bytes) -> None:
         hit("message.taken")
@@ -303,9 +321,9 @@ class PeekChannel(Channel):
         if tag in self.qos.noted:
             self.qos.forget(tag)
 
-    def drop_note(self, delivery_tag: bytes | str) -> None:
-        """Drop the note of a taken message. Raises what redis-py raises, a ResponseError if Redis refuses."""
-        self._scripts["drop"](keys=(self.unacked_key, self.unacked_index_key), args=(delivery_tag,))
+    def drop_notes(self, *delivery_tags: bytes | str) -> None:
+        """Drop the notes of taken messages. Raises what redis-py raises, a ResponseError if Redis refuses."""
+        self._scripts["drop"](keys=(self.unacked_key, self.unacked_index_key), args=delivery_tags)
 
     @cached_property
     def _scripts(self) -> dict[str, Script]:
@@ -338,6 +356,7 @@ class PeekPoller(MultiChannelPoller):
     def on_poll_start(self) -> None:
         """Send what is to be waited for, and drop what was waited for too long. Called about once a second at least."""
         for channel in self._channels:
+            channel.qos.drop_done()
             channel.drop_overdue()
             if channel.active_queues and channel.qos.can_consume():
                 channel.start_peek()
@@ -363,6 +382,12 @@ class PeekTransport(Transport):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.cycle = PeekPoller()  # type: ignore[assignment]
+        self.in_loop = False
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """From now on the loop tells when to look."""
+        super().register_with_event_loop(connection, loop)
+        self.in_loop = True
 
 
 class PeekSentinelChannel(PeekChannel, SentinelChannel):

@@ -1,3 +1,3 @@
--- KEYS: the unacknowledged, their index. ARGV: the delivery tag.
-redis.call('ZREM', KEYS[2], ARGV[1])
-return redis.call('HDEL', KEYS[1], ARGV[1])
+-- KEYS: the unacknowledged, their index. ARGV: delivery tags.
+redis.call('ZREM', KEYS[2], unpack(ARGV))
+return redis.call('HDEL', KEYS[1], unpack(ARGV))
