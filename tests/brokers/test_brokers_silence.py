@@ -12,6 +12,9 @@ from unstract_devstack.rabbitmq_server import running_rabbitmq
 from unstract_devstack.redis_server import running_redis
 from unstract_devstack.stack import worker_environment
 from unstract_devstack.today.scenario import new_tenant
+from unstract_worker_core.config import BrokerSettings, Secret
+from unstract_worker_core.observability.metrics import Metrics
+from unstract_worker_core.worker.doorbell_publisher import CeleryDoorbells
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -77,3 +80,18 @@ def test_a_worker_gets_over_a_message_of_which_it_was_sent_a_part(ground):
     seen = tenant.ended(execution, api="extract")
     assert (seen.status, seen.executed) == ("COMPLETED", 1)
     fleet.check()
+
+
+def test_idle_connections_that_are_closed_are_replaced_without_a_word(tmp_path, capsys):
+    with running_rabbitmq(tmp_path) as rabbit, running_relay("workers", rabbit.port) as relay:
+        url = Secret(f"amqp://guest:guest@127.0.0.1:{relay.port}//")
+        doorbells = CeleryDoorbells(BrokerSettings(url), Metrics("x", ()))
+        for number, close in enumerate((relay.hang_up, lambda: rabbit.control("close_all_connections", "idle"))):
+            assert doorbells.depth(("uw_callback",)) == number
+            close()
+            doorbells.ring_callback("run")
+            close()
+            assert wait_until(lambda: not rabbit.control("list_connections", "--no-table-headers", "name"), seconds=30)
+            assert doorbells.depth(("uw_callback",)) == number + 1
+        doorbells.close()
+    assert "not known" not in capsys.readouterr().out

@@ -3,7 +3,7 @@
 import json
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from queue import Empty, Full, LifoQueue
 from typing import Any
@@ -174,6 +174,18 @@ class BrokerConnection(Connection):
         """Connect now, or after so many retries without a pause. Raises one of `errors`."""
         self.ensure_connection(max_retries=retries, **_NO_PAUSE)
 
+    def is_open(self) -> bool:
+        """Whether it was not closed while it was idle. RabbitMQ's word is read only here, redis-py looks by itself."""
+        if self.transport.driver_type == "redis":
+            return True
+        try:
+            while True:
+                self.drain_events(timeout=0)
+        except TimeoutError:
+            return True
+        except self.errors:
+            return False
+
     def quit(self) -> None:
         """Close it, however broken it is."""
         try:
@@ -195,11 +207,12 @@ class IdleConnections:
         self._idle: LifoQueue[BrokerConnection] = LifoQueue(_IDLE_CONNECTIONS)
 
     def take(self) -> BrokerConnection | None:
-        """One of them, for the caller alone; None: there is none."""
-        try:
-            return self._idle.get_nowait()
-        except Empty:
-            return None
+        """One of them that is open, for the caller alone; None: there is none."""
+        with suppress(Empty):
+            while not (connection := self._idle.get_nowait()).is_open():
+                connection.quit()
+            return connection
+        return None
 
     @contextmanager
     def lend(self, connection: BrokerConnection) -> Iterator[None]:
