@@ -9,9 +9,7 @@ from unstract_bench.double.backend import State, answer
 from unstract_bench.double.calls import Call, Calls
 from unstract_bench.double.client import running_double
 from unstract_bench.measures.calls import fixed_calls
-from unstract_bench.measures.latency import percentile
 from unstract_bench.measures.memory import installed_bytes
-from unstract_bench.runners import split
 from unstract_bench.workload import Load, uploaded
 from unstract_devstack.http_calls import call_json
 
@@ -26,9 +24,9 @@ def called(worker, began, ended, path="x", method="GET") -> Call:
 def test_a_call_is_counted_by_worker_and_route():
     read = called("callback", 0, 1, f"v1/workflow-execution/{ID}/?file_execution=false")
     history = called("callback", 0, 1, f"v1/file-history/cache-key/{'a' * 64}/", method="POST")
-    assert Calls((read, history, read)).routes("callback") == {
-        "GET v1/workflow-execution/{id}/": 2,
-        "POST v1/file-history/cache-key/{hash}/": 1,
+    assert Calls((read, history, read)).routes == {
+        ("callback", "GET v1/workflow-execution/{id}/"): 2,
+        ("callback", "POST v1/file-history/cache-key/{hash}/"): 1,
     }
 
 
@@ -104,18 +102,6 @@ def test_calls_for_a_file_are_not_fixed():
 @pytest.mark.parametrize(("flight", "seconds"), [(100, 1.06), (4, 26.5), (1, 106.0), (500, 1.06)])
 def test_the_ideal_is_the_backends_own_time(flight, seconds):
     assert Load(in_flight=flight).ideal_seconds == pytest.approx(seconds)
-
-
-def test_files_are_split_into_batches_of_equal_size():
-    batches = split(1000, 100)
-    assert {len(batch) for batch in batches} == {10}
-    assert sorted(file for batch in batches for file in batch) == list(range(1000))
-
-
-def test_percentiles_are_values_that_were_measured():
-    values = [float(value) for value in range(100, 0, -1)]
-    assert [percentile(values, share) for share in (50, 95, 100)] == [50.0, 95.0, 100.0]
-    assert percentile([7.0], 50) == 7.0
 
 
 def test_pip_and_compiled_files_are_not_counted(tmp_path):

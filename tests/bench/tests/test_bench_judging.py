@@ -4,7 +4,7 @@ import pytest
 
 from unstract_bench.cli import exit_code
 from unstract_bench.compare import Change, Kind
-from unstract_bench.figures import Bar, Figure, Measure, Samples, Verdict, spread_of, trimmed
+from unstract_bench.figures import Figure, Measure, Samples, Verdict, spread_of, trimmed
 
 MET, NOT_MET, NOT_JUDGED = Verdict.MET, Verdict.NOT_MET, Verdict.NOT_JUDGED
 
@@ -75,12 +75,11 @@ def test_a_measure_is_as_good_as_its_worst_figure_and_the_one_closest_to_its_bar
     assert Measure("P1", "t", (printed, good, near)).leading is near
 
 
-def test_samples_become_figures_by_name():
+def test_samples_are_kept_by_name():
     samples = Samples()
     samples.add("ours", 2.0)
     samples.add("theirs", 4.0)
-    compared = samples.figure("ours", "f", "s", Bar(1.0, over="theirs", named="base", least_rounds=1))
-    assert (compared.ratios, compared.baseline_name, compared.verdict) == ((0.5,), "base", MET)
+    assert (samples.of("ours"), samples.of("another's")) == ((2.0,), ())
     assert [each.name for each in samples.printed("the", "s", label="PSS ")] == ["PSS irs"]
 
 

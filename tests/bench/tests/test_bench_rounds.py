@@ -13,9 +13,13 @@ from unstract_bench.rounds import Setting
 def made_after(seconds: float, *values: float) -> tuple[list[float], Setting]:
     """The values of the rounds that are made where a run of 80 seconds began so many seconds ago."""
     setting = Setting(Path(), Path(), print, seconds=80.0, began=time.monotonic() - seconds)
-    left, made = iter(values), []
-    setting.repeat(lambda: made.append(next(left)), lambda: (Figure("f", "s", tuple(made), bar=2.0),))
-    return made, setting
+    left = iter(values)
+    samples = setting.repeat(
+        "a round",
+        lambda samples: samples.add("made", next(left)),
+        lambda samples: (Figure("f", "s", samples.of("made"), bar=2.0),),
+    )
+    return list(samples.of("made")), setting
 
 
 def test_three_rounds_are_made():

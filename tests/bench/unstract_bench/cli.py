@@ -43,13 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
             short=chosen.ci,
             curves=chosen.write,
             growth=chosen.growth,
+            committed=_results(str(RESULTS)) if RESULTS.exists() else None,
             rounds=chosen.rounds,
             seconds=chosen.seconds or (SHORT_SECONDS if chosen.ci else SECONDS),
         )
         if chosen.profile:
             return _profile(setting, chosen.profile)
-        committed = _results(str(RESULTS)) if RESULTS.exists() else None
-        run = make(setting, chosen.only, " ".join(("hatch run bench", *given)), committed)
+        run = make(setting, chosen.only, " ".join(("hatch run bench", *given)))
     return _finish(run, chosen.compare, as_json=chosen.json, write=chosen.write)
 
 
@@ -112,7 +112,7 @@ def _profile(setting: Setting, target: Path) -> int:
 
 
 def _finish(run: Run, before: Run | None, *, as_json: bool, write: bool) -> int:
-    changes = compare(before, run) if before else ()
+    changes = tuple(compare(before, run)) if before else ()
     for line in (*map(_line, run.measures), *map(str, changes)):
         _report(line)
     if write:

@@ -1,5 +1,6 @@
 """A run against the committed one: what got worse by more than the rounds of both vary."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from statistics import median
 
@@ -37,31 +38,28 @@ class Change:
         return f"{self.measure} {self.figure}: {self.kind}, {change}"
 
 
-def compare(before: Run, now: Run) -> tuple[Change, ...]:
+def compare(before: Run, now: Run) -> Iterator[Change]:
     """The figures with a bar that both runs have and this one measured.
 
     A ratio to the baseline of its own run carries over from one machine to another, so a figure that has a baseline is
     compared by its ratio, and not compared if it had none before.
     """
-    old = {(measure.id, figure.name): figure for measure in before.measures for figure in measure.figures}
-    pairs = [
-        (measure.id, old.get((measure.id, each.name)), each) for measure in now.measures for each in measure.figures
-    ]
-    return tuple(
-        _change(identifier, then, figure)
-        for identifier, then, figure in pairs
-        if then is not None and figure.bar is not None and figure.measured_on is None
-        if then.values and figure.values and bool(then.ratios) == bool(figure.ratios)
-    )
+    for measure in now.measures:
+        for new in measure.figures:
+            old = before.figures_of(measure.id).get(new.name)
+            if new.bar is None or new.measured_on or not new.values or not old or not old.values:
+                continue
+            if bool(old.ratios) == bool(new.ratios):
+                yield _change(measure.id, old, new)
 
 
 def _change(measure: str, old: Figure, new: Figure) -> Change:
     then, now = old.ratios or old.values, new.ratios or new.values
     margin = max(LEAST_MARGIN, spread_of(then), spread_of(now))
     before, after = median(then), median(now)
-    larger, smaller = after > before * (1 + margin), after < before / (1 + margin)
-    worse, better = (smaller, larger) if new.better == "higher" else (larger, smaller)
-    kind = Kind.WORSE if worse else Kind.BETTER if better else Kind.SAME
-    return Change(
-        measure, new.name, Kind.NOT_JUDGED if new.verdict is Verdict.NOT_JUDGED else kind, before, after, margin
-    )
+    kind = Kind.SAME
+    if new.verdict is Verdict.NOT_JUDGED:
+        kind = Kind.NOT_JUDGED
+    elif max(before, after) > min(before, after) * (1 + margin):
+        kind = Kind.WORSE if (after > before) == (new.better == "lower") else Kind.BETTER
+    return Change(measure, new.name, kind, before, after, margin)

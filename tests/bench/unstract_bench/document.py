@@ -15,7 +15,7 @@ without the lowest and the highest. `met` is null where the rounds allow no judg
 a figure was taken from, if it is not this one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -27,7 +27,7 @@ from unstract_bench.figures import Figure, Measure, Verdict
 SCHEMA = 1
 OF_FIGURES_ONLY = ("values", "baselines", "spread_limit", "least_rounds")
 CONVERTER = cattrs.Converter(detailed_validation=False)
-Curve = Mapping[str, list[tuple[float, float]]]
+Curve = Mapping[str, Sequence[tuple[float, float]]]
 
 
 @frozen
@@ -41,9 +41,9 @@ class Run:
     measures: tuple[Measure, ...]
     curves: Mapping[str, Curve] = field(factory=dict)
 
-    def measure(self, identifier: str) -> Measure | None:
-        """The measure of this id, if the run has it."""
-        return next((each for each in self.measures if each.id == identifier), None)
+    def figures_of(self, identifier: str) -> Mapping[str, Figure]:
+        """The figures of a measure by their names; none if the run does not have it."""
+        return {each.name: each for made in self.measures if made.id == identifier for each in made.figures}
 
 
 def document(run: Run) -> dict[str, Any]:
@@ -56,18 +56,15 @@ def read(content: Mapping[str, Any]) -> Run:
     """The run that a document was made from. Raises ValueError for another schema, KeyError and TypeError."""
     if content.get("schema") != SCHEMA:
         raise ValueError(f"results of schema {content.get('schema')!r}; this command reads {SCHEMA}")
-    measures = tuple(
-        Measure(name, each["title"], CONVERTER.structure(each["figures"], tuple[Figure, ...]), tuple(each["notes"]))
-        for name, each in content["measures"].items()
+    measures = [{"id": name, **measure} for name, measure in content["measures"].items()]
+    return Run(
+        **{name: content[name] for name in ("started_at", "seconds", "command", "machine", "curves")},
+        measures=CONVERTER.structure(measures, tuple[Measure, ...]),
     )
-    members = ("started_at", "seconds", "command", "machine", "curves")
-    return Run(**{name: content[name] for name in members}, measures=measures)
 
 
 def _measure(measure: Measure) -> dict[str, Any]:
-    leading = _figure(measure.leading)
-    for name in OF_FIGURES_ONLY:
-        del leading[name]
+    leading = {name: value for name, value in _figure(measure.leading).items() if name not in OF_FIGURES_ONLY}
     own = {"title": measure.title, "verdict": measure.verdict.value, "met": _met(measure.verdict)}
     return {**leading, **own, "notes": list(measure.notes), "figures": [_figure(each) for each in measure.figures]}
 
@@ -77,9 +74,10 @@ def _figure(figure: Figure) -> dict[str, Any]:
     return asdict(figure) | {
         "values": [_rounded(each) for each in figure.values],
         "baselines": [_rounded(each) for each in figure.baselines],
-        "value": _median(figure.values),
-        "baseline": _median(figure.baselines),
-        "ratio": _median(figure.ratios),
+        **{
+            name: _rounded(median(values)) if values else None
+            for name, values in (("value", figure.values), ("baseline", figure.baselines), ("ratio", figure.ratios))
+        },
         "judged_on": None if figure.bar is None else "ratio" if figure.baseline_name else "value",
         "met": _met(figure.verdict),
         "stretch_met": figure.stretch_met,
@@ -92,10 +90,6 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 def _met(verdict: Verdict | None) -> bool | None:
     return None if verdict in (None, Verdict.NOT_JUDGED) else verdict is Verdict.MET
-
-
-def _median(values: tuple[float, ...]) -> float | None:
-    return _rounded(median(values)) if values else None
 
 
 def _rounded(value: float) -> float:

@@ -66,8 +66,8 @@ class Figure:
             return None
         if len(self.judged) < self.least_rounds:
             return Verdict.NOT_JUDGED
-        met = [self._reaches(self.bar, each) for each in trimmed(self.judged)]
-        if self.spread > self.spread_limit and any(met) != all(met):
+        met = {self._reaches(self.bar, each) for each in trimmed(self.judged)}
+        if self.spread > self.spread_limit and len(met) > 1:
             return Verdict.NOT_JUDGED
         return Verdict.MET if self._reaches(self.bar, median(self.judged)) else Verdict.NOT_MET
 
@@ -108,33 +108,9 @@ class Measure:
     @property
     def verdict(self) -> Verdict:
         """The worst of its figures' verdicts; not judged without one."""
-        verdicts = {each.verdict for each in self.figures} - {None}
-        for each in (Verdict.NOT_MET, Verdict.NOT_JUDGED, Verdict.MET):
-            if each in verdicts:
-                return each
-        return Verdict.NOT_JUDGED
-
-
-@frozen
-class Bar:
-    """How the values of a round are judged.
-
-    Attributes:
-        limit: None: not judged.
-        over: the name of the baseline's samples.
-        named: the baseline's name for the reader.
-    """
-
-    limit: float | None = None
-    stretch: float | None = None
-    over: str = ""
-    named: str | None = None
-    better: str = "lower"
-    spread_limit: float = 0.15
-    least_rounds: int = 3
-
-
-NO_BAR = Bar()
+        verdicts = {each.verdict for each in self.figures}
+        worst_first = (Verdict.NOT_MET, Verdict.NOT_JUDGED, Verdict.MET)
+        return next((each for each in worst_first if each in verdicts), Verdict.NOT_JUDGED)
 
 
 @define
@@ -150,11 +126,6 @@ class Samples:
     def of(self, name: str) -> tuple[float, ...]:
         """The values in order of the rounds; empty for a name that was not measured."""
         return tuple(self.values.get(name, ()))
-
-    def figure(self, key: str, name: str, unit: str, bar: Bar = NO_BAR) -> Figure:
-        """The figure of the values of `key`."""
-        how = (bar.named, bar.limit, bar.stretch, bar.better, bar.spread_limit, bar.least_rounds)
-        return Figure(name, unit, self.of(key), self.of(bar.over), *how)
 
     def printed(self, prefix: str, unit: str, *, label: str = "") -> tuple[Figure, ...]:
         """A figure without a bar for each name that begins with `prefix`."""

@@ -1,7 +1,7 @@
 """Makes a run: the measures that were asked for, one after another."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from subprocess import SubprocessError
 
@@ -14,22 +14,34 @@ from unstract_bench.measures.growth import growth_measures
 from unstract_bench.measures.latency import latency_measures
 from unstract_bench.measures.load import load_measures
 from unstract_bench.measures.memory import memory_measures, size_measures
-from unstract_bench.measures.processes import process_measures
-from unstract_bench.measures.slots import slot_curves
+from unstract_bench.measures.rates import process_measures, slot_curves
 from unstract_bench.measures.starting import start_measures
 from unstract_bench.rig import RunFailed, running_rig
-from unstract_bench.rounds import Setting
+from unstract_bench.rounds import Made, Setting
 from unstract_devstack.http_calls import CallFailed
 from unstract_devstack.processes import ProcessError
 
-Made = tuple[tuple[Measure, ...], Mapping[str, Curve]]
 # The errors of a process, a load or an installation that does not work.
 FAILURES = (ProcessError, RunFailed, CallFailed, SubprocessError)
 ALL = tuple(f"P{number}" for number in range(1, 13))
+# By the ids of their measures (none for curves alone). The one that may take minutes comes last.
+TRIALS: tuple[tuple[tuple[str, ...], Callable[[Setting], Made]], ...] = (
+    (("P1", "P2"), memory_measures),
+    (("P3",), start_measures),
+    (("P4", "P5"), load_measures),
+    (("P6",), call_measures),
+    (("P10",), fixed_call_measures),
+    (("P8",), size_measures),
+    (("P9",), latency_measures),
+    (("P12",), process_measures),
+    (("P7",), fan_in_measures),
+    ((), slot_curves),
+    (("P11",), growth_measures),
+)
 
 
-def make(setting: Setting, wanted: frozenset[str], command: str, committed: Run | None) -> Run:
-    """One run. `committed`: where P11's figures come from if this run has no time for it."""
+def make(setting: Setting, wanted: frozenset[str], command: str) -> Run:
+    """One run. A trial that fails leaves its measures without figures; the others are made all the same."""
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     setting.report("the workers' wheels are built and installed, with nothing else")
     use_environments(setting.directory, setting.python)
@@ -37,37 +49,16 @@ def make(setting: Setting, wanted: frozenset[str], command: str, committed: Run 
         machine = facts(setting.python, str(client.info("server")["redis_version"]))
     made: list[Measure] = []
     curves: dict[str, Curve] = {}
-    for ids, part in _parts(setting, committed):
-        if (setting.curves and not ids) or wanted & set(ids):
-            measures, drawn = _attempt(setting, ids, part)
-            made += [each for each in measures if each.id in wanted]
-            curves.update(drawn)
+    for ids, trial in TRIALS:
+        if not (setting.curves if not ids else wanted & set(ids)):
+            continue
+        try:
+            measures, drawn = trial(setting)
+        except FAILURES as error:
+            setting.report(f"{', '.join(ids) or 'curves'} could not be measured: {error}")
+            reason = f"could not be measured: {str(error).splitlines()[0]}"
+            measures, drawn = tuple(Measure(each, "-", (), (reason,)) for each in ids), {}
+        made += [each for each in measures if each.id in wanted]
+        curves.update(drawn)
     ordered = tuple(sorted(made, key=lambda each: ALL.index(each.id)))
     return Run(started_at, time.monotonic() - setting.began, command, machine, ordered, curves)
-
-
-def _parts(setting: Setting, committed: Run | None) -> tuple[tuple[tuple[str, ...], Callable[[], Made]], ...]:
-    """The parts, by the ids of their measures (none for curves alone). The one that may take minutes comes last."""
-    return (
-        (("P1", "P2"), lambda: (memory_measures(setting), {})),
-        (("P3",), lambda: (start_measures(setting), {})),
-        (("P4", "P5"), lambda: (load_measures(setting), {})),
-        (("P6",), lambda: (call_measures(setting), {})),
-        (("P10",), lambda: (fixed_call_measures(setting), {})),
-        (("P8",), lambda: (size_measures(setting), {})),
-        (("P9",), lambda: (latency_measures(setting), {})),
-        (("P12",), lambda: (process_measures(setting), {})),
-        (("P7",), lambda: fan_in_measures(setting)),
-        ((), lambda: ((), slot_curves(setting))),
-        (("P11",), lambda: (growth_measures(setting, committed), {})),
-    )
-
-
-def _attempt(setting: Setting, ids: tuple[str, ...], part: Callable[[], Made]) -> Made:
-    """Run a part. If it fails, its measures have no figures, and the other parts are run all the same."""
-    try:
-        return part()
-    except FAILURES as error:
-        setting.report(f"{', '.join(ids) or 'curves'} could not be measured: {error}")
-        reason = f"could not be measured: {str(error).splitlines()[0]}"
-        return tuple(Measure(each, "-", (), (reason,)) for each in ids), {}

@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 
 from attrs import field, frozen
 from celery import Celery
 
 from unstract_bench.environment import program
 from unstract_bench.rig import CELERY_WAITS, Rig, process_of, running_process
+from unstract_bench.workload import CALLS_A_FILE
 from unstract_devstack.processes import ManagedProcess
 
 BASELINES = "unstract_bench.baselines"
@@ -29,6 +31,16 @@ class Runner:
     slots: int
     sender: Callable[[Rig], contextlib.AbstractContextManager[Send]] = field(repr=False)
     waits_with: tuple[str, ...] = CELERY_WAITS
+
+    def put_through(self, rig: Rig, name: str, files: int, batches: int) -> float:
+        """Hand over so many files and wait for all their calls, which the double knows by `name`; the seconds of that."""
+        rig.double.reset()
+        with self.sender(rig) as send:
+            began = time.monotonic()
+            for start in range(batches):  # round robin, as the workers make their batches
+                send(rig.double.url(name), list(range(start, files, batches)))
+            rig.double.wait_calls(name, CALLS_A_FILE * files)
+            return time.monotonic() - began
 
     def process(self, rig: Rig) -> ManagedProcess:
         """The process, not started yet."""
@@ -76,11 +88,6 @@ def taskiq(slots: int) -> Runner:
     limits = ("--workers", "1", "--max-async-tasks", str(slots), "--max-prefetch", "0")
     command = ("taskiq", "worker", f"{BASELINES}.taskiq_files:broker", *limits, "--log-level", "WARNING")
     return Runner(f"taskiq asyncio {slots}", command, "bench_taskiq", slots, _taskiq)
-
-
-def split(files: int, batches: int) -> Sequence[list[int]]:
-    """File numbers in batches, round robin as the workers make them."""
-    return [list(range(start, files, batches)) for start in range(batches)]
 
 
 @contextlib.contextmanager

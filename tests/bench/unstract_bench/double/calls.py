@@ -34,14 +34,10 @@ class Calls:
 
     calls: tuple[Call, ...]
 
-    def routes(self, worker: str) -> Mapping[str, int]:
-        """How often the worker called what."""
-        return Counter(call.route for call in self.calls if call.worker == worker)
-
     @property
-    def workers(self) -> tuple[str, ...]:
-        """Who called."""
-        return tuple(dict.fromkeys(call.worker for call in self.calls))
+    def routes(self) -> Mapping[tuple[str, str], int]:
+        """How often each worker called what."""
+        return Counter((call.worker, call.route) for call in self.calls)
 
     def span(self, worker: str) -> float:
         """Between the worker's first and last answer."""

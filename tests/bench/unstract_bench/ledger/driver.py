@@ -1,8 +1,7 @@
 """Puts runs into the ledger as an orchestrator does, without calls to a backend."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid4
 
 from unstract_bench.rig import RunFailed
@@ -20,8 +19,7 @@ CALLBACK_QUEUE = DOORBELL_QUEUES[Doorbell.CALLBACK]
 _ORGANIZATION, _KIND = "org_bench", RunKind.API
 
 
-@contextlib.contextmanager
-def dispatcher(environment: Mapping[str, str]) -> Iterator[Dispatch]:
+def dispatcher(environment: Mapping[str, str]) -> Dispatch:
     """Through the ledger that this worker environment describes: accept, claim, arm, ring."""
     runtime = _runtime(environment)
 
@@ -29,7 +27,7 @@ def dispatcher(environment: Mapping[str, str]) -> Iterator[Dispatch]:
         epoch = _armed(runtime, run_id, batches)
         runtime.doorbells.ring_batches(run_id, epoch=epoch, batches=range(batches), kind=_KIND)
 
-    yield dispatch
+    return dispatch
 
 
 def sweeper_ticks(environment: Mapping[str, str], runs: int) -> Callable[[], float]:

@@ -7,16 +7,16 @@ leases, records, completes and closes as the real workers do, and finishes by re
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median_high
 from uuid import uuid4
 
 from unstract_bench.document import Curve
 from unstract_bench.environment import program
-from unstract_bench.figures import Bar, Figure, Measure, Samples
+from unstract_bench.figures import Figure, Measure, Samples
 from unstract_bench.ledger.driver import CALLBACK_QUEUE, Dispatch, dispatcher
 from unstract_bench.rig import Rig, RunFailed, environment_of, process_of, running_process, running_rig
-from unstract_bench.rounds import Setting
+from unstract_bench.rounds import Made, Setting
 from unstract_bench.runners import chord_worker
 
 SLOTS = 16
@@ -26,36 +26,31 @@ LEDGER, CHORD = "ledger", "celery.chord"
 SECONDS = 180
 
 
-def fan_in_measures(setting: Setting) -> tuple[tuple[Measure, ...], Mapping[str, Curve]]:
+def fan_in_measures(setting: Setting) -> Made:
     """P7 and, where curves are wanted, milliseconds a batch by batches."""
-    samples = Samples()
     with running_rig(setting.directory / "fan-in") as rig, _both(rig) as dispatches:
 
-        def measure(batches: int, into: Samples = samples) -> None:
-            for name, dispatch in dispatches.items():
-                into.add(f"{name} {batches}", _milliseconds_a_batch(rig, dispatch, batches))
+        def measure(samples: Samples, sizes: Sequence[int] = (SMALL, LARGE)) -> None:
+            for batches in sizes:
+                for name, dispatch in dispatches.items():
+                    samples.add(f"{name} {batches}", _milliseconds_a_batch(rig, dispatch, batches))
 
-        def once() -> None:
-            setting.report(f"fan-in: {SMALL:,} and {LARGE:,} batches, ledger and chord")
-            measure(SMALL)
-            measure(LARGE)
-
-        measure(100, Samples())
-        setting.repeat(once, lambda: _figures(samples))
+        measure(Samples(), (100,))
+        text = f"fan-in: {SMALL:,} and {LARGE:,} batches, ledger and chord"
+        samples = setting.repeat(text, measure, _figures)
         for batches in CURVE if setting.curves else ():
             if setting.time_left:
-                measure(batches)
+                measure(samples, (batches,))
     return (Measure("P7", "fan-in per batch, over celery.chord", _figures(samples)),), {"fan-in": _curve(samples)}
 
 
 def _figures(samples: Samples) -> tuple[Figure, ...]:
-    unit, large, small = "ms / batch", f"{LEDGER} {LARGE}", f"{LEDGER} {SMALL}"
-    bars = {size: Bar(0.6, 0.5, over=f"{CHORD} {size}", named=CHORD) for size in (SMALL, LARGE)}
-    growth = Bar(1.2, 1.1, over=small, named=f"{SMALL:,} batches")
+    of, unit = samples.of, "ms / batch"
+    small, large = of(f"{LEDGER} {SMALL}"), of(f"{LEDGER} {LARGE}")
     return (
-        samples.figure(small, f"{SMALL:,} batches", unit, bars[SMALL]),
-        samples.figure(large, f"{LARGE:,} batches", unit, bars[LARGE]),
-        samples.figure(large, "growth", unit, growth),
+        Figure(f"{SMALL:,} batches", unit, small, of(f"{CHORD} {SMALL}"), CHORD, 0.6, 0.5),
+        Figure(f"{LARGE:,} batches", unit, large, of(f"{CHORD} {LARGE}"), CHORD, 0.6, 0.5),
+        Figure("growth", unit, large, small, f"{SMALL:,} batches", 1.2, 1.1),
     )
 
 
@@ -88,20 +83,13 @@ def _both(rig: Rig) -> Iterator[Mapping[str, Dispatch]]:
     with (
         running_process(process_of(rig, "ledger worker", ours, environment | own), rig),
         running_process(process_of(rig, "chord worker", chord_worker(SLOTS), {"BENCH_REDIS": rig.redis.url}), rig),
-        dispatcher(environment) as ledger,
-        _chords(rig) as chord,
     ):
-        yield {LEDGER: ledger, CHORD: chord}
+        os.environ["BENCH_REDIS"] = rig.redis.url  # the app's module reads it, here as in its worker
+        from unstract_bench.baselines.chord_app import app, fan_out
 
-
-@contextlib.contextmanager
-def _chords(rig: Rig) -> Iterator[Dispatch]:
-    os.environ["BENCH_REDIS"] = rig.redis.url  # the app's module reads it, here as in its worker
-    from unstract_bench.baselines.chord_app import app, fan_out
-
-    try:
-        yield fan_out
-    finally:
-        # Results unsubscribe when they are collected, the last ones too late: after the interpreter's modules.
-        app.backend.result_consumer.cancel_for = lambda _: None
-        app.close()
+        try:
+            yield {LEDGER: dispatcher(environment), CHORD: fan_out}
+        finally:
+            # Results unsubscribe when they are collected, the last ones too late: after the interpreter's modules.
+            app.backend.result_consumer.cancel_for = lambda _: None
+            app.close()

@@ -15,10 +15,10 @@ from attrs import evolve
 
 from unstract_bench.costs import cpu_seconds, peak_mib, settled_pss_mib
 from unstract_bench.document import Run
-from unstract_bench.figures import Bar, Figure, Measure, Samples
+from unstract_bench.figures import Figure, Measure, Samples
 from unstract_bench.ledger.driver import sweeper_ticks
 from unstract_bench.rig import Rig, environment_of, running_rig, running_workers
-from unstract_bench.rounds import Setting
+from unstract_bench.rounds import Made, Setting
 from unstract_bench.workload import BATCHES, Load
 from unstract_devstack.fleet import CALLBACK, FILE_PROCESSING, GENERAL
 
@@ -30,28 +30,27 @@ COST, MEMORY, NONE = (1.2, 1.1), (1.3, 1.1), (None, None)
 EXECUTE_SECONDS, OTHER_SECONDS = 0.002, 0.001
 
 
-def growth_measures(setting: Setting, committed: Run | None) -> tuple[Measure, ...]:
-    """P11. `committed`: the run whose figures are shown where there is no time for 100,000 files."""
+def growth_measures(setting: Setting) -> Made:
+    """P11."""
     tick = _tick(setting)
     samples, size = _executions(setting)
     figures, notes = _figures(samples, LARGE), ["one round" if len(samples.of(f"cpu {LARGE}")) == 1 else "all rounds"]
     if size != LARGE:
-        figures, notes = committed_figures(figures, committed)
+        figures, notes = committed_figures(figures, setting.committed)
         figures += tuple(
             evolve(each, name=f"{each.name}, {size:,} files (not P11)", bar=None, stretch=None)
             for each in _figures(samples, size)
         )
     title = f"growth: {LARGE:,} files in one execution over {SMALL:,}, {MANY:,} open runs over {FEW}"
-    return (Measure("P11", title, (*figures, tick), tuple(notes)),)
+    return (Measure("P11", title, (*figures, tick), tuple(notes)),), {}
 
 
 def committed_figures(wanted: tuple[Figure, ...], committed: Run | None) -> tuple[tuple[Figure, ...], list[str]]:
     """The committed run's figures of these names, with a note; without values where it has none."""
-    measure = committed.measure("P11") if committed else None
-    if committed is None or measure is None:
+    known = committed.figures_of("P11") if committed else {}
+    if committed is None or not known:
         return wanted, [f"neither this run nor the committed one had {LARGE:,} files: hatch run bench --growth"]
     day = f"{committed.started_at[:10]}, core {committed.machine['versions'].get('unstract-worker-core', 'unknown')}"
-    known = {each.name: each for each in measure.figures}
     found = (known.get(each.name, each) for each in wanted)
     figures = tuple(evolve(each, measured_on=each.measured_on or day) if each.values else each for each in found)
     return figures, [f"{LARGE:,} files: not this run's figures but those of {day}; hatch run bench --growth measures"]
@@ -102,14 +101,14 @@ def _tick(setting: Setting) -> Figure:
         for _ in range(max(setting.rounds, LEAST_ROUNDS)):
             for runs, tick in ticks.items():
                 samples.add(str(runs), median(tick() for _ in range(TICKS)) * 1000)
-    bar = Bar(2.0, 1.3, over=str(FEW), named=f"{FEW} runs", spread_limit=0.3)
-    return samples.figure(str(MANY), "sweeper's tick", "ms", bar)
+    few_runs, many_runs = samples.of(str(FEW)), samples.of(str(MANY))
+    return Figure("sweeper's tick", "ms", many_runs, few_runs, f"{FEW} runs", 2.0, 1.3, spread_limit=0.3)
 
 
 def _figures(samples: Samples, size: int) -> tuple[Figure, ...]:
     def figure(key: str, name: str, unit: str, limits: tuple[float | None, float | None]) -> Figure:
-        bar = Bar(*limits, over=f"{key} {SMALL}", named=f"{SMALL:,} files", least_rounds=1)
-        return samples.figure(f"{key} {size}", name, unit, bar)
+        large, small = samples.of(f"{key} {size}"), samples.of(f"{key} {SMALL}")
+        return Figure(name, unit, large, small, f"{SMALL:,} files", *limits, least_rounds=1)
 
     return (
         figure("cpu", "CPU of the workers and Redis", "ms / file", COST),

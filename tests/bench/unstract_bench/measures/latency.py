@@ -9,13 +9,14 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from statistics import quantiles
 from uuid import uuid4
 
 from celery import Celery
 
-from unstract_bench.figures import Bar, Figure, Measure, Samples
+from unstract_bench.figures import Figure, Measure, Samples
 from unstract_bench.rig import Rig, process_of, running_process, running_rig, running_workers
-from unstract_bench.rounds import Setting
+from unstract_bench.rounds import Made, Setting
 from unstract_bench.runners import chord_worker
 from unstract_bench.workload import Load
 from unstract_devstack.fleet import API_DEPLOYMENT, CALLBACK, FILE_PROCESSING
@@ -29,40 +30,45 @@ PERCENTILES = (50, 95)
 EXECUTE_SECONDS, OTHER_SECONDS = 0.01, 0.002
 
 
-def latency_measures(setting: Setting) -> tuple[Measure, ...]:
+def latency_measures(setting: Setting) -> Made:
     """P9."""
-    samples, number = Samples(), EXECUTIONS_SHORT if setting.short else EXECUTIONS
-    kinds = (API_DEPLOYMENT, FILE_PROCESSING, CALLBACK)
+    number, kinds = EXECUTIONS_SHORT if setting.short else EXECUTIONS, (API_DEPLOYMENT, FILE_PROCESSING, CALLBACK)
     with running_rig(setting.directory / "latency") as rig, running_workers(rig, kinds=kinds):
         rig.double.latencies(execute=EXECUTE_SECONDS, other=OTHER_SECONDS)
         _record(rig)
         with _chord(rig) as theirs:
             runs: dict[str, Callable[[], float]] = {"ours": lambda: _ours(rig), "theirs": theirs}
 
-            def once(executions: int = number, into: Samples = samples) -> None:
-                setting.report(f"latency: {executions} executions of one file, in turn with a chord")
+            def once(samples: Samples, executions: int = number) -> None:
                 seconds: dict[str, list[float]] = {name: [] for name in runs}
                 for _ in range(executions):
                     for name, run in runs.items():
                         seconds[name].append(run() * 1000)
                 for name, values in seconds.items():
                     for share in PERCENTILES:
-                        into.add(f"{name} {share}", percentile(values, share))
+                        samples.add(f"{name} {share}", quantiles(values, n=100, method="inclusive")[share - 1])
 
-            once(3, Samples())
-            setting.repeat(once, lambda: _figures(samples))
+            once(Samples(), 3)
+            text = f"latency: {number} executions of one file, in turn with a chord"
+            figures = _figures(setting.repeat(text, once, _figures))
     title = f"one execution of one file on an idle fleet, without the backend's own time, over {CHORD}"
-    return (Measure("P9", title, _figures(samples)),)
-
-
-def percentile(values: list[float], share: int) -> float:
-    """The smallest value that at least `share` per cent of all values do not exceed."""
-    return sorted(values)[max(0, -(-len(values) * share // 100) - 1)]
+    return (Measure("P9", title, figures),), {}
 
 
 def _figures(samples: Samples) -> tuple[Figure, ...]:
-    bars = {share: Bar(1.3, 1.0, over=f"theirs {share}", named=CHORD, spread_limit=0.3) for share in PERCENTILES}
-    return tuple(samples.figure(f"ours {share}", f"p{share}", "ms", bar) for share, bar in bars.items())
+    return tuple(
+        Figure(
+            f"p{share}",
+            "ms",
+            samples.of(f"ours {share}"),
+            samples.of(f"theirs {share}"),
+            CHORD,
+            1.3,
+            1.0,
+            spread_limit=0.3,
+        )
+        for share in PERCENTILES
+    )
 
 
 def _seconds(rig: Rig, began: float, ended: float) -> float:
@@ -89,8 +95,7 @@ def _record(rig: Rig) -> None:
 
 @contextlib.contextmanager
 def _chord(rig: Rig) -> Iterator[Callable[[], float]]:
-    environment = {"BENCH_REDIS": rig.redis.url}
-    command = chord_worker(16)
+    environment, command = {"BENCH_REDIS": rig.redis.url}, chord_worker(16)
     with contextlib.ExitStack() as parts:
         for queue in QUEUES:
             process = process_of(rig, f"chord {queue}", (*command, "-Q", queue, "-n", f"{queue}@bench"), environment)

@@ -2,16 +2,17 @@
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from unstract_bench.costs import MIB, settled_pss_mib
 from unstract_bench.environment import install
-from unstract_bench.figures import Bar, Figure, Measure, Samples
+from unstract_bench.figures import Figure, Measure, Samples
 from unstract_bench.rig import Rig, running_rig, running_workers
-from unstract_bench.rounds import Setting
-from unstract_bench.runners import Runner, bare_celery, running, split
-from unstract_bench.workload import CALLS_A_FILE, Load
-from unstract_devstack.fleet import WORKERS, Fleet
+from unstract_bench.rounds import Made, Setting
+from unstract_bench.runners import bare_celery, running
+from unstract_bench.workload import Load
+from unstract_devstack.fleet import WORKERS
 
 SLOTS = 16
 BARE = tuple(bare_celery(SLOTS, number=number) for number in range(1, len(WORKERS) + 1))
@@ -21,20 +22,15 @@ LOADS = tuple(Load(files=200, batches=20, in_flight=SLOTS, kind=kind) for kind i
 SPREAD = 0.06
 
 
-def memory_measures(setting: Setting) -> tuple[Measure, ...]:
+def memory_measures(setting: Setting) -> Made:
     """P1 and P2."""
-    samples = Samples()
     with running_rig(setting.directory / "memory") as rig:
-
-        def once() -> None:
-            setting.report("memory: the fleet, idle and after load, beside bare Celery")
-            _round(rig, samples)
-
-        setting.repeat(once, lambda: (*_p1(samples), *_p2(samples)))
+        text = "memory: the fleet, idle and after load, beside bare Celery"
+        samples = setting.repeat(text, partial(_round, rig), lambda samples: (*_p1(samples), *_p2(samples)))
     return (
         Measure("P1", f"PSS after load, {SLOTS} slots, over bare Celery with the same libraries", _p1(samples)),
         Measure("P2", f"PSS of all four workers, idle, {SLOTS} slots each, over four bare Celery", _p2(samples)),
-    )
+    ), {}
 
 
 def _round(rig: Rig, samples: Samples) -> None:
@@ -48,36 +44,29 @@ def _round(rig: Rig, samples: Samples) -> None:
         samples.add("bare fleet", sum(idle[name] for name in bare))
         for name in (*trees, BARE[0].name, PREFORK.name):
             samples.add(f"idle {name}", idle[name])
-        _load(rig, fleet, BARE[0])
+        for load in LOADS:
+            rig.run(load)
+        fleet.check()
+        BARE[0].put_through(rig, "bare", sum(load.files for load in LOADS), sum(load.batches for load in LOADS))
         pids = {**trees, "bare": bare[BARE[0].name]}
         for name, value in zip(pids, settled_pss_mib(tuple(pids.values())), strict=True):
             samples.add(name, value)
 
 
-def _load(rig: Rig, fleet: Fleet, bare: Runner) -> None:
-    """As many files for bare Celery as for the workers."""
-    files = sum(load.files for load in LOADS)
-    for load in LOADS:
-        rig.run(load)
-    fleet.check()
-    rig.double.reset()
-    with bare.sender(rig) as send:
-        for batch in split(files, sum(load.batches for load in LOADS)):
-            send(rig.double.url("bare"), batch)
-        rig.double.wait_calls("bare", CALLS_A_FILE * files)
-
-
 def _p1(samples: Samples) -> tuple[Figure, ...]:
-    bar = Bar(0.90, 0.80, over="bare", named=BARE[0].name, spread_limit=SPREAD)
-    return tuple(samples.figure(kind.name, kind.name, "MiB", bar) for kind in WORKERS)
+    of, bare = samples.of, BARE[0].name
+    return tuple(
+        Figure(kind.name, "MiB", of(kind.name), of("bare"), bare, 0.90, 0.80, spread_limit=SPREAD) for kind in WORKERS
+    )
 
 
 def _p2(samples: Samples) -> tuple[Figure, ...]:
-    bar = Bar(0.95, 0.90, over="bare fleet", named=f"{len(BARE)} x {BARE[0].name}", spread_limit=SPREAD)
-    return (samples.figure("fleet", "all four", "MiB", bar), *samples.printed("idle ", "MiB", label="idle "))
+    of, named = samples.of, f"{len(BARE)} x {BARE[0].name}"
+    fleet = Figure("all four", "MiB", of("fleet"), of("bare fleet"), named, 0.95, 0.90, spread_limit=SPREAD)
+    return (fleet, *samples.printed("idle ", "MiB", label="idle "))
 
 
-def size_measures(setting: Setting) -> tuple[Measure, ...]:
+def size_measures(setting: Setting) -> Made:
     """P8: a worker's wheel, installed into an empty environment."""
     setting.report("size: each worker's wheel is installed")
     figures, packages = [], 0
@@ -89,7 +78,7 @@ def size_measures(setting: Setting) -> tuple[Measure, ...]:
         packages = max(packages, sum(1 for _ in site.glob("*.dist-info")))
         figures.append(Figure(name, "MiB", (sum(installed_bytes(site)) / MIB,), bar=22, stretch=19, least_rounds=1))
     title = "installed size of a worker's base environment (site-packages, no pip, no .pyc, no extras)"
-    return (Measure("P8", title, tuple(figures), (f"at most {packages} packages",)),)
+    return (Measure("P8", title, tuple(figures), (f"at most {packages} packages",)),), {}
 
 
 def installed_bytes(site: Path) -> Iterator[int]:

@@ -8,9 +8,9 @@ import time
 
 from unstract_bench.costs import cpu_seconds
 from unstract_bench.environment import program
-from unstract_bench.figures import Bar, Figure, Measure, Samples
+from unstract_bench.figures import Figure, Measure, Samples
 from unstract_bench.rig import Rig, environment_of, process_of, running_rig, waiting
-from unstract_bench.rounds import Setting
+from unstract_bench.rounds import Made, Setting
 from unstract_bench.runners import bare_celery
 from unstract_devstack.fleet import WORKERS, WorkerKind
 from unstract_devstack.http_calls import CallFailed, call
@@ -22,27 +22,28 @@ BARE = bare_celery(SLOTS, lean=True)
 SECONDS, PAUSE = 60.0, 0.002
 
 
-def start_measures(setting: Setting) -> tuple[Measure, ...]:
+def start_measures(setting: Setting) -> Made:
     """P3."""
-    samples = Samples()
     with running_rig(setting.directory / "start") as rig:
         for kind in WORKERS:  # so that no round pays for cold files
             _worker(rig, kind, Samples())
 
-        def once() -> None:
-            setting.report("start: each worker beside bare Celery")
+        def once(samples: Samples) -> None:
             for kind in WORKERS:
                 _timed(rig, BARE.process(rig), samples, f"bare {kind.name}")
                 _worker(rig, kind, samples)
 
-        setting.repeat(once, lambda: _figures(samples))
-    return (Measure("P3", "exec to ready, over bare Celery without mingle, gossip and heartbeat", _figures(samples)),)
+        figures = _figures(setting.repeat("start: each worker beside bare Celery", once, _figures))
+    return (Measure("P3", "exec to ready, over bare Celery without mingle, gossip and heartbeat", figures),), {}
 
 
 def _figures(samples: Samples) -> tuple[Figure, ...]:
-    bars = {kind: Bar(1.1, 0.95, over=f"bare {kind.name}", named=BARE.name, spread_limit=0.2) for kind in WORKERS}
-    figures = [samples.figure(kind.name, kind.name, "s", bar) for kind, bar in bars.items()]
-    return (*figures, *samples.printed("CPU ", "s", label="CPU "))
+    of, printed = samples.of, samples.printed("CPU ", "s", label="CPU ")
+    names = [kind.name for kind in WORKERS]
+    figures = (
+        Figure(each, "s", of(each), of(f"bare {each}"), BARE.name, 1.1, 0.95, spread_limit=0.2) for each in names
+    )
+    return (*figures, *printed)
 
 
 def _worker(rig: Rig, kind: WorkerKind, samples: Samples) -> None:
