@@ -66,6 +66,17 @@ def test_the_platform_executor_has_no_part_in_the_size_of_its_worker(shape, tree
     assert shape.main(tree) == 0
 
 
+def test_what_is_around_the_packages_is_counted_too(shape, tree, capsys):
+    (tree / "docker" / "deploy" / "inside").mkdir(parents=True)
+    (tree / "docker" / "deploy" / "inside" / "a.py").write_text("#\n" * 496)
+    (tree / "docker" / "deploy" / "deploy.sh").write_text("#\n" * 1000)
+    (tree / "pyproject.toml").write_text("#\n" * 385)
+    assert shape.main(tree) == 1
+    printed = capsys.readouterr()
+    assert "pyproject.toml 385 of at most 385" in " ".join(printed.out.split())
+    assert printed.err == "above its limit: docker/deploy: 496 lines, at most 495\n"
+
+
 def test_too_many_modules_fail(shape, tree, capsys):
     for name in ("__init__", *(f"m{number}" for number in range(147))):
         write(tree, "general", f"{name}.py", 1)

@@ -9,7 +9,7 @@ from unstract_bench.double.backend import State, answer
 from unstract_bench.double.calls import Call, Calls
 from unstract_bench.double.client import running_double
 from unstract_bench.measures.calls import fixed_calls
-from unstract_bench.measures.memory import installed_bytes
+from unstract_bench.measures.footprint import installed_bytes
 from unstract_bench.workload import Load, uploaded
 from unstract_devstack.http_calls import call_json
 
@@ -47,7 +47,8 @@ def state() -> State:
 
 
 def ask(state, method, target, body=None):
-    return answer(state, method, target, json.dumps(body).encode() if body is not None else b"")
+    status, text = answer(state, method, target, json.dumps(body).encode() if body is not None else b"")
+    return status, json.loads(text)
 
 
 def test_rows_are_created_once_and_read_back(state):

@@ -50,7 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.profile:
             return _profile(setting, chosen.profile)
         run = make(setting, chosen.only, " ".join(("hatch run bench", *given)))
-    return _finish(run, chosen.compare, as_json=chosen.json, write=chosen.write)
+    changes = tuple(compare(chosen.compare, run)) if chosen.compare else ()
+    for line in (*map(_line, run.measures), *map(str, changes)):
+        _report(line)
+    if chosen.write:
+        RESULTS.write_text(json.dumps(document(run), indent=1) + "\n", encoding="utf-8")
+        write_page(run, FOLDER)
+    if chosen.json:
+        sys.stdout.write(json.dumps(document(run)) + "\n")
+    return exit_code(run.measures, changes, compared=chosen.compare is not None)
 
 
 def exit_code(measures: tuple[Measure, ...], changes: tuple[Change, ...], *, compared: bool) -> int:
@@ -111,18 +119,6 @@ def _profile(setting: Setting, target: Path) -> int:
     return OK
 
 
-def _finish(run: Run, before: Run | None, *, as_json: bool, write: bool) -> int:
-    changes = tuple(compare(before, run)) if before else ()
-    for line in (*map(_line, run.measures), *map(str, changes)):
-        _report(line)
-    if write:
-        RESULTS.write_text(json.dumps(document(run), indent=1) + "\n", encoding="utf-8")
-        write_page(run, FOLDER)
-    if as_json:
-        sys.stdout.write(json.dumps(document(run)) + "\n")
-    return exit_code(run.measures, changes, compared=before is not None)
-
-
 def _line(measure: Measure) -> str:
     figure = measure.leading
     value = f"{median(figure.values):.3g} {figure.unit}" if figure.values else "nothing measured"
@@ -132,6 +128,6 @@ def _line(measure: Measure) -> str:
     return f"{measure.id} {measure.verdict}: {figure.name}: {value}{beside}{bar}, spread {figure.spread:.0%}{origin}"
 
 
-def _report(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+def _report(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,12 @@ def interpreter(wanted: Path | None) -> Path:
 
 def use_environments(directory: Path, python: Path) -> None:
     """Make the environments; from now on the workers and `program` use them. Raises SubprocessError."""
-    wheels = tuple(map(str, build_wheels(directory / "wheels")))
-    install(directory / "workers", (*wheels, *LIBRARIES), python)
-    install(directory / "runners", (*wheels[:1], *LIBRARIES, *RUNNERS), python)
+    wheels = directory / "wheels"
+    for name in ("core", *(kind.name for kind in WORKERS)):
+        _uv("build", "--wheel", "--quiet", "--out-dir", str(wheels), str(ROOT / "packages" / f"unstract-worker-{name}"))
+    core = next(map(str, wheels.glob("*_core-*.whl")))
+    install(directory / "workers", (*map(str, wheels.glob("*.whl")), *LIBRARIES), python)
+    install(directory / "runners", (core, *LIBRARIES, *RUNNERS), python)
     for kind in WORKERS:
         os.environ[f"{kind.name.upper().replace('-', '_')}_PYTHON"] = str(directory / "workers" / "bin" / "python")
 
@@ -69,13 +72,6 @@ def program(name: str) -> str:
     workers = Path(FILE_PROCESSING.interpreter(0)).parent
     places = (workers / name, workers.parents[1] / "runners" / "bin" / name)
     return str(next((each for each in places if each.exists()), Path(sys.executable).parent / name))
-
-
-def build_wheels(folder: Path) -> tuple[Path, ...]:
-    """The wheels of core and of the four workers, core's first. Raises SubprocessError."""
-    for name in ("core", *(kind.name for kind in WORKERS)):
-        _uv("build", "--wheel", "--quiet", "--out-dir", str(folder), str(ROOT / "packages" / f"unstract-worker-{name}"))
-    return tuple(sorted(folder.glob("*.whl"), key=lambda path: "_core-" not in path.name))
 
 
 def install(folder: Path, wanted: tuple[str, ...], python: Path, *options: str) -> None:
@@ -88,6 +84,7 @@ def install(folder: Path, wanted: tuple[str, ...], python: Path, *options: str) 
 def facts(python: Path, redis_version: str) -> Mapping[str, Any]:
     """The facts that a run's figures depend on. They do not identify the machine."""
     cpu = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
+    versions = {each.name: each.version for each in distributions()}
     return {
         "cpu": cpu[0].partition(":")[2].strip() if cpu else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
@@ -96,15 +93,8 @@ def facts(python: Path, redis_version: str) -> Mapping[str, Any]:
         "kernel": ".".join(platform.release().split(".")[:2]),
         "python": f"{version_of(python)}, the system's" if python == SYSTEM else version_of(python),
         "redis": redis_version,
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": {name: versions[name] for name in PACKAGES if name in versions},
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _uv(*arguments: str) -> None:

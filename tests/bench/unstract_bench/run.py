@@ -10,12 +10,10 @@ from unstract_bench.environment import facts, use_environments
 from unstract_bench.figures import Measure
 from unstract_bench.measures.calls import call_measures, fixed_call_measures
 from unstract_bench.measures.fan_in import fan_in_measures
+from unstract_bench.measures.footprint import memory_measures, size_measures, start_measures
 from unstract_bench.measures.growth import growth_measures
 from unstract_bench.measures.latency import latency_measures
-from unstract_bench.measures.load import load_measures
-from unstract_bench.measures.memory import memory_measures, size_measures
-from unstract_bench.measures.rates import process_measures, slot_curves
-from unstract_bench.measures.starting import start_measures
+from unstract_bench.measures.throughput import load_measures, process_measures, slot_curves
 from unstract_bench.rig import RunFailed, running_rig
 from unstract_bench.rounds import Made, Setting
 from unstract_devstack.http_calls import CallFailed

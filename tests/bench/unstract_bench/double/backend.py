@@ -1,12 +1,15 @@
 """The double's answers, in the shapes of the recorded contract. Other paths are a 404, as at the real backend.
 
-It keeps only the parts of executions and of their files' rows that the workers read back.
+It keeps only the parts of executions and of their files' rows that the workers read back; answers.json has what depends
+on nothing else than the request.
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,22 +17,13 @@ from attrs import define, field
 
 from unstract_bench.workload import ORGANIZATION, listed
 
+# By method and path: status and JSON. `$id` is the path's, `$new_id` is new, other names are of the request's body.
+ANSWERS = Path(__file__).with_name("answers.json")
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
-TOOL = {"id": "00000000-0000-4000-8000-0000000000aa", "tool_id": "bench_tool", "step": 1, "version": "1"}
-TARGET = {"id": "00000000-0000-4000-8000-0000000000bb", "notification_type": "WEBHOOK", "platform": "API"}
-NAMES = {"pipeline_name": "bench", "api_name": "bench", "execution_counts": {}}
-TARGETS = {"status": "success", **NAMES, "notifications": [TARGET | {"is_active": True}]}
-PIPELINE = {
-    "is_api": False, "active": True, "is_active": True, "display_name": "bench", "api_name": "bench",
-    "resolved_pipeline_name": "bench", "resolved_pipeline_type": "ETL",
-}  # fmt: skip
-RESULT = {"output": {"number": "2026-0017", "total": "1204.50", "items": ["one", "two", "three"]}}
-TOKENS = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "cost_in_dollars": 0.25}
 COPIED = ("file_name", "file_size", "file_hash", "mime_type", "provider_file_uuid", "fs_metadata")
 Reply = tuple[int, Any]
 Handler = Callable[["State", str, Any], Reply]
 _ID = r"([0-9a-f-]{36})"
-_WM = "v1/workflow-manager/"
 _numbers = count(1)
 
 
@@ -96,14 +90,16 @@ def new_id() -> str:
     return str(UUID(int=0x4000_8000_0000_0000_0000 + next(_numbers)))
 
 
-def answer(state: State, method: str, target: str, body: bytes) -> Reply:
+def answer(state: State, method: str, target: str, body: bytes) -> tuple[int, str]:
     """Status and JSON for a request; `target` is what comes after `internal/`, with the query."""
     path, _, query = target.partition("?")
-    for wanted, pattern, handler in _ROUTES:
-        found = pattern.fullmatch(path) if wanted == method else None
-        if found is not None:
-            return handler(state, found.group(1) if found.groups() else query, json.loads(body) if body else {})
-    return 404, {"error": "not found"}
+    line = f"{method} {path}"
+    for pattern, handler in _routes():
+        if found := pattern.fullmatch(line):
+            asked = json.loads(body) if body else {}
+            status, content = handler(state, found.group(1) if found.groups() else query, asked)
+            return status, content if isinstance(content, str) else json.dumps(content)
+    return 404, '{"error": "not found"}'
 
 
 def _execution(state: State, identifier: str, _: Any) -> Reply:
@@ -160,76 +156,45 @@ def _sources(state: State, _: str, body: Any) -> Reply:
     return 200, {"files": files, "total_files": len(files)}
 
 
-def _execute(body: Any) -> Any:
-    executed = {"execution_id": body["execution_id"], "file_name": body["file_data"]["name"]}
-    return {"status": "success", **executed, "result": RESULT}
-
-
-def _validated(body: Any) -> Any:
-    valid = [TOOL | {"status": "valid"}]
-    return {"success": True, "validated_instances": valid, "errors": [], "workflow_id": body["workflow_id"]}
-
-
-def _written_history(body: Any) -> Any:
-    row = {"id": new_id(), "status": body["status"], "execution_count": 1, "cache_key": body["file_hash"]}
-    return {"status": "created", "workflow_id": body["workflow_id"], "file_history": row}
-
-
-def _histories(body: Any) -> Any:
-    return {"file_histories": {each["identifier"]: {"found": False, "file_history": None} for each in body["files"]}}
-
-
-def _usage(**what: Any) -> Handler:
-    return lambda _, row, __: (200, {"success": True, "data": {"file_execution_id": row, **what}})
-
-
-def _of(content: Callable[[Any], Any], status: int = 200) -> Handler:
-    """An answer that depends on the request's body alone."""
-    return lambda _, __, body: (status, content(body))
-
-
-def _fixed(status: int, content: Any) -> Handler:
-    return lambda _, __, ___: (status, content)
-
-
-def _pipeline(_: State, identifier: str, __: Any) -> Reply:
-    return 200, {"status": "success", "pipeline": PIPELINE | {"id": identifier, "workflow": new_id()}}
+def _histories(_: State, __: str, body: Any) -> Reply:
+    nothing = {"found": False, "file_history": None}
+    return 200, {"file_histories": {each["identifier"]: nothing for each in body["files"]}}
 
 
 def _most_batches(state: State, _: str, __: Any) -> Reply:
     return 200, {"success": True, "data": {"config_key": "MAX_PARALLEL_FILE_BATCHES", "value": state.most_batches}}
 
 
-# The most frequent first.
-_ROUTES = tuple(
-    (method, re.compile(pattern.replace("{id}", _ID)), handler)
-    for method, pattern, handler in (
-        ("POST", _WM + "execute-file/", _of(_execute)),
-        ("GET", "v1/usage/aggregated-token-count/{id}/", _usage(usage=TOKENS)),
-        ("GET", "v1/usage/aggregated-pages-processed/{id}/", _usage(total_pages_processed=3)),
-        ("POST", "v1/file-execution/{id}/status/", _row_status),
-        ("GET", "v1/workflow-execution/{id}/", _execution),
-        ("GET", "v1/file-history/cache-key/.+/", _fixed(200, {"found": False, "file_history": None})),
-        ("POST", "v1/file-history/create/", _of(_written_history, 201)),
-        ("POST", "v1/file-history/batch-lookup/", _of(_histories)),
-        ("POST", "v1/file-execution/batch-status-update/", _row_statuses),
-        ("POST", "v1/file-execution/batch-create/", _create_rows),
-        ("POST", "v1/file-execution/", lambda state, _, body: (201, state.row(body))),
-        ("GET", "v1/file-execution/{id}/", lambda state, row, _: (200, state.rows[row])),
-        ("GET", "v1/file-execution/", _rows),
-        ("POST", "v1/workflow-execution/{id}/update_status/", _update_execution),
-        ("GET", _WM + "workflow/{id}/tool-instances/", _fixed(200, {"tool_instances": [TOOL]})),
-        ("POST", "v1/tool-execution/validate/", _of(_validated)),
-        ("POST", _WM + "source-files/{id}/", _sources),
-        ("POST", _WM + "file-history/check-batch/", _fixed(200, {"processed_file_hashes": []})),
-        ("POST", _WM + "file-execution/check-active", _fixed(200, {"active_identifiers": [], "active_files": {}})),
-        ("POST", _WM + "execution/cleanup/", _fixed(405, {"detail": 'Method "POST" not allowed.'})),
-        ("GET", "v1/configuration/MAX_PARALLEL_FILE_BATCHES/", _most_batches),
-        ("GET", "v1/(?:pipeline|api-deployments)/{id}/", _pipeline),
-        ("PUT", "v1/pipeline/{id}/", _fixed(200, {"status": "success"})),
-        ("GET", "v1/webhook/(?:api|pipeline)/{id}/notifications/", _fixed(200, TARGETS)),
-        ("POST", "v1/webhook/buffer/enqueue/", lambda *_: (201, {"status": "success", "buffer_row_id": new_id()})),
-        ("GET", "v1/workflow-execution/", _fixed(200, [])),
-        ("GET", "v1/health/", _fixed(200, {"status": "healthy", "version": "bench"})),
-    )
-)
+def _filled(status: int, text: str, names: list[str], _: State, identifier: str, body: Any) -> Reply:
+    for name in names:
+        own = (
+            identifier if name == "id" else new_id() if name == "new_id" else body.get(name) or body["file_data"][name]
+        )
+        text = text.replace(f"${name}", json.dumps(own)[1:-1])
+    return status, text
+
+
+_HANDLERS: Mapping[str, Handler] = {
+    "POST v1/file-execution/{id}/status/": _row_status,
+    "GET v1/workflow-execution/{id}/": _execution,
+    "POST v1/file-history/batch-lookup/": _histories,
+    "POST v1/file-execution/batch-status-update/": _row_statuses,
+    "POST v1/file-execution/batch-create/": _create_rows,
+    "POST v1/file-execution/": lambda state, _, body: (201, state.row(body)),
+    "GET v1/file-execution/{id}/": lambda state, row, _: (200, state.rows[row]),
+    "GET v1/file-execution/": _rows,
+    "POST v1/workflow-execution/{id}/update_status/": _update_execution,
+    "POST v1/workflow-manager/source-files/{id}/": _sources,
+    "GET v1/configuration/MAX_PARALLEL_FILE_BATCHES/": _most_batches,
+}
+
+
+@cache
+def _routes() -> tuple[tuple[re.Pattern[str], Handler], ...]:
+    answers = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    handlers: dict[str, Handler] = {}
+    for route, (status, content) in answers.items():
+        text = json.dumps(content)
+        handlers[route] = partial(_filled, status, text, re.findall(r"\$(\w+)", text))
+    handlers |= _HANDLERS
+    return tuple((re.compile(route.replace("{id}", _ID)), handler) for route, handler in handlers.items())

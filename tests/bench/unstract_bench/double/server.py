@@ -113,11 +113,11 @@ class Connection(asyncio.Protocol):
         self._double.ended(*call)
 
     async def _controlled(self, order: Any) -> None:
-        self._transport.write(_response(200, await self._double.control(order)))
+        self._transport.write(_response(200, json.dumps(await self._double.control(order))))
 
 
-def _response(status: int, content: Any) -> bytes:
-    body = json.dumps(content).encode()
+def _response(status: int, content: str) -> bytes:
+    body = content.encode()
     head = f"HTTP/1.1 {status} -\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 

@@ -1,13 +1,14 @@
 """Puts runs into the ledger as an orchestrator does, without calls to a backend."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from unittest.mock import create_autospec
 from uuid import uuid4
 
 from unstract_bench.rig import RunFailed
 from unstract_worker_core.config import load_settings
-from unstract_worker_core.ledger import BatchRefusal, FileItem, FinalState, RunContext, RunState, RunTask
-from unstract_worker_core.ledger.sweeper import Sweeper
+from unstract_worker_core.ledger import BatchRefusal, FileItem, RunContext, RunState, RunTask
+from unstract_worker_core.ledger.sweeper import Finaliser, Sweeper
 from unstract_worker_core.queues import DOORBELL_QUEUES, Doorbell
 from unstract_worker_core.runs.runtime import Runtime
 from unstract_worker_core.statuses import RunKind, WorkerType
@@ -43,7 +44,8 @@ def sweeper_ticks(environment: Mapping[str, str], runs: int) -> Callable[[], flo
             runtime.ledger.batches.claim(run_id, _armed(runtime, run_id, 1), 0, runtime.token()), BatchRefusal
         ):
             raise RunFailed("a batch of a new run could not be claimed")
-    sweeper = Sweeper(runtime.ledger.runs, runtime.doorbells, _NothingToDo(), interval=60, recheck_seconds=60)
+    finaliser = create_autospec(Finaliser, instance=True)  # a tick without due runs does not call it
+    sweeper = Sweeper(runtime.ledger.runs, runtime.doorbells, finaliser, interval=60, recheck_seconds=60)
 
     def tick() -> float:
         began = time.perf_counter()
@@ -52,20 +54,6 @@ def sweeper_ticks(environment: Mapping[str, str], runs: int) -> Callable[[], flo
         return time.perf_counter() - began
 
     return tick
-
-
-class _NothingToDo:
-    def finalise(self, run_id: str) -> None:
-        raise RunFailed(f"run {run_id} was to be finalised")
-
-    def end_start(self, run_id: str) -> None:
-        raise RunFailed(f"{run_id} is not stopped")
-
-    def end_batches(self, run_id: str, epoch: int, batches: Sequence[int]) -> None:
-        raise RunFailed(f"{run_id} is not stopped: {epoch} {batches}")
-
-    def recheck(self, run_id: str, organization_id: str, final: FinalState) -> None:
-        raise RunFailed(f"run {run_id} of {organization_id} was to be looked at again after {final}")
 
 
 def _runtime(environment: Mapping[str, str]) -> Runtime:

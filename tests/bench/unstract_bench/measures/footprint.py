@@ -1,25 +1,36 @@
-"""P1 and P2: memory of the workers beside as many processes of bare Celery, in the same minute. P8: their disk space."""
+"""What a worker takes before it does anything for anybody: memory (P1, P2), time to start (P3), disk space (P8).
+
+P1 and P2 compare with as many processes of bare Celery, in the same minute. P3 goes from exec to ready, beside bare
+Celery without mingle, gossip and heartbeat. Ready is the same for both: a connection of the process waits for messages
+on Redis. A worker must then also say so on its health page.
+"""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from unstract_bench.costs import MIB, settled_pss_mib
-from unstract_bench.environment import install
+from unstract_bench.costs import MIB, cpu_seconds, settled_pss_mib
+from unstract_bench.environment import install, program
 from unstract_bench.figures import Figure, Measure, Samples
-from unstract_bench.rig import Rig, running_rig, running_workers
+from unstract_bench.rig import Rig, environment_of, process_of, running_rig, running_workers, waiting
 from unstract_bench.rounds import Made, Setting
 from unstract_bench.runners import bare_celery, running
 from unstract_bench.workload import Load
-from unstract_devstack.fleet import WORKERS
+from unstract_devstack.fleet import WORKERS, WorkerKind
+from unstract_devstack.http_calls import CallFailed, call
+from unstract_devstack.ports import free_port
+from unstract_devstack.processes import ManagedProcess, wait_until
 
 SLOTS = 16
 BARE = tuple(bare_celery(SLOTS, number=number) for number in range(1, len(WORKERS) + 1))
+LEAN = bare_celery(SLOTS, lean=True)
 PREFORK = bare_celery(4, pool="prefork")
 LOADS = tuple(Load(files=200, batches=20, in_flight=SLOTS, kind=kind) for kind in ("api", "etl"))
 # Memory varies little from round to round.
 SPREAD = 0.06
+SECONDS, PAUSE = 60.0, 0.002  # of P3
 
 
 def memory_measures(setting: Setting) -> Made:
@@ -87,3 +98,56 @@ def installed_bytes(site: Path) -> Iterator[int]:
         top = path.relative_to(site).parts[0]
         if path.is_file() and not path.is_symlink() and path.suffix != ".pyc" and top.partition("-")[0] != "pip":
             yield path.stat().st_size
+
+
+def start_measures(setting: Setting) -> Made:
+    """P3."""
+    with running_rig(setting.directory / "start") as rig:
+        for kind in WORKERS:  # so that no round pays for cold files
+            _worker(rig, kind, Samples())
+
+        def once(samples: Samples) -> None:
+            for kind in WORKERS:
+                _timed(rig, LEAN.process(rig), samples, f"bare {kind.name}")
+                _worker(rig, kind, samples)
+
+        figures = _p3(setting.repeat("start: each worker beside bare Celery", once, _p3))
+    return (Measure("P3", "exec to ready, over bare Celery without mingle, gossip and heartbeat", figures),), {}
+
+
+def _p3(samples: Samples) -> tuple[Figure, ...]:
+    of, printed = samples.of, samples.printed("CPU ", "s", label="CPU ")
+    names = [kind.name for kind in WORKERS]
+    figures = (
+        Figure(each, "s", of(each), of(f"bare {each}"), LEAN.name, 1.1, 0.95, spread_limit=0.2) for each in names
+    )
+    return (*figures, *printed)
+
+
+def _worker(rig: Rig, kind: WorkerKind, samples: Samples) -> None:
+    port = free_port()
+    environment = environment_of(rig, kind.name, SLOTS) | {kind.port_variable: str(port)}
+    process = process_of(rig, kind.name, (program(f"unstract-worker-{kind.name}"), "run"), environment)
+    _timed(rig, process, samples, kind.name, f"http://127.0.0.1:{port}/health/ready")
+
+
+def _timed(rig: Rig, process: ManagedProcess, samples: Samples, name: str, page: str = "") -> None:
+    wait_until(lambda: waiting(rig) == 0, seconds=SECONDS)
+    began = time.monotonic()
+    process.start()
+    try:
+        if not wait_until(lambda: waiting(rig) > 0, seconds=SECONDS, pause=PAUSE):
+            raise process.failure("did not come to wait for work")
+        if page and not wait_until(lambda: _says_ready(page), seconds=SECONDS, pause=PAUSE):
+            raise process.failure("does not say that it is ready")
+        samples.add(name, time.monotonic() - began)
+        samples.add(f"CPU {name}", cpu_seconds(process.pid))
+    finally:
+        process.kill()
+
+
+def _says_ready(page: str) -> bool:
+    try:
+        return call("GET", page, timeout=2.0).status == 200
+    except CallFailed:
+        return False
