@@ -118,7 +118,9 @@ def test_nonsense_is_refused(machine, arguments):
     assert machine.calls() == []
 
 
-@pytest.mark.parametrize("record", ['{"current": {"callback', "[]", '{"current": {"callback": {"tag": "1"}}}'])
+@pytest.mark.parametrize(
+    "record", ['{"current": {"callback', "[]", '{"current": {"callback": {"tag": "1"}}}', '{"previous": 1}']
+)
 @pytest.mark.parametrize("action", ["deploy", "rollback"])
 def test_a_record_that_cannot_be_read_is_named_before_anything_is_touched(machine, action, record):
     (machine.folder / "state").mkdir()
@@ -126,6 +128,8 @@ def test_a_record_that_cannot_be_read_is_named_before_anything_is_touched(machin
     done = machine.deploy("--action", action, "--workers", "callback")
     assert done.returncode == 1
     assert "releases.json cannot be read: move it away" in done.stderr
+    dry = machine.deploy("--action", action, "--workers", "callback", "--dry-run")
+    assert (dry.returncode, dry.stderr) == (1, done.stderr)
     assert machine.changes() == []
 
 

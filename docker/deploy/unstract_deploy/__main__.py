@@ -75,9 +75,9 @@ def _act(options: argparse.Namespace, variables: Variables) -> None:
 
 def _wanted(action: str, workers: Sequence[str], variables: Variables, releases: Releases) -> dict[str, Release]:
     """The releases that the workers have after an action; a worker without one is left out."""
+    recorded = releases.recorded("previous" if action == "rollback" else "current")
     if action == "deploy":
         return {worker: Release(variables.pins[pin_of(worker)], "") for worker in workers}
-    recorded = releases.recorded("previous" if action == "rollback" else "current")
     return {worker: recorded[worker] for worker in workers if worker in recorded}
 
 

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from unstract_deploy import Refused
 
@@ -25,8 +26,10 @@ DEVELOPMENT = "development"  # builds its images from the sources
 # The services in the order of deployment: the receiver of a new kind of message runs before its sender does.
 WORKERS = ("callback", "file-processing", "general", "api-deployment")
 _REFERENCE = DOCKER.parent / "packages" / "unstract-worker-core" / "ENVIRONMENT.md"
-_SCHEMES = {"INTERNAL_API_BASE_URL": "http|https", "CELERY_BROKER_BASE_URL": "redis|rediss|sentinel|amqp|amqps"}
-_PASSWORD = re.compile(r"[^/]*//[^/]*:[^/]+@")
+_SCHEMES = {
+    "INTERNAL_API_BASE_URL": ("http", "https"),
+    "CELERY_BROKER_BASE_URL": ("redis", "rediss", "sentinel", "amqp", "amqps"),
+}
 _DEFAULT_PIN = re.compile(r"image: \$\{([A-Z_]+_IMAGE):-([^}]+)\}")
 # name:tag, name@sha256:..., or both; the name may begin with a registry and its port.
 _PIN = re.compile(
@@ -113,13 +116,22 @@ def _problems(values: Mapping[str, str], *, builds: bool) -> Iterator[str]:
     key = "INTERNAL_SERVICE_API_KEY" if values.get("INTERNAL_SERVICE_API_KEY") else "INTERNAL_SERVICE_API_KEY_FILE"
     required = (*_SCHEMES, "REDIS_HOST", key, *(() if builds else ("SECRETS_DIR", "WORKER_LEDGER_REDIS_URL_FILE")))
     yield from (f"{name}: is required" for name in required if not values.get(name))
-    urls = [(name, url) for name in _SCHEMES for url in filter(None, values.get(name, "").split(";"))]
-    for name, url in urls:
-        if not re.match(rf"(?:{_SCHEMES[name]})://(?:[^/]*@)?[^/@:]", url):
-            yield f"{name}: must be a URL of {_SCHEMES[name].replace('|', ', ')}"
-    yield from (f"{name}: holds a password; put that into a file" for name, url in urls if _PASSWORD.match(url))
+    for name, schemes in _SCHEMES.items():
+        for url in filter(None, values.get(name, "").split(";")):
+            yield from (f"{name}: {problem}" for problem in _url_problems(url, schemes))
     if values.get("PLATFORM_NETWORK_EXTERNAL", "false") not in ("true", "false"):
         yield "PLATFORM_NETWORK_EXTERNAL: must be true or false"
+
+
+def _url_problems(url: str, schemes: tuple[str, ...]) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in schemes or not parts.hostname:
+        yield f"must be a URL of {', '.join(schemes)}"
+    if parts.password:
+        yield "holds a password; put that into a file"
 
 
 def _secret_problem(file: str) -> str | None:

@@ -46,7 +46,9 @@ class Releases(NamedTuple):
         path = self.folder / "releases.json"
         try:
             kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
-            return {worker: Release(**each) for worker, each in kept.get(when, {}).items()}
+            # Both are read, so that a fault of either shows before anything is touched.
+            found = {part: kept.get(part, {}).items() for part in ("current", "previous")}
+            return {part: {worker: Release(**each) for worker, each in found[part]} for part in found}[when]
         except (OSError, ValueError, TypeError, AttributeError):
             problem = f"{path} cannot be read: move it away; then nothing is remembered to roll back to"
             raise DeployFailed(problem) from None
