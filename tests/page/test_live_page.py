@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -27,9 +28,9 @@ def texts(browser, selector):
 
 
 def until(browser, condition, told):
-    return WebDriverWait(browser, PATIENCE, poll_frequency=0.1, ignored_exceptions=[]).until(
-        lambda _: condition(), told
-    )
+    return WebDriverWait(
+        browser, PATIENCE, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException]
+    ).until(lambda _: condition(), told)
 
 
 def mark(browser):

@@ -2,6 +2,7 @@
 
 # mypy: allow-untyped-calls
 
+import contextlib
 import json
 import logging
 import threading
@@ -14,7 +15,6 @@ from attrs import define, field
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
-from kombu.message import Message
 from kombu.messaging import Consumer
 
 log = logging.getLogger(__name__)
@@ -30,26 +30,21 @@ class LogEvents:
     per_channel: int = 500
     channels: int = 1000
     _events: OrderedDict[str, deque[Any]] = field(factory=OrderedDict)
-    _lock: threading.Lock = field(factory=threading.Lock)
 
     def add(self, channel: str, event: Any) -> None:
         """Keep one event; the oldest of too many goes."""
-        with self._lock:
-            events = self._events.setdefault(channel, deque(maxlen=self.per_channel))
-            self._events.move_to_end(channel)
-            events.append(event)
-            if len(self._events) > self.channels:
-                self._events.popitem(last=False)
+        self._events.setdefault(channel, deque(maxlen=self.per_channel)).append(event)
+        self._events.move_to_end(channel)
+        if len(self._events) > self.channels:
+            self._events.popitem(last=False)
 
     def of(self, channel: str) -> list[Any]:
         """The events of a channel, oldest first."""
-        with self._lock:
-            return list(self._events.get(channel, ()))
+        return list(self._events.get(channel, ()))
 
     def names(self) -> list[str]:
         """The channels, the one heard of last at the end."""
-        with self._lock:
-            return list(self._events)
+        return list(self._events)
 
 
 @contextmanager
@@ -66,26 +61,18 @@ def draining(broker_url: str, events: LogEvents) -> Iterator[None]:
 
 
 def _drain(broker_url: str, events: LogEvents, ended: threading.Event) -> None:
+    """Kombu's own mixin would not end while the broker is away."""
+    queue = Queue(QUEUE, Exchange(""), routing_key=QUEUE)
     while not ended.is_set():
         try:
-            _consume(broker_url, events, ended)
+            with Connection(broker_url) as connection, Consumer(connection, [queue], no_ack=True) as consumer:
+                consumer.on_message = lambda message: events.add(*read(message.body))
+                while not ended.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        connection.drain_events(timeout=WAIT_SECONDS)
         except (OSError, OperationalError, *Connection(broker_url).recoverable_connection_errors) as problem:
             log.warning("log events are not drained for now: %s", problem)
             ended.wait(1)
-
-
-def _consume(broker_url: str, events: LogEvents, ended: threading.Event) -> None:
-    def received(message: Message) -> None:
-        channel, event = read(message.body)
-        events.add(channel, event)
-
-    queue = Queue(QUEUE, Exchange(""), routing_key=QUEUE)
-    with Connection(broker_url) as connection, Consumer(connection, [queue], on_message=received, no_ack=True):
-        while not ended.is_set():
-            try:
-                connection.drain_events(timeout=WAIT_SECONDS)
-            except TimeoutError:
-                continue
 
 
 def read(body: Any) -> tuple[str, Any]:

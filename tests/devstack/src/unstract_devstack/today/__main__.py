@@ -5,32 +5,33 @@ import sys
 
 import redis
 
-from unstract_devstack.today.app import make_app, role_named
-from unstract_devstack.today.callback import register_callback
+from unstract_devstack.today.app import ROLES, make_app, variable
 from unstract_devstack.today.files import register_files
 from unstract_devstack.today.internal_api import InternalApi
-from unstract_devstack.today.orchestrate import register_api, register_general
+from unstract_devstack.today.orchestrate import register_api, register_callback, register_general
 
 
 def main() -> None:
     """Runs until a signal ends it."""
-    role, environ = role_named(sys.argv[1]), os.environ
+    role, environ = sys.argv[1], os.environ
     quorum = environ.get("RABBITMQ_HA_ENABLED") == "true"
     app = make_app(environ["CELERY_BROKER_BASE_URL"], environ["CELERY_RESULT_BACKEND"], quorum_queues=quorum)
 
     def api_of(organization: str) -> InternalApi:
         return InternalApi(environ["INTERNAL_API_BASE_URL"], environ["INTERNAL_SERVICE_API_KEY"], organization)
 
-    if role.name == "api-deployment":
-        register_api(app, api_of)
-    elif role.name == "general":
-        register_general(app, api_of)
-    elif role.name == "file-processing":
-        register_files(app, api_of, redis.Redis(environ["REDIS_HOST"], int(environ["REDIS_PORT"])))
-    else:
-        register_callback(app, api_of)
+    match role:
+        case "api-deployment":
+            register_api(app, api_of)
+        case "general":
+            register_general(app, api_of)
+        case "file-processing":
+            register_files(app, api_of, redis.Redis(environ["REDIS_HOST"], int(environ["REDIS_PORT"])))
+        case _:
+            register_callback(app, api_of)
+    queues = environ.get(variable(role)) or ",".join(ROLES[role])
     options = ("-c", "4", "-P", "threads", "--without-mingle", "--without-gossip", "-l", "INFO")
-    app.worker_main(["worker", "-n", f"today-{role.name}@{os.getpid()}", "-Q", role.consumed(environ), *options])
+    app.worker_main(["worker", "-n", f"today-{role}@{os.getpid()}", "-Q", queues, *options])
 
 
 if __name__ == "__main__":

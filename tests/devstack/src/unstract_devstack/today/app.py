@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from attrs import frozen
 from celery import Celery
 
 from unstract_devstack.processes import ManagedProcess, inherited_environment, wait_until
@@ -16,41 +15,23 @@ READY_SECONDS = 240.0
 STOP_SECONDS = 10.0
 
 
-@frozen
-class Role:
-    """One of today's workers: its name, and the queues that it consumes unless others are configured."""
-
-    name: str
-    queues: tuple[str, ...]
-
-    @property
-    def variable(self) -> str:
-        """Variable of a comma list that replaces its queues."""
-        return f"CELERY_QUEUES_{self.name.upper().replace('-', '_')}"
-
-    def consumed(self, environ: Mapping[str, str]) -> str:
-        """The comma list of queues that it consumes."""
-        return environ.get(self.variable) or ",".join(self.queues)
-
-
-ROLES = (
-    Role("api-deployment", ("celery_api_deployments",)),
-    Role("general", ("celery",)),
-    Role("file-processing", ("file_processing", "api_file_processing")),
-    Role("callback", ("file_processing_callback", "api_file_processing_callback")),
-)
-
+ROLES = {
+    "api-deployment": ("celery_api_deployments",),
+    "general": ("celery",),
+    "file-processing": ("file_processing", "api_file_processing"),
+    "callback": ("file_processing_callback", "api_file_processing_callback"),
+}
+"""Today's workers, and the queues that each consumes unless others are configured."""
 SUFFIX = "_today"
-ASIDE = {role.variable: ",".join(f"{name}{SUFFIX}" for name in role.queues) for role in ROLES}
+
+
+def variable(role: str) -> str:
+    """The variable of a comma list that replaces a role's queues."""
+    return f"CELERY_QUEUES_{role.upper().replace('-', '_')}"
+
+
+ASIDE = {variable(role): ",".join(f"{name}{SUFFIX}" for name in queues) for role, queues in ROLES.items()}
 """Variables by which each role consumes only what our workers hand on to it."""
-
-
-def role_named(name: str) -> Role:
-    """The role of that name. Raises LookupError."""
-    for role in ROLES:
-        if role.name == name:
-            return role
-    raise LookupError(f"no role {name!r}: one of {', '.join(role.name for role in ROLES)}")
 
 
 def make_app(broker_url: str, result_backend: str, *, quorum_queues: bool = False) -> Celery:
@@ -84,7 +65,7 @@ def running_today(environment: Mapping[str, str], logs: Path, *, roles: Sequence
         ProcessError: one did not start.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    processes = [_process(environment, logs, role_named(role).name) for role in roles]
+    processes = [_process(environment, logs, role) for role in roles]
     with contextlib.ExitStack() as parts:
         for process in processes:
             process.start()

@@ -17,7 +17,7 @@ _RESULT_SECONDS = 86400
 
 @frozen
 class _Work:
-    """One file at work."""
+    """One file at work. `is_api` is told by the path (contract: flows c, the end); `remembers`: its history counts."""
 
     api: InternalApi
     platform: redis.Redis
@@ -25,16 +25,8 @@ class _Work:
     name: str
     file: dict[str, Any]
     row: str
-
-    @property
-    def is_api(self) -> bool:
-        """Told by the path (contract: flows c, the end)."""
-        return "/api/" in self.file["file_path"]
-
-    @property
-    def remembers(self) -> bool:
-        """Whether the file's history counts."""
-        return bool(self.data.get("use_file_history")) and bool(self.file.get("file_hash"))
+    is_api: bool
+    remembers: bool
 
 
 def register_files(app: Celery, api_of: ApiOf, platform: redis.Redis) -> None:
@@ -58,7 +50,8 @@ def _one(api: InternalApi, platform: redis.Redis, data: dict[str, Any], name: st
     """Whether the file succeeded; whatever happens to it, the batch goes on."""
     ids = {"execution_id": data["execution_id"], "workflow_id": data["workflow_id"]}
     row = api.post("file-execution/", file_hash=file, **ids)["id"]
-    work = _Work(api, platform, data, name, file, row)
+    remembers = bool(data.get("use_file_history")) and bool(file.get("file_hash"))
+    work = _Work(api, platform, data, name, file, row, "/api/" in file["file_path"], remembers)
     api.post(f"file-execution/{row}/status/", status="PENDING")
     api.post(f"file-execution/{row}/status/", status="EXECUTING")
     result, error = _known(work), None

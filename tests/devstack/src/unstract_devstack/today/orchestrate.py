@@ -1,5 +1,9 @@
-"""api-deployment and general as today's are: an execution becomes a chord of batches (contract: tasks 2, 3, 6; flows a, b)."""
+"""api-deployment, general and callback as today's are: an execution becomes a chord of batches, whose results are summed.
 
+Contract: tasks 2, 3, 5, 6; flows a, b, d.
+"""
+
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +25,7 @@ class Fanned:
 
 API = Fanned("api_file_processing", "api_file_processing_callback", "process_batch_callback_api")
 ETL = Fanned("file_processing", "file_processing_callback", "process_batch_callback")
+COUNTS = ("total_files", "successful_files", "failed_files")
 
 
 def send_chord(app: Celery, fanned: Fanned, batches: list[dict[str, Any]], **kwargs: Any) -> None:
@@ -75,7 +80,7 @@ def register_general(app: Celery, api_of: ApiOf) -> None:
             _etl_run(app, api, str(workflow_id), execution, kwargs)
         except CallFailed as error:
             api.update_execution(execution, "ERROR", error_message=str(error)[:500])
-            _pipeline(api, pipeline, "FAILURE")
+            api.update_pipeline(pipeline, "FAILURE")
             raise
         return {"status": "success", "execution_id": execution}
 
@@ -83,7 +88,7 @@ def register_general(app: Celery, api_of: ApiOf) -> None:
         workflow_id: str, org_schema: str, action: str, execution_id: str, pipepline_id: str, logs: bool, name: str
     ) -> None:
         api = api_of(org_schema)
-        api.put(f"pipeline/{pipepline_id}/", status="INPROGRESS", is_end=False)
+        api.update_pipeline(pipepline_id, "INPROGRESS", is_end=False)
         api.enqueue_event(pipepline_id, "INPROGRESS")
         created = api.post(
             "workflow-manager/execution/create/", workflow_id=workflow_id, pipeline_id=pipepline_id,
@@ -102,13 +107,12 @@ def _etl_run(app: Celery, api: InternalApi, workflow: str, execution: str, kwarg
     api.get(f"workflow-execution/{execution}/?file_execution=true")
     api.update_execution(execution, "EXECUTING")
     history, pipeline = bool(kwargs.get("use_file_history", True)), kwargs.get("pipeline_id")
-    listed = api.post(f"workflow-manager/source-files/{workflow}/", execution_id=execution, use_file_history=history)[
-        "files"
-    ]
+    wanted = {"execution_id": execution, "use_file_history": history}
+    listed = api.post(f"workflow-manager/source-files/{workflow}/", **wanted)["files"]
     api.update_execution(execution, "EXECUTING", total_files=len(listed))
     if not listed:  # no event: subscribers hear nothing of the end of an empty run
         api.update_execution(execution, "COMPLETED", total_files=0)
-        _pipeline(api, pipeline, "SUCCESS")
+        api.update_pipeline(pipeline, "SUCCESS")
         return
     files = [
         [file["file_name"], {key: value for key, value in file.items() if value is not None}]
@@ -119,9 +123,36 @@ def _etl_run(app: Celery, api: InternalApi, workflow: str, execution: str, kwarg
     send_chord(app, ETL, _dealt(api, files, data), execution_id=execution, organization_id=api.organization, **owner)
 
 
-def _pipeline(api: InternalApi, pipeline: object, status: str) -> None:
-    if pipeline:
-        api.put(f"pipeline/{pipeline}/", status=status, is_end=True)
+def register_callback(app: Celery, api_of: ApiOf) -> None:
+    """The callback worker's tasks; Celery brings `celery.chord_unlock`."""
+
+    def finish(results: list[Any], kwargs: dict[str, Any], *, of_api: bool) -> dict[str, Any]:
+        api, execution_id, pipeline = (
+            api_of(kwargs["organization_id"]),
+            kwargs["execution_id"],
+            kwargs.get("pipeline_id"),
+        )
+        api.get(f"workflow-execution/{execution_id}/")
+        done = [result for result in results if isinstance(result, dict)]
+        counts = {name: sum(result.get(name, 0) for result in done) for name in COUNTS}
+        failed = counts["failed_files"] > 0 and counts["failed_files"] == counts["total_files"]
+        status = "ERROR" if failed else "COMPLETED"
+        api.update_execution(execution_id, status, **counts)
+        if pipeline and not of_api:
+            outcome, counted = "FAILURE" if failed else "SUCCESS", {"increment_run_count": True}
+            api.update_pipeline(pipeline, outcome, last_run_status=outcome, last_run_time=time.time(), **counted)
+        if pipeline:
+            api.enqueue_event(pipeline, status if failed or of_api else "SUCCESS", execution_id)
+        return {"status": "completed", "execution_id": execution_id}
+
+    def process_batch_callback(results: list[Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return finish(results, kwargs, of_api=False)
+
+    def process_batch_callback_api(results: list[Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return finish(results, kwargs, of_api=True)
+
+    for fanned, task in ((ETL, process_batch_callback), (API, process_batch_callback_api)):
+        app.task(name=fanned.callback_task, shared=False, max_retries=0)(task)
 
 
 def _dealt(api: InternalApi, files: list[list[Any]], data: dict[str, Any]) -> list[dict[str, Any]]:
