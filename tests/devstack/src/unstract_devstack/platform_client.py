@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
+from cattrs import structure
 
 from unstract_devstack.extraction import Field
 from unstract_devstack.http_calls import CallFailed, call, call_json
@@ -92,9 +93,7 @@ class DevApi:
 
     def effects(self, *, after: int = 0, **query: Any) -> tuple[Effect, ...]:
         """What was applied since the effect with the id `after`, in order; of one `execution_id` if one is given."""
-        names = ("id", "at", "operation", "execution_id", "file", "key")
-        rows = self("GET", "history", after=after, **query)
-        return tuple(Effect(**{name: row[name] for name in names}, detail=row["detail"] or {}) for row in rows)
+        return structure(self("GET", "history", after=after, **query), tuple[Effect, ...])
 
     def executions(self, *, files: bool = True, **query: Any) -> tuple[ExecutionRow, ...]:
         """Executions of an `organization_id`, or the one of an `execution_id`."""
@@ -102,8 +101,7 @@ class DevApi:
 
     def requests(self, *, since: float) -> tuple[Request, ...]:
         """The requests since a time, oldest first."""
-        names = ("at", "method", "path", "key", "status", "seconds")
-        return tuple(Request(*(row[name] for name in names)) for row in self("GET", "requests", since=since))
+        return structure(self("GET", "requests", since=since), tuple[Request, ...])
 
     def stop(self, execution_id: str) -> None:
         """Stops an execution, as a person does."""
@@ -132,13 +130,13 @@ class Platform:
 
     def create_workflow(self, name: str, kind: str, fields: Sequence[Field], **settings: Any) -> str:
         """Creates a workflow of this kind ("api", "etl", "task") and returns its id."""
-        declared = [{"name": each.name, "pattern": each.pattern, "key": each.key} for each in fields]
+        declared = [asdict(each) for each in fields]
         return str(self._create("workflows", name=name, kind=kind, fields=declared, **settings)["workflow_id"])
 
     def add_tool(self, workflow_id: str, tool_id: str, **metadata: Any) -> str:
         """Adds a tool to a workflow, with these settings; its instance's id."""
-        content = {"organization_id": self.organization, "workflow_id": workflow_id, "tool_id": tool_id}
-        return str(self.dev("POST", "tool-instances", {**content, "metadata": metadata})["tool_instance_id"])
+        made = self._create("tool-instances", workflow_id=workflow_id, tool_id=tool_id, metadata=metadata)
+        return str(made["tool_instance_id"])
 
     def create_api_deployment(self, workflow_id: str, api_name: str) -> str:
         """Publishes a workflow under `api_name` and returns the deployment's id."""
@@ -222,10 +220,5 @@ class Platform:
 
 
 def _execution(row: Mapping[str, Any]) -> ExecutionRow:
-    counts: dict[str, Any] = {name: row[f"{name}_files"] or 0 for name in ("total", "successful", "failed")}
-    files = (
-        FileRow(file["id"], file["name"], file["path"] or "", file["status"], file["error"], file["result"])
-        for file in row.get("files", ())
-    )
-    same = {name: row[name] for name in ("id", "kind", "status", "pipeline_id")}
-    return ExecutionRow(**same, **counts, error=row["error_message"], files=tuple(files))
+    counts = {name: row[f"{name}_files"] or 0 for name in ("total", "successful", "failed")}
+    return structure({**row, **counts, "error": row["error_message"]}, ExecutionRow)

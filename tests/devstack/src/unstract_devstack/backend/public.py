@@ -23,7 +23,7 @@ from unstract_devstack.backend.handlers.executions import TERMINAL
 from unstract_devstack.backend.services import Services, status_key
 from unstract_devstack.backend.staging import Upload, staged
 from unstract_devstack.backend.wire import Refused, refuse
-from unstract_devstack.producer import API_QUEUE, SendFailed, StartOptions
+from unstract_devstack.producer import API_QUEUE, SendFailed
 
 Done = TypeVar("Done")
 PATH = "/deployment/api/{organization}/{api_name}/"
@@ -31,19 +31,6 @@ MAX_FILES = 32
 MANY_FILES = 2000
 MAX_TIMEOUT = 300.0
 MAX_UPLOAD_BYTES = 64 * 1024 * 1024
-
-
-@frozen
-class Deployment:
-    """A published API workflow."""
-
-    row: Row
-    organization_id: str
-
-    @property
-    def workflow_id(self) -> str:
-        """Its workflow."""
-        return str(self.row["workflow_id"])
 
 
 @frozen
@@ -102,15 +89,13 @@ class PublicFace:
     async def _in_thread(self, function: Callable[..., Done], *values: Any) -> Done:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *values)
 
-    def _deployment(self, organization_id: str, api_name: str) -> Deployment:
+    def _deployment(self, organization_id: str, api_name: str) -> Row:
         """The deployment at a public path. Raises Refused with 404."""
-        owner, row = self._services.organization(organization_id), None
-        if owner is not None:
-            where = {"organization_pk": owner["pk"], "api_name": api_name, "is_active": 1}
-            row = self._services.database.get("api_deployments", **where)
+        where = {"organization_id": organization_id, "api_name": api_name, "is_active": 1}
+        row = self._services.database.get("shown_api_deployments", **where)
         if row is None:
             raise refuse(404, error=f"there is no API {api_name!r} in organization {organization_id!r}")
-        return Deployment(row, organization_id)
+        return row
 
     async def _form(self, request: Request) -> tuple[list[Upload], Wishes]:
         """The uploads and wishes of a multipart body. Raises Refused with 400 or 413."""
@@ -131,16 +116,16 @@ class PublicFace:
             uploads = [upload for at, upload in enumerate(uploads) if contents.index(upload.content) == at]
         return uploads, wishes
 
-    def _started(self, deployment: Deployment, uploads: list[Upload], wishes: Wishes) -> Response:
+    def _started(self, deployment: Row, uploads: list[Upload], wishes: Wishes) -> Response:
         execution_id = self._start(deployment, uploads, wishes)
-        path = PATH.format(organization=deployment.organization_id, api_name=deployment.row["api_name"])
+        path = PATH.format(organization=deployment["organization_id"], api_name=deployment["api_name"])
         message: dict[str, Any] = {
             "execution_status": "PENDING", "status_api": f"{path}?execution_id={execution_id}",
             "execution_id": execution_id, "error": None, "result": None,
         }  # fmt: skip
         if wishes.timeout < 0:
             return JSONResponse({"message": message})
-        status = self._polled(deployment.workflow_id, execution_id, wishes.timeout)
+        status = self._polled(deployment["workflow_id"], execution_id, wishes.timeout)
         if status not in TERMINAL:
             # A missing hash is no status: the platform fails to rebuild it, and the caller gets EXECUTING.
             return JSONResponse({"message": {**message, "execution_status": status or "EXECUTING"}})
@@ -148,22 +133,21 @@ class PublicFace:
         code = 200 if status == "COMPLETED" else 422
         return JSONResponse({"message": {**message, "execution_status": status, "result": items}}, code)
 
-    def _start(self, deployment: Deployment, uploads: list[Upload], wishes: Wishes) -> str:
+    def _start(self, deployment: Row, uploads: list[Upload], wishes: Wishes) -> str:
         """Stage the files, create the PENDING row and send its start message; returns the execution's id."""
-        services, workflow_id, execution_id = self._services, deployment.workflow_id, str(uuid.uuid4())
-        directory = f"unstract/api/{deployment.organization_id}/{workflow_id}/{execution_id}"
+        services, workflow_id, execution_id = self._services, deployment["workflow_id"], str(uuid.uuid4())
+        directory = f"unstract/api/{deployment['organization_id']}/{workflow_id}/{execution_id}"
         files = staged(services.root, directory, uploads, store=services.config.uploads_store)
         for file in files.values():
             done = {"workflow_id": workflow_id, "cache_key": file["file_hash"], "status": "COMPLETED"}
             if wishes.use_file_history and services.database.get("file_histories", **done):
                 file["is_executed"] = True
         services.create_execution(
-            id=execution_id, organization_pk=deployment.row["organization_pk"], workflow_id=workflow_id,
-            pipeline_id=deployment.row["id"], total_files=len(files),
+            id=execution_id, organization_pk=deployment["organization_pk"], workflow_id=workflow_id,
+            pipeline_id=deployment["id"], total_files=len(files),
             tags=[{"id": str(uuid.uuid5(uuid.NAMESPACE_OID, tag)), "name": tag, "description": ""} for tag in wishes.tags],
         )  # fmt: skip
-        options = StartOptions(deployment.row["id"], wishes.use_file_history)
-        services.start(deployment.organization_id, workflow_id, execution_id, files, options, API_QUEUE)
+        services.start(deployment, execution_id, files, API_QUEUE, use_file_history=wishes.use_file_history)
         return execution_id
 
     def _polled(self, workflow_id: str, execution_id: str, seconds: float) -> str | None:
@@ -178,12 +162,12 @@ class PublicFace:
             if self._closing.wait(min(left, self._services.config.poll_seconds)):
                 return status
 
-    def _read(self, deployment: Deployment, request: Request) -> Response:
+    def _read(self, deployment: Row, request: Request) -> Response:
         """What has become of an execution: 200 or 422 with the results, and 406 for every read after that."""
         execution_id = request.query_params.get("execution_id")
         if not execution_id:
             raise refuse(400, error="execution_id is missing: GET with ?execution_id=")
-        where = {"workflow_id": deployment.workflow_id, "pipeline_id": deployment.row["id"]}
+        where = {"workflow_id": deployment["workflow_id"], "pipeline_id": deployment["id"]}
         row = self._services.database.get("executions", id=execution_id, **where)
         if row is None:
             raise refuse(404, error=f"there is no execution {execution_id!r} of this API")
@@ -196,11 +180,11 @@ class PublicFace:
         items = self._collected(deployment, execution_id, truth(request.query_params.get("include_metadata")))
         return JSONResponse({"status": status, "message": items}, 200 if status == "COMPLETED" else 422)
 
-    def _collected(self, deployment: Deployment, execution_id: str, with_metadata: bool) -> list[Any]:
+    def _collected(self, deployment: Row, execution_id: str, with_metadata: bool) -> list[Any]:
         """The results of a terminal execution. Reading deletes them and acknowledges the execution."""
-        key, store = f"api_results:{deployment.workflow_id}:{execution_id}", self._services.platform_redis
+        key, store = f"api_results:{deployment['workflow_id']}:{execution_id}", self._services.platform_redis
         items = [json.loads(str(item)) for item in store.lrange(key, 0, -1)]
-        store.delete(status_key(deployment.workflow_id, execution_id), key)
+        store.delete(status_key(deployment["workflow_id"], execution_id), key)
         self._services.database.update("executions", execution_id, result_acknowledged=1)
         return [item if with_metadata else _without_metadata(item) for item in items]
 

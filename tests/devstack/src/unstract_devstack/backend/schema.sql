@@ -87,6 +87,12 @@ CREATE TABLE IF NOT EXISTS results (
 CREATE INDEX IF NOT EXISTS results_execution ON results (execution_id);
 
 -- Rows with what belongs to them, named as they are shown.
+CREATE VIEW IF NOT EXISTS shown_workflows AS
+    SELECT w.*, o.organization_id FROM workflows w JOIN organizations o ON o.pk = w.organization_pk;
+CREATE VIEW IF NOT EXISTS shown_pipelines AS
+    SELECT p.*, o.organization_id FROM pipelines p JOIN organizations o ON o.pk = p.organization_pk;
+CREATE VIEW IF NOT EXISTS shown_api_deployments AS
+    SELECT a.*, o.organization_id FROM api_deployments a JOIN organizations o ON o.pk = a.organization_pk;
 CREATE VIEW IF NOT EXISTS shown_executions AS
     SELECT e.*, e.rowid AS number, w.name AS workflow_name, w.type AS workflow_type, lower(w.type) AS kind,
         o.organization_id, 'COMPLETE' AS execution_type,

@@ -95,17 +95,15 @@ class Services:
         return execution_id
 
     def start(
-        self,
-        organization_id: str,
-        workflow_id: str,
-        execution_id: str,
-        files: Mapping[str, Any],
-        options: StartOptions,
-        queue: str | None,
+        self, owner: Row, execution_id: str, files: Mapping[str, Any], queue: str | None, *, use_file_history: bool
     ) -> None:
-        """Send the start message of an execution, which ends in ERROR if the broker does not take it."""
+        """Send the start message of an execution, which ends in ERROR if the broker does not take it.
+
+        `owner`: the API deployment or pipeline, as its view shows it.
+        """
+        ids, options = (owner["organization_id"], owner["workflow_id"]), StartOptions(owner["id"], use_file_history)
         try:
-            task_id = self.producer.start_execution(organization_id, workflow_id, execution_id, files, options, queue)
+            task_id = self.producer.start_execution(*ids, execution_id, files, options, queue)
         except SendFailed as problem:
             self.database.update("executions", execution_id, status="ERROR", error_message=str(problem)[:256])
             raise

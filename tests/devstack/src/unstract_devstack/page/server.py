@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import define, field, frozen
 from starlette.applications import Starlette
@@ -39,6 +40,7 @@ HEADERS = {
 BUTTON_BYTES = 1024
 MAX_UPLOADS = 32
 Look = Callable[[Request], View | None]
+Found = TypeVar("Found")
 
 
 @frozen
@@ -68,11 +70,11 @@ class PageHandle:
             routes=[
                 Route("/", self._show(self._overview)),
                 Route("/live/", self._watch(self._overview)),
-                Route("/executions/{id}", self._show(self._execution)),
-                Route("/live/executions/{id}", self._watch(self._execution)),
-                Route("/executions/{id}/files/{file}", self._show(self._result)),
-                Route("/executions/{id}/files/{file}/result.json", self._result_json),
-                Route("/executions/{id}/{action:str}", self._act, methods=["POST"]),
+                Route("/executions/{execution_id}", self._show(self._execution)),
+                Route("/live/executions/{execution_id}", self._watch(self._execution)),
+                Route("/executions/{execution_id}/files/{file_id}", self._show(self._result)),
+                Route("/executions/{execution_id}/files/{file_id}/result.json", self._result_json),
+                Route("/executions/{execution_id}/{action:str}", self._act, methods=["POST"]),
                 Route("/start/{name}", self._start, methods=["POST"]),
                 Route("/upload", self._upload, methods=["POST"]),
                 Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
@@ -116,50 +118,35 @@ class PageHandle:
         return overview(self.sources, number, request.query_params.get("q", "").strip()[:200])
 
     def _execution(self, request: Request) -> View | None:
-        return execution_view(self.sources, request.path_params["id"])
+        return execution_view(self.sources, *request.path_params.values())
 
     def _result(self, request: Request) -> View | None:
-        return result_view(self.sources, request.path_params["id"], request.path_params["file"])
+        return result_view(self.sources, *request.path_params.values())
 
     def _show(self, look: Look) -> Callable[[Request], Response]:
-        def show(request: Request) -> Response:
-            shown = look(request)
-            if shown is None:
-                raise HTTPException(HTTPStatus.NOT_FOUND)
-            return _html(page(self.sources, shown))
-
-        return show
+        return lambda request: _html(page(self.sources, _found(look(request))))
 
     def _result_json(self, request: Request) -> Response:
-        text = self.sources.backend.result(request.path_params["id"], request.path_params["file"])
-        if text is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
-        return Response(text, media_type="application/json")
+        return Response(_found(self.sources.backend.result(**request.path_params)), media_type="application/json")
 
     def _start(self, request: Request) -> Response:
-        start = self.sources.starts.get(request.path_params["name"])
-        if start is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
-        return _to_list(start.run())
+        return _to_list(_found(self.sources.starts.get(request.path_params["name"])).run())
 
     def _act(self, request: Request) -> Response:
         """Retry or abort an execution."""
-        execution_id, action = request.path_params["id"], request.path_params["action"]
-        line = self.sources.backend.execution(execution_id)
-        if line is None or action not in self.sources.actions:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
-        new = self.sources.actions[action](line)
+        execution_id, action = request.path_params.values()
+        line = _found(self.sources.backend.execution(execution_id))
+        new = _found(self.sources.actions.get(action))(line)
         return _to_list(new) if new else RedirectResponse(f"/executions/{execution_id}", HTTPStatus.SEE_OTHER)
 
     async def _upload(self, request: Request) -> Response:
-        if self.sources.upload is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
+        upload = _found(self.sources.upload)
         async with request.form(max_files=MAX_UPLOADS) as form:
             found = [item for item in form.getlist("files") if isinstance(item, UploadFile) and item.filename]
             files = [(item.filename or "file", await item.read()) for item in found]
         if not files:
             return self.refusal(HTTPStatus.BAD_REQUEST, "No file was chosen.")
-        return _to_list(await run_in_threadpool(self.sources.upload, files))
+        return _to_list(await run_in_threadpool(upload, files))
 
     def _watch(self, look: Look) -> Callable[[Request], object]:
         async def watch(request: Request) -> Response:
@@ -185,6 +172,13 @@ class _Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._handle.watchers -= 1
+
+
+def _found(value: Found | None) -> Found:
+    """What there is. Raises HTTPException with 404 where there is nothing."""
+    if value is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return value
 
 
 def _html(text: str, status: int = HTTPStatus.OK) -> Response:

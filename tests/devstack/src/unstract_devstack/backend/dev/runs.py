@@ -3,29 +3,27 @@
 import time
 from typing import Any
 
+from unstract_devstack.backend.database import pick
 from unstract_devstack.backend.services import Call
 from unstract_devstack.backend.wire import ERROR_CAUSE, operation, refuse
-from unstract_devstack.producer import StartOptions
 
 
 @operation("POST", "/dev/pipelines/{id}/trigger", ERROR_CAUSE)
 def trigger(call: Call) -> Any:
     """schedule: what Beat sends, the workers create the execution. run: a row and its start message, as Django does."""
     how, services = call.fields().get("how", "run"), call.services
-    row = call.database.get("pipelines", id=call.parameter())
+    row = call.database.get("shown_pipelines", id=call.parameter())
     if row is None:
         raise refuse(404, error=f"pipeline {call.parameter()!r} is not there: POST /dev/pipelines first")
-    (organization,) = call.database.find("organizations", pk=row["organization_pk"])
-    ids = {"workflow_id": row["workflow_id"], "pipeline_id": row["id"]}
     if how == "schedule":
-        name = f"Pipeline job-{row['id'][:8]}"
-        services.producer.scheduled_pipeline(organization["organization_id"], row["workflow_id"], row["id"], name)
+        ids = (row["organization_id"], row["workflow_id"], row["id"])
+        services.producer.scheduled_pipeline(*ids, f"Pipeline job-{row['id'][:8]}")
         return {"execution_id": None}
     if how != "run":
         raise ValueError("how must be schedule or run")
-    execution_id = services.create_execution(organization_pk=organization["pk"], **ids, execution_log_id=row["id"])
-    options = StartOptions(pipeline_id=row["id"], use_file_history=True)
-    services.start(organization["organization_id"], row["workflow_id"], execution_id, {}, options, None)
+    tied = pick(row, "organization_pk workflow_id")
+    execution_id = services.create_execution(**tied, pipeline_id=row["id"], execution_log_id=row["id"])
+    services.start(row, execution_id, {}, None, use_file_history=True)
     return {"execution_id": execution_id}
 
 

@@ -14,9 +14,8 @@ def _shared(row: Row) -> dict[str, Any]:
     return {**pick(row, "id created_at modified_at"), **owner, "modified_by": None, "shared_to_org": False}
 
 
-def _deployment(call: Call, row: Row) -> dict[str, Any]:
-    organization = call.database.get("organizations", pk=row["organization_pk"])
-    path = f"deployment/api/{organization['organization_id'] if organization else ''}/{row['api_name']}/"
+def _deployment(row: Row) -> dict[str, Any]:
+    path = f"deployment/api/{row['organization_id']}/{row['api_name']}/"
     names = pick(row, "display_name api_name is_active")
     return {**_shared(row), **names, "description": "", "api_endpoint": path}
 
@@ -25,9 +24,9 @@ def _deployment(call: Call, row: Row) -> dict[str, Any]:
 def get(call: Call) -> Any:
     """A pipeline or an API deployment."""
     found_id = valid_uuid(call.parameter())
-    row = call.row("api_deployments", found_id)
+    row = call.row("shown_api_deployments", found_id)
     if row is not None:
-        kind, name, shown = "API", row["api_name"], {**_deployment(call, row), "is_api": True}
+        kind, name, shown = "API", row["api_name"], {**_deployment(row), "is_api": True}
     else:
         row = call.row("pipelines", found_id)
         if row is None:
@@ -70,7 +69,7 @@ def update(call: Call) -> Any:
 @operation("GET", "/internal/v1/api-deployments/{api_id:uuid}/")
 def api_deployment(call: Call) -> Any:
     """An API deployment's own fields, under the key "pipeline"."""
-    row = call.row("api_deployments", call.parameter("api_id"))
+    row = call.row("shown_api_deployments", call.parameter("api_id"))
     if row is None:
         raise refuse(404, error=f"APIDeployment with ID {call.parameter('api_id')} not found")
-    return {"status": "success", "pipeline": {**_deployment(call, row), "shared_groups": []}}
+    return {"status": "success", "pipeline": {**_deployment(row), "shared_groups": []}}

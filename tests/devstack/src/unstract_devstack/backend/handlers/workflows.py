@@ -33,7 +33,7 @@ def _serialized_endpoint(endpoint: Row, *, merged: bool) -> dict[str, Any]:
 def workflow_of(call: Call, value: object, organization_pk: int | None = None, *, gone: str = GONE) -> Row:
     """A workflow of the request's organization, or of this one. Raises Refused with 404."""
     pk = call.managed() if organization_pk is None else organization_pk
-    row = call.database.get("workflows", id=valid_uuid(value), organization_pk=pk)
+    row = call.database.get("shown_workflows", id=valid_uuid(value), organization_pk=pk)
     if row is None:
         raise refuse(404, error=gone)
     return row
@@ -48,7 +48,6 @@ def workflow(call: Call) -> Any:
     for kind in KINDS:
         empty = {"endpoint_id": "", "endpoint_type": kind, "connection_type": "NONE", "configuration": {}}
         shown[kind] = _serialized_endpoint(found[kind], merged=True) if kind in found else empty
-    organization = call.database.get("organizations", pk=row["organization_pk"])
     return {
         "id": row["id"],
         "workflow_id": row["id"],
@@ -56,7 +55,7 @@ def workflow(call: Call) -> Any:
         "workflow_type": row["type"],
         "source_config": shown["SOURCE"],
         "destination_config": shown["DESTINATION"],
-        "organization_id": organization["organization_id"] if organization else None,
+        "organization_id": row["organization_id"],
         "created_at": with_offset(row["created_at"]),
         "modified_at": with_offset(row["modified_at"]),
         "is_active": True,
