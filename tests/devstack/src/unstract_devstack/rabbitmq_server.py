@@ -87,14 +87,10 @@ def running_rabbitmq(directory: Path, *, options: Sequence[str] = ()) -> Iterato
 
 
 def _installed() -> Path:
-    found = [folder for folder in (_SCRIPTS, *Path("/usr/lib/rabbitmq/lib").glob("*/sbin")) if _complete(folder)]
-    if not found:
-        raise ProcessError("RabbitMQ is not installed: install Debian's package rabbitmq-server")
-    return found[0]
-
-
-def _complete(folder: Path) -> bool:
-    return (folder / "rabbitmq-server").exists() and (folder / "rabbitmqctl").exists()
+    for folder in (_SCRIPTS, *Path("/usr/lib/rabbitmq/lib").glob("*/sbin")):
+        if (folder / "rabbitmq-server").exists() and (folder / "rabbitmqctl").exists():
+            return folder
+    raise ProcessError("RabbitMQ is not installed: install Debian's package rabbitmq-server")
 
 
 def _environment(directory: Path, port: int, options: Sequence[str]) -> dict[str, str]:

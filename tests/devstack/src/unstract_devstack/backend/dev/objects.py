@@ -15,10 +15,11 @@ from unstract_devstack.extraction import Field
 
 CANARY = "canary-credential-never-to-be-logged"
 """Stands for a connector's secret: it must turn up nowhere but in the answers that carry it."""
+CONNECTOR_METADATA = {"connectorName": "local folder", "key": "dev-access-key", "secret": CANARY}
 CONNECTOR = {
     "connector_id": "local|00000000-0000-4000-8000-000000000000",
     "connector_name": "local folder",
-    "connector_metadata": {"connectorName": "local folder", "key": "dev-access-key", "secret": CANARY},
+    "connector_metadata": CONNECTOR_METADATA,
 }
 KINDS = ("api", "etl", "task")
 
