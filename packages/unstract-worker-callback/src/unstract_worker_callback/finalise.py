@@ -175,7 +175,7 @@ def _decide(session: RunSession, run: ReadyRun) -> FinalState:
 def _write_end(session: RunSession, run: ReadyRun, final: FinalState) -> FinalState:
     """Write results and status. Returns the final state that the backend shows.
 
-    A terminal status never changes. Unless an earlier attempt wrote it, results and counts are still to be written.
+    A terminal status never changes. Where it is not ours, results and counts are still to be written.
     """
     backend, context, shown = session.runtime.backend, run.context, run.execution.status
     ids, key = (context.organization_id, context.execution_id), _key(session, context)
@@ -184,7 +184,8 @@ def _write_end(session: RunSession, run: ReadyRun, final: FinalState) -> FinalSt
         session.journal_put_all({_RESULTS: "written", _STATUS: str(final.status)})
         session.held.check()
         return write_final_status(backend, *ids, final, key)
-    if shown != session.journal_get(_STATUS) and session.journal_get(_COUNTS) is None:
+    ended_by_another = shown != session.journal_get(_STATUS)  # by a user's stop, or by the platform
+    if ended_by_another and session.journal_get(_COUNTS) is None:
         if session.journal_get(_RESULTS) is None:
             _write_results(session, run)
             session.journal_put(_RESULTS, "written")

@@ -58,10 +58,6 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
                         process_file(session, writer, file)
                 with charging_defects(session, claim.files[-1]):
                     state = writer.complete()
-                    if state is RunState.READY and not context.chord:  # a chord's own message finishes its batch
-                        runtime.doorbells.ring_callback(claim.run_id)
-                    writer.report()
-                    return state
         except Parked:
             raise  # the batch was given back already
         except SteppedAside as error:
@@ -72,6 +68,10 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
             handed_back = HandedBack.after(error, runtime)
             _release(runtime, claim, handed_back)
             raise handed_back from None
+        if state is RunState.READY and not context.chord:  # a chord's own message finishes its batch
+            runtime.doorbells.ring_callback(claim.run_id)
+        writer.report()
+        return state
 
 
 def _release(runtime: Runtime, claim: BatchClaim, error: SteppedAside) -> None:

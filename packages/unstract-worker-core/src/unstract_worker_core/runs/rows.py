@@ -32,21 +32,39 @@ NO_ROW = "none"
 _ABOUT_THIS_FILE = (201, 400, 413, 500)
 
 
-def row_request(item: FileItem, kind: RunKind) -> FileHash:
-    """What the backend gets about a file."""
-    return FileHash(
-        file_name=item.name,
-        file_path=item.path,
-        file_hash=item.hash or None,
-        file_size=item.size,
-        mime_type=item.mime_type or None,
-        provider_file_uuid=item.provider_file_uuid,
-        source_connection_type="API" if kind is RunKind.API else item.source_connection_type or "FILESYSTEM",
-        fs_metadata=item.fs_metadata or None,
-    )
+def create_rows(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> tuple[FileItem, ...]:
+    """Create a row for each file, once in all attempts, and set it PENDING.
+
+    Returns:
+        The items with their rows' ids. An item without one was refused by the backend, and ends in ERROR.
+
+    Raises:
+        OutcomeUnknown: no response to a create; the next attempt looks at the rows that exist.
+        BackendError: rows cannot be created now.
+        LeaseLost: another worker has the run.
+    """
+    there = _earlier_rows(session, loaded, items)
+    if session.journal_get("rows") is None:
+        session.journal_put_all(ASKED_FOR)
+    together = _create_together(session, loaded, [each for each in items if each.number not in there])
+    there |= together
+    done = tuple(evolve(item, file_execution_id=_row_id(session, loaded, item, there)) for item in items)
+    _set_pending(session, done, written=together.keys())
+    return done
 
 
-def created_together(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
+def _earlier_rows(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
+    """Rows of an earlier attempt. One may exist without being journalled: its worker died, or no response came."""
+    noted = {item.number: row for item in items if (row := session.journal_get(f"row:{item.number}")) is not None}
+    if "rows" not in session.claim.journal or len(noted) == len(items):
+        return noted
+    rows = session.runtime.backend.files.list(session.organization_id, loaded.message.execution_id)
+    missing = [item for item in items if item.number not in noted]
+    found = match_rows(missing, rows, loaded.message.kind)
+    return noted | _journal_rows(session, found)
+
+
+def _create_together(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
     """Rows by file number, PENDING and journalled; files that are not in it are left to be asked for singly.
 
     Raises OutcomeUnknown. The next owner of the run looks at the rows that exist and then creates them singly, so that
@@ -57,58 +75,15 @@ def created_together(session: RunSession, loaded: LoadedRun, items: Sequence[Fil
         return rows
     for start in range(0, len(items), AT_ONCE):
         session.check()
-        made = _created(session, loaded, items[start : start + AT_ONCE])
+        made = _create_chunk(session, loaded, items[start : start + AT_ONCE])
         if made is None:
             break
-        lost = put_pending(session, list(made.values()))
-        rows |= _journalled(session, {number: row for number, row in made.items() if row not in lost})
+        lost = _write_pending(session, list(made.values()))
+        rows |= _journal_rows(session, {number: row for number, row in made.items() if row not in lost})
     return rows
 
 
-def put_pending(session: RunSession, rows: Sequence[str]) -> frozenset[str]:
-    """Write PENDING to rows, `AT_ONCE` at most; returns those that could not be written."""
-    pending = FileStatusUpdate(status=ExecutionStatus.PENDING)
-    key = session.key("pending", sha256("".join(rows).encode()).hexdigest()[:16])
-    updates = [(row, pending) for row in rows]
-    files = session.runtime.backend.files
-    try:
-        failed = files.update_statuses(session.organization_id, updates, key=key)
-    except (BackendRefused, UnexpectedAnswer) as error:
-        if not is_permanent(error):
-            raise
-        log.warning("first statuses are written one by one", reason=reason_of(error))
-        failed = tuple(_put_one_by_one(session, rows, pending))
-    for row, reason in failed[:1]:
-        log.warning("a row's first status was not written", file_execution_id=row, reason=reason, rows=len(failed))
-    return frozenset(row for row, _ in failed)
-
-
-def _put_one_by_one(session: RunSession, rows: Iterable[str], pending: FileStatusUpdate) -> Iterator[tuple[str, str]]:
-    """Write one status a call; the rows that took none, with the reason."""
-    for row in rows:
-        session.check()
-        try:
-            session.runtime.backend.files.update_status(
-                session.organization_id, row, pending, key=session.key("pending", row)
-            )
-        except (BackendRefused, UnexpectedAnswer) as error:
-            if not is_permanent(error):
-                raise
-            yield row, reason_of(error)
-
-
-def match_created(items: Iterable[FileItem], created: Iterable[FileExecution]) -> dict[int, str]:
-    """Row ids by file number. Rows come in the files' order, without those that failed; API rows have no path."""
-    rest, rows = iter(created), dict[int, str]()
-    row = next(rest, None)
-    for item in items:
-        if row is not None and row.file_name == item.name and row.file_path in (None, item.path):
-            rows[item.number] = row.id
-            row = next(rest, None)
-    return rows
-
-
-def _created(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str] | None:
+def _create_chunk(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str] | None:
     """What one call made; None where the backend does not take such calls."""
     message, files = loaded.message, session.runtime.backend.files
     requests = [row_request(item, message.kind) for item in items]
@@ -128,67 +103,15 @@ def _created(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) 
     return match_created(items, answer.created)
 
 
-def create_rows(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> tuple[FileItem, ...]:
-    """Create a row for each file, once in all attempts, and set it PENDING.
-
-    Returns:
-        The items with their rows' ids. An item without one was refused by the backend, and ends in ERROR.
-
-    Raises:
-        OutcomeUnknown: no response to a create; the next attempt looks at the rows that exist.
-        BackendError: rows cannot be created now.
-        LeaseLost: another worker has the run.
-    """
-    there = _looked_up(session, loaded, items)
-    if session.journal_get("rows") is None:
-        session.journal_put_all(ASKED_FOR)
-    together = created_together(session, loaded, [each for each in items if each.number not in there])
-    there |= together
-    done = tuple(evolve(item, file_execution_id=_row_of(session, loaded, item, there)) for item in items)
-    _set_pending(session, done, written=together.keys())
-    return done
-
-
-def match_rows(items: Iterable[FileItem], rows: Iterable[FileExecution], kind: RunKind) -> dict[int, str]:
-    """Row ids by file number, matched as the backend does: API rows keep no path, files at a source no hash."""
-
-    def identity(content: str | None, path: str | None, uuid: str | None) -> tuple[str, ...] | None:
-        if kind is RunKind.API:
-            return (content,) if content else None
-        return (path, uuid or "") if path else None
-
-    ids = {identity(row.file_hash, row.file_path, row.provider_file_uuid): row.id for row in rows if row.file_name}
-    found = {item.number: ids.get(identity(item.hash, item.path, item.provider_file_uuid)) for item in items}
-    return {number: row for number, row in found.items() if row is not None}
-
-
-def _looked_up(session: RunSession, loaded: LoadedRun, items: Sequence[FileItem]) -> dict[int, str]:
-    """Rows of an earlier attempt. One may exist without being journalled: its worker died, or no response came."""
-    noted = {item.number: row for item in items if (row := session.journal_get(f"row:{item.number}")) is not None}
-    if "rows" not in session.claim.journal or len(noted) == len(items):
-        return noted
-    rows = session.runtime.backend.files.list(session.organization_id, loaded.message.execution_id)
-    missing = [item for item in items if item.number not in noted]
-    found = match_rows(missing, rows, loaded.message.kind)
-    return noted | _journalled(session, found)
-
-
-def _journalled(session: RunSession, rows: Mapping[int, str]) -> dict[int, str]:
-    """Journal rows by file number; returns those journalled first, which the session's journal does not keep."""
-    notes = {f"row:{number}": row for number, row in rows.items()}
-    kept = session.runtime.ledger.runs.journal(session.claim, notes) if notes else {}
-    return {int(name.removeprefix("row:")): row for name, row in kept.items()}
-
-
-def _row_of(session: RunSession, loaded: LoadedRun, item: FileItem, there: Mapping[int, str]) -> str | None:
+def _row_id(session: RunSession, loaded: LoadedRun, item: FileItem, there: Mapping[int, str]) -> str | None:
     row = there.get(item.number)
     if row is None:
         session.check()
-        row = session.journal_put(f"row:{item.number}", _create(session, loaded, item))
+        row = session.journal_put(f"row:{item.number}", _create_one(session, loaded, item))
     return None if row == NO_ROW else row
 
 
-def _create(session: RunSession, loaded: LoadedRun, item: FileItem) -> str:
+def _create_one(session: RunSession, loaded: LoadedRun, item: FileItem) -> str:
     message, files = loaded.message, session.runtime.backend.files
     request = row_request(item, message.kind)
     key = session.key("row", item.identity)
@@ -204,10 +127,87 @@ def _create(session: RunSession, loaded: LoadedRun, item: FileItem) -> str:
     return row.id
 
 
+def _journal_rows(session: RunSession, rows: Mapping[int, str]) -> dict[int, str]:
+    """Journal rows by file number; returns those journalled first, which the session's journal does not keep."""
+    notes = {f"row:{number}": row for number, row in rows.items()}
+    kept = session.runtime.ledger.runs.journal(session.claim, notes) if notes else {}
+    return {int(name.removeprefix("row:")): row for name, row in kept.items()}
+
+
 def _set_pending(session: RunSession, items: Sequence[FileItem], *, written: Collection[int]) -> None:
     """New rows have no status, and rows without one do not show as in use to other executions."""
     missing = [item for item in items if item.number not in written]
     rows = [item.file_execution_id for item in missing if item.file_execution_id is not None]
     for start in range(0, len(rows), AT_ONCE):
         session.check()
-        put_pending(session, rows[start : start + AT_ONCE])
+        _write_pending(session, rows[start : start + AT_ONCE])
+
+
+def _write_pending(session: RunSession, rows: Sequence[str]) -> frozenset[str]:
+    """Write PENDING to rows, `AT_ONCE` at most; returns those that could not be written."""
+    pending = FileStatusUpdate(status=ExecutionStatus.PENDING)
+    key = session.key("pending", sha256("".join(rows).encode()).hexdigest()[:16])
+    updates = [(row, pending) for row in rows]
+    files = session.runtime.backend.files
+    try:
+        failed = files.update_statuses(session.organization_id, updates, key=key)
+    except (BackendRefused, UnexpectedAnswer) as error:
+        if not is_permanent(error):
+            raise
+        log.warning("first statuses are written one by one", reason=reason_of(error))
+        failed = tuple(_write_singly(session, rows, pending))
+    for row, reason in failed[:1]:
+        log.warning("a row's first status was not written", file_execution_id=row, reason=reason, rows=len(failed))
+    return frozenset(row for row, _ in failed)
+
+
+def _write_singly(session: RunSession, rows: Iterable[str], pending: FileStatusUpdate) -> Iterator[tuple[str, str]]:
+    """Write one status a call; the rows that took none, with the reason."""
+    for row in rows:
+        session.check()
+        try:
+            session.runtime.backend.files.update_status(
+                session.organization_id, row, pending, key=session.key("pending", row)
+            )
+        except (BackendRefused, UnexpectedAnswer) as error:
+            if not is_permanent(error):
+                raise
+            yield row, reason_of(error)
+
+
+def row_request(item: FileItem, kind: RunKind) -> FileHash:
+    """What the backend gets about a file."""
+    return FileHash(
+        file_name=item.name,
+        file_path=item.path,
+        file_hash=item.hash or None,
+        file_size=item.size,
+        mime_type=item.mime_type or None,
+        provider_file_uuid=item.provider_file_uuid,
+        source_connection_type="API" if kind is RunKind.API else item.source_connection_type or "FILESYSTEM",
+        fs_metadata=item.fs_metadata or None,
+    )
+
+
+def match_rows(items: Iterable[FileItem], rows: Iterable[FileExecution], kind: RunKind) -> dict[int, str]:
+    """Row ids by file number, matched as the backend does: API rows keep no path, files at a source no hash."""
+
+    def identity(content: str | None, path: str | None, uuid: str | None) -> tuple[str, ...] | None:
+        if kind is RunKind.API:
+            return (content,) if content else None
+        return (path, uuid or "") if path else None
+
+    ids = {identity(row.file_hash, row.file_path, row.provider_file_uuid): row.id for row in rows if row.file_name}
+    found = {item.number: ids.get(identity(item.hash, item.path, item.provider_file_uuid)) for item in items}
+    return {number: row for number, row in found.items() if row is not None}
+
+
+def match_created(items: Iterable[FileItem], created: Iterable[FileExecution]) -> dict[int, str]:
+    """Row ids by file number. Rows come in the files' order, without those that failed; API rows have no path."""
+    rest, rows = iter(created), dict[int, str]()
+    row = next(rest, None)
+    for item in items:
+        if row is not None and row.file_name == item.name and row.file_path in (None, item.path):
+            rows[item.number] = row.id
+            row = next(rest, None)
+    return rows

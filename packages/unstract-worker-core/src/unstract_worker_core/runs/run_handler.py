@@ -4,6 +4,7 @@ Whatever a step raises, the run either ends with a reason or goes back to the le
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from attrs import Factory, frozen
@@ -74,10 +75,7 @@ def accept_run(
     Raises:
         Reject: the process drains while the ledger is away; the message goes back to its queue.
     """
-
-    def put() -> Accepted:
-        return put_run(runtime, run_id, task=task, kind=kind, organization_id=organization_id, message=message)
-
+    put = partial(put_run, runtime, run_id, task=task, kind=kind, organization_id=organization_id, message=message)
     accepted = retry_until_accepted(runtime, put)
     if accepted.state is RunState.ACCEPTED:
         runtime.doorbells.ring_start(run_id, task=task, kind=kind)
@@ -217,8 +215,8 @@ def release_run(session: RunSession, error: Exception, place: Place, delays: Ret
 
 
 def _release(session: RunSession, release: Release, error: Exception | None = None) -> None:
-    level = log.error if error is not None and kind_of(error) is ErrorKind.KEY_REFUSED else log.warning
-    level("run put off", reason=release.reason, seconds=round(release.delay_seconds, 1), charged=release.charge)
+    report = log.error if error is not None and kind_of(error) is ErrorKind.KEY_REFUSED else log.warning
+    report("run put off", reason=release.reason, seconds=round(release.delay_seconds, 1), charged=release.charge)
     session.runtime.ledger.runs.release(
         session.claim, delay_seconds=release.delay_seconds, charge=release.charge, reason=release.reason
     )
