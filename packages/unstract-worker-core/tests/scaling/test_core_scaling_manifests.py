@@ -1,5 +1,6 @@
 """The manifests: every queue is looked at, and their YAML says what they say."""
 
+import json
 import os
 
 import pytest
@@ -121,7 +122,10 @@ def test_files_of_tls_are_asked_of_the_secret():
         ("redis://a/x", (), "database number"),
         ("sentinel://a/1;sentinel://b/2", (), "several databases"),
         ("sentinel://a", ("--redis", "h"), "does not go with"),
-        ("amqp://a", ("--redis", "h"), "does not go with"),
+        ("amqp://a", ("--redis", "h"), "do not go with"),
+        ("amqp://a", ("--redis-database", "1"), "do not go with"),
+        ("redis://a", ("--prometheus", "prometheus:9090"), "scheme must be http:// or https://"),
+        ("redis://a", ("--queues", "a, b c"), "must be a comma list of names"),
         ("rediss://h?ssl_cert_reqs=none", (), "option ssl_cert_reqs is refused"),
         ("kafka://h", (), "scheme must be"),
     ],
@@ -136,3 +140,8 @@ def test_without_an_environment_the_options_say_which_broker():
     assert triggers({}, "--redis", "[2001:db8::1]")[1]["address"] == "[2001:db8::1]:6379"
     assert triggers({}, "--broker", "rabbitmq")[0] == "rabbitmq"
     assert triggers({"CELERY_BROKER_BASE_URL": "redis://a;redis://b"}, "--redis", "b:1")[1]["address"] == "b:1"
+
+
+def test_a_broker_that_is_no_redis_names_none():
+    done = command({"CELERY_BROKER_BASE_URL": "amqp://h"})
+    assert json.loads(done.output)["redis"] == ""

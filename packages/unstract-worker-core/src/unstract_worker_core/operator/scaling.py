@@ -38,7 +38,7 @@ class Target:
         worker: the worker's name, also the value of the label `worker` in Prometheus.
         queues: what it consumes.
         grace_seconds: the least terminationGracePeriodSeconds that kills no running work.
-        redis: ``host:port`` of a broker on Redis, or of its sentinels in a comma list; no credentials.
+        redis: ``host:port`` of a broker on Redis, or of its sentinels in a comma list; no credentials. Empty: none.
         sentinel_master: the name of the master; None: no sentinels.
         tls: whether the broker is spoken to over TLS.
         own_authority: its certificate is signed by an authority of the operator's.
@@ -105,8 +105,10 @@ def at_broker(
     source = source or fitting
     if broker is not None and source not in (fitting, Source.PROMETHEUS):
         raise ValueError(f"the configured broker is {broker.scheme}: omit --broker, or use --broker {fitting}")
-    if redis is not None and source is not Source.REDIS:
-        raise ValueError(f"--redis does not go with a broker of {source}")
+    if source is not Source.REDIS:
+        if (redis, database) != (None, None):
+            raise ValueError(f"--redis and --redis-database do not go with a broker of {source}")
+        target = evolve(target, redis="")
     target = evolve(target, source=source)
     if broker is not None:
         target = evolve(

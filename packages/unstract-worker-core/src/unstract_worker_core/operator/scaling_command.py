@@ -10,6 +10,7 @@ import click
 from attrs import asdict, evolve
 
 from unstract_worker_core.config import BrokerSettings, ProcessSettings
+from unstract_worker_core.config import parsers as p
 from unstract_worker_core.config.declarations import Reader
 from unstract_worker_core.config.urls import BrokerSource, broker_settings
 from unstract_worker_core.operator.scaling import (
@@ -63,7 +64,7 @@ def scaling(definition: WorkerDefinition) -> click.Command:
     )  # fmt: skip
     @click.option("--prometheus", help="Root URL of Prometheus: KEDA then sees what runs, too.")
     @click.option("--redis", help="HOST:PORT of a broker on Redis; default: the one of CELERY_BROKER_BASE_URL.")
-    @click.option("--redis-database", type=click.IntRange(0), help="Its database.")
+    @click.option("--redis-database", type=click.IntRange(0, 65535), help="Its database.")
     @click.option("--queues", help="Comma list that replaces the platform's queues, as CELERY_QUEUES_{TYPE} does.")
     @click.option("--drain", type=click.FloatRange(0), help="WORKER_DRAIN_SECONDS of the fleet.  [default: 45]")
     @click.option("--namespace", default="unstract-workers", show_default=True)
@@ -75,12 +76,11 @@ def scaling(definition: WorkerDefinition) -> click.Command:
     ) -> None:  # fmt: skip
         if broker == Source.PROMETHEUS and not prometheus:
             raise click.UsageError("--broker prometheus needs --prometheus URL")
-        target = evolve(
-            _target(definition, queues, drain), prometheus=prometheus, namespace=namespace, secret=secret,
-        )  # fmt: skip
-        target = evolve(target, deployment=deployment or target.deployment)
         source = Source(broker) if broker else None
         try:
+            root = prometheus and p.any_http_url(prometheus)
+            target = evolve(_target(definition, queues, drain), prometheus=root, namespace=namespace, secret=secret)
+            target = evolve(target, deployment=deployment or target.deployment)
             target = at_broker(target, _configured(definition), source, redis, redis_database)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
@@ -105,7 +105,7 @@ def _configured(definition: WorkerDefinition) -> BrokerSettings | None:
 
 def _target(definition: WorkerDefinition, queues: str | None, drain: float | None) -> Target:
     own = queues_of(definition.worker)
-    named = tuple(name.strip() for name in (queues or "").split(",") if name.strip()) or own.platform
+    named = p.names(queues) if queues else own.platform
     seconds = ProcessSettings().drain_seconds if drain is None else drain
     return target_of(definition.worker, queues=(*named, *own.doorbell_queues), drain_seconds=seconds)
 
