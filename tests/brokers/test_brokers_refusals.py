@@ -110,6 +110,20 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(redis, tmp_path):
             fleet.wait_ready(seconds=60)
 
 
+def test_a_limit_of_connections_is_waited_for(rabbit, redis, tmp_path):
+    rabbit.control("set_vhost_limits", "-p", "/", '{"max-connections": 0}')
+    try:
+        with running_fleet(
+            environment(rabbit.url, redis.url), tmp_path / "logs", kinds=(CALLBACK,), ready_seconds=0
+        ) as fleet:
+            (worker,) = fleet.workers.values()
+            assert wait_until(lambda: worker.process.log_path.read_text().count("limit") >= 2, seconds=60)
+            rabbit.control("set_vhost_limits", "-p", "/", "{}")
+            fleet.wait_ready(seconds=60)
+    finally:
+        rabbit.control("set_vhost_limits", "-p", "/", "{}")
+
+
 def test_a_refusal_that_comes_later_is_asked_about_less_and_less(rabbit, redis, tmp_path):
     """A password is changed under a running worker: it stays, says why, and serves again once it is changed back."""
     rabbit.control("add_user", "worker", "first-one")

@@ -122,7 +122,7 @@ def permanent_refusal(error: BaseException) -> Fault | None:
     cause = error.__cause__ or error
     if isinstance(cause, PreconditionFailed) and "inequivalent arg" in str(cause):
         return Fault("RABBITMQ_HA_ENABLED", f"a queue has other arguments; configure it as the platform does: {cause}")
-    if isinstance(cause, NotAllowed):
+    if isinstance(cause, NotAllowed) and "limit" not in str(cause):  # one of connections passes
         return Fault("CELERY_BROKER_BASE_URL", f"there is no such vhost, or the user may not use it: {cause}")
     if isinstance(cause, AskError | ClusterCrossSlotError | ClusterDownError):
         return Fault("CELERY_BROKER_BASE_URL", NO_CLUSTER)
