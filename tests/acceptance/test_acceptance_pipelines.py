@@ -65,7 +65,7 @@ def test_a_second_run_with_history_has_nothing_left_to_do(tenant, tmp_path):
 
 
 def test_a_webhook_tells_of_the_end_once(tenant, tmp_path, stack, eventually):
-    pipeline = tenant.etl(folder(tmp_path, {"a.txt": "x"}), "told")
+    pipeline = tenant.etl(folder(tmp_path, {"a.txt": "x"}), "reported")
     path = f"/hooks/{tenant.platform.organization}"
     tenant.platform.notify(f"{stack.sink.url}{path}", pipeline_id=pipeline)
 

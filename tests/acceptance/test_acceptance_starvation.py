@@ -41,10 +41,10 @@ def sent_and_waited(url, number):
 def test_callers_that_hold_every_thread_are_released_and_their_runs_end_once(stack, tenant_of):
     tenant = tenant_of(stack)
     tenant.api()
-    url, told = tenant.platform.api_url("extract"), {}
+    url, reported = tenant.platform.api_url("extract"), {}
 
     def wait(number):
-        told[number] = sent_and_waited(url, number)
+        reported[number] = sent_and_waited(url, number)
 
     callers = [threading.Thread(target=wait, args=(number,)) for number in range(THREADS)]
     (worker,) = stack.fleet.of(API_DEPLOYMENT)
@@ -56,8 +56,8 @@ def test_callers_that_hold_every_thread_are_released_and_their_runs_end_once(sta
             call_json("GET", f"{stack.backend.internal_url}/v1/health/", key=stack.backend.api_key, timeout=0.5)
     for caller in callers:
         caller.join(120)
-    assert sorted(told) == list(range(THREADS))
-    for number, (status, message) in told.items():
+    assert sorted(reported) == list(range(THREADS))
+    for number, (status, message) in reported.items():
         row = tenant.ended(message["execution_id"])
         assert (row.status, row.total, row.successful) == ("COMPLETED", 2, 2)
         items = (

@@ -102,7 +102,7 @@ def demand(schema):
 )
 def test_a_change_that_another_version_cannot_read_is_refused_with_the_field(before, after, change, named):
     change(after["file_item"])
-    assert any(told.startswith(named) for told in compared(before, after)), list(compared(before, after))
+    assert any(reported.startswith(named) for reported in compared(before, after)), list(compared(before, after))
 
 
 def test_words_of_an_enumeration_neither_come_nor_go(before, after):
@@ -157,9 +157,9 @@ def test_a_model_that_only_an_older_version_knows_is_missed():
     assert list(reading_faults({"unheard_of": [{}]}, CORE, newer=False)) == ["unheard_of: is not known to this version"]
 
 
-def command(name, told=None):
+def command(name, reported=None):
     return subprocess.run(
-        [sys.executable, str(FOLDER), name], input=told, capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, str(FOLDER), name], input=reported, capture_output=True, text=True, check=False, timeout=100
     )
 
 
@@ -167,7 +167,7 @@ def test_the_commands_speak_to_each_other():
     written = command("specimens")
     read = command("read-newer", written.stdout)
     assert (written.returncode, read.returncode, read.stdout, read.stderr) == (0, 0, "", "")
-    told = json.loads(written.stdout)
-    told["specimens"]["start"][0]["kind"] = "stream"
-    read = command("read-older", json.dumps(told))
+    reported = json.loads(written.stdout)
+    reported["specimens"]["start"][0]["kind"] = "stream"
+    read = command("read-older", json.dumps(reported))
     assert (read.returncode, read.stdout) == (1, "start: StartMessage.kind: expected one of api, etl\n")

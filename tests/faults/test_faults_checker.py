@@ -23,7 +23,7 @@ def wrote(status, **more):
     return applied("executions.update_status", status=status, **more)
 
 
-def told(notification="n1"):
+def reported(notification="n1"):
     return applied("notifications.enqueue", status="COMPLETED", notification_id=notification)
 
 
@@ -132,25 +132,25 @@ def test_a_subscriber_who_was_not_told_is_lost():
     done = [worked("a"), worked("b"), wrote("COMPLETED")]
 
     assert wrong(verdict(done, subscribers=1)) == {"notifications_lost": 1}
-    assert wrong(verdict([*done, told()], subscribers=2)) == {"notifications_lost": 1}
+    assert wrong(verdict([*done, reported()], subscribers=2)) == {"notifications_lost": 1}
 
 
 def test_a_notification_that_did_not_arrive_is_lost():
-    effects = [worked("a"), worked("b"), wrote("COMPLETED"), told(), applied("notifications.dispatch")]
+    effects = [worked("a"), worked("b"), wrote("COMPLETED"), reported(), applied("notifications.dispatch")]
 
     assert wrong(verdict(effects, subscribers=1)) == {"notifications_lost": 1}
     assert wrong(verdict(effects, arrived=[Announcement("/hook", "id1")], subscribers=1)) == {}
 
 
 def test_a_subscriber_who_was_told_twice_is_counted():
-    effects = [worked("a"), worked("b"), wrote("COMPLETED"), told(), told(), applied("notifications.dispatch")]
+    effects = [worked("a"), worked("b"), wrote("COMPLETED"), reported(), reported(), applied("notifications.dispatch")]
     arrived = [Announcement("/hook", "id1"), Announcement("/hook", "id2")]
 
     assert wrong(verdict(effects, arrived=arrived, subscribers=1)) == {"notifications_doubled": 1}
 
 
 def test_a_repeat_under_the_same_id_counts_only_where_keys_are_ignored():
-    effects = [worked("a"), worked("b"), wrote("COMPLETED"), told(), applied("notifications.dispatch")]
+    effects = [worked("a"), worked("b"), wrote("COMPLETED"), reported(), applied("notifications.dispatch")]
     arrived = [Announcement("/hook", "id1"), Announcement("/hook", "id1")]
 
     assert wrong(verdict(effects, arrived=arrived, subscribers=1)) == {}

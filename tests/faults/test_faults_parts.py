@@ -250,10 +250,10 @@ def test_what_the_end_of_the_run_cuts_off_is_told_from_what_is_lost(left, cut):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"), [(["--only", "R99"], "R99"), (["--only", "R24", "--mode", KEYED], AS_REAL)]
+    ("arguments", "expected"), [(["--only", "R99"], "R99"), (["--only", "R24", "--mode", KEYED], AS_REAL)]
 )
-def test_nothing_to_run_is_said(capsys, arguments, told):
+def test_nothing_to_run_is_said(capsys, arguments, expected):
     assert main(arguments) == 2
     said = capsys.readouterr().out
     assert "nothing to run" in said
-    assert told in said
+    assert expected in said

@@ -37,7 +37,7 @@ class Done:
 
 @define
 class Machine:
-    """A machine with secrets, an environment file, and a docker that records what it is told."""
+    """A machine with secrets, an environment file, and a docker that records its calls."""
 
     folder: Path
     patch: pytest.MonkeyPatch

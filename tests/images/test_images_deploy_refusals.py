@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         ("LOG_LEVLE=DEBUG", "LOG_LEVLE: is not known; did you mean LOG_LEVEL?"),
         ("INTERNAL_SERVICE_API_KEY=hush-hush", "INTERNAL_SERVICE_API_KEY: is a secret"),
@@ -22,11 +22,11 @@ import pytest
         ("PLATFORM_NETWORK_EXTERNAL=maybe", "PLATFORM_NETWORK_EXTERNAL: must be true or false"),
     ],
 )
-def test_a_faulty_environment_file_is_refused(machine, line, told):
+def test_a_faulty_environment_file_is_refused(machine, line, expected):
     machine.variables.write_text(f"{machine.variables.read_text()}{line}\n")
     done = machine.deploy("--action", "deploy")
     assert done.returncode == 2
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "hush-hush" not in done.stderr
     assert machine.calls() == []
 
@@ -35,7 +35,7 @@ def test_every_fault_is_told_at_once(machine):
     machine.variables.write_text("CELERY_BROKER_BASE_URL=ftp://u:hush-hush@broker\n")
     done = machine.deploy("--action", "deploy", "--dry-run")
     assert done.returncode == 2
-    for told in (
+    for expected in (
         "INTERNAL_API_BASE_URL: is required",
         "REDIS_HOST: is required",
         "SECRETS_DIR: is required",
@@ -43,7 +43,7 @@ def test_every_fault_is_told_at_once(machine):
         "CELERY_BROKER_BASE_URL: must be a URL of redis",
         "CELERY_BROKER_BASE_URL: holds a password",
     ):
-        assert told in done.stderr
+        assert expected in done.stderr
     assert "hush-hush" not in done.stderr
 
 

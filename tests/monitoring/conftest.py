@@ -37,7 +37,7 @@ class Prometheus:
             return json.loads(answer.read())["data"]
         return None
 
-    def told(self, expression: str) -> list[dict[str, Any]]:
+    def query(self, expression: str) -> list[dict[str, Any]]:
         """The samples that an expression has now."""
         return self.ask("query", query=expression)["result"]
 

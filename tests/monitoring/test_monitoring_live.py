@@ -44,9 +44,9 @@ def test_every_target_is_up_every_rule_is_evaluated_and_nothing_fires(stack, pro
 
 
 def test_what_the_dashboard_and_the_rules_ask_is_answered_with_data(stack, prometheus, tmp_path):
-    eventually(lambda: {each["metric"]["worker"] for each in prometheus.told("celery_worker_up == 1")} == KINDS)
-    eventually(lambda: prometheus.told("max(unstract_worker_ledger_due_seconds)"))
-    lengths = prometheus.told("celery_queue_length")
+    eventually(lambda: {each["metric"]["worker"] for each in prometheus.query("celery_worker_up == 1")} == KINDS)
+    eventually(lambda: prometheus.query("max(unstract_worker_ledger_due_seconds)"))
+    lengths = prometheus.query("celery_queue_length")
     assert len(lengths) == len({entry["metric"]["queue_name"] for entry in lengths}) > 10
     for query in all_queries():
         assert prometheus.ask("query", query=query.expression) is not None, query
@@ -54,7 +54,7 @@ def test_what_the_dashboard_and_the_rules_ask_is_answered_with_data(stack, prome
     assert len(panels) > 20
     send(stack, tmp_path, "panels")  # rates need two looks with something between them
     for query in panels:
-        eventually(lambda query=query: prometheus.told(query.expression))
+        eventually(lambda query=query: prometheus.query(query.expression))
 
 
 def test_a_message_that_is_put_aside_fires_its_alert(stack, prometheus):
@@ -74,9 +74,9 @@ def test_a_killed_worker_fires_its_alerts_and_its_return_ends_them(stack, promet
     general.kill()
     eventually(lambda: {"UnstractWorkerDown", "UnstractNoWorker"} <= prometheus.firing().keys())
     assert prometheus.targets() == {**dict.fromkeys(KINDS, "up"), GENERAL.name: "down"}
-    told = prometheus.firing()
-    assert told["UnstractNoWorker"]["annotations"]["summary"] == "No general worker runs."
-    assert told["UnstractWorkerDown"]["annotations"]["summary"].startswith("general at 127.0.0.1:")
+    firing = prometheus.firing()
+    assert firing["UnstractNoWorker"]["annotations"]["summary"] == "No general worker runs."
+    assert firing["UnstractWorkerDown"]["annotations"]["summary"].startswith("general at 127.0.0.1:")
     general.start()
     general.wait_ready()
     eventually(lambda: not {"UnstractWorkerDown", "UnstractNoWorker"} & prometheus.firing().keys())

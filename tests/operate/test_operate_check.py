@@ -208,8 +208,8 @@ def test_each_redis_role_is_told_what_it_would_lose(ground, tmp_path):
             ("platform redis", "API results"),
             ("cache redis", "marks"),
         ):
-            told = [line for line in done.json["lines"] if line["subject"] == subject and loss in line["detail"]]
-            assert [line["status"] for line in told if "eviction" in line["detail"]] == ["warn"]
+            reported = [line for line in done.json["lines"] if line["subject"] == subject and loss in line["detail"]]
+            assert [line["status"] for line in reported if "eviction" in line["detail"]] == ["warn"]
         with other.client() as client:
             client.config_set("maxmemory-policy", "noeviction")
             client.set("uw_callback", "not a list")
@@ -230,8 +230,8 @@ def test_a_user_without_info_is_told_what_was_not_looked_at(ground, tmp_path):
 
 
 def test_both_clocks_are_compared(ground):
-    told = [line["detail"] for line in ground.run("check", "--json").json["lines"] if line["subject"] == "clock"]
-    assert [detail.split(" is ")[0] for detail in told] == ["the ledger's Redis", "the backend"]
+    reported = [line["detail"] for line in ground.run("check", "--json").json["lines"] if line["subject"] == "clock"]
+    assert [detail.split(" is ")[0] for detail in reported] == ["the ledger's Redis", "the backend"]
 
 
 def test_a_clock_that_is_off_is_a_warning():

@@ -105,7 +105,7 @@ def test_a_missing_platform_key_is_a_setting_and_no_lack_of_the_backend(at):
     assert line["got"].startswith("a setting of the organization is missing, not the operation: An active platform key")
 
 
-def test_todays_backend_is_told_to_lack_execute_file(at):
+def test_todays_backend_lacks_execute_file(at):
     ground = at("recorded")
     arguments = ("--organization", ground.platform.organization, "--workflow", scratch(ground), "--write", "--yes")
     done = ground.run("conformance", *arguments, "--json", worker="file_processing")
@@ -151,7 +151,7 @@ def test_a_wrong_key_fails_everything_and_is_not_shown(at):
 
 
 def named_things(ground: Ground) -> tuple[str, str, str]:
-    """A scratch workflow, a pipeline of it and an API deployment, each with a subscriber who may be told."""
+    """A scratch workflow, a pipeline of it and an API deployment, each with a subscriber that may be notified."""
     platform, sink = ground.platform, ground.stack.sink.url
     workflow = scratch(ground)
     pipeline = platform.create_pipeline(workflow, "scratch")
@@ -184,7 +184,7 @@ def test_a_named_pipeline_and_its_subscribers_are_read(at, worker):
 
 @pytest.mark.parametrize("which", ["real", "recorded"])
 @pytest.mark.parametrize("worker", ["callback", "general"])
-def test_a_named_pipeline_is_written_to_and_its_subscriber_is_told_once(at, which, worker):
+def test_a_named_pipeline_is_written_to_and_its_subscriber_is_notified_once(at, which, worker):
     ground = at(which)
     workflow, pipeline, _ = named_things(ground)
     arguments = ("--organization", ground.platform.organization, "--workflow", workflow, "--pipeline", pipeline)
@@ -201,8 +201,8 @@ def test_a_pipeline_that_keeps_no_status_and_one_without_subscribers_are_named(a
     workflow = scratch(ground)
     pipeline = ground.platform.create_pipeline(workflow, "scratch")
     dev, key = f"{ground.stack.backend.public_url}/dev/faults", ground.stack.backend.api_key
-    told = {"status": "success", "message": "updated"}
-    fault = {"kind": "body", "method": "PUT", "path": f"/pipeline/{pipeline}/", "body": json.dumps(told)}
+    reported = {"status": "success", "message": "updated"}
+    fault = {"kind": "body", "method": "PUT", "path": f"/pipeline/{pipeline}/", "body": json.dumps(reported)}
     call_json("POST", dev, payload=fault, key=key)
     arguments = ("--organization", ground.platform.organization, "--workflow", workflow, "--pipeline", pipeline)
     try:
@@ -216,7 +216,7 @@ def test_a_pipeline_that_keeps_no_status_and_one_without_subscribers_are_named(a
     assert bad["webhook.enqueue"]["verdict"] == "unclear"
 
 
-def test_telling_somebody_needs_somebody_by_name(at):
+def test_notify_needs_a_named_subscriber(at):
     ground = at("real")
     arguments = ("--organization", ground.platform.organization, "--workflow", scratch(ground))
     done = ground.run("conformance", *arguments, "--write", "--yes", "--notify")
@@ -224,7 +224,7 @@ def test_telling_somebody_needs_somebody_by_name(at):
     assert "--notify needs --write, and --pipeline or --api" in done.err
 
 
-def test_writing_needs_a_workflow_by_name(at):
+def test_write_needs_a_named_workflow(at):
     ground = at("real")
     done = ground.run("conformance", "--organization", ground.platform.organization, "--write", "--yes")
     assert done.code == 2

@@ -50,8 +50,8 @@ def test_a_stranded_run_is_seen_and_a_retry_brings_it_home(ground):
     assert again.code == 4
     assert "it ended COMPLETED" in again.err
     assert "3 of 3 files succeeded" in again.err
-    told = ground.run("runs", "show", run_id, "--json")
-    assert (told.code, told.json["run"]["state"], told.json["final"]["status"]) == (0, "DONE", "COMPLETED")
+    reported = ground.run("runs", "show", run_id, "--json")
+    assert (reported.code, reported.json["run"]["state"], reported.json["final"]["status"]) == (0, "DONE", "COMPLETED")
 
 
 def test_an_aborted_run_ends_stopped_and_its_neighbour_completes(ground):

@@ -43,12 +43,12 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """The stack with all four workers, as the command starts it."""
     folder = tmp_path_factory.mktemp("up")
     command = [sys.executable, "-m", "unstract_devstack.up", "--json", "--data", str(folder)]
-    with (folder / "told.txt").open("w") as told:
+    with (folder / "up.log").open("w") as log:
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=told, text=True)
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True)
     try:
         line = process.stdout.readline()
-        assert line, (folder / "told.txt").read_text()
+        assert line, (folder / "up.log").read_text()
         said = json.loads(line)
         yield Up(said["addresses"]["live page"], said["addresses"], said["environment"])
     finally:

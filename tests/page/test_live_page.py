@@ -27,10 +27,10 @@ def texts(browser, selector):
     return [element.text for element in browser.find_elements(By.CSS_SELECTOR, selector)]
 
 
-def until(browser, condition, told):
+def until(browser, condition, reported):
     return WebDriverWait(
         browser, PATIENCE, poll_frequency=0.1, ignored_exceptions=[StaleElementReferenceException]
-    ).until(lambda _: condition(), told)
+    ).until(lambda _: condition(), reported)
 
 
 def mark(browser):
@@ -143,9 +143,9 @@ for (const kind of ["dragover", "drop"]) {
 """
 
 
-def started(browser, told):
+def started(browser, reported):
     """The id of the execution that the list leads to, once it does."""
-    until(browser, lambda: "#e-" in browser.current_url, told)
+    until(browser, lambda: "#e-" in browser.current_url, reported)
     return browser.current_url.split("#e-")[1]
 
 

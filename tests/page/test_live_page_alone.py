@@ -36,10 +36,10 @@ def sources(tmp_path):
         )
 
 
-def until_it_says(browser, selector, told):
-    condition = f"{selector} says {told}"
+def until_it_says(browser, selector, reported):
+    condition = f"{selector} says {reported}"
     WebDriverWait(browser, PATIENCE).until(
-        lambda _: told in browser.find_element(By.CSS_SELECTOR, selector).text, condition
+        lambda _: reported in browser.find_element(By.CSS_SELECTOR, selector).text, condition
     )
 
 

@@ -28,8 +28,8 @@ def calls_of(ground, tenant) -> list[dict]:
     return [entry for entry in ground.requests() if entry["organization"] == tenant.organization]
 
 
-@pytest.mark.parametrize(("status", "told"), [(401, "does not accept the API key"), (403, "forbids this call")])
-def test_b6_a_key_that_is_revoked_in_the_middle_is_said_loudly_and_costs_no_document(ground, faults, status, told):
+@pytest.mark.parametrize(("status", "expected"), [(401, "does not accept the API key"), (403, "forbids this call")])
+def test_b6_a_key_that_is_revoked_in_the_middle_is_said_loudly_and_costs_no_document(ground, faults, status, expected):
     tenant = ground.tenant()
     tenant.api()
     body = {"error": f"key {ground.backend.api_key} was revoked"}
@@ -41,7 +41,7 @@ def test_b6_a_key_that_is_revoked_in_the_middle_is_said_loudly_and_costs_no_docu
     def last_error():
         return ledger.hget(f"uw:{{{execution}}}:meta", "last_error") or ""
 
-    assert wait_until(lambda: told in last_error(), seconds=SECONDS)
+    assert wait_until(lambda: expected in last_error(), seconds=SECONDS)
     asked = [entry for entry in calls_of(ground, tenant) if entry["path"].endswith("/execute-file/")]
     assert len(asked) <= 2  # once a batch: no retries, and nobody else's name
     assert "refuses the API key" in "".join(ground.logs().values())

@@ -83,7 +83,7 @@ def hook(ground, path: str, queue: str, **kwargs: object) -> str:
 
 
 def notify(ground, tenant, **target: str) -> None:
-    whom = {"organization_id": tenant.organization, "url": f"{ground.sink.url}/told/{TOKEN}", "platform": "API"}
+    whom = {"organization_id": tenant.organization, "url": f"{ground.sink.url}/notified/{TOKEN}", "platform": "API"}
     body = whom | {"authorization_type": "BEARER", "authorization_key": HEADER} | target
     call_json("POST", f"{ground.backend.public_url}/dev/notifications", payload=body, key=ground.backend.api_key)
 
@@ -129,15 +129,15 @@ def faults(ground) -> list[dict]:
 def worked(ground) -> Told:
     """All of it has happened, and every run of the ledger is over."""
     tenant, others = ground.tenant(), ground.database(LEDGER).smembers("uw:open")
-    told = run_everything(ground, tenant)
-    # Between the run that tells and the run that is told there is only a message: nothing in the ledger to wait for.
+    reported = run_everything(ground, tenant)
+    # Between the sending run and the receiving run there is only a message: nothing in the ledger to wait for.
     assert wait_until(lambda: len(announcements(ground.sink.received())) == 2, seconds=30), "of the pipeline's two runs"
     assert wait_until(lambda: ground.database(LEDGER).smembers("uw:open") <= others, seconds=30)
     ground.no_faults()
-    for execution in (told.executions[0], told.executions[-1]):
+    for execution in (reported.executions[0], reported.executions[-1]):
         items = tenant.platform.results("extract", execution).items
         assert CONTENT in json.dumps(items)  # it came as far as its caller
-    return told
+    return reported
 
 
 def test_s1_no_secret_is_logged(ground, worked):

@@ -66,7 +66,7 @@ def test_s8_the_look_at_the_code_sees_what_it_looks_for(code):
 
 
 def test_b12_no_path_turns_verification_off():
-    """Neither the client of the internal API nor the webhooks' can be told not to verify: no code, no variable."""
+    """Neither the client of the internal API nor the webhooks' can be switched to not verify: no code, no variable."""
     page = (ROOT / "packages/unstract-worker-core/ENVIRONMENT.md").read_text(encoding="utf-8")
     switches = re.findall(
         r"`((?:INTERNAL_API|WEBHOOK|WORKER_WEBHOOK)_[A-Z_]*(?:VERIFY|INSECURE|SSL|CERT_REQS)[A-Z_]*)`", page

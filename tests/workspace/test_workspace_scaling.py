@@ -33,8 +33,8 @@ def test_the_command_needs_no_environment_and_prints_no_secret(worker):
     assert scaled["spec"]["triggers"][0]["metadata"]["address"] == "redis.example:6380"
     assert scaled["spec"]["triggers"][0]["metadata"]["databaseIndex"] == "4"
     assert "running work is not counted" in done.stdout
-    told = json.loads(command(worker).stdout)
-    assert told["rule"]["min_replicas"] == ENTRIES[worker].scaling.min_replicas
+    reported = json.loads(command(worker).stdout)
+    assert reported["rule"]["min_replicas"] == ENTRIES[worker].scaling.min_replicas
     assert command(worker, "--format", "keda", "--broker", "prometheus").returncode == 2
 
 

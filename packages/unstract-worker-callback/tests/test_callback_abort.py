@@ -1,4 +1,4 @@
-"""A stopped run ends by the callback worker alone: whoever would take its next step may be gone."""
+"""A stopped run is ended by the callback worker alone: the worker of its next step may be gone."""
 
 import json
 

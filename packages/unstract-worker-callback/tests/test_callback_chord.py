@@ -97,7 +97,7 @@ def test_duplicates_are_harmless_at_every_moment(rig, app):
     prepared = chord(rig)
     rig.subscribe(prepared)
     run_id = deliver(app, rig, prepared, [RESULT])
-    deliver(app, rig, prepared, [], NAMES[2])  # before: the first stands
+    deliver(app, rig, prepared, [], NAMES[2])  # before: the first one is kept
     claim = rig.runtime.ledger.runs.claim(run_id, "another worker", state=RunState.READY)
     deliver(app, rig, prepared, [RESULT])  # meanwhile
     assert finalise_run(rig.runtime, run_id) is False

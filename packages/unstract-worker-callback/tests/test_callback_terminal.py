@@ -14,35 +14,35 @@ from unstract_worker_core.statuses import ExecutionStatus, RunKind
 TERMINAL = [status for status in ExecutionStatus if status.terminal]
 OPEN = [status for status in ExecutionStatus if not status.terminal]
 PIPELINE = {"COMPLETED": "SUCCESS", "ERROR": "FAILURE", "STOPPED": "FAILURE"}
-TOLD = {"COMPLETED": "SUCCESS", "ERROR": "ERROR", "STOPPED": "STOPPED"}
+NOTIFIED = {"COMPLETED": "SUCCESS", "ERROR": "ERROR", "STOPPED": "STOPPED"}
 
 
 @pytest.mark.parametrize("last_try", [False, True])
 @pytest.mark.parametrize("kind", RunKind)
-@pytest.mark.parametrize("stands", TERMINAL)
-def test_the_first_terminal_status_stays_and_what_was_done_is_not_lost(rig, stands, kind, last_try):
+@pytest.mark.parametrize("existing", TERMINAL)
+def test_the_first_terminal_status_stays_and_what_was_done_is_not_lost(rig, existing, kind, last_try):
     """A user stopped the run, or the platform ended it: its row has no counts, its caller's list is empty."""
     prepared = rig.prepare(kind)
     rig.subscribe(prepared)
     rig.arm(prepared, [rig.ok(1), rig.bad(2), rig.skipped(3)])
-    rig.set_status(prepared, stands)
+    rig.set_status(prepared, existing)
     rig.charge(prepared.id, 5 if last_try else 0)
 
     rig.finalise(prepared)
 
-    assert rig.shown(prepared) == (stands, 3, 1, 1)
-    assert [end["detail"]["status"] for end in rig.ends(prepared)] == [stands, stands]
+    assert rig.shown(prepared) == (existing, 3, 1, 1)
+    assert [end["detail"]["status"] for end in rig.ends(prepared)] == [existing, existing]
     assert [item["file"] for item in rig.results(prepared)] == (
         [] if kind is RunKind.ETL else ["file-1.txt", "file-2.txt"]
     )
-    assert rig.final(prepared).status is stands
+    assert rig.final(prepared).status is existing
     (event,) = rig.events(prepared)
     assert event["additional_data"] == {"total_files": 3, "successful_files": 1, "failed_files": 1}
     if kind is RunKind.ETL:
-        assert rig.pipeline_writes(prepared) == [PIPELINE[stands]]
-        assert event["status"] == TOLD[stands]
+        assert rig.pipeline_writes(prepared) == [PIPELINE[existing]]
+        assert event["status"] == NOTIFIED[existing]
     else:
-        assert event["status"] == stands
+        assert event["status"] == existing
 
 
 @pytest.mark.parametrize("kind", RunKind)
@@ -63,19 +63,19 @@ def test_a_status_of_an_attempt_before_this_one_is_not_written_again(rig, kind):
     assert rig.state(prepared.id) is RunState.DONE
 
 
-@pytest.mark.parametrize("stands", [ExecutionStatus.COMPLETED, ExecutionStatus.ERROR])
-def test_an_execution_that_ended_before_this_run_had_files_is_left_alone(rig, stands):
-    """A start message that came once more, long after: its tools are gone, or it has no files any more."""
+@pytest.mark.parametrize("existing", [ExecutionStatus.COMPLETED, ExecutionStatus.ERROR])
+def test_an_execution_that_ended_before_this_run_had_files_is_left_alone(rig, existing):
+    """A start message that was delivered again, long after: its tools are gone, or it has no files any more."""
     prepared = rig.prepare(RunKind.ETL)
     rig.subscribe(prepared)
     rig.arm(prepared, error="tool validation failed")
-    rig.set_status(prepared, stands, total_files=2, successful_files=1, failed_files=1)
+    rig.set_status(prepared, existing, total_files=2, successful_files=1, failed_files=1)
 
     rig.finalise(prepared)
 
-    assert rig.shown(prepared) == (stands, 2, 1, 1)
+    assert rig.shown(prepared) == (existing, 2, 1, 1)
     assert (rig.pipeline_writes(prepared), rig.notified(prepared)) == ([], [])
-    assert rig.final(prepared).status is stands
+    assert rig.final(prepared).status is existing
 
 
 def test_a_stop_before_this_run_had_files_counts_what_an_earlier_one_did(rig):

@@ -1,4 +1,4 @@
-"""Each error that a file meets is treated as the failure policy says; its sibling is processed all the same."""
+"""Each error that a file meets is treated as the failure policy says; its sibling is still processed."""
 
 import pytest
 

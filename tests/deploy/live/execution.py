@@ -59,9 +59,9 @@ class Trial:
         good = sum(file.status == "Success" for file in files.values())
         wait_until(lambda: self.platform.execution(execution).status in TERMINAL, seconds=RUN_SECONDS, pause=0.5)
         row = self.platform.execution(execution)
-        told = (row.status, row.total, row.successful, row.failed)
-        if told != ("COMPLETED", len(files), good, len(files) - good):
-            raise ImagesError(f"{title}: status, total, successful and failed are {told} ({row.error})")
+        reported = (row.status, row.total, row.successful, row.failed)
+        if reported != ("COMPLETED", len(files), good, len(files) - good):
+            raise ImagesError(f"{title}: status, total, successful and failed are {reported} ({row.error})")
         say(f"{title}: {row.status}, {row.successful} of {row.total} files, {row.failed} failed as they should")
         return row
 

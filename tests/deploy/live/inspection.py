@@ -41,14 +41,14 @@ def problems(site: Site, worker: Worker) -> Iterator[str]:
     container = site.one(worker.name)
     yield from _as_told(container, worker)
     probe = PROBE.read_text(encoding="utf-8")
-    told = json.loads(site.engine.call("exec", container["Id"], PYTHON, "-c", probe))
-    if told.pop("user") != [USER] * 4:
+    reported = json.loads(site.engine.call("exec", container["Id"], PYTHON, "-c", probe))
+    if reported.pop("user") != [USER] * 4:
         yield f"does not run as {USER}"
-    yield from (f"{what}: {found}" for what, found in told.items() if found)
+    yield from (f"{what}: {found}" for what, found in reported.items() if found)
 
 
 def _as_told(container: dict[str, Any], worker: Worker) -> Iterator[str]:
-    """What the engine was told about a container."""
+    """The settings of a container as the engine has them."""
     host, labels = container["HostConfig"], container["Config"]["Labels"]
     if not host["ReadonlyRootfs"]:
         yield "its root is writable"

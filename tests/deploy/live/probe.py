@@ -47,7 +47,7 @@ def uncompiled() -> list[str]:
 
 def main() -> None:
     """Looks at everything."""
-    told = {
+    reported = {
         "user": status("Uid").split(),
         "capabilities": [name for name in ("CapEff", "CapPrm", "CapBnd") if int(status(name), 16)],
         "new_privileges": status("NoNewPrivs") != "1",
@@ -57,7 +57,7 @@ def main() -> None:
         "modules": [name for name in MODULES if find_spec(name)],
         "uncompiled": uncompiled(),
     }
-    sys.stdout.write(json.dumps(told))
+    sys.stdout.write(json.dumps(reported))
 
 
 if __name__ == "__main__":

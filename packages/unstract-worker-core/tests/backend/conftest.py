@@ -175,7 +175,7 @@ class Server:
 
 @define
 class Clock:
-    """Time that passes only when told."""
+    """A clock that a test advances."""
 
     now: float = 1000.0
 
@@ -248,7 +248,7 @@ def no_pauses() -> Iterator[None]:
 
 @pytest.fixture
 def free_port() -> Iterator[int]:
-    """A port that nobody listens on, nor will while the test runs."""
+    """A port without a listener for the whole test."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]

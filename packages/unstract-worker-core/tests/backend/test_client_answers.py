@@ -18,7 +18,7 @@ ROW = {"id": ID, "workflow_execution_id": ID, "file_name": "a.txt", "status": ""
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
         (b"", "empty body"),
         (b"  ", "empty body"),
@@ -33,9 +33,9 @@ ROW = {"id": ID, "workflow_execution_id": ID, "file_name": "a.txt", "status": ""
         (b"[1", "not JSON"),
     ],
 )
-def test_not_json(server, backend, body, told):
+def test_not_json(server, backend, body, expected):
     server.answer(server.raw(body, content_type="application/json"))
-    with pytest.raises(UnexpectedAnswer, match=told) as failure:
+    with pytest.raises(UnexpectedAnswer, match=expected) as failure:
         backend.files.get(ORG, ID)
     assert len(server.received) == 1
     assert "SECRET" not in str(failure.value)
@@ -50,7 +50,7 @@ def test_half_of_a_surrogate_pair_is_replaced(server, backend, written):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
         ([], "body: not an object"),
         ("SECRET", "body: not an object"),
@@ -61,9 +61,9 @@ def test_half_of_a_surrogate_pair_is_replaced(server, backend, written):
         (ROW | {"file_path": ["SECRET"]}, "FileExecution.file_path: expected str, got list"),
     ],
 )
-def test_wrong_shape_names_the_field_and_not_the_value(server, backend, body, told):
+def test_wrong_shape_names_the_field_and_not_the_value(server, backend, body, expected):
     server.answer(server.sends(body))
-    with pytest.raises(UnexpectedAnswer, match=told) as failure:
+    with pytest.raises(UnexpectedAnswer, match=expected) as failure:
         backend.files.get(ORG, ID)
     assert "SECRET" not in f"{failure.value!r} {failure.value}"
     assert failure.value.status == 200
@@ -71,7 +71,7 @@ def test_wrong_shape_names_the_field_and_not_the_value(server, backend, body, to
 
 
 @pytest.mark.parametrize(
-    ("call", "body", "told"),
+    ("call", "body", "expected"),
     [
         (lambda b: b.files.list(ORG, ID), {"a": 1}, "body: not a list"),
         (lambda b: b.executions.get(ORG, ID), {"execution": []}, "source_config: missing"),
@@ -116,9 +116,9 @@ def test_wrong_shape_names_the_field_and_not_the_value(server, backend, body, to
         (lambda b: b.notifications.mark_dispatched(1, [ID]), {"updated": True}, "updated: not an integer"),
     ],
 )
-def test_success_without_the_promised_content(server, backend, call, body, told):
+def test_success_without_the_promised_content(server, backend, call, body, expected):
     server.answer(server.sends(body))
-    with pytest.raises(UnexpectedAnswer, match=told):
+    with pytest.raises(UnexpectedAnswer, match=expected):
         call(backend)
 
 

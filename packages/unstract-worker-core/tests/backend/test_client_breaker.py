@@ -84,8 +84,8 @@ def test_a_refused_key_is_told_once_and_shows_until_it_is_accepted(server, backe
     server.answer(server.sends(USAGE))
     ask(backend)
     assert not shown()
-    told = capsys.readouterr().out
-    assert told.count("refuses the API key") == told.count("accepts the API key again") == 1
+    reported = capsys.readouterr().out
+    assert reported.count("refuses the API key") == reported.count("accepts the API key again") == 1
 
 
 @pytest.mark.parametrize("what", ["400", "404", "500", "429", "200 error", "200 html", "302"])

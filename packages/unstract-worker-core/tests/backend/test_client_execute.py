@@ -157,16 +157,16 @@ def test_refused_connections_are_tried_again(backend_with, free_port):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reason"),
     [
         (DONE | {"status": "done"}, "neither success nor error"),
         (DONE | {"execution_id": WORKFLOW}, "execution_id"),
         ({"status": "success", "execution_id": EXECUTION}, "result: missing"),
     ],
 )
-def test_success_must_be_said_and_be_ours(server, backend, body, told):
+def test_success_must_be_said_and_be_ours(server, backend, body, reason):
     server.answer(server.sends(body))
-    with pytest.raises(UnexpectedAnswer, match=told):
+    with pytest.raises(UnexpectedAnswer, match=reason):
         execute(backend)
 
 

@@ -1,4 +1,4 @@
-"""Traces: spans of work and calls as a collector gets them, what the backend is told, and nothing where not wanted."""
+"""Traces: spans of work and calls as a collector gets them, what the backend receives, and nothing where traces are off."""
 
 import subprocess
 import sys

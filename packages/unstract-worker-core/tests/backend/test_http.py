@@ -656,16 +656,16 @@ def test_certificate_that_is_trusted_by_file(server, certificate, secure_backend
 
 
 @pytest.mark.parametrize(
-    ("names", "dates", "trust", "told"),
+    ("names", "dates", "trust", "expected"),
     [
         ("IP:127.0.0.1", VALID, False, "self-signed"),
         ("IP:127.0.0.9", VALID, True, "mismatch"),
         ("IP:127.0.0.1", EXPIRED, True, "expired"),
     ],
 )
-def test_certificates_that_are_refused(server, certificate, secure_backend, names, dates, trust, told):
+def test_certificates_that_are_refused(server, certificate, secure_backend, names, dates, trust, expected):
     backend = secure_backend(*certificate(names, *dates), trust=trust)
-    with pytest.raises(BackendUnavailable, match=f"certificate refused: .*{told}"):
+    with pytest.raises(BackendUnavailable, match=f"certificate refused: .*{expected}"):
         backend.files.list(ORG, ID)
     assert server.received == []
 

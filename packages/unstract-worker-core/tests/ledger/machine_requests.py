@@ -291,8 +291,8 @@ class RequestRules(RunRules):
             number: (each.state == "published", not each.over and each.state != "given_up")
             for number, each in asked.items()
         }
-        told = {number: ExecutorAnswer(model.answers[number]) for number in numbers if number in model.answers}
-        assert answer.answers == told
+        reported = {number: ExecutorAnswer(model.answers[number]) for number in numbers if number in model.answers}
+        assert answer.answers == reported
         self.batch_claims.append(answer)
 
     def _wrote(self, claim: BatchClaim) -> None:

@@ -66,8 +66,8 @@ class RunRules(CheckedMachine):
     @rule(pick=picks, value=st.sampled_from("xyz"))
     def note(self, pick: int, value: str) -> None:
         claim, model, held = self._run_claim(pick)
-        stands = self.unless_lost(lambda: self.driver.ledger.runs.journal(claim, {"row": value})["row"])
-        assert stands == (model.journal.setdefault("row", value) if held else None)
+        kept = self.unless_lost(lambda: self.driver.ledger.runs.journal(claim, {"row": value})["row"])
+        assert kept == (model.journal.setdefault("row", value) if held else None)
 
     @precondition(lambda self: self.run_claims)
     @rule(pick=picks, count=st.integers(min_value=0, max_value=3))

@@ -115,7 +115,7 @@ def test_the_keeper_renews_what_is_held_and_nothing_else(
     driver.accept("run-b")
     driver.armed(RUN, (1, 1))
     run, batch, let_go = driver.claim("run-b"), driver.claim_batch(RUN, 0), driver.claim_batch(RUN, 1)
-    # A clock that stands: a busy machine may hold this thread up for longer than such a lease.
+    # A clock that does not move: a busy machine may hold this thread up for longer than such a lease.
     keeper = make_keeper(lease_seconds=0.03, clock=clock)
     with keeper.batch(evolve(let_go, asked_at=clock.now)):
         pass

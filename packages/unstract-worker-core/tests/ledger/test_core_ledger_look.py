@@ -1,4 +1,4 @@
-"""What the sweeper is told about a due run: backlog is not loss, waits double, nothing is forgotten."""
+"""What is decided about a due run: a backlog is not a loss, waits double, no run is forgotten."""
 
 import pytest
 

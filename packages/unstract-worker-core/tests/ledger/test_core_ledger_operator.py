@@ -156,7 +156,7 @@ def test_ten_thousand_open_runs_are_read_a_page_at_a_time(driver: Driver, operat
         pipe.execute()
     redis.config_resetstat()
     page = operator.page(limit=50)
-    calls = {name.removeprefix("cmdstat_"): told["calls"] for name, told in redis.info("commandstats").items()}
+    calls = {name.removeprefix("cmdstat_"): reported["calls"] for name, reported in redis.info("commandstats").items()}
     assert (len(page.runs), page.open, page.next_offset) == (50, 10_000, 50)
     assert sum(calls.values()) < 1100  # one chunk of the index, not ten thousand runs
     assert not {"keys", "scan", "smembers"} & set(calls)

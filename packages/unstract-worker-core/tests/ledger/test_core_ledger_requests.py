@@ -40,9 +40,9 @@ def test_a_request_is_sent_once_whoever_owns_the_batch(driver: Driver) -> None:
 def test_a_request_whose_time_is_over_is_sent_again_and_charged(driver: Driver) -> None:
     driver.armed(RUN, (1,))
     claim = driver.claim_batch(RUN, 0)
-    told = [driver.intend(claim, 1, nonce, wait=0) for nonce in ("a", "b", "c", "d")]
+    reported = [driver.intend(claim, 1, nonce, wait=0) for nonce in ("a", "b", "c", "d")]
 
-    assert told == [Intent.SEND, Intent.SEND, Intent.SEND, Intent.GIVEN_UP]
+    assert reported == [Intent.SEND, Intent.SEND, Intent.SEND, Intent.GIVEN_UP]
     assert driver.charges(RUN) == {"1": "3"}
 
 

@@ -112,7 +112,7 @@ def test_the_list_is_not_to_be_seen_before_it_is_whole(redis, results):
 
 
 def test_two_writers_do_not_mix(redis, results):
-    """The second writes its whole list while the first stands still half way; then the first goes on."""
+    """The second writes its whole list while the first is paused half way; then the first continues."""
 
     def interrupted():
         yield from items(150)
@@ -205,7 +205,7 @@ def test_a_push_that_was_cut_is_not_taken_for_done(redis, redis_url):
 
 
 def losing_answers(url, command):
-    """A client that loses the first answer to a MULTI with this command: applied, and nobody was told."""
+    """A client that loses the first answer to a MULTI with this command: it was applied, and the caller does not know."""
 
     class Losing(Redis):
         lost = False

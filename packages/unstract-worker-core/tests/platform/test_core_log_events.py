@@ -67,8 +67,8 @@ def test_a_message_is_what_the_contract_says(redis, make_events):
     assert message["headers"] == {"task": "logs_consumer"}
     assert message["content-type"] == "application/json"
     assert message["properties"]["delivery_info"] == {"exchange": "", "routing_key": "celery_log_task_queue"}
-    told = body(message)
-    logged = told["kwargs"]["message"]
+    reported = body(message)
+    logged = reported["kwargs"]["message"]
     assert before <= logged["timestamp"] <= time.time()
     expected = {
         "timestamp": logged["timestamp"], "type": "LOG", "level": "WARN", "stage": "INITIALIZE",
@@ -76,7 +76,7 @@ def test_a_message_is_what_the_contract_says(redis, make_events):
         "iteration": None, "iteration_total": None, "execution_id": "execution-1",
         "file_execution_id": "file-execution-1", "organization_id": "org_1",
     }  # fmt: skip
-    assert told == {
+    assert reported == {
         "args": [],
         "kwargs": {"event": "logs:channel-1", "message": expected, "user_session_id": "channel-1"},
         "retries": 0,

@@ -1,4 +1,4 @@
-"""Settings from an environment: every fault told at once, no value ever shown."""
+"""Settings from an environment: all faults are reported at once, and no value is shown."""
 
 import pickle
 import traceback
@@ -139,8 +139,8 @@ def test_a_faulty_variable_is_named_and_its_value_is_not(variable: str, value: s
     with pytest.raises(ConfigurationError) as caught:
         load({variable: value})
     assert {fault.variable for fault in caught.value.faults} == {variable}
-    told = "".join(traceback.format_exception(caught.value))
-    assert CANARY not in told.replace("test_core", "")
+    reported = "".join(traceback.format_exception(caught.value))
+    assert CANARY not in reported.replace("test_core", "")
 
 
 _BROKER, _LEDGER, _BACKEND = "CELERY_BROKER_BASE_URL", "WORKER_LEDGER_REDIS_URL", "INTERNAL_API_BASE_URL"
@@ -615,9 +615,9 @@ def test_a_share_needs_to_know_where_the_rest_goes() -> None:
     half = {"WORKER_TRAFFIC_PERCENT": "50"}
     assert list(faults(half)) == ["WORKER_TRAFFIC_FORWARD_SUFFIX"]
     assert list(faults(half | {"WORKER_TRAFFIC_FORWARD_SUFFIX": "no good"})) == ["WORKER_TRAFFIC_FORWARD_SUFFIX"]
-    told = half | {"WORKER_TRAFFIC_FORWARD_SUFFIX": "_today"}
-    assert list(faults(told | {"CELERY_QUEUES_CALLBACK": "a,a_today"})) == ["CELERY_QUEUES_CALLBACK"]
-    assert load(told | {"CELERY_QUEUES_CALLBACK": "a"}).traffic.forward_suffix == "_today"
+    reported = half | {"WORKER_TRAFFIC_FORWARD_SUFFIX": "_today"}
+    assert list(faults(reported | {"CELERY_QUEUES_CALLBACK": "a,a_today"})) == ["CELERY_QUEUES_CALLBACK"]
+    assert load(reported | {"CELERY_QUEUES_CALLBACK": "a"}).traffic.forward_suffix == "_today"
     # With everything ours, what was left there is taken like any other queue.
     assert load({"CELERY_QUEUES_CALLBACK": "a,a_today", "WORKER_TRAFFIC_FORWARD_SUFFIX": "_today"}).traffic.whole
 
@@ -766,10 +766,10 @@ def test_the_platform_executor_needs_each_of_its_variables(name: str) -> None:
     ],
 )
 def test_a_store_that_cannot_be_read_is_a_fault_without_its_value(value: str, problem: str) -> None:
-    told = faults(PLATFORM | {"API_FILE_STORAGE_CREDENTIALS": value}, worker=WorkerType.FILE_PROCESSING)
+    reported = faults(PLATFORM | {"API_FILE_STORAGE_CREDENTIALS": value}, worker=WorkerType.FILE_PROCESSING)
 
-    assert problem in told["API_FILE_STORAGE_CREDENTIALS"]
-    assert CANARY not in str(told)
+    assert problem in reported["API_FILE_STORAGE_CREDENTIALS"]
+    assert CANARY not in str(reported)
 
 
 def test_the_executors_variables_concern_file_processing_with_another_executor_alone() -> None:

@@ -40,8 +40,8 @@ def test_metrics_are_rendered_and_belong_to_one_process_object() -> None:
 
 
 def test_the_names_and_labels_of_tasks_are_those_of_celery_exporter() -> None:
-    told = {entry.name: entry.labels for entry in (*Metrics().described, *READ) if entry.name.startswith("celery_")}
-    assert told == {
+    reported = {entry.name: entry.labels for entry in (*Metrics().described, *READ) if entry.name.startswith("celery_")}
+    assert reported == {
         "celery_task_received_total": TASK,
         "celery_task_started_total": TASK,
         "celery_task_succeeded_total": TASK,

@@ -63,10 +63,10 @@ def relay(server: RedisSettings, cut_after: bytes) -> Iterator[RedisSettings]:
         with peer, socket.create_connection((server.host, server.port), timeout=10) as onward:
             while asked := peer.recv(65536):
                 onward.sendall(asked)
-                told = onward.recv(65536)
+                reported = onward.recv(65536)
                 if cut_after in asked:
                     return
-                peer.sendall(told)
+                peer.sendall(reported)
 
     def accept() -> None:
         with suppress(OSError):  # closed: the test is over

@@ -1,4 +1,4 @@
-"""Which of a batch's files got which of the rows that its answer tells."""
+"""Which files of a batch got which rows of its answer."""
 
 from unstract_worker_core.backend.files import FileExecution
 from unstract_worker_core.ledger import FileItem

@@ -29,7 +29,7 @@ class TinyWorker:
     health_port: int
 
     def get(self, path: str) -> tuple[int, dict]:
-        """Status and JSON of a health page; 0 where nobody listens."""
+        """Status and JSON of a health page; 0 without a listener."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=5) as answer:
                 return answer.status, json.loads(answer.read())

@@ -1,4 +1,4 @@
-"""An AMQP connection whose broker falls silent within a frame: its reader is told, and nothing that came is lost."""
+"""An AMQP connection whose broker falls silent within a frame: its reader gets an error, and no received byte is lost."""
 
 import contextlib
 import select

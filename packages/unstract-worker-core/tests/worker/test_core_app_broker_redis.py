@@ -1,4 +1,4 @@
-"""A message is in its queue or noted as taken, at every moment; what is no message stops nobody."""
+"""A message is in its queue or noted as taken, at every moment; an item that is no message stops no worker."""
 
 import json
 import random
@@ -102,9 +102,9 @@ def publish(connect):
 
 @pytest.fixture
 def reasons():
-    told = []
-    broker_redis.on_malformed(lambda queue, reason: told.append((queue, reason)))
-    yield told
+    reported = []
+    broker_redis.on_malformed(lambda queue, reason: reported.append((queue, reason)))
+    yield reported
     broker_redis.on_malformed(lambda queue, reason: None)
 
 

@@ -118,8 +118,8 @@ def test_a_queue_is_told_by_one_worker_and_by_another_once_that_is_gone(start_wo
     for name in ("c", "d", "e"):
         send("tiny.note", body=[[], {"name": name}, {}])
 
-    told = [value(worker, "celery_queue_length", **QUEUE) for worker in (first, second)]
-    assert sum(one is not None for one in told) <= 1
+    reported = [value(worker, "celery_queue_length", **QUEUE) for worker in (first, second)]
+    assert sum(one is not None for one in reported) <= 1
     assert wait_until(lambda: (value(first, "celery_queue_length", **QUEUE) or 0) > 0, seconds=30)
     assert value(second, "celery_queue_length", **QUEUE) is None
     first.process.kill()

@@ -40,8 +40,8 @@ def test_what_was_stored_cannot_steer_a_terminal():
 
 
 def test_durations_are_in_the_unit_that_fits():
-    told = [duration(seconds) for seconds in (None, 0, 59, 90, -7200, 200_000)]
-    assert told == ["-", "0 s", "59 s", "1.5 min", "-2.0 h", "2.3 d"]
+    reported = [duration(seconds) for seconds in (None, 0, 59, 90, -7200, 200_000)]
+    assert reported == ["-", "0 s", "59 s", "1.5 min", "-2.0 h", "2.3 d"]
 
 
 @pytest.mark.parametrize(

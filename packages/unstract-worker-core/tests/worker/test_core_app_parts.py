@@ -183,14 +183,14 @@ def test_a_step_of_the_ledger_is_progress_of_its_slot(redis_url):
 
 def test_the_watchdog_reports_what_waits_in_this_workers_queues(runtime):
     depth = iter([3, 3, 0])
-    told = []
+    reported = []
     watchdog = Watchdog(runtime, lambda: None, lambda: next(depth), memory_mb=lambda: 0.0)
-    runtime.progress.due = told.append
+    runtime.progress.due = reported.append
     for _ in range(3):
         watchdog.tick()
-    assert told[0] == 0
-    assert told[1] > 0
-    assert told[2] is None
+    assert reported[0] == 0
+    assert reported[1] > 0
+    assert reported[2] is None
 
 
 def test_the_watchdog_begins_a_drain_once(runtime):

@@ -1,4 +1,4 @@
-"""Celery's settings: what guards the ledger holds, whoever tries to change it."""
+"""Celery's settings: what guards the ledger cannot be changed."""
 
 import json
 import os

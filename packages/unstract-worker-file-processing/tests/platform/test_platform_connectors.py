@@ -1,4 +1,4 @@
-"""Connectors of ETL workflows: which are opened, and what the others are told."""
+"""Connectors of ETL workflows: which are opened, and how the others are refused."""
 
 import threading
 from contextlib import contextmanager, nullcontext
@@ -59,7 +59,7 @@ def test_a_store_is_opened_by_the_names_of_fsspecs_parameters(kind, settings, pr
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "told"),
+    ("kind", "settings", "expected"),
     [
         ("somewhere", {}, "is a somewhere, which this executor does not open .*own file workers"),
         ("gcs", {"other": SECRET}, r"without the settings token \(there are: other\).*own file workers"),
@@ -76,8 +76,8 @@ def test_a_store_is_opened_by_the_names_of_fsspecs_parameters(kind, settings, pr
     ],
 )
 @pytest.mark.usefixtures("installed")
-def test_a_connector_that_is_not_known_is_refused_with_its_settings_names(kind, settings, told):
-    with pytest.raises(FileFailed, match=told) as caught:
+def test_a_connector_that_is_not_known_is_refused_with_its_settings_names(kind, settings, expected):
+    with pytest.raises(FileFailed, match=expected) as caught:
         source_of(workflow(kind, settings))
 
     assert SECRET not in str(caught.value)

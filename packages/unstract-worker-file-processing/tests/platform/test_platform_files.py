@@ -109,7 +109,7 @@ def test_what_the_executor_refuses_fails_the_file_and_not_its_siblings(make_plat
     through(bench, receive)
 
     outcomes = bench.outcomes()
-    assert outcomes["a.txt"].error == "Workflow error: the stand-in was told to refuse"
+    assert outcomes["a.txt"].error == "Workflow error: the stand-in is set to refuse"
     assert outcomes["b.txt"].kind is OutcomeKind.COMPLETED
 
 
@@ -139,7 +139,7 @@ def test_an_answer_that_comes_twice_counts_once(make_platform_bench, executing, 
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "expected"),
     [
         ("unstract/api/org_files/another-workflow/x/a.txt", "not in its execution's folder"),
         ("{own}/../another-execution/a.txt", r"{own}/\.\./another-execution/a\.txt' is not in its execution's folder"),
@@ -151,7 +151,7 @@ def test_an_answer_that_comes_twice_counts_once(make_platform_bench, executing, 
         (None, r"a\.txt is not in the store of uploads"),
     ],
 )
-def test_an_upload_that_is_not_there_or_not_its_own_is_refused(make_platform_bench, path, told):
+def test_an_upload_that_is_not_there_or_not_its_own_is_refused(make_platform_bench, path, expected):
     bench = make_platform_bench()
     own = f"unstract/api/org_files/{bench.workflow_id}/{bench.execution_id}"
     item = bench.file("a.txt", **({"path": path.format(own=own)} if path else {}))
@@ -161,12 +161,12 @@ def test_an_upload_that_is_not_there_or_not_its_own_is_refused(make_platform_ben
     elsewhere.mkdir(exist_ok=True)
     (elsewhere / "a.txt").write_text("another customer's")
     (bench.platform.data / own / "link").symlink_to(elsewhere)
-    told = told.replace("{own}", own)
+    expected = expected.replace("{own}", own)
     bench.arm()
 
     bench.process()
 
-    assert re.search(told, bench.outcomes()["a.txt"].error)
+    assert re.search(expected, bench.outcomes()["a.txt"].error)
 
 
 def test_an_empty_file_is_refused(make_platform_bench):
@@ -240,7 +240,7 @@ def test_a_store_that_is_away_puts_the_file_off(make_platform_bench, object_stor
 
 
 def workflow(bench, source, destination, kind="FILESYSTEM", folder="/in-bucket/out"):
-    """The workflow's ends, as the backend tells them with credentials."""
+    """The workflow's ends, as the backend gives them, with credentials."""
     return json.dumps(
         {
             "source_config": {"connection_type": "FILESYSTEM", "configuration": {}, "connector_instance": source},
@@ -339,7 +339,7 @@ def test_a_destination_is_written_over_itself_by_the_next_owner(etl, executing, 
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"kind": "DATABASE"}, "Destination error: a destination of type DATABASE.*own file workers.*CHORD_COMPAT"),
         ({"destination": "dropbox"}, "Destination error: the destination is a dropbox.*does not open"),
@@ -347,7 +347,7 @@ def test_a_destination_is_written_over_itself_by_the_next_owner(etl, executing, 
     ],
 )
 def test_ends_that_are_not_served_are_refused_before_anything_is_executed(
-    etl, executing, object_store, s3, changes, told
+    etl, executing, object_store, s3, changes, expected
 ):
     changed = {name: connector(object_store, value) if name != "kind" else value for name, value in changes.items()}
     bench = etl(**changed)
@@ -357,7 +357,7 @@ def test_ends_that_are_not_served_are_refused_before_anything_is_executed(
     bench.process()
 
     error = bench.outcomes()["bill.txt"].error
-    assert re.search(told, error)
+    assert re.search(expected, error)
     assert "canary" not in error
     assert not executing.bill.per_file(bench.execution_id)
 

@@ -44,7 +44,7 @@ def test_a_profile_is_asked_for_and_replaces(make_platform_bench, service):
 
 
 @pytest.mark.parametrize(
-    ("metadata", "told"),
+    ("metadata", "expected"),
     [
         ({"prompt_registry_id": "unknown"}, "platform-service does not know the tool.*export it again"),
         ({"prompt_registry_id": "agentic"}, "agentic project.*own file workers"),
@@ -56,7 +56,9 @@ def test_a_profile_is_asked_for_and_replaces(make_platform_bench, service):
         ({"prompt_registry_id": "output"}, "an output of the tool .* is not an object"),
     ],
 )
-def test_what_cannot_be_served_is_refused_with_its_name_and_what_to_do(make_platform_bench, service, metadata, told):
+def test_what_cannot_be_served_is_refused_with_its_name_and_what_to_do(
+    make_platform_bench, service, metadata, expected
+):
     service.agentic["agentic"] = {"agentic_registry_id": "agentic"}
     service.tools["empty"] = {"prompt_registry_id": "empty"}
     for name, odd in {
@@ -67,20 +69,20 @@ def test_what_cannot_be_served_is_refused_with_its_name_and_what_to_do(make_plat
         service.tools[name] = {"tool_metadata": {"tool_id": "x", **odd}}
     bench = make_platform_bench(metadata=metadata)
 
-    for _ in range(2):  # the second is told without asking again
-        with pytest.raises(FileFailed, match=told):
+    for _ in range(2):  # the second one is refused from the cache
+        with pytest.raises(FileFailed, match=expected):
             gather(bench)
 
 
-@pytest.mark.parametrize(("instances", "told"), [(0, "no tool"), (2, "2 tools")])
-def test_a_workflow_has_one_tool(make_platform_bench, make_bench, instances, told):
+@pytest.mark.parametrize(("instances", "expected"), [(0, "no tool"), (2, "2 tools")])
+def test_a_workflow_has_one_tool(make_platform_bench, make_bench, instances, expected):
     bench = make_platform_bench()
     other = make_bench()
     for _ in range(instances):
         body = {"organization_id": ORGANIZATION, "workflow_id": other.workflow_id, "tool_id": "x"}
         other.platform.dev("POST", "tool-instances", body)
 
-    with pytest.raises(FileFailed, match=told):
+    with pytest.raises(FileFailed, match=expected):
         gather(bench, workflow_id=other.workflow_id)
 
 

@@ -53,7 +53,7 @@ def test_prompt_keys_are_those_of_the_outputs():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"outputs": ({"type": "agentic_table"}, OUTPUT)}, "1 outputs of type agentic_table.*own file workers"),
         ({"outputs": ({"output_type": "agentic_table"}, OUTPUT)}, "1 outputs of type agentic_table"),
@@ -80,9 +80,9 @@ def test_prompt_keys_are_those_of_the_outputs():
         ),
     ],
 )
-def test_a_tool_without_a_clear_answer_is_refused_with_the_reason(changes, told):
+def test_a_tool_without_a_clear_answer_is_refused_with_the_reason(changes, expected):
     check_tool(TOOL)
-    with pytest.raises(FileFailed, match=told):
+    with pytest.raises(FileFailed, match=expected):
         check_tool(tool(**changes))
 
 

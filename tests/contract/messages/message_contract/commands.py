@@ -50,8 +50,8 @@ def main(arguments: Sequence[str]) -> int:
         return _write()
     if list(arguments) == ["specimens"]:
         schemas = {name: schema_of(model) for name, model in found_models()}
-        told = {"specimens": {name: specimens_of(name, schemas) for name in schemas}, "names": names()}
-        sys.stdout.write(json.dumps(told))
+        reported = {"specimens": {name: specimens_of(name, schemas) for name in schemas}, "names": names()}
+        sys.stdout.write(json.dumps(reported))
         return 0
     if list(arguments) in (["read-newer"], ["read-older"]):
         return _read(newer=list(arguments) == ["read-newer"])
@@ -77,17 +77,17 @@ def _write() -> int:
 
 
 def _read(*, newer: bool) -> int:
-    told = json.load(sys.stdin)
+    reported = json.load(sys.stdin)
     installed = [each for each in {distribution_of(name) for name in MODELS} if _is_installed(each)]
-    faults = list(reading_faults(told["specimens"], installed, newer=newer))
+    faults = list(reading_faults(reported["specimens"], installed, newer=newer))
     if not newer:
-        faults.extend(name_faults(told["names"], names()))
+        faults.extend(name_faults(reported["names"], names()))
     sys.stdout.writelines(f"{each}\n" for each in faults)
     return 1 if faults else 0
 
 
-def _parts(told: dict[str, Any]) -> dict[str, list[str]]:
-    return {part: each for part, each in told.items() if part != "x-major"}
+def _parts(reported: dict[str, Any]) -> dict[str, list[str]]:
+    return {part: each for part, each in reported.items() if part != "x-major"}
 
 
 def _major(distribution: str) -> int:

@@ -104,8 +104,8 @@ def test_a_button_starts_and_leads_to_what_it_started(served, scene):
 )
 def test_nobody_else_can_press_a_button(served, scene, headers):
     scene.start = lambda: scene.started.append("x") or "e1"
-    told = {name: value.format(own=urlsplit(served.url).netloc) for name, value in headers.items()}
-    assert ask(served, "POST", "/start/api", **told)[0] in {403, 421}
+    reported = {name: value.format(own=urlsplit(served.url).netloc) for name, value in headers.items()}
+    assert ask(served, "POST", "/start/api", **reported)[0] in {403, 421}
     assert ask(served, "GET", "/start/api")[0] == 404
     assert scene.started == []
 

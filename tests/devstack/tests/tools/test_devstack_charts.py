@@ -9,9 +9,9 @@ from unstract_devstack.charts import Axis, bar_chart, line_chart
 
 def test_a_chart_is_svg_with_its_names_escaped():
     for svg in (line_chart("a < b", "x", {"one & two": [(1, 2), (3, 4)]}), bar_chart("a < b", "x", {"one & two": 3})):
-        told = "".join(ET.fromstring(svg).itertext())  # noqa: S314 - our own
-        assert "a < b" in told
-        assert "one & two" in told
+        reported = "".join(ET.fromstring(svg).itertext())  # noqa: S314 - our own
+        assert "a < b" in reported
+        assert "one & two" in reported
 
 
 def test_an_empty_chart_is_still_one():

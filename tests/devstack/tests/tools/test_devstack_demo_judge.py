@@ -1,4 +1,4 @@
-"""What counts as expected: every difference is found and told in words."""
+"""What counts as expected: every difference is found and described."""
 
 import io
 import json

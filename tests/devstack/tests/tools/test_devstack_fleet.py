@@ -1,4 +1,4 @@
-"""The fleet: started with its environment, awaited, ended, and told apart when it fails.
+"""The fleet: started with its environment, awaited, ended, and its workers named when one fails.
 
 The workers here are stand-ins: real processes with a real health port, that report what they were given.
 """
@@ -54,8 +54,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def report(worker: Worker) -> dict[str, object]:
     """What the stand-in says about itself."""
-    told: dict[str, object] = call("GET", f"{worker.health_url}/ready").json()
-    return told
+    reported: dict[str, object] = call("GET", f"{worker.health_url}/ready").json()
+    return reported
 
 
 def child_of(worker: Worker) -> int:
@@ -74,10 +74,10 @@ def test_workers_get_their_environment_and_nothing_else(
         assert fleet.of(KIND) == tuple(fleet.workers.values())
         reports = [report(worker) for worker in fleet.workers.values()]
         fleet.check()
-    for told in reports:
-        given = told["environment"]
+    for reported in reports:
+        given = reported["environment"]
         assert isinstance(given, dict)
-        assert told["arguments"] == ["run"]
+        assert reported["arguments"] == ["run"]
         assert (given["REDIS_PORT"], given["WORKER_HEALTH_HOST"]) == ("1", "127.0.0.1")
         assert "CELERY_BROKER_BASE_URL" not in given
 

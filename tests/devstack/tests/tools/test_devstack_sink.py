@@ -1,4 +1,4 @@
-"""The webhook sink: records what arrives and answers as told."""
+"""The webhook sink: records what arrives and answers as configured."""
 
 import http.client
 import threading

@@ -35,8 +35,8 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def said(process: subprocess.Popen[str]) -> dict[str, dict[str, str]]:
     """The JSON line that tells that the stack is up."""
     assert process.stdout is not None
-    told: dict[str, dict[str, str]] = json.loads(process.stdout.readline())
-    return told
+    reported: dict[str, dict[str, str]] = json.loads(process.stdout.readline())
+    return reported
 
 
 def test_the_json_line_is_a_workers_environment(started: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_the_json_line_is_a_workers_environment(started: subprocess.Popen[str], 
 
 
 def test_the_live_page_is_served_and_its_buttons_start_the_examples(started: subprocess.Popen[str]) -> None:
-    told = said(started)
-    url = told["addresses"]["live page"]
+    reported = said(started)
+    url = reported["addresses"]["live page"]
     assert "None were started with the stack" in page(url)
     for name, title in (("api", "documents"), ("etl", "inbox")):
         request = urllib.request.Request(f"{url}start/{name}", method="POST", headers={"Origin": url.rstrip("/")})  # noqa: S310

@@ -1,4 +1,4 @@
-"""Workers that keep no journal of what they have told to whom."""
+"""Workers that keep no journal of their notifications."""
 
 from unstract_worker_core.ledger.runs import Runs
 

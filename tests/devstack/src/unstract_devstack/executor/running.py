@@ -1,4 +1,4 @@
-"""Starts the stand-ins, and says what a file worker must be told to use them."""
+"""Starts the stand-ins, and gives the variables with which a file worker uses them."""
 
 import contextlib
 import sys

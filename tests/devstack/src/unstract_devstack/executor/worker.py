@@ -31,7 +31,7 @@ TASK = "execute_extraction"
 
 @frozen
 class Settings:
-    """What the process is told by its environment."""
+    """What the environment sets for the process."""
 
     broker_url: str
     storage: str
@@ -90,7 +90,7 @@ class Work:
         options = request["executor_params"]["pipeline_options"]
         fault = self.bill.take(options["source_file_name"])
         if fault is not None and fault.kind == "fail":
-            raise RuntimeError("the stand-in was told to fail")
+            raise RuntimeError("the stand-in is set to fail")
         answer = self._extracted(request, options)
         return answer if fault is None else self._broken(task, fault, answer)
 
@@ -104,7 +104,7 @@ class Work:
         if fault.kind == "repeat":
             task.request.callbacks = [*task.request.callbacks, *task.request.callbacks]
         if fault.kind == "refuse":
-            return {"success": False, "data": {}, "metadata": {}, "error": "the stand-in was told to refuse"}
+            return {"success": False, "data": {}, "metadata": {}, "error": "the stand-in is set to refuse"}
         return answer
 
     def _extracted(self, request: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
