@@ -13,8 +13,6 @@ from unstract_worker_file_processing.process_file import charging_defects, proce
 from unstract_worker_file_processing.session import BatchSession, HandedBack
 from unstract_worker_file_processing.status_writer import StatusWriter
 
-__all__ = ["handle_doorbell", "process_batch"]
-
 _log = get_logger(__name__)
 
 

@@ -28,8 +28,6 @@ from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_core.ui_logs import LogEvent
 from unstract_worker_file_processing.session import BatchSession
 
-__all__ = ["StatusWriter", "push_api_items"]
-
 _EXECUTING_AT_ONCE = 10
 _log = get_logger(__name__)
 
