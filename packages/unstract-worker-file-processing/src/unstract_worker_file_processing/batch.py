@@ -42,8 +42,7 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
     runtime.progress.claim_made()
     repeated = claim.fence > 1 and not claim.requests  # claiming it again for an answer is no repetition
     runtime.metrics.attempts.labels("batch", "yes" if repeated else "no").inc()
-    ends = time.monotonic() + runtime.settings.process.time_limit - claim.age_seconds
-    context = claim.context
+    context, ends = claim.context, time.monotonic() + runtime.settings.process.time_limit - claim.age_seconds
     ids = {"execution_id": context.execution_id, "organization_id": context.organization_id}
     traced = runtime.traces.span(context.execution_id, "batch", batch=claim.batch, files=len(claim.files))
     with bind_task(**ids, batch_id=claim.batch), traced, runtime.keeper.batch(claim) as held:

@@ -279,20 +279,17 @@ class Caller:
             # A file may use its whole hour: that says nothing about the backend.
             silent = error.timed_out and operation.repeat is not Repeat.ONCE
             away = True if silent or not error.timed_out else None
-            raise TransientError(
-                f"no response: {error}", applied=True, away=away, stale=error.stale, silent=silent
-            ) from None
+            reason = f"no response: {error}"
+            raise TransientError(reason, applied=True, away=away, stale=error.stale, silent=silent) from None
         except ResponseRefused as error:
-            raise UnexpectedAnswer(
-                str(error), endpoint=operation.name, status=error.status, request_id=request_id
-            ) from None
+            name, status = operation.name, error.status
+            raise UnexpectedAnswer(str(error), endpoint=name, status=status, request_id=request_id) from None
         return classify(operation, response, request_id, key=self._raw_key)
 
     def _given_up(self, state: RetryState, last: TransientError | BreakerOpen) -> BackendError:
         """The error of a call without a definite outcome; the breaker counts it."""
         if isinstance(last, BreakerOpen):
-            reason = f"the circuit breaker is open, {last}"
-            return state.final_error(TransientError(reason, applied=False, away=None))
+            last = TransientError(f"the circuit breaker is open, {last}", applied=False, away=None)
         if last.away is False:
             self.breaker.succeeded()
         elif last.away and not last.silent:
