@@ -224,18 +224,22 @@ def _reason(body: dict[str, Json]) -> str | None:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Seconds in a Retry-After header, given as seconds or as a date; None if it says nothing sensible."""
+    """Seconds in a Retry-After header, given as seconds or as a date; None if it names no time to come.
+
+    A date that is over by our clock, or 0, would use the attempts up at once.
+    """
     if header is None:
         return None
     if re.fullmatch(r"[0-9]+", header.strip(), re.ASCII):
-        return float(header)
+        return float(header) or None
     try:
         moment = parsedate_to_datetime(header)
     except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    seconds = (moment - datetime.now(UTC)).total_seconds()
+    return seconds if seconds > 0 else None
 
 
 def parse(body: bytes, *, lenient: bool = False) -> Json:

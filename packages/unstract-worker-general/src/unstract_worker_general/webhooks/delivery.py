@@ -152,8 +152,8 @@ def _failed(session: RunSession, message: WebhookMessage, attempts: _Attempts, f
     if attempts.failed >= (allowed if failure.attempts is None else min(failure.attempts, allowed)):
         return _dead(session, message, attempts, failure.reason)
     session.runtime.metrics.webhook_deliveries.labels("retry").inc()
-    # A date that is over by our clock, or 0: attempts at once would soon be used up.
-    return Release(failure.reason, failure.wait or message.retry_delay, charge=True)
+    delay = message.retry_delay if failure.wait is None else failure.wait
+    return Release(failure.reason, delay, charge=True)
 
 
 def _dead(session: RunSession, message: WebhookMessage, attempts: _Attempts, reason: str) -> Decision:
