@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from unstract_deploy import DeployFailed
 from unstract_deploy.environment import compose_file_of
@@ -64,20 +64,29 @@ class Engine(NamedTuple):
         """All containers of a service by their ids, the oldest first."""
         labels = (f"project=unstract-workers-{self.environment}", f"service={service}")
         filters = (part for label in labels for part in ("--filter", f"label=com.docker.compose.{label}"))
-        ids, containers = self.call("ps", "--all", "--quiet", "--no-trunc", *filters).split(), {}
-        for each in sorted(
-            json.loads(self.call("inspect", *ids)) if ids else (), key=lambda each: str(each["Created"])
-        ):
-            state, health = each["State"], each["State"].get("Health") or each["State"].get("Healthcheck") or {}
-            probes, restarts = health.get("Log") or [{}], each.get("RestartCount") or 0
-            about = (each["Id"], each["Name"].lstrip("/"), each["Config"]["Image"], state["Status"], state["ExitCode"])
-            seen = (health.get("Status") or "", (probes[-1].get("Output") or "").strip())
-            containers[each["Id"]] = Container(*about, restarts, *seen)
-        return containers
+        ids = self.call("ps", "--all", "--quiet", "--no-trunc", *filters).split()
+        found = json.loads(self.call("inspect", *ids)) if ids else []
+        return {each["Id"]: _container(each) for each in sorted(found, key=lambda each: str(each["Created"]))}
 
     def _compose(self, variables: str) -> tuple[str, ...]:
         own = (*self.compose_program, "--project-name", f"unstract-workers-{self.environment}")
         return (*own, "--env-file", variables, "--file", str(compose_file_of(self.environment)))
+
+
+def _container(inspected: Mapping[str, Any]) -> Container:
+    state = inspected["State"]
+    health = state.get("Health") or state.get("Healthcheck") or {}
+    probes = health.get("Log") or [{}]
+    return Container(
+        id=inspected["Id"],
+        name=inspected["Name"].lstrip("/"),
+        image=inspected["Config"]["Image"],
+        state=state["Status"],
+        exit_code=state["ExitCode"],
+        restarts=inspected.get("RestartCount") or 0,
+        health=health.get("Status") or "",
+        probe=(probes[-1].get("Output") or "").strip(),
+    )
 
 
 def find_engine(environment: str) -> Engine:
