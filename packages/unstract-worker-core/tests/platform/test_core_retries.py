@@ -49,3 +49,10 @@ def test_what_is_not_retried_and_hooks_are_stamina_s():
     with stamina.set_testing(True, attempts=9, cap=True), pytest.raises(ValueError, match="no more"):
         Retrying(attempts=9, timeout=None)(hook, call, 7)
     assert seen == ["again", "no more"]
+
+
+def test_a_first_attempt_that_the_caller_made_is_one_of_the_attempts():
+    call = Flaky(ValueError("second"), ValueError("third"))
+    with stamina.set_testing(True, attempts=2, cap=True), pytest.raises(ValueError, match="second"):
+        Retrying(attempts=2, timeout=None).after(ValueError("first"), ValueError, call, 7)
+    assert call.calls == 1

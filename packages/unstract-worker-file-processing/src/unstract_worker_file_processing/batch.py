@@ -67,7 +67,8 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
             raise handed_back from None
         if state is RunState.READY and not context.chord:  # a chord's own message finishes its batch
             runtime.doorbells.ring_callback(claim.run_id)
-        writer.report()
+        with charging_defects(session, claim.files[-1]):  # the batch is complete; a chord's message must come again
+            writer.report()
         return state
 
 
