@@ -46,7 +46,9 @@ def check(repository: Repository, package: Package, *, tag: str | None = None) -
         except ReleaseError as error:
             faults.append(str(error))
         else:
-            faults += _other_commit(repository, row, source)
+            tagged = repository.commit(f"refs/tags/{row.tag}") or source
+            if tagged != source:
+                faults.append(f"the tag {row.tag} is commit {tagged[:SHORT]}, but {INDEX} says {source[:SHORT]}")
             notes += _later(repository, row, source)
     # What only a later commit may have.
     released = None if row is None else commit_of(repository, row)
@@ -88,19 +90,10 @@ def _changelog_faults(repository: Repository, package: Package, version: Version
 
 
 def _tag_faults(repository: Repository, package: Package, version: Version, tag: str | None) -> Iterator[str]:
-    expected = package.tag(version)
-    if tag is None:
-        return
-    if tag != expected:
+    if tag not in (None, expected := package.tag(version)):
         yield f"the tag is {tag}, but the version of this commit is {version}: its tag is {expected}"
-    elif repository.commit(f"refs/tags/{tag}") != repository.commit("HEAD"):
+    elif tag and repository.commit(f"refs/tags/{tag}") != repository.commit("HEAD"):
         yield f"the tag {tag} is not the commit that is checked out"
-
-
-def _other_commit(repository: Repository, row: Row, source: str) -> Iterator[str]:
-    tagged = repository.commit(f"refs/tags/{row.tag}")
-    if tagged not in (None, source):
-        yield f"the tag {row.tag} is commit {str(tagged)[:SHORT]}, but {INDEX} says {source[:SHORT]}"
 
 
 def _later(repository: Repository, row: Row, source: str) -> Iterator[str]:

@@ -65,17 +65,11 @@ class Repository:
 
     def read_at(self, revision: str, path: PurePosixPath) -> str | None:
         """The text of a file at a commit; None if the commit or the file is not there."""
-        try:
-            return self.git("show", f"{revision}:{path}")
-        except ReleaseError:
-            return None
+        return self._git_or_none("show", f"{revision}:{path}")
 
     def commit(self, revision: str) -> str | None:
         """The full hash that a revision names; None if this clone does not hold it."""
-        try:
-            return self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-        except ReleaseError:
-            return None
+        return self._git_or_none("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
 
     def introduced(self, text: str, path: PurePosixPath) -> str | None:
         """The first commit of this branch whose version of a file holds a text."""
@@ -87,6 +81,12 @@ class Repository:
         tracked = self.lines("diff", "--name-only", revision, "--", *paths)
         untracked = self.lines("ls-files", "--others", "--exclude-standard", "--", *paths)
         return tuple(sorted({*tracked, *untracked}))
+
+    def _git_or_none(self, *arguments: str) -> str | None:
+        try:
+            return self.git(*arguments)
+        except ReleaseError:
+            return None
 
 
 def repository_at(folder: Path) -> Repository:

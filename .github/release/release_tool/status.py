@@ -88,11 +88,10 @@ def _status(repository: Repository, package: Package) -> PackageStatus:
     row = load_index(repository).latest(package)
     commit = None if row is None else commit_of(repository, row)
     fragments = tuple(fragments_of(repository, package))
-    files: tuple[str, ...] = ()
-    if commit is not None:
-        files = repository.changed_since(commit, package.contents)
-    elif row is None:
+    if row is None:
         files = repository.lines("ls-files", "--", *package.contents)
+    else:
+        files = repository.changed_since(commit, package.contents) if commit else ()
     state = _state(row, commit, changed=bool(files or fragments))
     return PackageStatus(package, project, state, row, commit, fragments, files)
 
