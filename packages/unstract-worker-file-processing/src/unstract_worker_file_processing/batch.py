@@ -49,12 +49,7 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
         session = BatchSession(runtime, executor, claim, held, ends, stopped=claim.stop)
         writer = StatusWriter(session)
         try:
-            with runtime.periodic.calling(writer.tick):
-                for file in claim.files:
-                    if file.number not in claim.recorded:
-                        process_file(session, writer, file)
-                with charging_defects(session, claim.files[-1]):
-                    state = writer.complete()
+            state = _process_files(session, writer)
         except Parked:
             raise  # the batch was given back already
         except SteppedAside as error:
@@ -70,6 +65,17 @@ def process_batch(runtime: Runtime, executor: GuardedExecutor, claim: BatchClaim
         with charging_defects(session, claim.files[-1]):  # the batch is complete; a chord's message must come again
             writer.report()
         return state
+
+
+def _process_files(session: BatchSession, writer: StatusWriter) -> RunState:
+    """Process the files without an outcome, then complete the batch. Returns the run's state."""
+    claim = session.claim
+    with session.runtime.periodic.calling(writer.tick):
+        for file in claim.files:
+            if file.number not in claim.recorded:
+                process_file(session, writer, file)
+        with charging_defects(session, claim.files[-1]):
+            return writer.complete()
 
 
 def _release(runtime: Runtime, claim: BatchClaim, error: SteppedAside) -> None:
