@@ -20,7 +20,7 @@ def applied(number, operation, **detail):
 
 
 def history():
-    """What one execution of two files leaves behind when nobody dies."""
+    """What one execution of two files leaves behind when no process dies."""
     return (
         applied(1, "files.create"),
         applied(2, "files.create"),
@@ -46,7 +46,7 @@ def wrong(seen, mode=KEYED):
 
 
 def repeated(number):
-    """The usual history with one effect applied once more."""
+    """The usual history with one effect applied again."""
     return evolve(USUAL, effects=(*history(), evolve(history()[number - 1], id=20)))
 
 

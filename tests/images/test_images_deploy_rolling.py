@@ -82,7 +82,7 @@ def test_a_worker_that_fails_its_own_check_replaces_nothing(machine):
     assert "the API key is refused" in done.stderr
     assert [change.split()[0] for change in machine.changes()[before:]] == ["up", "check", "rm"]
     assert machine.running() == old
-    # Where the backend is away and the worker must be replaced all the same.
+    # Where the backend is away and the worker must still be replaced.
     assert machine.deploy("--action", "deploy", "--workers", "file", "--skip-check").returncode == 0
     assert machine.running()["file-processing"] == ["unstract-worker-file-processing:2.0"]
 
@@ -192,7 +192,7 @@ def test_a_rollback_starts_workers_with_the_variables_they_had(machine):
     kept = next(word for word in last.split() if word.endswith(".env"))
     assert "LOG_LEVEL" not in (machine.folder / "state" / kept).read_text()
     assert machine.running()["general"] != ["unstract-worker-general:2.0"]
-    # And once more: back to where we came from.
+    # And again: back to the first one.
     assert machine.deploy("--action", "rollback", "--workers", "general").returncode == 0
     assert machine.running()["general"] == ["unstract-worker-general:2.0"]
 

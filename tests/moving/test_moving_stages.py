@@ -11,7 +11,7 @@ from unstract_devstack.today.scenario import everything
 pytestmark = pytest.mark.timeout(400)
 
 NAMES = tuple(kind.name for kind in WORKERS)
-# The order that docker/MOVING.md gives, and the two that leave it at one worker: each type in turn is today's.
+# The order that docker/MOVING.md gives, and the two that leave it at one worker: one type after the other is today's.
 # Our orchestrators ring our own file workers and callbacks, so that those two come first.
 STAGES = {
     "callback": (CALLBACK,),

@@ -84,7 +84,7 @@ class Ground:
         return next((run for run in listed if run["run_id"] == run_id), None)
 
     def stranded(self, files: int = 2) -> str:
-        """An execution that is armed and that nobody works on."""
+        """An execution that is armed, without a worker for it."""
         run_id = self.send(files)
         assert wait_until(lambda: (self.view(run_id) or {}).get("state") == "ARMED", seconds=SECONDS)
         return run_id

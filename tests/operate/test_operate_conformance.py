@@ -64,7 +64,7 @@ def test_a_backend_as_the_contract_says_lacks_nothing_that_is_read(at, worker):
 def test_with_write_everything_is_tried_and_nothing_stays_open(at, worker):
     ground = at("real")
     arguments = ("--organization", ground.platform.organization, "--workflow", scratch(ground), "--write")
-    assert ground.run("conformance", *arguments, worker=worker).code == 1  # nobody confirmed it
+    assert ground.run("conformance", *arguments, worker=worker).code == 1  # not confirmed
     assert ground.platform.executions() == ()
     done = ground.run("conformance", *arguments, "--yes", "--json", worker=worker)
     assert done.code == 0, done.out + done.err

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(400)
 
 TERMINAL = ("COMPLETED", "ERROR", "STOPPED")
 EVERY = [each for each in vars(operations).values() if isinstance(each, Operation)]
-# Called on paths that no run here takes: an unknown outcome, a chord, a rescue. They are listed all the same.
+# Called on paths that no run here takes: an unknown outcome, a chord, a rescue. They are listed nevertheless.
 SELDOM = {
     "health", "file-execution.list", "file-execution.get", "workflow-execution.list", "file-execution.check_active",
     "file-execution.create", "file-execution.status", "webhook.mark_dead_letter", "webhook.pipeline_notifications", "webhook.enqueue",

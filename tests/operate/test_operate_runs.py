@@ -42,7 +42,7 @@ def test_a_stranded_run_is_seen_and_a_retry_brings_it_home(ground):
         assert refused.code == 1
         assert "use --yes" in refused.err
         done = ground.run("runs", "retry", run_id, "--yes", without=BACKEND)
-        assert (done.code, done.out) == (0, f"run {run_id}: file-processing workers were rung for 1 batches\n")
+        assert (done.code, done.out) == (0, f"run {run_id}: doorbells were sent to file-processing for 1 batches\n")
         assert '"action":"retry"' in done.err.replace(" ", "")
         assert ground.ends(run_id) == "COMPLETED"
         assert wait_until(lambda: ground.view(run_id) is None, seconds=SECONDS)
@@ -112,12 +112,12 @@ def test_the_beginning_of_an_id_is_enough_and_an_ambiguous_one_is_refused_with_i
 
 def test_a_ledger_or_broker_that_is_away_is_named(ground):
     run_id = ground.stranded()
-    nobody = str(free_port())
-    away = ground.run("runs", WORKER_LEDGER_REDIS_URL=f"redis://:hush-hush@127.0.0.1:{nobody}/3")
+    unused = str(free_port())
+    away = ground.run("runs", WORKER_LEDGER_REDIS_URL=f"redis://:hush-hush@127.0.0.1:{unused}/3")
     assert away.code == 5
-    assert f"the ledger at 127.0.0.1:{nobody}/3" in away.err
+    assert f"the ledger at 127.0.0.1:{unused}/3" in away.err
     assert "hush-hush" not in away.err + away.out
-    mute = ground.run("runs", "retry", run_id, "--yes", CELERY_BROKER_BASE_URL=f"redis://127.0.0.1:{nobody}/0")
+    mute = ground.run("runs", "retry", run_id, "--yes", CELERY_BROKER_BASE_URL=f"redis://127.0.0.1:{unused}/0")
     assert mute.code == 5
     assert "is due now, but the broker could not be asked" in mute.err
     with ground.file_worker():  # the sweeper rang for it
@@ -193,7 +193,7 @@ def test_a_terminal_gets_a_table_and_is_asked(ground):
         os.write(parent, b"n\n")
         out, err = asked.communicate(timeout=60)
     assert asked.returncode == 1
-    assert f"Look at run {run_id} (ARMED, 0 of 1 batches done) now" in err
+    assert f"Retry run {run_id} (ARMED, 0 of 1 batches done) now" in err
     assert "nothing was changed" in err
     assert out == ""
     drawn = subprocess.Popen(

@@ -151,7 +151,7 @@ class Tenant:
         return self.platform.send_files(api_name, files, use_file_history=False)
 
     def pending(self, workflow: str) -> str:
-        """A new execution of the workflow that nobody has started."""
+        """A new execution of the workflow that was not started."""
         headers = {"Authorization": f"Bearer {self.ground.backend.api_key}", "Content-Type": "application/json"}
         body = json.dumps({"workflow_id": workflow, "log_events_id": str(uuid4())}).encode()
         url = f"{self.ground.backend.internal_url}/v1/workflow-manager/execution/create/"

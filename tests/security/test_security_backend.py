@@ -43,7 +43,7 @@ def test_b6_a_key_that_is_revoked_in_the_middle_is_said_loudly_and_costs_no_docu
 
     assert wait_until(lambda: expected in last_error(), seconds=SECONDS)
     asked = [entry for entry in calls_of(ground, tenant) if entry["path"].endswith("/execute-file/")]
-    assert len(asked) <= 2  # once a batch: no retries, and nobody else's name
+    assert len(asked) <= 2  # once a batch: no retries, and no name of another organization
     assert "refuses the API key" in "".join(ground.logs().values())
     ground.no_faults()
     Operator(ledger).retry(execution)  # as `runs retry` does: not after half a minute

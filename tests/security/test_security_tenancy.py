@@ -1,4 +1,4 @@
-"""S2, S3: each call names the organization of its own task, and nobody reads or touches what is another's."""
+"""S2, S3: each call names the organization of its own task, and no organization reads or touches another's data."""
 
 import socket
 import threading

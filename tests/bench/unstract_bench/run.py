@@ -39,7 +39,7 @@ TRIALS: tuple[tuple[tuple[str, ...], Callable[[Setting], Made]], ...] = (
 
 
 def make(setting: Setting, wanted: frozenset[str], command: str) -> Run:
-    """One run. A trial that fails leaves its measures without figures; the others are made all the same."""
+    """One run. A trial that fails leaves its measures without figures; the others still run."""
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     setting.report("the workers' wheels are built and installed, with nothing else")
     use_environments(setting.directory, setting.python)

@@ -1,6 +1,6 @@
 """Images as an operator has them: built, brought up by deploy.sh from the production compose file, and worked with.
 
-`hatch run images:test`. A docker that answers is used; else a podman in a folder of its own, of which nothing remains.
+`hatch run images:test`. A docker that answers is used; else a podman in a temporary folder.
 """
 
 import sys

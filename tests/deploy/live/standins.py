@@ -1,6 +1,6 @@
 """Stand-ins for images that a machine without a registry cannot fetch: a base with Python, and a Redis.
 
-They carry tags of their own, so that nobody takes them for the official ones.
+They carry tags of their own, so that they are not mistaken for the official ones.
 """
 
 import os

@@ -79,7 +79,7 @@ def faults(state: State) -> Iterator[Step]:
 
 
 def sweep(state: State, rules: Rules) -> Iterator[Step]:
-    """Ring for whatever has no live lease and no bell; after DONE look at the status once more."""
+    """Ring for whatever has no live lease and no bell; after DONE look at the status again."""
     if state.phase == DONE and not state.settled and not state.workers:
         # The recheck waits longer than any request may take: no late write comes after it.
         quiet = spend(state, "late_writes", everything=True)

@@ -9,7 +9,7 @@ BELLS = (START, CALLBACK, *BATCHES)
 
 
 class Rules(NamedTuple):
-    """The parts of the protocol, each of which can be taken away."""
+    """The parts of the protocol; each can be switched off."""
 
     sweeper: bool = True
     keys: bool = True
@@ -29,7 +29,7 @@ class Budget(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """Who may write: the holder of the newest fence. `live`: nobody else may claim."""
+    """Who may write: the holder of the newest fence. `live`: no other worker may claim."""
 
     fence: int = 0
     live: bool = False
@@ -52,7 +52,7 @@ class State(NamedTuple):
     batches: tuple[Lease, ...] = (Lease(),) * len(BATCHES)
     outcomes: tuple[int, ...] = (0,) * len(BATCHES)  # the fence that recorded it, 0: none
     counter: int = len(BATCHES)
-    bells: tuple[int, ...] = (1, *(0,) * (len(BELLS) - 1))  # whoever accepted the run has rung "start"
+    bells: tuple[int, ...] = (1, *(0,) * (len(BELLS) - 1))  # the accepting worker has rung "start"
     workers: tuple[Worker, ...] = ()
     rows: int = 0
     executed: tuple[int, ...] = (0,) * len(BATCHES)

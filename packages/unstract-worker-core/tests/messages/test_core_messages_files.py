@@ -93,7 +93,7 @@ def test_a_body_that_is_no_strict_json_costs_only_the_file_that_it_is_not_for(wr
             body=body, content_type="application/json", content_encoding="utf-8", headers={"task": "t", "id": "i"}
         )
         assert rejection_reason(message) is None
-        # Celery decodes the body once more.
+        # Celery decodes the body again.
         found = loads(message.body, "application/json", "utf-8", accept={"application/json"})
         return list(found[0])
 

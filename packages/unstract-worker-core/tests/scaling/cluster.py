@@ -151,7 +151,7 @@ class Cluster:
         self.scaler.changes.append((now, wanted - current))
         for _ in range(wanted - current):
             self.replicas.append(Replica(up_at=now + START_SECONDS))
-        for replica in self.chance.sample(self._active(), max(0, current - wanted)):  # which one, nobody can choose
+        for replica in self.chance.sample(self._active(), max(0, current - wanted)):  # Kubernetes chooses which one
             replica.draining_since = now
 
 

@@ -122,12 +122,12 @@ def test_a_letter_that_is_named_twice_is_sent_once(operate, ledger, redis, redis
     [(fleet, ()), (fleet, ("--watch",)), (runs, ()), (runs, ("show", "aaaa")), (dead_letters, ("list",))],
 )
 def test_redis_that_does_not_answer_is_one_line(command, arguments, operate):
-    nobody = free_port()
-    done = operate(command, *arguments, WORKER_LEDGER_REDIS_URL=f"redis://127.0.0.1:{nobody}/3")
+    unused = free_port()
+    done = operate(command, *arguments, WORKER_LEDGER_REDIS_URL=f"redis://127.0.0.1:{unused}/3")
     assert done.exit_code == 5
     assert done.stdout == ""
     cause = "connection refused: nothing listens there; look at WORKER_LEDGER_REDIS_URL or REDIS_*"
-    assert done.stderr == f"Error: the ledger at 127.0.0.1:{nobody}/3: {cause}\n"
+    assert done.stderr == f"Error: the ledger at 127.0.0.1:{unused}/3: {cause}\n"
 
 
 @pytest.mark.parametrize(("command", "arguments"), [(fleet, ()), (runs, ()), (runs, ("abort", "aaaa", "--yes"))])

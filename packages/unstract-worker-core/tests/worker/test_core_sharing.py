@@ -91,7 +91,7 @@ def test_what_was_handed_on_is_never_handed_on_again(start_worker, send, ended, 
 
 
 def test_what_the_ledger_has_stays_ours_when_it_is_delivered_again(start_worker, send, ended, redis):
-    """Accepted here, then the share was made smaller, then the broker delivered it once more."""
+    """Accepted here, then the share was made smaller, then the broker delivered it again."""
     redis.hset(f"uw:{{{execution(1)}.callback}}:meta", "state", RunState.READY)
     start_worker(**share(0))
     send(TASK, QUEUE, body_for(1), headers={"redelivered": True})

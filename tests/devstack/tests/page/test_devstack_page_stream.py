@@ -1,4 +1,4 @@
-"""What is sent to those who watch, and that nobody watching costs nothing."""
+"""What is sent to watchers, and that without watchers nothing is done."""
 
 import contextlib
 import http.client
@@ -109,7 +109,7 @@ def test_too_many_watchers_are_refused_until_one_leaves(served):
 
 
 def test_nothing_is_looked_at_when_nobody_watches(scene):
-    # Nothing is ever sent here that could fail: it is noticed all the same that the watcher left.
+    # Nothing is ever sent here that could fail: it is still noticed that the watcher left.
     with running_page(scene.sources(), bounds=Bounds(pace=Pace(look=0.02, heartbeat=3600))) as handle:
         with watching(handle) as watcher:
             watcher.fragment("workers")

@@ -1,4 +1,4 @@
-"""A port is given out once, whoever asks, until a server has it."""
+"""A port is given out only once until a server has it."""
 
 import socket
 import subprocess

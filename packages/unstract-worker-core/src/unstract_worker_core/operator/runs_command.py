@@ -54,7 +54,7 @@ def retry_run(access: Access, run: RunView, *, yes: bool) -> str:
         fail(f"run {run_id} cannot be retried: {how_it_ended(access, run_id)}", EXIT_ENDED)
     if run.task is RunTask.CHORD_BATCH:
         fail(f"run {run_id} is driven by its own Celery message, which the broker delivers again", EXIT_REFUSED)
-    confirm(f"Look at run {run_id} ({run.state.value}, {_progress(run)}) now, with fresh attempts?", yes=yes)
+    confirm(f"Retry run {run_id} ({run.state.value}, {_progress(run)}) now, with fresh attempts?", yes=yes)
     retried = _make_due(access, run_id, "retry")
     done = f"it was stopped: {_STOPS_BY[run.state]}" if run.stop else _ring_now(access, run_id)
     return f"run {run_id}: {'; '.join(filter(None, (done, _left_alone(retried))))}"
@@ -103,8 +103,8 @@ def _ring_now(access: Access, run_id: str) -> str:
         bells.close()
     if rung is None:
         fail(
-            f"run {run_id} is due now, but the broker could not be asked to ring for it (CELERY_BROKER_BASE_URL): "
-            "the sweeper of a callback worker rings once the broker is back, or repeat this command",
+            f"run {run_id} is due now, but no doorbell could be sent (CELERY_BROKER_BASE_URL): "
+            "a callback worker sends it once the broker is back, or repeat this command",
             EXIT_UNAVAILABLE,
         )
     return rung
@@ -113,17 +113,17 @@ def _ring_now(access: Access, run_id: str) -> str:
 def _ring(bells: CeleryDoorbells, run_id: str, decision: DueDecision) -> str | None:
     """Ring for what is due, as the sweeper does; None where the broker cannot be asked."""
     if decision.action not in ("ring", "orchestrate", "finalise") or decision.kind is None:
-        return "nothing had to be rung for"
+        return "no doorbell was needed"
     if bells.depth((DOORBELL_QUEUES[Doorbell.CALLBACK],)) is None:
         return None
     if decision.action == "finalise":
         bells.ring_callback(run_id)
-        return "the callback worker was rung"
+        return "a doorbell was sent to the callback worker"
     if decision.action == "orchestrate":
         bells.ring_start(run_id, task=decision.task or RunTask.EXECUTION, kind=decision.kind)
-        return f"the {'api-deployment' if decision.kind is RunKind.API else 'general'} worker was rung"
+        return f"a doorbell was sent to the {'api-deployment' if decision.kind is RunKind.API else 'general'} worker"
     bells.ring_batches(run_id, epoch=decision.epoch, batches=decision.batches, kind=decision.kind)
-    return f"file-processing workers were rung for {len(decision.batches)} batches"
+    return f"doorbells were sent to file-processing for {len(decision.batches)} batches"
 
 
 def _progress(run: RunView) -> str:
@@ -172,7 +172,7 @@ def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
         with open_ledger(definition) as access:
             click.echo(show_run(access, run_id, as_json=as_json))
 
-    @group.command(help="Make runs due now, with fresh attempts. A batch that a worker holds stays with it.")
+    @group.command(help="Make runs due now, with fresh attempts. Batches under a live lease stay with their worker.")
     @click.argument("run_ids", nargs=-1, required=True)
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def retry(*, run_ids: tuple[str, ...], yes: bool) -> None:

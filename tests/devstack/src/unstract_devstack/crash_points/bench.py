@@ -114,7 +114,7 @@ class Bench:
         return SCENARIOS[trial.place.scenario](ground)
 
     def _restart(self, trial: Trial) -> None:
-        """What a supervisor does; and a minute passes for the broker: what nobody acknowledged is delivered again."""
+        """What a supervisor does; and a minute passes for the broker: unacknowledged messages are delivered again."""
         process = self.ground.worker(trial.place.worker).process
         if not process.wait(seconds=2.0):
             process.kill()

@@ -188,7 +188,7 @@ def _slow(ground: Ground) -> Expected:
 
 
 def _files_unavailable(ground: Ground) -> Expected:
-    """An API execution of which one file finds the backend away."""
+    """An API execution; the backend is away for one of its files."""
     ground.backend.dev("POST", "faults", {"kind": "cut_before", "path": "file-execution/.*/status", "count": 1})
     return _api(ground)
 

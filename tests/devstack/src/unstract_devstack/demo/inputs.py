@@ -125,7 +125,7 @@ def _wanted_name(given: Path, relative: Path) -> str:
 
 
 def _distinct(wanted: dict[Path, str]) -> dict[Path, str]:
-    """Names of which no two are equal, also where case does not count: later ones are numbered."""
+    """Names that are unique, also without case: later ones are numbered."""
     taken: set[str] = set()
     names: dict[Path, str] = {}
     for path, name in wanted.items():

@@ -104,7 +104,7 @@ def _run_batch(session: Session, title: str, batch: Sequence[InputFile], report:
 
 
 def _repaired(session: Session, expected: Expectations) -> list[ExecutionOutcome]:
-    """A pipeline of which every file fails, and its next run right after what was missing is there."""
+    """A pipeline whose files all fail, and its next run after the cause is gone."""
     platform, dev = session.platform, session.stack.backend.dev
     workflow = platform.create_workflow(
         "february", "etl", expected.fields, source_folder=str(FEBRUARY), destination_table=REPAIRED_TABLE

@@ -81,7 +81,7 @@ def _faults(run: Run) -> Iterator[str]:
 
 
 def _experiments(run: Run) -> Iterator[str]:
-    yield "An id of which the backend is `tests` is proven by tests, which `tests/faults/ids.toml` lists.\n"
+    yield "An id whose backend is `tests` is proven by the tests that `tests/faults/ids.toml` lists.\n"
     yield from _table(
         ("id", "backend", "verdict", "seconds", "what"),
         (

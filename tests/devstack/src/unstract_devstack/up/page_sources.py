@@ -68,7 +68,7 @@ class _Live:
         return self._platform().send_parts(API_NAME, parts)
 
     def retry(self, line: sqlite3.Row) -> str | None:
-        """The same once more: the files that the platform stored, or the pipeline."""
+        """The same run again: the files that the platform stored, or the pipeline."""
         platform = self._platform(line["organization"])
         if line["kind"] != "API":
             return platform.trigger(line["pipeline_id"])
