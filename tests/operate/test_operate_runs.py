@@ -119,12 +119,12 @@ def test_a_ledger_or_broker_that_is_away_is_named(ground):
     assert "hush-hush" not in away.err + away.out
     mute = ground.run("runs", "retry", run_id, "--yes", CELERY_BROKER_BASE_URL=f"redis://127.0.0.1:{unused}/0")
     assert mute.code == 5
-    assert "is due now, but the broker could not be asked" in mute.err
+    assert "is due now, but no doorbell could be sent" in mute.err
     with ground.file_worker():  # the sweeper rang for it
         assert ground.ends(run_id) == "COMPLETED"
 
 
-def test_a_message_at_the_wrong_worker_is_put_aside_and_sent_again(ground):
+def test_a_message_at_the_wrong_worker_is_dead_lettered_and_sent_again(ground):
     starter = ground.stack.fleet.workers["api-deployment"]
     starter.stop()
     try:
@@ -146,7 +146,7 @@ def test_a_message_at_the_wrong_worker_is_put_aside_and_sent_again(ground):
     assert unconfirmed.code == 1
     assert "use --yes" in unconfirmed.err
     done = ground.run("dead-letters", "requeue", letter["id"], "--queue", "celery_api_deployments", "--yes")
-    assert (done.code, done.out.split(": ")[0]) == (0, f"letter {letter['id']}")
+    assert (done.code, done.out.split(": ")[0]) == (0, f"dead letter {letter['id']}")
     with ground.file_worker():
         assert ground.ends(run_id) == "COMPLETED"
     assert ground.run("dead-letters", "requeue", letter["id"], "--yes").code == 3
