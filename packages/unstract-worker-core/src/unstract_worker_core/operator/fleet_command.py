@@ -22,7 +22,7 @@ def fleet(definition: WorkerDefinition) -> click.Command:
     @click.command(help="List the live workers of all types, and those that vanished within five minutes.")
     @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
     @click.option("--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="Seconds.")
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout a refresh.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object per refresh on stdout.")
     def command(*, watch: bool, interval: float, as_json: bool) -> None:
         with open_ledger(definition) as access:
             print_again(lambda: _shown(access.fleet.members(), as_json=as_json), watch=watch, interval=interval)

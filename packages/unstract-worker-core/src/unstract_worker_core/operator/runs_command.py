@@ -142,13 +142,13 @@ def runs(definition: WorkerDefinition) -> click.Command:
     @click.option("--offset", type=click.IntRange(0), default=0, help="Offset of the next page, as the last page said.")
     @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
     @click.option("--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="Seconds.")
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout a refresh.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object per refresh on stdout.")
     @click.pass_context
     def group(
         context: click.Context, *, state: str | None, task: str | None, organization: str | None, overdue: bool,
         limit: int, offset: int, watch: bool, interval: float, as_json: bool,
     ) -> None:  # fmt: skip
-        """Runs that are open, the longest due first. Needs the broker's and the ledger's variables, no backend key."""
+        """List open runs, the longest due first. Needs the broker's and the ledger's variables, no backend key."""
         if context.invoked_subcommand is not None:
             return
         wanted = RunFilter(RunState(state) if state else None, RunTask(task) if task else None, organization, overdue)
@@ -165,7 +165,7 @@ def runs(definition: WorkerDefinition) -> click.Command:
 
 
 def _add_commands(group: click.Group, definition: WorkerDefinition) -> None:
-    @group.command(help="One run with its batches; of a finished one what it said last.")
+    @group.command(help="Show one run with its batches, or how it ended.")
     @click.argument("run_id")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     def show(*, run_id: str, as_json: bool) -> None:

@@ -69,7 +69,7 @@ def scaling(definition: WorkerDefinition) -> click.Command:
     @click.option("--drain", type=click.FloatRange(0), help="WORKER_DRAIN_SECONDS of the fleet.  [default: 45]")
     @click.option("--namespace", default="unstract-workers", show_default=True)
     @click.option("--deployment", help="The Deployment's name.  [default: the worker's]")
-    @click.option("--secret", default="unstract-workers-scaling", show_default=True, help="What KEDA logs in with.")
+    @click.option("--secret", default="unstract-workers-scaling", show_default=True, help="Secret for KEDA.")
     def command(
         *, form: str, broker: str | None, prometheus: str | None, redis: str | None, redis_database: int | None,
         queues: str | None, drain: float | None, namespace: str, deployment: str | None, secret: str,

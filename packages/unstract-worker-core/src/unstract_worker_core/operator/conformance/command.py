@@ -51,10 +51,10 @@ def conformance(definition: WorkerDefinition) -> click.Command:
 
     @click.command(help="Probe what this worker needs of the backend. Changes nothing without --write.")
     @click.option("--organization", required=True, help="The organization to act for.")
-    @click.option("--workflow", type=click.UUID, help="A workflow of it; with --write one that is only for this.")
+    @click.option("--workflow", type=click.UUID, help="A workflow of it; for --write a scratch workflow.")
     @click.option("--pipeline", type=click.UUID, help="A pipeline of it; --write sets its last run's status.")
     @click.option("--api", type=click.UUID, help="An API deployment of it: its subscribers are read.")
-    @click.option("--write", is_flag=True, help="Also try what changes something: runs a file in --workflow.")
+    @click.option("--write", is_flag=True, help="Also probe what changes something; runs a file in --workflow.")
     @click.option(
         "--notify", is_flag=True, help="With --write: notify a subscriber of --pipeline or --api of an ERROR."
     )
