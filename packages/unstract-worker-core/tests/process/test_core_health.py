@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unstract_worker_core.errors import ConfigurationError
-from unstract_worker_core.observability.health import Check, CheckResult, Checks, HealthServer, Limits
+from unstract_worker_core.observability.health import Check, CheckResult, Checks, HealthServer, ListenerLimits
 from unstract_worker_core.observability.metrics import Metrics
 from unstract_worker_core.observability.progress import Progress, mark_progress
 
@@ -25,7 +25,7 @@ OK = CheckResult("broker", True, "reachable")
 def serving(
     *checks: tuple[str, Check],
     alive: Check = lambda: CheckResult("progress", True),
-    limits: Limits | None = None,
+    limits: ListenerLimits | None = None,
     host: str = "127.0.0.1",
 ) -> Iterator[HealthServer]:
     server = HealthServer(
@@ -37,7 +37,7 @@ def serving(
         checks=checks,
         metrics=Metrics(),
         variable="CALLBACK_HEALTH_PORT",
-        limits=limits or Limits(),
+        limits=limits or ListenerLimits(),
     )
     server.start()
     try:
@@ -168,7 +168,7 @@ def test_malformed_requests_echo_nothing_and_the_server_stays(sent: bytes) -> No
 
 
 def test_silent_and_dripping_clients_are_cut_and_others_are_served() -> None:
-    limits = Limits(threads=2, connections=6, silence_seconds=0.5, life_seconds=1.0)
+    limits = ListenerLimits(threads=2, connections=6, silence_seconds=0.5, life_seconds=1.0)
     with serving(limits=limits) as server, ExitStack() as stack:
         clients = [
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)) for _ in range(30)

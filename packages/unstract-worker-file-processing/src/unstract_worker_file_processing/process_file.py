@@ -25,7 +25,7 @@ from unstract_worker_core.ledger import ExecutorAnswer, FileItem, FileOutcome
 from unstract_worker_core.observability.logs import bind_task, get_logger
 from unstract_worker_core.observability.tracing import step_span
 from unstract_worker_core.runs.failure_policy import Place, is_permanent
-from unstract_worker_core.runs.outcomes import NOT_STARTED, Executed, Usage, error_text, to_outcome
+from unstract_worker_core.runs.outcomes import NOT_STARTED, Executed, FileCost, error_text, to_outcome
 from unstract_worker_core.statuses import ExecutionStatus, RunKind
 from unstract_worker_file_processing.deferred import await_answer, conclude, obtain_answer
 from unstract_worker_file_processing.executor import FileExecutor, FileFailed, FileRequest
@@ -228,13 +228,13 @@ def _result_by_row(session: BatchSession, file: FileItem, error: OutcomeUnknown,
     )
 
 
-def _measure(session: BatchSession, file: FileItem, executed: Executed) -> Usage:
+def _measure(session: BatchSession, file: FileItem, executed: Executed) -> FileCost:
     """What the run of the file cost. Only API callers get this."""
     if session.context.kind is not RunKind.API or executed.reused:
-        return Usage()
+        return FileCost()
     usage, organization = session.runtime.backend.usage, session.context.organization_id
     row_id = file.file_execution_id or ""
-    return Usage(
+    return FileCost(
         tokens=session.try_call("usage.tokens", lambda: usage.tokens(organization, row_id), wait=False),
         pages=session.try_call("usage.pages", lambda: usage.pages(organization, row_id), wait=False),
     )

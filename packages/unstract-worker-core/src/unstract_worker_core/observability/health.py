@@ -83,7 +83,7 @@ class Answer:
 
 
 @frozen
-class Limits:
+class ListenerLimits:
     """What clients may cost; `life_seconds`: of a connection."""
 
     threads: int = 4
@@ -93,7 +93,7 @@ class Limits:
     life_seconds: float = 15.0
 
 
-_LIMITS = Limits()
+_LIMITS = ListenerLimits()
 
 
 class HealthServer:
@@ -117,7 +117,7 @@ class HealthServer:
         checks: tuple[tuple[str, Check], ...],
         metrics: "Metrics",
         variable: str,
-        limits: Limits = _LIMITS,
+        limits: ListenerLimits = _LIMITS,
     ) -> None:
         self._address, self._variable, self._limits = (host, port), variable, limits
         self._about = {"worker": worker, "version": version}
@@ -175,7 +175,7 @@ class Listener(HTTPServer):
 
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], answer: Callable[[str], Answer], limits: Limits) -> None:
+    def __init__(self, address: tuple[str, int], answer: Callable[[str], Answer], limits: ListenerLimits) -> None:
         self.answer, self.limits = answer, limits
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="health")
         self._open: dict[socket.socket, float] = {}

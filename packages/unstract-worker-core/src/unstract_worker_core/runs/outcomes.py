@@ -34,7 +34,7 @@ class Executed:
 
 
 @frozen
-class Usage:
+class FileCost:
     """What a file cost; None where the backend reports nothing."""
 
     tokens: TokenUsage | None = None
@@ -52,7 +52,7 @@ def error_text(*, workflow: str = "", destination: str = "", processing: str = "
     return joined if len(joined) <= _LONGEST_ERROR else joined[: _LONGEST_ERROR - 3] + "..."
 
 
-def to_outcome(context: RunContext, file: FileItem, executed: Executed, usage: Usage | None = None) -> FileOutcome:
+def to_outcome(context: RunContext, file: FileItem, executed: Executed, usage: FileCost | None = None) -> FileOutcome:
     """The file's outcome: SKIPPED for NOT_STARTED. Result and metadata are kept for API callers only."""
     api = context.kind is RunKind.API
     kind = OutcomeKind.ERROR if executed.error else OutcomeKind.COMPLETED
@@ -85,10 +85,10 @@ def last_status(outcome: FileOutcome) -> FileStatusUpdate:
 
 
 def file_metadata(
-    context: RunContext, file: FileItem, executed: Executed, usage: Usage | None = None
+    context: RunContext, file: FileItem, executed: Executed, usage: FileCost | None = None
 ) -> dict[str, Any]:
     """The `metadata` of an API result item (contract: flows 0.1); unknown values are null."""
-    tools, known = inner_metadata(executed.result, "tool_metadata"), usage or Usage()
+    tools, known = inner_metadata(executed.result, "tool_metadata"), usage or FileCost()
     return {
         **_identity(context, file, executed.seconds),
         "tool_metadata": tools if isinstance(tools, list) else [],
