@@ -68,7 +68,6 @@ def test_a_file_worked_on_twice_is_doubled():
     assert keyed.problems
     assert wrong(unkeyed) == {"effects_doubled_unkeyed": 1}
     assert not unkeyed.problems
-    assert unkeyed.measured
 
 
 def test_an_execution_that_never_ends_is_lost():

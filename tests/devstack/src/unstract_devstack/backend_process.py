@@ -31,7 +31,6 @@ class BackendProcess:
 
     @property
     def dev(self) -> DevApi:
-        """Its dev API."""
         return DevApi(self.public_url, self.api_key)
 
     def platform(self, organization: str) -> Platform:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from unstract_devstack.fleet import WORKERS, WorkerKind
-from unstract_devstack.processes import EndAsked, raise_on_signals
+from unstract_devstack.processes import EndAsked, ProcessError, raise_on_signals
 
 # A worker that has these needs nothing from us.
 NEEDED = ("CELERY_BROKER_BASE_URL", "INTERNAL_API_BASE_URL", "INTERNAL_SERVICE_API_KEY")
@@ -32,23 +32,19 @@ DEFAULTS = {"WORKER_DRAIN_SECONDS": "5", "PYTHONUNBUFFERED": "1"}
 Stamps = dict[Path, float]
 
 
-class NotUp(Exception):
-    """The embedded stack did not come up."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the worker until SIGINT or SIGTERM; returns 0, or 1 if the stack did not come up."""
     parser = argparse.ArgumentParser(prog="python -m unstract_devstack.dev", description=__doc__)
     parser.add_argument("worker", choices=[kind.name for kind in WORKERS])
     name = parser.parse_args(arguments).worker
-    kind = next(each for each in WORKERS if each.name == name)
+    (kind,) = (each for each in WORKERS if each.name == name)
     raise_on_signals()
     try:
         with _environment(named_in(Path(".env"))) as environment:
             _run(kind, environment)
     except EndAsked:
-        return 0
-    except NotUp as error:
+        pass
+    except ProcessError as error:
         _say(str(error))
         return 1
     return 0
@@ -102,7 +98,7 @@ def _stack() -> Iterator[Mapping[str, str]]:
         try:
             line = up.stdout.readline() if up.stdout else b""
             if not line:
-                raise NotUp("the embedded stack did not come up")
+                raise ProcessError("the embedded stack did not come up")
             started = json.loads(line)
             for name, address in started["addresses"].items():
                 _say(f"{name}: {address}")

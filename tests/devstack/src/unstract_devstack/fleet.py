@@ -58,12 +58,10 @@ class Worker:
 
     @property
     def health_url(self) -> str:
-        """Root of its health endpoints."""
         return f"http://{HEALTH_HOST}:{self.health_port}/health"
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
         return self.process.running
 
     def ready(self) -> bool:
@@ -87,7 +85,6 @@ class Worker:
         self.process.stop(grace=grace)
 
     def kill(self) -> None:
-        """SIGKILL for its group."""
         self.process.kill()
 
     def _readiness(self) -> tuple[bool, str]:
@@ -105,7 +102,6 @@ class Fleet:
     workers: dict[str, Worker] = field(factory=dict)
 
     def of(self, kind: WorkerKind) -> tuple[Worker, ...]:
-        """The workers of one kind."""
         return tuple(worker for worker in self.workers.values() if worker.kind == kind)
 
     def start(self) -> None:
@@ -139,7 +135,6 @@ class Fleet:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL for every worker's group."""
         for worker in self.workers.values():
             worker.kill()
 

@@ -108,7 +108,6 @@ class ManagedProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
         return self._child is not None and self._child.poll() is None
 
     @property
@@ -219,7 +218,6 @@ class ManagedProcess:
             return log.read().decode(errors="replace")
 
     def log_tail(self, lines: int = 30) -> str:
-        """The last lines of the log."""
         return end_of(self.log_path, lines)
 
     def failure(self, problem: str) -> ProcessError:
@@ -247,12 +245,12 @@ def alive(pid: int) -> bool:
 
 
 def descendants(pid: int) -> frozenset[int]:
-    """The pids of everything that `pid` started, directly or not."""
     return frozenset(child.pid for child in psutil.Process(pid).children(recursive=True))
 
 
-def tie_to_parent() -> None:
-    """Asks the kernel, where it can do that, to kill this process once the one that started it has ended."""
+def end_with_parent() -> None:
+    """For a process of a pool: a Ctrl-C is its parent's business, and where the kernel can it ends with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -101,9 +101,7 @@ class Producer:
         return self.send("celery.backend_cleanup", [], {}, expires=BACKEND_CLEANUP_EXPIRES)
 
     def webhook(self, args: Sequence[Any], kwargs: Mapping[str, Any], queue: str | None) -> str:
-        """send_webhook_notification."""
         return self.send("send_webhook_notification", args, kwargs, queue)
 
     def close(self) -> None:
-        """Close the connections to the broker."""
         self._app.close()

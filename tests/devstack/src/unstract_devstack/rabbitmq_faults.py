@@ -7,14 +7,11 @@ import argparse
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from enum import StrEnum
 from pathlib import Path
 
-from attrs import define, field
-
 from unstract_devstack.faults.arena import BROKER, Arena, open_arena
-from unstract_devstack.faults.checker import Judged
-from unstract_devstack.faults.load import Feeder, new_tenant
+from unstract_devstack.faults.load import Feeder
+from unstract_devstack.faults.trial import Trial
 from unstract_devstack.processes import kept_folder, wait_until
 from unstract_devstack.rabbitmq_server import RabbitHandle, running_rabbitmq
 
@@ -23,43 +20,26 @@ FEED_SECONDS = 40.0
 CUT_SECONDS = 4.0
 SILENT_SECONDS = 10.0
 BETWEEN_SECONDS = 4.0
+LONGEST_SECONDS = 600.0
+CLASSIC, QUORUM = "classic", "quorum"
+"""The kinds of queue that everything may be declared as."""
 
 
-class Queues(StrEnum):
-    """Which kind of queue everything is declared as."""
-
-    CLASSIC = "classic"
-    QUORUM = "quorum"
-
-
-@define
-class Attack:
-    """One run on one kind of queue: what was done, how long it took, the verdict."""
-
-    queues: Queues
-    judged: Judged
-    seconds: float
-    faults: list[str] = field(factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing was lost or happened twice."""
-        return not self.judged.problems
-
-
-def attack(directory: Path, queues: Queues, seed: int, *, brief: bool = False) -> Attack:
+def attack(directory: Path, queues: str, seed: int, *, brief: bool = False) -> tuple[bool, str]:
     """Kills, cuts and silences RabbitMQ while executions come, and judges them by the backend's history.
 
     `brief`: once each; else it is killed again after the silence.
 
+    Returns:
+        Whether nothing was lost or happened twice, and what there is to say.
+
     Raises:
         ProcessError: a part did not come back.
     """
-    began, quorum, options = time.monotonic(), queues is Queues.QUORUM, ["--confirm-publish"]
+    began, options = time.monotonic(), ("--confirm-publish", *(["--quorum-queues"] if queues == QUORUM else []))
     # Beats find a connection that is silent; the shorter, the sooner.
-    settings = {"CELERY_BROKER_HEARTBEAT": "4", "RABBITMQ_HA_ENABLED": str(quorum).lower()}
-    if quorum:
-        options.append("--quorum-queues")
+    settings = {"CELERY_BROKER_HEARTBEAT": "4", "RABBITMQ_HA_ENABLED": str(queues == QUORUM).lower()}
+    steps = (_kill, _cut, _silence) if brief else (_kill, _cut, _silence, _kill)
     with (
         running_rabbitmq(directory / "rabbitmq") as rabbit,
         # A key is applied once, so that a double is a fault. The platform reaches the broker directly and confirmed.
@@ -67,24 +47,26 @@ def attack(directory: Path, queues: Queues, seed: int, *, brief: bool = False) -
             directory, keyed=True, settings=settings, relayed=(BROKER,), broker_url=rabbit.url, backend_options=options
         ) as arena,
     ):
-        tenant = new_tenant(arena)
-        feeder = Feeder(tenant, seed, EXECUTIONS, FEED_SECONDS, most_files=5)
-        feeder.start()
-        done = []
-        for step in (_kill, _cut, _silence) if brief else (_kill, _cut, _silence, _kill):
-            _let_some_through(feeder)
-            step(arena, rabbit)
-            done.append((step.__doc__ or "").splitlines()[0])
-        sent = feeder.join()
-        arena.heal()
-        judged = arena.settled(sent)
+        trial = Trial(arena, seed, deadline=began + LONGEST_SECONDS)
+        with trial.load(EXECUTIONS, FEED_SECONDS, most_files=5) as feeder:
+            for step in steps:
+                _let_some_through(feeder)
+                step(arena, rabbit)
+            feeder.join()
+            arena.heal()
         arena.fleet.check()
-    return Attack(queues, judged, time.monotonic() - began, done)
+    ok, tally = not trial.judged.problems, trial.judged.tally
+    counted = f"{tally.executions} executions, {tally.files} files, {len(steps)} faults"
+    lines = [f"{'ok' if ok else 'FAILED'}: {queues} queues, {counted}, {time.monotonic() - began:.0f} s"]
+    lines += [f"  {step.__doc__}" for step in steps]
+    return ok, "\n".join([*lines, *(f"  {problem}" for problem in trial.judged.problems)])
 
 
 def _let_some_through(feeder: Feeder) -> None:
     before, until = len(feeder.sent), time.monotonic() + BETWEEN_SECONDS
-    wait_until(lambda: feeder.done or (len(feeder.sent) > before and time.monotonic() > until), seconds=30)
+    wait_until(
+        lambda: not feeder.is_alive() or (len(feeder.sent) > before and time.monotonic() > until), seconds=30
+    )  # fmt: skip
 
 
 def _kill(arena: Arena, rabbit: RabbitHandle) -> None:
@@ -111,32 +93,18 @@ def _silence(arena: Arena, rabbit: RabbitHandle) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs; 0 if nothing was lost and nothing happened twice."""
     options = argparse.ArgumentParser(prog="python -m unstract_devstack.rabbitmq_faults", description=__doc__)
-    options.add_argument("--queues", choices=[*Queues, "both"], default="both")
+    options.add_argument("--queues", choices=[CLASSIC, QUORUM, "both"], default="both")
     options.add_argument("--seed", type=int, default=1, help="sizes of the executions (default 1)")
     options.add_argument("--brief", action="store_true", help="each fault once: half a minute less")
     options.add_argument("--keep", type=Path, help="keep logs and data in this new folder")
     chosen = options.parse_args(arguments)
-    kinds = list(Queues) if chosen.queues == "both" else [Queues(chosen.queues)]
+    kinds = (CLASSIC, QUORUM) if chosen.queues == "both" else (chosen.queues,)
     with kept_folder(chosen.keep, prefix="rabbitmq-faults-") as folder, ThreadPoolExecutor() as threads:
-        for queues in kinds:
-            (folder / queues).mkdir()
         # Most of a run's time is waiting: for RabbitMQ to start, for silence to be noticed, for retries.
         attacks = [threads.submit(attack, folder / each, each, chosen.seed, brief=chosen.brief) for each in kinds]
         results = [each.result() for each in attacks]
-    for result in results:
-        _say(result)
-    return 0 if all(result.ok for result in results) else 1
-
-
-def _say(result: Attack) -> None:
-    tally = result.judged.tally
-    verdict = "ok" if result.ok else "FAILED"
-    counted = f"{tally.executions} executions, {tally.files} files, {len(result.faults)} faults"
-    lines = [f"{verdict}: {result.queues} queues, {counted}, {result.seconds:.0f} s"]
-    lines.extend(f"  {fault}" for fault in result.faults)
-    lines.extend(f"  {problem.text} ({problem.execution_id})" for problem in result.judged.problems)
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    sys.stdout.write("".join(f"{said}\n" for _, said in results))
+    return 0 if all(ok for ok, _ in results) else 1
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ class ReceivedSpan:
 
 
 def received_spans(deliveries: Iterable[Delivery]) -> tuple[ReceivedSpan, ...]:
-    """Every span in these requests."""
     spans: list[ReceivedSpan] = []
     for delivery in deliveries:
         request = ExportTraceServiceRequest.FromString(delivery.body)

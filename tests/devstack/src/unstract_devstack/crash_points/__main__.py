@@ -16,13 +16,12 @@ from attrs import asdict
 from unstract_devstack.crash_points.bench import Verdict
 from unstract_devstack.crash_points.fleets import verdicts_on
 from unstract_devstack.crash_points.places import Trial, UnknownPoint, trials
-from unstract_devstack.processes import inherited_environment
+from unstract_devstack.processes import inherited_environment, kept_folder
 
 LIST = (sys.executable, "-m", "unstract_worker_core.failpoints")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
     options = argparse.ArgumentParser(prog="python -m unstract_devstack.crash_points", description=__doc__)
     options.add_argument("--only", action="append", default=[], metavar="NAME", help="points that begin with this")
     options.add_argument("--list", action="store_true", help="name the trials and make none")
@@ -52,7 +51,6 @@ def chosen(only: Sequence[str], seed: int | None = None) -> list[Trial]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for."""
     options = parser().parse_args(arguments)
     try:
         wanted = chosen(options.only, options.seed)
@@ -64,11 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     began = time.monotonic()
     ends = None if options.seconds is None else began + options.seconds
-    verdicts = list(verdicts_on(wanted, fleets=options.fleets, ends=ends))
+    with kept_folder(None, prefix="crash-points-") as folder:
+        verdicts = list(verdicts_on(wanted, folder, fleets=options.fleets, ends=ends))
     out = sys.stderr if options.json else sys.stdout
     out.writelines(f"{each}\n" for each in verdicts)
-    points, good = len({each.point for each in verdicts}), sum(each.ok for each in verdicts)
-    out.write(f"{points} crash points, {len(verdicts)} trials, {good} ok, {len(verdicts) - good} not\n")
+    number, good = len({each.point for each in verdicts}), sum(each.ok for each in verdicts)
+    out.write(f"{number} crash points, {len(verdicts)} trials, {good} ok, {len(verdicts) - good} not\n")
     if len(verdicts) < len(wanted):
         sys.stderr.write(f"{len(wanted) - len(verdicts)} of {len(wanted)} trials were not made: --seconds was over\n")
     sys.stderr.write(f"in {time.monotonic() - began:.0f} s\n")
@@ -78,7 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """One line of JSON."""
     content = {
         "ok": bool(verdicts) and all(each.ok for each in verdicts),
         "points": len({each.point for each in verdicts}),

@@ -71,14 +71,14 @@ class Bench:
         usual = self._usual_of(trial)
         ground, kind = self.ground, trial.place.worker
         expected, process = self._sent(trial), self.ground.worker(kind).process
-        log_end, more = process.log_end(), PREFORK if trial.pool == "prefork" else {}
+        log_end, more = process.log_end(), PREFORK if trial.dies != "worker" else {}
         if trial.point.startswith("ledger.record_file"):  # else a batch that ends within a second never gets there
             more = {**more, "WORKER_STATUS_SECONDS": "0"}
         ground.start(kind, WORKER_CRASH_POINT=trial.armed, WORKER_CRASH_TESTING="1", **more)
         said = f"crash point {trial.point} reached"
         reached = wait_until(lambda: said in process.log_after(log_end), seconds=REACH_SECONDS, pause=0.05)
         died = time.monotonic()
-        child = trial.pool == "prefork" and not trial.group
+        child = trial.dies == "child"
         if not (reached and child):  # a child's end is its parent's business
             self._restart(trial)
         found = self._ended(expected)

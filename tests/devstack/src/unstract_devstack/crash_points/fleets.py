@@ -3,8 +3,8 @@
 import atexit
 import contextlib
 import multiprocessing
+import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from unstract_devstack.crash_points.bench import Bench, Verdict, open_bench
 from unstract_devstack.crash_points.places import Trial
 from unstract_devstack.faults.checker import AS_REAL
 from unstract_devstack.http_calls import CallFailed
-from unstract_devstack.processes import ProcessError, tie_to_parent
+from unstract_devstack.processes import ProcessError, end_with_parent
 
 SILENT_SECONDS = 600.0
 """A trial, with the same scenario without a kill before it, is over by then."""
@@ -23,8 +23,9 @@ SILENT_SECONDS = 600.0
 
 @define
 class _Fleet:
-    """The fleet of this process, on a backend in the mode of the last trial. `ends`: as for `verdicts_on`."""
+    """The fleet of this process, on a backend in the mode of the last trial, in a folder of its own in `directory`."""
 
+    directory: Path = Path()
     ends: float | None = None
     parts: contextlib.ExitStack = field(factory=contextlib.ExitStack)
     mode: str = ""
@@ -34,17 +35,18 @@ class _Fleet:
         if self.bench is None or self.mode != mode:
             self.parts.close()
             self.bench, self.mode = None, mode
-            folder = self.parts.enter_context(tempfile.TemporaryDirectory(prefix="crash-points-"))
-            self.bench = self.parts.enter_context(open_bench(Path(folder), mode))
+            folder = self.directory / f"{mode}-{os.getpid()}"
+            folder.mkdir()
+            self.bench = self.parts.enter_context(open_bench(folder, mode))
         return self.bench
 
 
 _FLEET = _Fleet()
 
 
-def _begin(ends: float | None) -> None:
-    tie_to_parent()
-    _FLEET.ends = ends
+def _begin(directory: Path, ends: float | None) -> None:
+    end_with_parent()
+    _FLEET.directory, _FLEET.ends = directory, ends
     atexit.register(_FLEET.parts.close)
 
 
@@ -60,7 +62,7 @@ def _make(trial: Trial) -> Verdict | None:
     return verdict
 
 
-def verdicts_on(trials: Sequence[Trial], *, fleets: int, ends: float | None) -> Iterator[Verdict]:
+def verdicts_on(trials: Sequence[Trial], directory: Path, *, fleets: int, ends: float | None) -> Iterator[Verdict]:
     """The verdict on each trial, made on so many fleets; the one that a dying fleet had is wrong.
 
     The first fleet begins with those on a backend that ignores keys, which are few; the others have none of them. After
@@ -73,7 +75,7 @@ def verdicts_on(trials: Sequence[Trial], *, fleets: int, ends: float | None) -> 
         pools, under_way = [], {}
         for number, part in ((1, ordered[:share]), (fleets - 1, ordered[share:])):
             if part:
-                pool = multiprocessing.get_context("spawn").Pool(number, _begin, (ends,))
+                pool = multiprocessing.get_context("spawn").Pool(number, _begin, (directory, ends))
                 pools.append(parts.enter_context(pool))
                 under_way.update({trial: pool.apply_async(_make, (trial,)) for trial in part})
         for trial in trials:

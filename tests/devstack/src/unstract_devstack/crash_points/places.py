@@ -23,24 +23,23 @@ class Place:
 
 @frozen
 class Trial:
-    """One kill. `pool`: "threads", or "prefork" where the child is killed, or the `group` with all its processes."""
+    """One kill: of the "worker", or in a pool of processes of the "child", or of the "group" with all of them."""
 
     point: str
     place: Place
     mode: str = KEYED
-    pool: str = "threads"
-    group: bool = False
+    dies: str = "worker"
 
     def __str__(self) -> str:
         place = self.place
         times = f":{place.nth}" if place.nth > 1 else ""
-        killed = {("prefork", False): ", child", ("prefork", True): ", group"}.get((self.pool, self.group), "")
+        killed = "" if self.dies == "worker" else f", {self.dies}"
         return f"{self.point}{times} in {place.worker.name}, {place.scenario}, {self.mode}{killed}"
 
     @property
     def armed(self) -> str:
         """The value of WORKER_CRASH_POINT."""
-        return f"{self.point}:{self.place.nth}" + (":group" if self.group else "")
+        return f"{self.point}:{self.place.nth}" + (":group" if self.dies == "group" else "")
 
 
 def _at(worker: WorkerKind, scenario: str, *times: int) -> tuple[Place, ...]:
@@ -149,8 +148,8 @@ def trials(points: Iterable[str]) -> Iterator[Trial]:
                 yield Trial(point, place, AS_REAL)
     for point, place in PREFORK:
         if point in wanted:
-            yield Trial(point, place, pool="prefork")
-            yield Trial(point, place, pool="prefork", group=True)
+            yield Trial(point, place, dies="child")
+            yield Trial(point, place, dies="group")
 
 
 def _places(point: str) -> tuple[Place, ...]:

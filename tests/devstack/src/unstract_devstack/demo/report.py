@@ -76,7 +76,6 @@ class Report:
         self.problems.extend(f"{execution.title}: {problem}" for problem in problems)
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON report."""
         return {
             "ok": self.ok,
             "seconds": round(self.seconds, 2),
@@ -169,7 +168,6 @@ def _status(status: str) -> Text:
 
 
 def _summary(result: Any) -> str:
-    """What was extracted, in a few words."""
     if not isinstance(result, dict):
         return str(result)
     parts = [f"{name}: {value}" for name, value in (result.get("fields") or {}).items()]

@@ -150,7 +150,6 @@ def _events(delivery: Delivery) -> list[dict[str, Any]]:
 
 
 def _described(delivery: Delivery) -> str:
-    """One line about a webhook."""
     events = [f"{event.get('pipeline_name')} {event.get('status')}" for event in _events(delivery)]
     return f"{delivery.path}: {', '.join(events) or f'{len(delivery.body)} bytes'}"
 

@@ -9,11 +9,11 @@ from unstract_devstack.faults.runner import Options, run, say
 from unstract_devstack.faults.trial import BOTH, EXPERIMENTS
 from unstract_devstack.processes import kept_folder
 
-HOUR = 3600.0
+SIZES = {"quick": (230.0, 20, 10), "usual": (570.0, 40, 20), "long": (6 * 3600.0, 600, 300)}
+"""Seconds, executions and kills."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's options."""
     options = argparse.ArgumentParser(
         prog="python -m unstract_devstack.faults",
         description="Breaks a running fleet by a seed's schedule and counts what was lost or done twice.",
@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--seed", type=int, default=1, help="the same seed gives the same schedule (default 1)")
     options.add_argument("--executions", type=int, help="executions of the random run, per mode (default 40)")
     options.add_argument("--kills", type=int, help="kills of workers in the random run, per mode (default 20)")
-    options.add_argument("--only", help="ids of experiments, such as R5,R11")
+    options.add_argument("--only", default="", help="ids of experiments, such as R5,R11")
     options.add_argument("--mode", choices=(AS_REAL, KEYED, "both"), default="both", help="how the backend treats keys")
     options.add_argument("--json", action="store_true", help="end with one line of JSON")
     options.add_argument("--seconds", type=float, help="bound of the whole run (default 570)")
@@ -33,20 +33,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def options_of(chosen: argparse.Namespace) -> Options:
-    """What the command line asks for."""
-    modes = BOTH if chosen.mode == "both" else (chosen.mode,)
-    seconds, executions, kills = 570.0, 40, 20
-    if chosen.quick:
-        seconds, executions, kills = 230.0, 20, 10
-    if chosen.long:
-        seconds, executions, kills = 6 * HOUR, 600, 300
+    seconds, executions, kills = SIZES["long" if chosen.long else "quick" if chosen.quick else "usual"]
     return Options(
         seed=chosen.seed,
         executions=chosen.executions or executions,
         kills=kills if chosen.kills is None else chosen.kills,
-        modes=modes,
+        modes=BOTH if chosen.mode == "both" else (chosen.mode,),
         seconds=chosen.seconds or seconds,
-        chosen=frozenset(filter(None, (chosen.only or "").replace(" ", "").upper().split(","))),
+        chosen=frozenset(filter(None, chosen.only.replace(" ", "").upper().split(","))),
         quick=chosen.quick,
         full=chosen.long,
     )

@@ -152,7 +152,6 @@ def counted(arena: Arena, metric: str, **labels: str) -> float:
 
 
 def log_ends(arena: Arena) -> dict[str, int]:
-    """How long each worker's log is now."""
     return {name: worker.process.log_end() for name, worker in arena.fleet.workers.items()}
 
 

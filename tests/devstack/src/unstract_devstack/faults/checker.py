@@ -61,24 +61,21 @@ class Tally:
 
 @define
 class Judged:
-    """A tally with the problems that make it up, and what is measured but is no problem."""
+    """A tally with the problems that make it up; what an ignored key explains is counted and is no problem."""
 
     tally: Tally = field(factory=Tally)
     problems: list[Problem] = field(factory=list)
-    measured: list[Problem] = field(factory=list)
 
     def add(self, counter: str, number: int, text: str, execution_id: str, *, allowed: bool = False) -> None:
         """Counts `number` more of something wrong, if any; `allowed`: an ignored key explains it."""
         if number > 0:
             setattr(self.tally, counter, getattr(self.tally, counter) + number)
-            found = self.measured if allowed else self.problems
-            found.append(Problem(f"{counter} +{number}: {text}", execution_id))
+            if not allowed:
+                self.problems.append(Problem(f"{counter} +{number}: {text}", execution_id))
 
     def take(self, other: "Judged") -> None:
-        """Adds another verdict to this one."""
         self.tally += other.tally
         self.problems.extend(other.problems)
-        self.measured.extend(other.measured)
 
 
 @frozen
@@ -109,7 +106,6 @@ class Sent:
 
     @property
     def files(self) -> int:
-        """How many files were sent."""
         return len(self.good) + self.bad + self.copies + len(self.doomed)
 
 

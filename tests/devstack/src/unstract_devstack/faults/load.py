@@ -33,7 +33,6 @@ class Tenant:
 
     @property
     def organization(self) -> str:
-        """Its identifier."""
         return self.platform.organization
 
     def api(self, good: int, bad: int = 0, **expected: Any) -> Sent:
@@ -111,46 +110,27 @@ def new_tenant(
     return Tenant(platform, folder, workflow, hooks)
 
 
-@define
-class Feeder:
-    """Sends executions of random sizes, one after the other over some time, in a thread of its own.
+class Feeder(threading.Thread):
+    """Sends executions of random sizes, one after the other over some time; `sent` are those that were taken.
 
     One that the platform does not take (its broker is away) is sent again: only what was taken counts.
     """
 
-    tenant: Tenant
-    seed: int
-    executions: int
-    seconds: float
-    most_files: int = 8
-    sent: list[Sent] = field(factory=list)
-    _thread: threading.Thread | None = field(default=None, init=False)
+    def __init__(self, tenant: Tenant, seed: int, executions: int, seconds: float, most_files: int) -> None:
+        super().__init__(name="feeder", daemon=True)
+        self.sent: list[Sent] = []
+        self._tenant, self._chance = tenant, random.Random(f"load {seed}")
+        self._executions, self._seconds, self._most_files = executions, seconds, most_files
 
-    def start(self) -> None:
-        """Begins to send."""
-        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
-        self._thread.start()
-
-    @property
-    def done(self) -> bool:
-        """Whether everything was sent."""
-        return self._thread is not None and not self._thread.is_alive()
-
-    def join(self) -> list[Sent]:
-        """Everything that was taken, once all was sent."""
-        if self._thread is not None:
-            self._thread.join()
-        return self.sent
-
-    def _run(self) -> None:
-        chance = random.Random(f"load {self.seed}")
+    def run(self) -> None:
         pause = threading.Event()
-        for number in range(self.executions):
-            files, etl = chance.randint(1, self.most_files), number % 3 == 2
+        for number in range(self._executions):
+            files = self._chance.randint(1, self._most_files)
+            send = self._tenant.etl if number % 3 == 2 else self._tenant.api
             while True:
                 try:
-                    self.sent.append(self.tenant.etl(files) if etl else self.tenant.api(files))
+                    self.sent.append(send(files))
                     break
                 except CallFailed:
                     pause.wait(0.5)
-            pause.wait(self.seconds / self.executions)
+            pause.wait(self._seconds / self._executions)

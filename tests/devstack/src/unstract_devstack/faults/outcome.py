@@ -35,7 +35,6 @@ class Outcome:
     scaled: bool
     seconds: float
     problems: tuple[str, ...] = ()
-    measured: tuple[str, ...] = ()
     recovery: tuple[float, ...] = ()
 
     def __str__(self) -> str:
@@ -93,7 +92,6 @@ class Run:
         return json.dumps({**head, "faults": dict(sorted(self.faults.items())), "results": self.results()})
 
     def saved(self) -> str:
-        """Everything, as JSON for the report."""
         return json.dumps(cattrs.unstructure(self), indent=1) + "\n"
 
     @classmethod

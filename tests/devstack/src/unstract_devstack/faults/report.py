@@ -123,7 +123,6 @@ def _times(run: Run) -> list[float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Writes the page and its plot."""
     options = argparse.ArgumentParser(prog="python -m unstract_devstack.faults.report", description=__doc__)
     options.add_argument("run", type=Path, help="what `--save` wrote")
     options.add_argument("folder", type=Path, nargs="?", default=Path("tests/faults"), help="where the page goes")

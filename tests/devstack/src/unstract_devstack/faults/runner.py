@@ -21,7 +21,7 @@ from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
 from unstract_devstack.faults.tested import MODE, ids_with_tests, run_tests
 from unstract_devstack.faults.trial import EXPERIMENTS, Experiment, Ground, Trial
 from unstract_devstack.http_calls import CallFailed
-from unstract_devstack.processes import ProcessError, tie_to_parent
+from unstract_devstack.processes import ProcessError, end_with_parent
 
 SHORTEST_TRIAL = 20.0
 ENDING = 15.0
@@ -90,7 +90,7 @@ def run(options: Options, directory: Path) -> Run:
     ]
     if tested := options.tested():
         parts.append((Lane(MODE, tested), run_tests, (tested, directory, deadline)))
-    with multiprocessing.get_context("spawn").Pool(len(parts), initializer=tie_to_parent) as pool:
+    with multiprocessing.get_context("spawn").Pool(len(parts), initializer=end_with_parent) as pool:
         under_way = [(lane, pool.apply_async(part, arguments)) for lane, part, arguments in parts]
         for lane, part in under_way:
             try:
@@ -170,6 +170,5 @@ def _outcome(chosen: Experiment, trial: Trial, seconds: float, first: int) -> Ou
         scaled=chosen.scaled and not trial.full,
         seconds=round(seconds, 1),
         problems=tuple(map(str, problems)),
-        measured=tuple(map(str, trial.judged.measured)),
         recovery=tuple(recovery_times(trial, first)),
     )

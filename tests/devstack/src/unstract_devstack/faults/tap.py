@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
 from unstract_devstack.ports import HOST
 from unstract_devstack.redis_server import RedisHandle
@@ -39,23 +39,18 @@ class Heard:
         return evolve(self, payload=json.dumps(json.loads(self.payload) | {"body": body}))
 
 
-@define
-class MessageTap:
-    """Follows Redis's MONITOR in a thread, over its restarts; a message pushed while it is cut off is not heard."""
+class MessageTap(threading.Thread):
+    """Follows Redis's MONITOR, over its restarts; a message pushed while it is cut off is not heard."""
 
-    server: RedisHandle
-    _heard: list[Heard] = field(factory=list, init=False)
-    _stopping: threading.Event = field(factory=threading.Event, init=False)
-    _thread: threading.Thread | None = field(default=None, init=False)
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="message-tap", daemon=True)
-        self._thread.start()
+    def __init__(self, server: RedisHandle) -> None:
+        super().__init__(name="message-tap", daemon=True)
+        self._server = server
+        self._heard: list[Heard] = []
+        self._stopping = threading.Event()
 
     def stop(self) -> None:
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        self.join()
 
     def heard(self, queues: Sequence[str] = (), run_id: str = "") -> list[Heard]:
         """Messages of these queues (all without any), about this execution if one is given, oldest first."""
@@ -64,18 +59,18 @@ class MessageTap:
 
     def push(self, messages: Sequence[Heard]) -> None:
         """Pushes copies; what Redis does not take is not pushed."""
-        with contextlib.suppress(redis.RedisError), self.server.client() as client:
+        with contextlib.suppress(redis.RedisError), self._server.client() as client:
             for each in messages:
                 client.lpush(each.queue, each.payload)
 
-    def _run(self) -> None:
+    def run(self) -> None:
         while not self._stopping.is_set():
             with contextlib.suppress(OSError):
                 self._follow()
             self._stopping.wait(AGAIN_SECONDS)
 
     def _follow(self) -> None:
-        with socket.create_connection((HOST, self.server.port), timeout=1.0) as link:
+        with socket.create_connection((HOST, self._server.port), timeout=1.0) as link:
             link.sendall(b"MONITOR\r\n")
             link.settimeout(0.5)
             left = b""

@@ -11,8 +11,9 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cattrs
 import pytest
-from attrs import frozen
+from attrs import asdict, frozen
 
 from unstract_devstack.faults.outcome import FAIL, FIRST, PASS, Outcome, Run
 from unstract_devstack.processes import ManagedProcess, inherited_environment
@@ -44,12 +45,8 @@ class Noted:
 
 
 def listed() -> dict[str, Tested]:
-    """All of them, by id."""
     content = tomllib.loads(LIST.read_text(encoding="utf-8"))
-    return {
-        name: Tested(name, each["what"], tuple(each["tests"]), each.get("scaled", False))
-        for name, each in content.items()
-    }
+    return {name: cattrs.structure({"id": name, **each}, Tested) for name, each in content.items()}
 
 
 def ids_with_tests() -> tuple[str, ...]:
@@ -112,11 +109,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when != "call" and report.passed:
         return
     problem = (report.longreprtext.strip().splitlines() or [""])[-1] if report.failed else ""
-    note = {
-        "test": report.nodeid.partition("[")[0],
-        "outcome": report.outcome,
-        "seconds": report.duration,
-        "problem": problem,
-    }
+    note = Noted(report.nodeid.partition("[")[0], report.outcome, report.duration, problem)
     with Path(os.environ["FAULTS_NOTES"]).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(note) + "\n")
+        file.write(json.dumps(asdict(note)) + "\n")

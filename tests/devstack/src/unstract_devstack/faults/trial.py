@@ -71,7 +71,8 @@ class Trial:
         feeder = Feeder(tenant or new_tenant(self.arena), self.seed, executions, seconds, most_files)
         feeder.start()
         yield feeder
-        self.settle(*feeder.join(), seconds=settle_seconds)
+        feeder.join()
+        self.settle(*feeder.sent, seconds=settle_seconds)
 
     def check(self, holds: bool, text: str, sent: Sent | None = None) -> None:
         """Notes a problem unless something holds."""

@@ -81,7 +81,6 @@ def _tell(stack: Stack, pipeline_id: str, places: Mapping[str, str], *, as_json:
 
 
 def _addresses(stack: Stack, page_url: str) -> dict[str, str]:
-    """Where everything is, by name."""
     found = {
         "live page": page_url,
         "internal API": f"{stack.backend.internal_url}/",

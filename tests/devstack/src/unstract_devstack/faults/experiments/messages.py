@@ -181,7 +181,7 @@ def four_sweepers(trial: Trial) -> None:
     arena, chance = trial.arena, trial.chance
     more = running_fleet(arena.environment, arena.directory / "more", kinds=(CALLBACK, CALLBACK))
     with more, trial.load(12, 6.0) as feeder:
-        while not feeder.done:
+        while feeder.is_alive():
             time.sleep(chance.uniform(0.3, 0.9))
             arena.did("drop_doorbells", f"{arena.store.delete(*DOORBELL_QUEUES)} queues")
     trial.check_once()
