@@ -1,8 +1,8 @@
-"""`hatch run lint:shape`: how large the five packages are, and whether they keep to the sizes that were agreed.
+"""`hatch run lint:shape`: how large the five packages are, and whether they grow.
 
-Prints modules, lines a folder, the longest and the median file and function, and the public names; then what is around
-the packages. Lines are those of `*.py` and `*.lua` below `src`, blank ones and comments included. Ends with code 1 if
-anything is above its limit.
+Prints modules, lines a folder with limit and aim, the longest and the median file and function, and the public names;
+then what is around the packages. Lines are those of `*.py` and `*.lua` below `src`, blank ones and comments included.
+Ends with code 1 if anything is above its limit.
 """
 
 import ast
@@ -16,9 +16,10 @@ from typing import NamedTuple
 __all__ = ["LIMITS", "Package", "faults", "main", "read"]
 
 PREFIX = "unstract_worker_"
-# At most so many lines. The totals are limits, the folders' sizes are aims: 10 % more is still kept.
-TOTALS = {"core": 10_500, "core without operator": 9_100}
+# The first aims; CONTRIBUTING, "Sizes", says what the rest is. Printed beside each size, as a limit is no aim.
 AIMS = {
+    "core": 10_500,
+    "core without operator": 9_100,
     "core (root)": 1_100,
     "core/config": 850,
     "core/backend": 1_500,
@@ -34,18 +35,41 @@ AIMS = {
     "general": 1_000,
     "file-processing without platform": 1_000,
     "callback": 700,
-}
-LIMITS = {**TOTALS, **{name: lines * 11 // 10 for name, lines in AIMS.items()}}
-MODULES = 150
-# Around the packages: lines of `*.py`, or of one file; aims too.
-AROUND = {
     ".github/release": 1_200,
     "docker/deploy": 450,
     "docker/images": 700,
     "pyproject.toml": 350,
     "tests/bench": 2_200,
-    "tests/devstack": 11_000,
+    "tests/devstack/src": 11_000,
 }
+# At most so many lines, from here on: they may fall, and rise only with a reason in the commit.
+LIMITS = {
+    "core": 17_950,
+    "core without operator": 15_250,
+    "core (root)": 1_800,
+    "core/config": 1_850,
+    "core/backend": 2_750,
+    "core/ledger": 2_250,
+    "core/runs": 1_550,
+    "core/messages": 495,
+    "core/worker": 2_900,
+    "core/observability": 1_450,
+    "core/operator": 2_700,
+    "core/migration": 275,
+    "core/testing": 220,
+    "api-deployment": 220,
+    "general": 1_550,
+    "file-processing without platform": 1_900,
+    "callback": 1_000,
+    ".github/release": 1_350,
+    "docker/deploy": 750,
+    "docker/images": 770,
+    "pyproject.toml": 385,
+    "tests/bench": 3_250,
+    "tests/devstack/src": 13_800,
+}
+MODULES = 150
+AROUND = (".github/release", "docker/deploy", "docker/images", "pyproject.toml", "tests/bench", "tests/devstack/src")
 
 
 class Package(NamedTuple):
@@ -64,8 +88,8 @@ def main(root: Path) -> int:
         _show(package)
     around = {path: _lines(root / path) for path in AROUND}
     for path, lines in around.items():
-        print(f"{path:36} {lines:6} of at most {AROUND[path] * 11 // 10}")
-    found = [*faults(packages), *_too_large(around)]
+        print(f"{path:36} {lines:6}{_limit(path)}")
+    found = list(faults(packages, around))
     print(f"modules of the packages: {_modules(packages)} of at most {MODULES}")
     for fault in found:
         print(f"above its limit: {fault}", file=sys.stderr)
@@ -85,20 +109,18 @@ def read(folder: Path) -> Package:
     return Package(folder.name.removeprefix(PREFIX).replace("_", "-"), files, functions, public)
 
 
-def faults(packages: list[Package]) -> Iterator[str]:
+def faults(packages: list[Package], around: dict[str, int]) -> Iterator[str]:
     """Everything that is above its limit."""
-    for package in packages:
-        for name, lines in _sizes(package).items():
+    for sizes in (*map(_sizes, packages), around):
+        for name, lines in sizes.items():
             if lines > LIMITS.get(name, lines):
                 yield f"{name}: {lines} lines, at most {LIMITS[name]}"
     if _modules(packages) > MODULES:
         yield f"{_modules(packages)} modules, at most {MODULES}"
 
 
-def _too_large(around: dict[str, int]) -> Iterator[str]:
-    for path, lines in around.items():
-        if lines > AROUND[path] * 11 // 10:
-            yield f"{path}: {lines} lines, at most {AROUND[path] * 11 // 10}"
+def _limit(name: str) -> str:
+    return f" of at most {LIMITS[name]}, aim {AIMS[name]}" if name in LIMITS else ""
 
 
 def _lines(place: Path) -> int:
@@ -127,8 +149,7 @@ def _modules(packages: list[Package]) -> int:
 def _show(package: Package) -> None:
     print(f"{package.name}: {_modules([package])} modules; public: {', '.join(package.public) or 'nothing'}")
     for name, lines in _sizes(package).items():
-        limit = f" of at most {LIMITS[name]}" if name in LIMITS else ""
-        print(f"  {name:34} {lines:6}{limit}")
+        print(f"  {name:34} {lines:6}{_limit(name)}")
     for kind, lengths in (("file", package.files), ("function", package.functions)):
         if lengths:
             longest = max(lengths, key=lambda each: lengths[each])

@@ -23,6 +23,8 @@ WAIT_SECONDS, WAIT_SECONDS_A_FILE = 120.0, 0.01
 CELERY_WAITS = ("brpop", "blmove")
 # The recheck of a finished run would fall into another measure's time. Measures that count it set it themselves.
 NO_RECHECK = {"WORKER_RECHECK_SECONDS": "86400"}
+# As docker/Dockerfile sets them; for the baselines too.
+OF_IMAGES = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
 class RunFailed(Exception):
@@ -97,7 +99,7 @@ def environment_of(rig: Rig, name: str, slots: int) -> dict[str, str]:
     environment = worker_environment(
         backend_url=rig.double.url(name), api_key=API_KEY, redis_url=rig.redis.url, broker_url=rig.redis.url
     )
-    return environment | NO_RECHECK | {"CELERY_CONCURRENCY": str(slots)}
+    return environment | OF_IMAGES | NO_RECHECK | {"CELERY_CONCURRENCY": str(slots)}
 
 
 @contextlib.contextmanager
@@ -123,7 +125,7 @@ def running_workers(
 def process_of(rig: Rig, name: str, command: Sequence[str], environment: Mapping[str, str]) -> ManagedProcess:
     """A process of the measure, not started yet."""
     log = rig.directory / f"{name.replace(' ', '-')}.log"
-    return ManagedProcess(name, command, {**inherited_environment(), **environment}, log)
+    return ManagedProcess(name, command, inherited_environment() | OF_IMAGES | dict(environment), log)
 
 
 @contextlib.contextmanager

@@ -43,8 +43,8 @@ from unstract_worker_core.runs.session import RunSession
 from unstract_worker_core.statuses import ExecutionStatus, RunKind, pipeline_status_for
 from unstract_worker_core.ui_logs import LogEvent
 
-# The outcomes of so many files, with their results, are kept in memory and not read twice.
-_FEW_FILES = 10
+# The outcomes of so many files are kept and not read twice: each may have a result of MAX_FILE_RESULT_BYTES.
+_FEW_FILES = 2
 # After so many failed attempts the run ends in ERROR, with the results that can be read.
 MAX_ATTEMPTS = 5
 # Every value is read before it is written again, so an unknown outcome needs no longer wait.
