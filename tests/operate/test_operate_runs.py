@@ -244,6 +244,23 @@ def test_watching_looks_again_and_again(ground):
     assert all("runs" in look for look in looks)
 
 
+def test_watching_goes_on_after_the_ledger_was_away(ground):
+    environment = {**inherited_environment(), **ground.stack.environment}
+    with subprocess.Popen(
+        [sys.executable, "-m", "unstract_worker_callback", "runs", "--watch", "--json", "--interval", "0.2"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as watching:  # fmt: skip
+        assert "runs" in json.loads(watching.stdout.readline())
+        with ground.stack.redis.frozen():
+            assert watching.stderr.readline().startswith("the ledger does not answer, looking again: ")
+        while not watching.stdout.readline().startswith("{"):
+            assert watching.poll() is None
+        looks = [json.loads(watching.stdout.readline()) for _ in range(30)]
+        watching.terminate()
+        watching.wait(timeout=30)
+    assert all("runs" in look for look in looks)
+
+
 def test_the_least_access_of_the_readme_is_enough(ground):
     run_id = ground.stranded()
     with ground.stack.redis.client() as client:

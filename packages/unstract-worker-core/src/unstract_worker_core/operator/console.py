@@ -108,14 +108,26 @@ def only_match(given: str, ids: Sequence[str], what: str) -> str | None:
 
 
 def print_again(text: Callable[[], str], *, watch: bool, interval: float) -> None:
-    """Print a text once or, to `watch`, again and again; on a terminal in place of what was there."""
+    """Print a text once or, to `watch`, again and again; on a terminal in place of what was there.
+
+    A ledger that is away for a while does not end a watch that has shown something.
+    """
+    seen = False
     while True:
-        shown = text()
-        if watch and sys.stdout.isatty():
-            click.clear()
-        click.echo(shown)
+        try:
+            shown = text()
+        except LedgerError as error:
+            if not seen:
+                raise
+            why = known_cause(error) or str(error)
+            click.echo(printable_line(f"the ledger does not answer, looking again: {why}"), err=True)
+        else:
+            if watch and sys.stdout.isatty():
+                click.clear()
+            click.echo(shown)
         if not watch:
             return
+        seen = True
         time.sleep(interval)
 
 
