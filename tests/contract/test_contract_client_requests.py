@@ -19,6 +19,7 @@ import stamina
 
 from unstract_devstack.sink import Answer, Delivery, running_sink
 from unstract_worker_core.backend import Backend, operations
+from unstract_worker_core.backend.call import Resource
 from unstract_worker_core.backend.executions import NewExecution
 from unstract_worker_core.backend.operations import Operation
 from unstract_worker_core.config import BackendSettings, Secret
@@ -69,7 +70,7 @@ def calls(backend: Backend) -> Iterator[Callable[..., object]]:
     """Every call of the client: the public methods of its groups, and its own check."""
     yield backend.check
     for group in vars(backend).values():
-        if type(group).__module__.startswith("unstract_worker_core.backend.") and attrs.has(type(group)):
+        if isinstance(group, Resource):
             yield from (method for name, method in inspect.getmembers(group, inspect.ismethod) if name[0] != "_")
 
 

@@ -172,7 +172,7 @@ def test_404_counts_only_with_the_api_s_own_words(server, backend):
         (405, "POST /internal/v1/workflow-manager/execute-file/ was refused without a reason, perhaps by a proxy"),
         (413, "without a reason, perhaps by a proxy (HTTP 413 Request Entity Too Large)"),
         (418, "without a reason, perhaps by a proxy (HTTP 418"),
-        (599, "without a reason, perhaps by a proxy (HTTP 599)"),
+        (499, "without a reason, perhaps by a proxy (HTTP 499)"),
     ],
 )
 def test_a_page_of_a_proxy_is_told_by_its_status_in_plain_words(server, backend, status, shown):

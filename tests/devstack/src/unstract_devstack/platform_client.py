@@ -20,7 +20,7 @@ class FileRow:
 
     id: str
     name: str
-    path: str
+    path: str | None
     status: str
     error: str | None
     result: Any = field(repr=False)

@@ -121,7 +121,7 @@ def _api_file(name: str, item: Any, missing: str | None, seconds: Mapping[str | 
 def _pipeline_file(
     file: FileRow, folder: str, row: ExecutionRow, seconds: Mapping[str | None, float]
 ) -> FileOutcome:  # fmt: skip
-    name, result, took = file.path.removeprefix(f"{folder}/"), _content(file.result), seconds.get(file.id)
+    name, result, took = (file.path or "").removeprefix(f"{folder}/"), _content(file.result), seconds.get(file.id)
     if file.status == "COMPLETED":
         return FileOutcome(name, "Success", None, result, took)
     return FileOutcome(name, "Failed", file.error or row.error or None, result, took)

@@ -27,7 +27,7 @@ def executions(call: Call) -> Any:
 
 
 FILES = (
-    "SELECT f.id, f.file_name AS name, COALESCE(f.file_path, '') AS path, f.status, f.execution_error AS error, r.result"
+    "SELECT f.id, f.file_name AS name, f.file_path AS path, f.status, f.execution_error AS error, r.result"
     " FROM file_executions f LEFT JOIN results r ON r.id ="
     " (SELECT MAX(id) FROM results WHERE execution_id = f.execution_id AND file_execution_id = f.id)"
     " WHERE f.execution_id = ? ORDER BY f.rowid"
