@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from unstract_worker_callback import finalise
 from unstract_worker_core.ledger import RunState, RunTask
@@ -211,6 +212,14 @@ def test_a_batch_of_a_chord_is_left_to_its_own_message(rig):
     assert rig.state("e.task") is RunState.READY
     assert runs.claim("e.task", "its own message", state=RunState.READY) is not None
     assert rig.attempts("e.task") == 0
+
+
+def test_the_log_line_of_a_closed_run_has_its_counts(rig):
+    prepared = rig.run([rig.ok(1), rig.bad(2, "unreadable")])
+    with capture_logs() as logs:
+        rig.finalise(prepared)
+    closed = next(line for line in logs if line["event"] == "run closed")
+    assert (closed["total_files"], closed["successful_files"], closed["failed_files"]) == (2, 1, 1)
 
 
 def test_the_end_is_logged_in_the_execution_s_log(rig):

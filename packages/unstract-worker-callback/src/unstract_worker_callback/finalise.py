@@ -288,7 +288,14 @@ def _finish(session: RunSession, final: FinalState, *, recheck_seconds: float = 
     closed = session.runtime.ledger.runs.finish(
         session.claim, final, recheck_seconds=recheck_seconds, tombstone_seconds=tombstone
     )
-    _log.info("run closed", status=str(final.status), closed=closed, total_files=final.total_files)
+    _log.info(
+        "run closed",
+        status=str(final.status),
+        closed=closed,
+        total_files=final.total_files,
+        successful_files=final.successful_files,
+        failed_files=final.failed_files,
+    )
 
 
 def _last_attempt(session: RunSession) -> bool:
