@@ -90,6 +90,8 @@ def test_idle_connections_that_are_closed_are_replaced_without_a_word(tmp_path, 
             assert doorbells.depth(("uw_callback",)) == number
             close()
             doorbells.ring_callback("run")
+            listed = f"uw_callback\t{number + 1}"  # a ring is not confirmed: it may still be on its way
+            assert wait_until(lambda: listed in rabbit.control("list_queues", "name", "messages"), seconds=30)  # noqa: B023
             close()
             assert wait_until(lambda: not rabbit.control("list_connections", "--no-table-headers", "name"), seconds=30)
             assert doorbells.depth(("uw_callback",)) == number + 1
