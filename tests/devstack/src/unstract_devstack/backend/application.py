@@ -4,9 +4,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from attrs import define, field, frozen
 from starlette.requests import Request
@@ -15,10 +16,10 @@ from starlette.routing import Match, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from unstract_devstack.asgi_server import serving
-from unstract_devstack.backend import notification_buffer
 from unstract_devstack.backend.config import BackendConfig, Mode
 from unstract_devstack.backend.faults import Connections, Faulty
-from unstract_devstack.backend.log_drain import draining
+from unstract_devstack.backend.log_drain import drain_until
+from unstract_devstack.backend.notification_buffer import process_until
 from unstract_devstack.backend.operations import DEV, INTERNAL
 from unstract_devstack.backend.public import PATH, PublicFace
 from unstract_devstack.backend.services import Call, Services
@@ -68,11 +69,25 @@ def running(config: BackendConfig) -> Iterator[BackendHandle]:
         application.connections = served.connections
         # The threads that work without being asked.
         if config.buffer_loop:
-            stack.enter_context(notification_buffer.processing(services))
+            stack.enter_context(_in_thread("notification-buffer", partial(process_until, services)))
         if config.log_drain and config.broker_url:
-            stack.enter_context(draining(config.broker_url, services.logs))
+            drain = partial(drain_until, config.broker_url, services.logs)
+            stack.enter_context(_in_thread("log-drain", drain))
         url = f"http://{config.host}:{served.port}"
         yield BackendHandle(f"{url}/internal", url, served.port, config.api_key)
+
+
+@contextmanager
+def _in_thread(name: str, work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """`work` in a thread of its own, until the block ends; its event is set then."""
+    ended = threading.Event()
+    thread = threading.Thread(target=work, args=(ended,), name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class Application:

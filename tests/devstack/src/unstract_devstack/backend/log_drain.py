@@ -7,8 +7,6 @@ import json
 import logging
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from attrs import define, field
@@ -47,21 +45,8 @@ class LogEvents:
         return list(self._events)
 
 
-@contextmanager
-def draining(broker_url: str, events: LogEvents) -> Iterator[None]:
-    """Consumes the queue on a thread until the block ends."""
-    ended = threading.Event()
-    thread = threading.Thread(target=_drain, args=(broker_url, events, ended), name="log-drain", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _drain(broker_url: str, events: LogEvents, ended: threading.Event) -> None:
-    """Kombu's own mixin would not end while the broker is away."""
+def drain_until(broker_url: str, events: LogEvents, ended: threading.Event) -> None:
+    """Consumes the queue. Kombu's own mixin would not end while the broker is away."""
     queue = Queue(QUEUE, Exchange(""), routing_key=QUEUE)
     while not ended.is_set():
         try:

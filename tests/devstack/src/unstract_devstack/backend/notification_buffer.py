@@ -6,8 +6,7 @@ Bodies are as the receivers get them: the platform's envelope, and text for Slac
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,25 +94,13 @@ def headers_of(target: Row | Mapping[str, Any]) -> dict[str, str]:
     return headers
 
 
-@contextmanager
-def processing(services: Services) -> Iterator[None]:
-    """Sends what is due again and again, in place of the platform's side-car, until the block ends."""
-    ended = threading.Event()
-
-    def rounds() -> None:
-        while services.broker is not None and not ended.wait(services.config.buffer_loop_seconds):
-            try:
-                process(services)
-            except Exception:  # a thread's end: one bad round must not stop the rounds after it
-                log.exception("the notification buffer was not processed")
-
-    thread = threading.Thread(target=rounds, name="notification-buffer", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+def process_until(services: Services, ended: threading.Event) -> None:
+    """Sends what is due at intervals, in place of the platform's side-car."""
+    while services.broker is not None and not ended.wait(services.config.buffer_loop_seconds):
+        try:
+            process(services)
+        except Exception:  # a thread's end: one bad round must not stop the rounds after it
+            log.exception("the notification buffer was not processed")
 
 
 def _failed(event: Mapping[str, Any]) -> bool:
